@@ -1,0 +1,118 @@
+import { type Command, Option } from 'commander';
+import type { Context } from './context.ts';
+import { examples } from './migrate.ts';
+import {
+  type CommonFlags,
+  type FolderFlags,
+  type LockFlags,
+  parseDuration,
+  runControlOf,
+  targetOf,
+  withFolderOptions,
+  withLockOptions,
+  withOutputOptions,
+  withTargetOptions,
+} from './options.ts';
+
+const load = async () => ({
+  lifecycle: await import('../provisioning/lifecycle.ts'),
+  render: await import('../ui/render.ts'),
+});
+
+interface ForceFlags extends CommonFlags {
+  readonly force?: string;
+}
+
+const forceOption = () =>
+  new Option('--force <database>', "confirms a production database by the database's name");
+
+/** `cryptosense-db db …` */
+export function addDbCommands(program: Command, { open, signal, answerNo }: Context): void {
+  const group = program.command('db').description('create, drop, reset and wait for the database');
+
+  withOutputOptions(
+    withTargetOptions(
+      group.command('create').description('create the database that the target names'),
+    ),
+  )
+    .addHelpText('after', examples([['cryptosense-db db create', 'no harm when it is there']]))
+    .action(async (flags: CommonFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { lifecycle, render } = await load();
+      const result = await lifecycle.create({ target, signal, onProgress: output.onProgress });
+      output.result(result, render.renderCreate);
+    });
+
+  withOutputOptions(
+    withTargetOptions(
+      group
+        .command('drop')
+        .description('drop the database, whoever is connected to it')
+        .addOption(forceOption()),
+    ),
+  )
+    .addHelpText('after', examples([['cryptosense-db db drop', 'a production database refuses']]))
+    .action(async (flags: ForceFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { lifecycle, render } = await load();
+      const { force } = flags;
+      const result = await lifecycle.drop({ target, force, signal, onProgress: output.onProgress });
+      output.result(result, render.renderDrop);
+    });
+
+  withOutputOptions(
+    withLockOptions(
+      withFolderOptions(
+        withTargetOptions(
+          group
+            .command('reset')
+            .description('drop the database, create it anew and apply all migrations')
+            .addOption(forceOption()),
+        ),
+      ),
+    ),
+  )
+    .addHelpText('after', examples([['cryptosense-db db reset', 'a fresh start in development']]))
+    .action(async (flags: ForceFlags & FolderFlags & LockFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { lifecycle, render } = await load();
+      const result = await lifecycle.reset({
+        ...flags,
+        ...runControlOf(flags),
+        target,
+        signal,
+        onProgress: output.onProgress,
+      });
+      output.result(result, render.renderRun);
+    });
+
+  withOutputOptions(
+    withTargetOptions(
+      group
+        .command('wait')
+        .description('wait until the server takes connections; exit with 1 when it does not')
+        .addOption(
+          new Option('--timeout <time>', 'for so long')
+            .argParser(parseDuration)
+            .default(undefined, '60s'),
+        ),
+    ),
+  )
+    .addHelpText('after', examples([['cryptosense-db db wait --timeout 2m', 'in a pipeline']]))
+    .action(async (flags: CommonFlags & { readonly timeout?: number }) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { lifecycle, render } = await load();
+      const result = await lifecycle.wait({
+        target,
+        timeoutMs: flags.timeout,
+        signal,
+        onProgress: output.onProgress,
+      });
+      output.result(result, render.renderWait);
+      if (!result.isReady) answerNo();
+    });
+}

@@ -1,0 +1,325 @@
+import { type Command, Option } from 'commander';
+import type { Context } from './context.ts';
+import {
+  type CommonFlags,
+  collectVersions,
+  type FolderFlags,
+  type LockFlags,
+  parseSteps,
+  parseVersion,
+  runControlOf,
+  targetOf,
+  withFolderOptions,
+  withLockOptions,
+  withOutputOptions,
+  withTargetOptions,
+} from './options.ts';
+
+type RunFlags = CommonFlags & FolderFlags & LockFlags;
+
+const load = async () => ({
+  migrate: await import('../migrations/migrate.ts'),
+  render: await import('../ui/render.ts'),
+});
+
+/** `cryptosense-db migrate …` */
+export function addMigrateCommands(program: Command, context: Context): void {
+  const group = program
+    .command('migrate')
+    .description('apply, roll back and look at schema migrations');
+  addUp(group, context);
+  addDown(group, context);
+  addRedo(group, context);
+  addStatus(group, context);
+  addNew(group, context);
+  addRepair(group, context);
+  addBaseline(group, context);
+}
+
+const environmentOption = () =>
+  new Option('--env <name>', 'mark the database, once and for all').choices([
+    'dev',
+    'test',
+    'production',
+  ]);
+
+const forceOption = () =>
+  new Option('--force <database>', "confirms a production database by the database's name");
+
+const toOption = (description: string) =>
+  new Option('--to <version>', description).argParser(parseVersion).conflicts(['steps', 'all']);
+
+const stepsOption = (description: string) =>
+  new Option('--steps <n>', description).argParser(parseSteps).conflicts(['to', 'all']);
+
+function runnable(command: Command): Command {
+  return withOutputOptions(withLockOptions(withFolderOptions(withTargetOptions(command))));
+}
+
+interface UpFlags extends RunFlags {
+  readonly to?: string;
+  readonly steps?: number;
+  readonly singleTransaction?: boolean;
+  readonly dryRun?: boolean;
+  readonly allowOutOfOrder?: boolean;
+  readonly env?: 'dev' | 'test' | 'production';
+}
+
+function addUp(group: Command, { open, signal }: Context): void {
+  runnable(
+    group
+      .command('up')
+      .description('apply pending migrations, oldest first')
+      .addOption(toOption('apply up to and with this version'))
+      .addOption(stepsOption('apply so many'))
+      .option('--single-transaction', 'all in one transaction, or none')
+      .option('--dry-run', 'check and list what would run, change nothing')
+      .option('--allow-out-of-order', 'also apply what is older than the newest applied')
+      .addOption(environmentOption()),
+  )
+    .addHelpText(
+      'after',
+      examples([
+        ['cryptosense-db migrate up', 'everything that is pending'],
+        ['cryptosense-db migrate up --to 20251007_120400', 'as far as holdings'],
+        ['cryptosense-db migrate up --env production', 'at the first deployment'],
+        ['cryptosense-db migrate up --embedded', 'without a server, in .cryptosense/'],
+      ]),
+    )
+    .action(async (flags: UpFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { migrate, render } = await load();
+      const result = await migrate.up({
+        ...flags,
+        ...runControlOf(flags),
+        target,
+        environment: flags.env,
+        signal,
+        onProgress: output.onProgress,
+      });
+      output.result(result, render.renderRun);
+    });
+}
+
+interface DownFlags extends RunFlags {
+  readonly to?: string;
+  readonly steps?: number;
+  readonly all?: boolean;
+  readonly dryRun?: boolean;
+  readonly force?: string;
+}
+
+function addDown(group: Command, { open, signal }: Context): void {
+  runnable(
+    group
+      .command('down')
+      .description('roll back applied migrations, newest first; one when nothing is said')
+      .addOption(toOption('roll back everything newer than this version'))
+      .addOption(stepsOption('roll back so many'))
+      .addOption(new Option('--all', 'roll back everything').conflicts(['to', 'steps']))
+      .option('--dry-run', 'check and list what would run, change nothing')
+      .addOption(forceOption()),
+  )
+    .addHelpText(
+      'after',
+      examples([
+        ['cryptosense-db migrate down', 'the newest migration'],
+        ['cryptosense-db migrate down --to 20251007_120400', 'back to holdings, which stays'],
+        ['cryptosense-db migrate down --all --dry-run', 'what that would be'],
+      ]),
+    )
+    .action(async (flags: DownFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { migrate, render } = await load();
+      const result = await migrate.down({
+        ...flags,
+        ...runControlOf(flags),
+        target,
+        signal,
+        onProgress: output.onProgress,
+      });
+      output.result(result, render.renderRun);
+    });
+}
+
+interface RedoFlags extends RunFlags {
+  readonly steps?: number;
+  readonly force?: string;
+}
+
+function addRedo(group: Command, { open, signal }: Context): void {
+  runnable(
+    group
+      .command('redo')
+      .description('roll the newest migration back and apply it again from its file, edited or not')
+      .addOption(stepsOption('so many'))
+      .addOption(forceOption()),
+  )
+    .addHelpText('after', examples([['cryptosense-db migrate redo', 'after editing the newest']]))
+    .action(async (flags: RedoFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { migrate, render } = await load();
+      const result = await migrate.redo({
+        ...flags,
+        ...runControlOf(flags),
+        target,
+        signal,
+        onProgress: output.onProgress,
+      });
+      output.result(result, render.renderRun);
+    });
+}
+
+interface StatusFlags extends CommonFlags, FolderFlags {
+  readonly check?: boolean;
+}
+
+function addStatus(group: Command, { open, signal, answerNo }: Context): void {
+  withOutputOptions(
+    withFolderOptions(
+      withTargetOptions(
+        group
+          .command('status')
+          .description('show where every migration stands')
+          .option('--check', 'exit with 1 unless every migration is applied and unchanged'),
+      ),
+    ),
+  )
+    .addHelpText(
+      'after',
+      examples([
+        ['cryptosense-db migrate status', 'a table'],
+        ['cryptosense-db migrate status --check --quiet', 'in a pipeline'],
+      ]),
+    )
+    .action(async (flags: StatusFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { migrate, render } = await load();
+      const { migrations, rollbacks } = flags;
+      const result = await migrate.status({
+        target,
+        migrations,
+        rollbacks,
+        signal,
+        onProgress: output.onProgress,
+      });
+      output.result(result, render.renderStatus);
+      if (flags.check && !result.isCurrent) answerNo();
+    });
+}
+
+interface NewFlags extends CommonFlags, FolderFlags {
+  readonly template?: string;
+}
+
+function addNew(group: Command, { open }: Context): void {
+  withOutputOptions(
+    group
+      .command('new')
+      .argument('<description...>', 'what the migration does, in a few words')
+      .description('write a migration and its rollback from a template')
+      .option('--template <name>', 'migration, table, hypertable, index or data', 'migration')
+      .option('--migrations <dir>', 'folder of migrations', 'migrations')
+      .option('--rollbacks <dir>', 'folder of rollbacks', 'rollbacks'),
+  )
+    .addHelpText(
+      'after',
+      examples([
+        ['cryptosense-db migrate new add_price_alerts --template table', 'a table'],
+        ['cryptosense-db migrate new "fill in countries" --template data', 'a change of data'],
+      ]),
+    )
+    .action(async (words: readonly string[], flags: NewFlags) => {
+      const output = await open(flags);
+      const { migrate, render } = await load();
+      const { authorName } = await import('../git.ts');
+      const { template, migrations = 'migrations', rollbacks = 'rollbacks' } = flags;
+      const result = migrate.create({
+        description: words.join(' '),
+        template,
+        migrations,
+        rollbacks,
+        author: authorName(process.cwd()),
+      });
+      output.result(result, render.renderScaffold);
+    });
+}
+
+interface RepairFlags extends RunFlags {
+  readonly forget: readonly string[];
+}
+
+function addRepair(group: Command, { open, signal }: Context): void {
+  runnable(
+    group
+      .command('repair')
+      .argument('[versions...]', 'only these', collectVersions, [])
+      .description('record changed and renamed files as they stand; no migration runs')
+      .option(
+        '--forget <version>',
+        'drop a record; the schema stays as it is',
+        collectVersions,
+        [],
+      ),
+  )
+    .addHelpText(
+      'after',
+      examples([
+        ['cryptosense-db migrate repair', 'everything that changed'],
+        ['cryptosense-db migrate repair 20251007_120400', 'one migration'],
+        ['cryptosense-db migrate repair --forget 20251007_120400', 'as if never applied'],
+      ]),
+    )
+    .action(async (versions: readonly string[], flags: RepairFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { migrate, render } = await load();
+      const result = await migrate.repair({
+        ...flags,
+        ...runControlOf(flags),
+        target,
+        versions,
+        signal,
+        onProgress: output.onProgress,
+      });
+      output.result(result, render.renderRepair);
+    });
+}
+
+function addBaseline(group: Command, { open, signal }: Context): void {
+  runnable(
+    group
+      .command('baseline')
+      .argument('<version>', 'the newest migration that the database already has', parseVersion)
+      .description('record migrations as applied without running them'),
+  )
+    .addHelpText(
+      'after',
+      examples([['cryptosense-db migrate baseline 20251007_121300', 'for a schema made by hand']]),
+    )
+    .action(async (version: string, flags: RunFlags) => {
+      const output = await open(flags);
+      const target = targetOf(flags);
+      const { migrate, render } = await load();
+      const result = await migrate.baseline({
+        ...flags,
+        ...runControlOf(flags),
+        target,
+        version,
+        signal,
+        onProgress: output.onProgress,
+      });
+      output.result(result, render.renderBaseline);
+    });
+}
+
+/** Command lines that can be copied as they stand, and what each is for. */
+export function examples(lines: readonly (readonly [command: string, purpose: string])[]): string {
+  const width = Math.max(...lines.map(([command]) => command.length));
+  const shown = lines.map(([command, purpose]) => `  ${command.padEnd(width)}  ${purpose}`);
+  return `\nExamples:\n${shown.join('\n')}`;
+}

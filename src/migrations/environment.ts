@@ -1,0 +1,63 @@
+import type { Session } from '../database/connection.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import { type Environment, markEnvironment } from './ledger.ts';
+
+/** What a destructive operation is asked to do, and how it was confirmed. */
+export interface DestructiveRequest {
+  /** In words: "roll back migrations". */
+  readonly operation: string;
+  /** The database's name, as the caller typed it to confirm. */
+  readonly force?: string | undefined;
+}
+
+/**
+ * A production database refuses what destroys data, unless `force` is its name.
+ * Throws `environment-refused`.
+ */
+export function guardProduction(
+  { server: { database } }: Session,
+  environment: Environment | undefined,
+  { operation, force }: DestructiveRequest,
+): void {
+  if (environment !== 'production' || force === database) return;
+  throw new CryptosenseDbError(
+    'environment-refused',
+    {
+      message: `"${database}" is a production database and refuses to ${operation}`,
+      evidence: force === undefined ? [] : [`--force names "${force}", which is not this database`],
+      hint: `when it has to be, confirm it with the database's name: --force ${database}`,
+    },
+    { details: { environment } },
+  );
+}
+
+/** Marks a database that bears no mark yet. Throws `environment-refused` when it bears another. */
+export async function markAs(session: Session, environment: Environment): Promise<void> {
+  const mark = await markEnvironment(session, environment);
+  if (mark !== environment) throw markedOtherwise(session, { mark, environment });
+}
+
+/** Throws `environment-refused` when the database bears another mark. */
+export function requireMark(
+  session: Session,
+  marks: { readonly mark: Environment | undefined; readonly environment: Environment | undefined },
+): void {
+  const { mark, environment } = marks;
+  if (mark && environment && mark !== environment) {
+    throw markedOtherwise(session, { mark, environment });
+  }
+}
+
+function markedOtherwise(
+  { server: { database } }: Session,
+  { mark, environment }: { readonly mark: Environment; readonly environment: Environment },
+): CryptosenseDbError<'environment-refused'> {
+  return new CryptosenseDbError(
+    'environment-refused',
+    {
+      message: `"${database}" is marked as ${mark}, not as ${environment}`,
+      hint: `name the right database, or leave --env ${environment} out`,
+    },
+    { details: { environment: mark } },
+  );
+}

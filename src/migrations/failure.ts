@@ -1,0 +1,71 @@
+import { isSqlError, type SqlError } from '../database/connection.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import type { StatementError } from './apply.ts';
+import { excerpt, indexOfCharacter, type Location, locate } from './location.ts';
+
+/** How far the run came: versions that are committed, and versions that were not begun. */
+export interface RunProgress {
+  readonly completed: readonly string[];
+  readonly pending: readonly string[];
+}
+
+/** The failing statement with its place in the file, and all that PostgreSQL says of it. */
+export function describeFailure(
+  { step, statement, cause, message }: StatementError,
+  { completed, pending }: RunProgress,
+): CryptosenseDbError<'migration-failed'> {
+  const { version, direction, script } = step;
+  const { file, transaction } = script;
+  const error = isSqlError(cause) ? cause : undefined;
+  const offset = error?.position ? indexOfCharacter(statement.text, Number(error.position) - 1) : 0;
+  const place = locate(file.name, file.text, statement.index + offset);
+  const undone =
+    transaction === 'own'
+      ? 'it is rolled back'
+      : 'the statements before it stay; the next run goes on with this one';
+  return new CryptosenseDbError(
+    'migration-failed',
+    {
+      message: `${place.file}:${place.line}:${place.column} ${message}`,
+      evidence: [
+        ...excerpt(place),
+        ...(error ? wordsOf(error) : []),
+        `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}, ${undone}, still to do: ${pending.length}`,
+      ],
+      ...hintOf(error),
+    },
+    {
+      details: {
+        version,
+        direction,
+        completed,
+        pending,
+        location: pick(place),
+        sqlState: error?.code ?? '',
+      },
+      cause,
+    },
+  );
+}
+
+function wordsOf({ code, detail, where, internal_query: query }: SqlError): readonly string[] {
+  return [
+    ...(detail ? [`detail: ${detail}`] : []),
+    ...(where ? where.split('\n').map((line) => `in: ${line}`) : []),
+    ...(query ? [`query: ${query}`] : []),
+    `SQLSTATE ${code}`,
+  ];
+}
+
+function hintOf(error: SqlError | undefined): { readonly hint?: string } {
+  if (error?.message.includes('"apache" license')) {
+    return {
+      hint: "the server runs TimescaleDB under its Apache licence; set timescaledb.license = 'timescale' in postgresql.conf, or use a server that offers it",
+    };
+  }
+  return error?.hint ? { hint: error.hint } : {};
+}
+
+function pick({ file, line, column }: Location) {
+  return { file, line, column };
+}

@@ -1,0 +1,355 @@
+import { isSqlError, type Session, type Sql } from '../database/connection.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import type { Direction } from '../progress.ts';
+import type { Checksum, MigrationPair } from './source.ts';
+import type { Version } from './version.ts';
+
+/** A migration that the database records as applied. */
+export interface LedgerEntry {
+  readonly version: Version;
+  readonly description: string;
+  readonly checksum: Checksum;
+  readonly rollbackChecksum: Checksum;
+  readonly appliedAt: Date;
+  readonly appliedBy: string;
+  readonly durationMs: number;
+  readonly toolVersion: string;
+}
+
+/** A statement of a `-- Transaction: none` file whose run has not come to its end. */
+export interface JournalEntry {
+  readonly version: Version;
+  readonly direction: Direction;
+  /** From 0. */
+  readonly position: number;
+  readonly checksum: Checksum;
+  readonly isFinished: boolean;
+}
+
+export interface Ledger {
+  /** In order of version. */
+  readonly entries: readonly LedgerEntry[];
+  readonly journal: readonly JournalEntry[];
+  readonly environment: Environment | undefined;
+}
+
+export const environments = ['dev', 'test', 'production'] as const;
+export type Environment = (typeof environments)[number];
+
+/** Raised with every change of the tables below; an older tool refuses a newer ledger. */
+const ledgerFormat = 1;
+
+const emptyLedger: Ledger = { entries: [], journal: [], environment: undefined };
+
+/** The ledger as it stands; an empty one where the database has none. Throws `ledger-newer`. */
+export async function readLedger({ sql }: Session): Promise<Ledger> {
+  const [entries, journal, environment, format] = await Promise.all([
+    sql<LedgerEntry[]>`
+      select
+        version, description, checksum, rollback_checksum as "rollbackChecksum",
+        applied_at as "appliedAt", applied_by as "appliedBy",
+        duration_ms as "durationMs", tool_version as "toolVersion"
+      from cryptosense_db.migrations order by version collate "C"`,
+    sql<JournalEntry[]>`
+      select version, direction, position, checksum, finished_at is not null as "isFinished"
+      from cryptosense_db.migration_journal order by version collate "C", position`,
+    sql<{ name: Environment }[]>`select name from cryptosense_db.environment`,
+    sql<{ format: number }[]>`select format from cryptosense_db.ledger`,
+  ]).catch((error: unknown) => {
+    if (isAbsent(error)) return [[], [], [], []] as const;
+    throw error;
+  });
+  refuseNewer(format[0]?.format);
+  if (entries.length === 0 && journal.length === 0 && environment.length === 0) return emptyLedger;
+  return { entries, journal, environment: environment[0]?.name };
+}
+
+function isAbsent(error: unknown): boolean {
+  return isSqlError(error) && (error.code === '42P01' || error.code === '3F000');
+}
+
+function refuseNewer(format: number | undefined): void {
+  if (format === undefined || format <= ledgerFormat) return;
+  throw new CryptosenseDbError(
+    'ledger-newer',
+    {
+      message: `the ledger in this database has format ${format}; this release knows ${ledgerFormat}`,
+      hint: 'use the release of cryptosense-db that wrote it, or a later one',
+    },
+    { details: { format } },
+  );
+}
+
+/**
+ * Creates what is missing of the ledger, in one transaction. Call it with the migration lock held.
+ * Throws `not-permitted` when the role may not create a schema.
+ */
+export async function createLedger({ sql, server }: Session): Promise<void> {
+  const [{ isThere, isAllowed }] = await sql<[{ isThere: boolean; isAllowed: boolean }]>`
+    select
+      to_regclass('cryptosense_db.ledger') is not null as "isThere",
+      has_database_privilege(current_database(), 'create') as "isAllowed"`;
+  if (isThere) return;
+  if (!isAllowed) {
+    throw new CryptosenseDbError('not-permitted', {
+      message: `the role "${server.user}" may not create a schema in the database "${server.database}"`,
+      evidence: ['the history of migrations is kept in a schema of its own, cryptosense_db'],
+      hint: `let an owner run: grant create on database "${server.database}" to "${server.user}"`,
+    });
+  }
+  await sql.unsafe(ledgerDefinition);
+}
+
+/** One simple query, and so one transaction: the ledger is there whole or not at all. */
+const ledgerDefinition = `
+  create schema if not exists cryptosense_db;
+  comment on schema cryptosense_db is
+    'History of schema migrations, written by the tool cryptosense-db. Not for editing by hand.';
+
+  create table cryptosense_db.ledger (format integer not null);
+  insert into cryptosense_db.ledger values (${ledgerFormat});
+
+  create table cryptosense_db.migrations (
+    version text collate "C" primary key,
+    description text not null,
+    checksum text not null,
+    rollback_sql text not null,
+    rollback_checksum text not null,
+    applied_by text not null default session_user,
+    applied_at timestamptz not null default clock_timestamp(),
+    duration_ms integer not null,
+    tool_version text not null
+  );
+  comment on table cryptosense_db.migrations is
+    'One row for each migration that is applied, with the rollback that undoes it.';
+
+  create table cryptosense_db.migration_log (
+    id bigint generated always as identity primary key,
+    event text not null
+      check (event in ('apply', 'rollback', 'repair', 'forget', 'baseline', 'failure')),
+    version text not null,
+    description text not null,
+    checksum text,
+    at timestamptz not null default clock_timestamp(),
+    by text not null default session_user,
+    duration_ms integer,
+    detail text,
+    tool_version text not null
+  );
+  comment on table cryptosense_db.migration_log is 'Everything that was done, in order; append-only.';
+
+  create function cryptosense_db.refuse_change() returns trigger language plpgsql as $$
+  begin
+    raise exception '%.% is append-only', tg_table_schema, tg_table_name;
+  end $$;
+  create trigger append_only before update or delete or truncate on cryptosense_db.migration_log
+    for each statement execute function cryptosense_db.refuse_change();
+
+  create table cryptosense_db.migration_journal (
+    version text collate "C" not null,
+    direction text not null check (direction in ('up', 'down')),
+    position integer not null,
+    checksum text not null,
+    started_at timestamptz not null default clock_timestamp(),
+    finished_at timestamptz,
+    primary key (version, direction, position)
+  );
+  comment on table cryptosense_db.migration_journal is
+    'Statements of "-- Transaction: none" files whose run has not come to its end.';
+
+  create table cryptosense_db.environment (
+    is_only boolean primary key default true check (is_only),
+    name text not null check (name in ('dev', 'test', 'production')),
+    marked_at timestamptz not null default clock_timestamp(),
+    marked_by text not null default session_user
+  );
+  comment on table cryptosense_db.environment is 'What this database is; written once.';
+`;
+
+/** Who writes, for the columns that say so. */
+export interface Writer {
+  readonly pid: number;
+  readonly toolVersion: string;
+}
+
+/**
+ * Set at the start of a transaction that a migration runs in, and looked at before its history row
+ * is written: a COMMIT that slipped through would have cleared it.
+ */
+export const markTransaction = `
+  select
+    set_config('cryptosense_db.transaction', pg_current_xact_id()::text, true),
+    set_config('cryptosense_db.started_at', extract(epoch from clock_timestamp())::text, true)`;
+
+/** True while this is still the backend and the transaction that the step began in. */
+function isSameTransaction(sql: Sql, { pid }: Writer) {
+  return sql`
+    pg_backend_pid() = ${pid}
+    and current_setting('cryptosense_db.transaction', true) = pg_current_xact_id()::text`;
+}
+
+function elapsedMs(sql: Sql) {
+  return sql`
+    round((extract(epoch from clock_timestamp())
+      - current_setting('cryptosense_db.started_at')::numeric) * 1000)::integer`;
+}
+
+/** The rows that a history write returns: none when its transaction was not the step's any more. */
+export interface Written {
+  readonly durationMs: number;
+}
+
+/** Records a migration as applied. To be run in the transaction that applied it. */
+export function recordApplied(sql: Sql, pair: MigrationPair, writer: Writer) {
+  const { version, description, migration, rollback } = pair;
+  return sql<Written[]>`
+    with entry as (
+      insert into cryptosense_db.migrations
+        (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
+      select
+        ${version}::text, ${description}::text, ${migration.checksum}::text,
+        ${rollback.text}::text, ${rollback.checksum}::text, ${elapsedMs(sql)},
+        ${writer.toolVersion}::text
+      where ${isSameTransaction(sql, writer)}
+      returning *
+    ), finished as (
+      delete from cryptosense_db.migration_journal where version = ${version}
+    )
+    insert into cryptosense_db.migration_log
+      (event, version, description, checksum, duration_ms, tool_version)
+    select 'apply', version, description, checksum, duration_ms, tool_version from entry
+    returning duration_ms as "durationMs"`;
+}
+
+/** Takes a migration's row away. To be run in the transaction that rolled it back. */
+export function recordRolledBack(sql: Sql, version: Version, writer: Writer) {
+  return sql<Written[]>`
+    with entry as (
+      delete from cryptosense_db.migrations
+      where version = ${version} and ${isSameTransaction(sql, writer)}
+      returning *
+    ), finished as (
+      delete from cryptosense_db.migration_journal where version = ${version}
+    )
+    insert into cryptosense_db.migration_log
+      (event, version, description, checksum, duration_ms, tool_version)
+    select
+      'rollback', version, description, rollback_checksum, ${elapsedMs(sql)},
+      ${writer.toolVersion}::text
+    from entry
+    returning duration_ms as "durationMs"`;
+}
+
+/** What a run says of a step that did not succeed. */
+export interface FailureRecord {
+  readonly version: Version;
+  readonly description: string;
+  readonly checksum: Checksum;
+  readonly detail: string;
+}
+
+export function recordFailure(sql: Sql, failure: FailureRecord, writer: Writer) {
+  const { version, description, checksum, detail } = failure;
+  return sql`
+    insert into cryptosense_db.migration_log
+      (event, version, description, checksum, detail, tool_version)
+    values ('failure', ${version}, ${description}, ${checksum}, ${detail}, ${writer.toolVersion})`;
+}
+
+/** Records the files on disk as what was applied, for a version that is already recorded. */
+export function recordRepaired(
+  sql: Sql,
+  { recorded, pair }: { readonly recorded: Version; readonly pair: MigrationPair },
+  writer: Writer,
+) {
+  const { version, description, migration, rollback } = pair;
+  return sql`
+    with entry as (
+      update cryptosense_db.migrations
+      set version = ${version}, description = ${description}, checksum = ${migration.checksum},
+        rollback_sql = ${rollback.text}, rollback_checksum = ${rollback.checksum}
+      where version = ${recorded}
+      returning *
+    )
+    insert into cryptosense_db.migration_log
+      (event, version, description, checksum, detail, tool_version)
+    select 'repair', version, description, checksum, ${`was recorded as ${recorded}`}::text,
+      ${writer.toolVersion}::text
+    from entry`;
+}
+
+/** Drops what is recorded of a version, in history and journal. The schema is left as it is. */
+export function recordForgotten(sql: Sql, version: Version, writer: Writer) {
+  return sql`
+    with entry as (
+      delete from cryptosense_db.migrations where version = ${version} returning description, checksum
+    ), unfinished as (
+      delete from cryptosense_db.migration_journal where version = ${version} returning position
+    )
+    insert into cryptosense_db.migration_log
+      (event, version, description, checksum, detail, tool_version)
+    select 'forget', ${version}::text, coalesce(min(description), ''), min(checksum),
+      (select count(*) from unfinished) || ' journalled statements', ${writer.toolVersion}::text
+    from entry`;
+}
+
+/** Records a migration as applied without having run it. */
+export function recordBaseline(sql: Sql, pair: MigrationPair, writer: Writer) {
+  const { version, description, migration, rollback } = pair;
+  return sql`
+    with entry as (
+      insert into cryptosense_db.migrations
+        (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
+      values (${version}, ${description}, ${migration.checksum}, ${rollback.text},
+        ${rollback.checksum}, 0, ${writer.toolVersion})
+      returning *
+    )
+    insert into cryptosense_db.migration_log (event, version, description, checksum, tool_version)
+    select 'baseline', version, description, checksum, tool_version from entry`;
+}
+
+/** The rollbacks that were recorded when the migrations were applied, by version. */
+export async function readRollbacks(
+  { sql }: Session,
+  versions: readonly Version[],
+): Promise<ReadonlyMap<Version, string>> {
+  if (versions.length === 0) return new Map();
+  const rows = await sql<{ version: Version; text: string }[]>`
+    select version, rollback_sql as text from cryptosense_db.migrations
+    where version in ${sql([...versions])}`;
+  return new Map(rows.map(({ version, text }) => [version, text]));
+}
+
+/** Before a statement of a file without a transaction: that it is about to run. */
+export function journalStart(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, { pid }: Writer) {
+  const { version, direction, position, checksum } = entry;
+  return sql`
+    insert into cryptosense_db.migration_journal (version, direction, position, checksum)
+    select ${version}::text, ${direction}::text, ${position}::integer, ${checksum}::text
+    where pg_backend_pid() = ${pid}
+    on conflict (version, direction, position)
+      do update set checksum = excluded.checksum, started_at = clock_timestamp()
+    returning position`;
+}
+
+/** After it: that it has run. */
+export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, { pid }: Writer) {
+  const { version, direction, position } = entry;
+  return sql`
+    update cryptosense_db.migration_journal set finished_at = clock_timestamp()
+    where version = ${version} and direction = ${direction} and position = ${position}
+      and pg_backend_pid() = ${pid}
+    returning position`;
+}
+
+/** Marks the database; the mark stays when there is one. Returns the mark that it bears. */
+export async function markEnvironment({ sql }: Session, name: Environment): Promise<Environment> {
+  const [row] = await sql<{ name: Environment }[]>`
+    with marked as (
+      insert into cryptosense_db.environment (name) values (${name})
+      on conflict (is_only) do nothing
+      returning name
+    )
+    select name from marked union all select name from cryptosense_db.environment`;
+  return row?.name ?? name;
+}

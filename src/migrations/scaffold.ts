@@ -1,0 +1,131 @@
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { messageOf } from '../database/connection.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import { packagedTemplates } from '../package.ts';
+import { readMigrations, type SourceFolders } from './source.ts';
+import { compareVersions, formatStamp, stampDate, type Version } from './version.ts';
+
+export interface ScaffoldOptions {
+  /** In words or as a name: `add price alerts`, `add_price_alerts`. */
+  readonly description: string;
+  /** A name of `templateNames()`. Default `migration`. */
+  readonly template?: string | undefined;
+  /** Folders that are there; the new pair is written into them. */
+  readonly migrations: string;
+  readonly rollbacks: string;
+  readonly author: string;
+  readonly now?: Date | undefined;
+}
+
+export interface ScaffoldResult {
+  readonly version: Version;
+  /** Paths of the two new files. */
+  readonly migration: string;
+  readonly rollback: string;
+}
+
+const rollbackSuffix = '_rollback.sql';
+
+/** The templates that there are: `templates/NAME.sql`, each with its `NAME_rollback.sql`. */
+export function templateNames(): readonly string[] {
+  return readdirSync(packagedTemplates)
+    .filter((name) => name.endsWith('.sql') && !name.endsWith(rollbackSuffix))
+    .map((name) => name.slice(0, -'.sql'.length))
+    .sort(compareVersions);
+}
+
+/**
+ * Writes a new migration and its rollback from a template. The stamp is now, or a second after the
+ * newest migration where that is later. Never overwrites; leaves both files or neither.
+ * Throws `bad-configuration`, `faulty-folder`, `file-problem`.
+ */
+export function create(options: ScaffoldOptions): ScaffoldResult {
+  const { template = 'migration', now = new Date(), author } = options;
+  const name = nameOf(options.description);
+  const templates = templateNames();
+  if (!templates.includes(template)) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `there is no template "${template}"`,
+      hint: `choose one of ${templates.join(', ')}`,
+    });
+  }
+  const version = nextVersion(options, now);
+  const file = `${version}_${name}.sql`;
+  const rollbackFile = `${version}_${name}${rollbackSuffix}`;
+  const values = {
+    file,
+    rollback_file: rollbackFile,
+    description: options.description.trim().replaceAll(/[\s_]+/g, ' '),
+    author: author.replaceAll(/\s+/g, ' '),
+    subject: subjectOf(name),
+  };
+  const migration = join(options.migrations, file);
+  const rollback = join(options.rollbacks, rollbackFile);
+  writeNew(migration, render(readTemplate(`${template}.sql`), values));
+  try {
+    writeNew(rollback, render(readTemplate(`${template}${rollbackSuffix}`), values));
+  } catch (error) {
+    rmSync(migration);
+    throw error;
+  }
+  return { version, migration, rollback };
+}
+
+function nextVersion(folders: SourceFolders, now: Date): Version {
+  const stamp = formatStamp(now);
+  const newest = readMigrations(folders).at(-1)?.version;
+  if (newest === undefined || compareVersions(newest, stamp) < 0) return stamp;
+  const after = (stampDate(newest)?.getTime() ?? now.getTime()) + 1000;
+  return formatStamp(new Date(after));
+}
+
+const longestName = 100;
+
+/** `Add price-alerts!` becomes `add_price_alerts`. */
+function nameOf(description: string): string {
+  const name = description
+    .normalize('NFKD')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '_')
+    .replaceAll(/^_+|_+$/g, '');
+  if (name === '' || name.length > longestName) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `"${description}" gives no file name of 1 to ${longestName} letters and digits`,
+      hint: 'describe the change in a few words: cryptosense-db migrate new add_price_alerts',
+    });
+  }
+  return name;
+}
+
+/** What a change is about, as the name of a table: `create_price_alerts_table` is `price_alerts`. */
+function subjectOf(name: string): string {
+  const subject = name
+    .replace(/^(create|add|make|new|index|update|backfill|change|fill)_/, '')
+    .replace(/_(table|hypertable|index)$/, '');
+  return (/^\d/.test(subject) ? `t_${subject}` : subject).slice(0, 40);
+}
+
+function readTemplate(name: string): string {
+  return readFileSync(join(packagedTemplates, name), 'utf8');
+}
+
+function render(template: string, values: Readonly<Record<string, string>>): string {
+  return template.replaceAll(/\{\{(\w+)\}\}/g, (placeholder, key: string) => {
+    const value = values[key];
+    if (value === undefined) throw new Error(`the template names ${placeholder}, which is unknown`);
+    return value;
+  });
+}
+
+function writeNew(path: string, text: string): void {
+  try {
+    writeFileSync(path, text, { flag: 'wx' });
+  } catch (cause) {
+    throw new CryptosenseDbError(
+      'file-problem',
+      { message: `${path} cannot be written`, evidence: [messageOf(cause)] },
+      { details: { path }, cause },
+    );
+  }
+}

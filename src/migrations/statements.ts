@@ -1,0 +1,443 @@
+import { loadModule, parseSync } from 'libpg-query';
+import { CryptosenseDbError, type Problem } from '../errors.ts';
+import { excerpt, indexOfCharacter, locate } from './location.ts';
+import type { SqlFile } from './source.ts';
+
+/** A file, parsed and found fit to run. */
+export interface Script {
+  readonly file: SqlFile;
+  /** `none`: the file says `-- Transaction: none`. */
+  readonly transaction: 'own' | 'none';
+  /** The file's own BEGIN where it has one, for its isolation level; else a plain one. */
+  readonly begin: string;
+  readonly statements: readonly Statement[];
+  /** Why there is no way back, where a rollback says so. */
+  readonly irreversible: string | undefined;
+  readonly needsTimescale: boolean;
+}
+
+export interface Statement {
+  readonly text: string;
+  /** Where the text starts in the file, in UTF-16 units. */
+  readonly index: number;
+  readonly run: RunMode;
+}
+
+/**
+ * How a statement of a file without a transaction is run.
+ * - `in-transaction`: together with its journal entry, exactly once.
+ * - `session`: SET and RESET; on every run, since a resumed one is another session.
+ * - `alone`: PostgreSQL or TimescaleDB refuse it in a transaction, or it may end one itself
+ *   (CALL, DO); interrupted between its end and its journal entry it runs again.
+ * - `build-index`, `drop-index`: alone too, and what an interruption left is looked up first.
+ */
+export type RunMode =
+  | { readonly kind: 'in-transaction' | 'session' | 'alone' }
+  | {
+      readonly kind: 'build-index';
+      readonly index: string;
+      readonly table: readonly string[];
+      readonly isConcurrent: boolean;
+    }
+  | { readonly kind: 'drop-index'; readonly index: readonly string[] };
+
+/**
+ * Parses files with PostgreSQL's own grammar, loads it on first use.
+ * Throws `faulty-statements` with every fault of every file; a syntax error hides what follows it
+ * in its file.
+ */
+export async function parseScripts(
+  files: readonly { readonly file: SqlFile; readonly kind: 'migration' | 'rollback' }[],
+): Promise<readonly Script[]> {
+  await loadModule();
+  const problems: Problem[] = [];
+  const scripts = files.map(({ file, kind }) =>
+    parseScript(file, { kind, report: (problem) => problems.push(problem) }),
+  );
+  if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
+  return scripts;
+}
+
+interface ParseOptions {
+  readonly kind: 'migration' | 'rollback';
+  readonly report: (problem: Problem) => void;
+}
+
+function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
+  const fault = (index: number, fact: string, hint?: string) =>
+    report(faultAt(file, index, { fact, hint }));
+  const directives = readDirectives(file.text);
+  const transaction = directives.transaction === undefined ? 'own' : 'none';
+  if (transaction === 'none' && directives.transaction !== 'none') {
+    fault(
+      0,
+      `"-- Transaction: ${directives.transaction}" is not understood`,
+      'the only value is "none"',
+    );
+  }
+  if (directives.irreversible === '') {
+    fault(0, '"-- Irreversible:" gives no reason', 'say why there is no way back');
+  }
+
+  const parsed = parse(file, fault);
+  const own =
+    transaction === 'own' ? takeOuterPair(parsed, fault) : { begin: 'begin', rest: parsed };
+  for (const statement of own.rest) {
+    checkAnywhere(statement, transaction, fault);
+    if (transaction === 'own') checkInTransaction(statement, fault);
+  }
+  if (own.rest.length === 0 && !(kind === 'rollback' && directives.irreversible)) {
+    fault(
+      0,
+      `has no statement${kind === 'rollback' ? ', and does not say "-- Irreversible: <why>"' : ''}`,
+    );
+  }
+  return {
+    file,
+    transaction,
+    begin: own.begin,
+    statements: own.rest.map(({ text, index, node }) => ({ text, index, run: runMode(node) })),
+    irreversible: kind === 'rollback' ? directives.irreversible || undefined : undefined,
+    needsTimescale: own.rest.some(({ node }) => createsTimescale(node)),
+  };
+}
+
+interface Directives {
+  readonly transaction: string | undefined;
+  readonly irreversible: string | undefined;
+}
+
+/** Directives stand in the comment lines at the top, before the first statement. */
+function readDirectives(text: string): Directives {
+  const header = text.slice(0, skipTrivia(text, 0)).split('\n');
+  const value = (name: string) =>
+    header
+      .map((line) => new RegExp(`^--\\s*${name}\\s*:(.*)$`, 'i').exec(line)?.[1]?.trim())
+      .find((found) => found !== undefined);
+  return { transaction: value('Transaction')?.toLowerCase(), irreversible: value('Irreversible') };
+}
+
+type Fault = (index: number, fact: string, hint?: string) => void;
+
+function faultAt(
+  file: SqlFile,
+  index: number,
+  { fact, hint }: { readonly fact: string; readonly hint: string | undefined },
+): Problem {
+  const place = locate(file.name, file.text, index);
+  return {
+    message: `${place.file}:${place.line}:${place.column} ${fact}`,
+    evidence: excerpt(place),
+    ...(hint !== undefined && { hint }),
+  };
+}
+
+type SyntaxNode = Readonly<Record<string, unknown>>;
+
+interface ParsedStatement {
+  readonly text: string;
+  readonly index: number;
+  /** The parse tree below its one key, and that key. */
+  readonly node: { readonly type: string; readonly body: SyntaxNode };
+}
+
+/** libpg-query counts in bytes of UTF-8, and takes leading comments to a statement's start. */
+function parse(file: SqlFile, fault: Fault): readonly ParsedStatement[] {
+  let tree: unknown;
+  try {
+    tree = parseSync(file.text);
+  } catch (error) {
+    reportSyntaxError(file, error, fault);
+    return [];
+  }
+  const bytes = Buffer.from(file.text, 'utf8');
+  const isAscii = bytes.length === file.text.length;
+  let byteAt = 0;
+  let indexAt = 0;
+  return nodes(asNode(tree)['stmts']).map((raw) => {
+    const from = Number(raw['stmt_location'] ?? 0);
+    const length = Number(raw['stmt_len'] ?? bytes.length - from);
+    indexAt += isAscii ? from - byteAt : bytes.toString('utf8', byteAt, from).length;
+    byteAt = from;
+    const whole = isAscii
+      ? file.text.slice(from, from + length)
+      : bytes.toString('utf8', from, from + length);
+    const start = skipTrivia(whole, 0);
+    const [type = '', body = {}] = Object.entries(asNode(raw['stmt']))[0] ?? [];
+    return {
+      text: whole.slice(start).trimEnd(),
+      index: indexAt + start,
+      node: { type, body: asNode(body) },
+    };
+  });
+}
+
+function reportSyntaxError(file: SqlFile, error: unknown, fault: Fault): void {
+  const details = asNode(asNode(error)['sqlDetails']);
+  const position = Number(details['cursorPosition'] ?? 0);
+  const index = indexOfCharacter(file.text, position);
+  const command = /^\\\S*/.exec(file.text.slice(index))?.[0];
+  if (command) {
+    fault(
+      index,
+      `is a command of psql (${command}), not a statement`,
+      'the file is run by the tool; write it in SQL',
+    );
+    return;
+  }
+  fault(index, error instanceof Error ? error.message : String(error));
+}
+
+/** Takes off BEGIN at the start and COMMIT at the end; one of them alone is a fault. */
+function takeOuterPair(
+  statements: readonly ParsedStatement[],
+  fault: Fault,
+): { readonly begin: string; readonly rest: readonly ParsedStatement[] } {
+  const first = statements[0];
+  const last = statements.at(-1);
+  if (!first || !last || !isBegin(first)) return { begin: 'begin', rest: statements };
+  if (first === last || !isCommit(last)) {
+    fault(
+      first.index,
+      'opens a transaction that the last statement does not commit',
+      'end the file with COMMIT;',
+    );
+    return { begin: first.text, rest: statements.slice(1) };
+  }
+  if (last.node.body['chain'] === true) {
+    fault(last.index, 'COMMIT AND CHAIN leaves a transaction open', 'end the file with COMMIT;');
+  }
+  return { begin: first.text, rest: statements.slice(1, -1) };
+}
+
+function isBegin({ node }: ParsedStatement): boolean {
+  const kind = node.body['kind'];
+  return (
+    node.type === 'TransactionStmt' && (kind === 'TRANS_STMT_BEGIN' || kind === 'TRANS_STMT_START')
+  );
+}
+
+function isCommit({ node }: ParsedStatement): boolean {
+  return node.type === 'TransactionStmt' && node.body['kind'] === 'TRANS_STMT_COMMIT';
+}
+
+const savepointKinds: readonly unknown[] = [
+  'TRANS_STMT_SAVEPOINT',
+  'TRANS_STMT_RELEASE',
+  'TRANS_STMT_ROLLBACK_TO',
+];
+
+/** What no file may hold, whichever way it is run. */
+function checkAnywhere(
+  { node: { type, body }, text, index }: ParsedStatement,
+  transaction: Script['transaction'],
+  fault: Fault,
+): void {
+  const command = text.split(/[\s;]/, 1)[0]?.toUpperCase();
+  if (type === 'TransactionStmt') {
+    if (transaction === 'none') {
+      fault(
+        index,
+        `${command} in a file that says "-- Transaction: none"`,
+        'take one of the two out',
+      );
+      return;
+    }
+    if (!savepointKinds.includes(body['kind'])) {
+      fault(
+        index,
+        `${command} ends or opens a transaction in the middle of the file`,
+        'the whole file is one transaction; split it in two migrations',
+      );
+    }
+    return;
+  }
+  if (type === 'CopyStmt' && body['filename'] === undefined) {
+    fault(
+      index,
+      `COPY ${body['is_from'] === true ? 'FROM STDIN' : 'TO STDOUT'} needs a client that feeds it`,
+      'write the rows as INSERT … VALUES',
+    );
+  }
+  if (type === 'IndexStmt' && isIndexBuiltAlone(body) && body['idxname'] === undefined) {
+    fault(
+      index,
+      'builds an index without a name outside a transaction',
+      'name it, so that an interrupted build can be found and taken up again',
+    );
+  }
+}
+
+function checkInTransaction({ node, index }: ParsedStatement, fault: Fault): void {
+  const reason = refusesTransaction(node);
+  if (reason === undefined) return;
+  fault(
+    index,
+    `${reason} cannot run inside a transaction`,
+    'put "-- Transaction: none" at the top of the file, and leave BEGIN and COMMIT out',
+  );
+}
+
+/**
+ * The statement's name when PostgreSQL or TimescaleDB refuse it inside a transaction block: the
+ * callers of PreventInTransactionBlock() in the server's source, where the grammar alone tells.
+ */
+function refusesTransaction({ type, body }: ParsedStatement['node']): string | undefined {
+  switch (type) {
+    case 'IndexStmt':
+      if (body['concurrent'] === true) return 'CREATE INDEX CONCURRENTLY';
+      return isPerChunk(body) ? 'CREATE INDEX … transaction_per_chunk' : undefined;
+    case 'DropStmt':
+      return body['concurrent'] === true ? 'DROP INDEX CONCURRENTLY' : undefined;
+    case 'ReindexStmt':
+      if (hasOption(body['params'], 'concurrently')) return 'REINDEX CONCURRENTLY';
+      return body['relation'] === undefined ? 'REINDEX of a schema or database' : undefined;
+    case 'VacuumStmt':
+      return body['is_vacuumcmd'] === true ? 'VACUUM' : undefined;
+    case 'ClusterStmt':
+      return body['relation'] === undefined ? 'CLUSTER of all tables' : undefined;
+    case 'DiscardStmt':
+      return body['target'] === 'DISCARD_ALL' ? 'DISCARD ALL' : undefined;
+    case 'AlterTableStmt':
+      return nodes(body['cmds']).some(isConcurrentDetach)
+        ? 'DETACH PARTITION CONCURRENTLY'
+        : undefined;
+    case 'AlterDatabaseStmt':
+      return hasOption(body['options'], 'tablespace') ? 'ALTER DATABASE SET TABLESPACE' : undefined;
+    case 'CreateTableAsStmt':
+      return isContinuousWithData(body) ? 'a continuous aggregate WITH DATA' : undefined;
+    case 'CallStmt':
+      return functionName(body) === 'refresh_continuous_aggregate'
+        ? 'refresh_continuous_aggregate'
+        : undefined;
+    case 'CreateSubscriptionStmt':
+      return 'CREATE SUBSCRIPTION';
+    case 'DropSubscriptionStmt':
+      return 'DROP SUBSCRIPTION';
+    case 'AlterSystemStmt':
+      return 'ALTER SYSTEM';
+    case 'CreatedbStmt':
+      return 'CREATE DATABASE';
+    case 'DropdbStmt':
+      return 'DROP DATABASE';
+    case 'CreateTableSpaceStmt':
+      return 'CREATE TABLESPACE';
+    case 'DropTableSpaceStmt':
+      return 'DROP TABLESPACE';
+    default:
+      return undefined;
+  }
+}
+
+function runMode(node: ParsedStatement['node']): RunMode {
+  const { type, body } = node;
+  if (type === 'VariableSetStmt') return { kind: 'session' };
+  if (type === 'IndexStmt' && isIndexBuiltAlone(body)) {
+    const relation = asNode(body['relation']);
+    return {
+      kind: 'build-index',
+      index: String(body['idxname']),
+      table: [relation['schemaname'], relation['relname']].filter(
+        (part) => typeof part === 'string',
+      ),
+      isConcurrent: body['concurrent'] === true,
+    };
+  }
+  if (type === 'DropStmt' && body['concurrent'] === true) {
+    const name = asNode(asNode(nodes(body['objects'])[0])['List']);
+    return { kind: 'drop-index', index: nodes(name['items']).map(stringOf) };
+  }
+  const isAlone =
+    type === 'CallStmt' || type === 'DoStmt' || refusesTransaction(node) !== undefined;
+  return { kind: isAlone ? 'alone' : 'in-transaction' };
+}
+
+function isIndexBuiltAlone(body: SyntaxNode): boolean {
+  return body['concurrent'] === true || isPerChunk(body);
+}
+
+function isPerChunk(body: SyntaxNode): boolean {
+  return hasOption(body['options'], 'transaction_per_chunk', 'timescaledb');
+}
+
+function isConcurrentDetach(command: SyntaxNode): boolean {
+  const detach = asNode(command['AlterTableCmd']);
+  return asNode(asNode(detach['def'])['PartitionCmd'])['concurrent'] === true;
+}
+
+function isContinuousWithData(body: SyntaxNode): boolean {
+  const into = asNode(body['into']);
+  return hasOption(into['options'], 'continuous', 'timescaledb') && into['skipData'] !== true;
+}
+
+/** CREATE EXTENSION itself, or in a DO block that creates it where it is absent. */
+function createsTimescale({ type, body }: ParsedStatement['node']): boolean {
+  if (type === 'CreateExtensionStmt') return body['extname'] === 'timescaledb';
+  return (
+    type === 'DoStmt' &&
+    nodes(body['args']).some((argument) =>
+      /create\s+extension\s+(if\s+not\s+exists\s+)?"?timescaledb/i.test(
+        stringOf(asNode(asNode(argument['DefElem'])['arg'])),
+      ),
+    )
+  );
+}
+
+/** True when a WITH or option list has the name, and does not set it to false. */
+function hasOption(list: unknown, name: string, namespace?: string): boolean {
+  return nodes(list).some((node) => {
+    const option = asNode(node['DefElem']);
+    if (option['defname'] !== name || option['defnamespace'] !== namespace) return false;
+    const value = stringOf(asNode(option['arg'])).toLowerCase();
+    return !['false', 'off', 'no', '0'].includes(value);
+  });
+}
+
+function functionName(body: SyntaxNode): string {
+  return stringOf(nodes(asNode(body['funccall'])['funcname']).at(-1) ?? {});
+}
+
+function stringOf(node: SyntaxNode): string {
+  return String(asNode(node['String'])['sval'] ?? '');
+}
+
+function asNode(value: unknown): SyntaxNode {
+  return isNode(value) ? value : {};
+}
+
+function isNode(value: unknown): value is SyntaxNode {
+  return typeof value === 'object' && value !== null;
+}
+
+function nodes(value: unknown): SyntaxNode[] {
+  return Array.isArray(value) ? value.map(asNode) : [];
+}
+
+const blank = /\s+|--[^\n]*/y;
+
+/** The index of the first character that is neither white space nor comment. */
+export function skipTrivia(text: string, from: number): number {
+  let index = from;
+  for (;;) {
+    blank.lastIndex = index;
+    if (blank.test(text)) index = blank.lastIndex;
+    else if (text.startsWith('/*', index)) index = skipBlockComment(text, index);
+    else return index;
+  }
+}
+
+/** Block comments nest, as in the SQL standard. */
+function skipBlockComment(text: string, from: number): number {
+  let depth = 0;
+  let index = from;
+  do {
+    if (text.startsWith('/*', index)) {
+      depth += 1;
+      index += 2;
+    } else if (text.startsWith('*/', index)) {
+      depth -= 1;
+      index += 2;
+    } else index += 1;
+  } while (depth > 0 && index < text.length);
+  return index;
+}

@@ -1,0 +1,30 @@
+import type { LockHolder } from './errors.ts';
+
+export type Direction = 'up' | 'down';
+
+/** What long work reports while it goes on. Every event is plain data. */
+export type ProgressEvent =
+  | { readonly kind: 'connected'; readonly target: string }
+  | { readonly kind: 'waiting-for-server'; readonly reason: string }
+  | { readonly kind: 'waiting-for-lock'; readonly holder: LockHolder | undefined }
+  | { readonly kind: 'step-started'; readonly step: ProgressStep }
+  | { readonly kind: 'statement-started'; readonly step: ProgressStep; readonly position: number }
+  | {
+      readonly kind: 'step-retried';
+      readonly step: ProgressStep;
+      readonly reason: string;
+      readonly delayMs: number;
+    }
+  | { readonly kind: 'step-finished'; readonly step: ProgressStep; readonly durationMs: number }
+  | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
+
+export interface ProgressStep {
+  readonly direction: Direction;
+  readonly version: string;
+  readonly description: string;
+  /** From 1. */
+  readonly index: number;
+  readonly total: number;
+}
+
+export type OnProgress = (event: ProgressEvent) => void;

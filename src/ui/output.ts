@@ -1,0 +1,80 @@
+import { Chalk } from 'chalk';
+import { CryptosenseDbError, isError } from '../errors.ts';
+import type { OnProgress } from '../progress.ts';
+import { showProgress } from './progress.ts';
+import { errorDocument, type Look, renderProblems } from './render.ts';
+
+/** The flags that every command takes. */
+export interface OutputFlags {
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+  /** commander's form of `--no-color`. */
+  readonly color?: boolean;
+}
+
+export interface Output {
+  readonly onProgress: OnProgress;
+  /** The answer: JSON, or what `render` makes of it; nothing with `--quiet`. */
+  readonly result: <T>(value: T, render: (value: T, look: Look) => string) => void;
+  readonly error: (error: unknown) => void;
+}
+
+export interface OutputOptions {
+  readonly flags: OutputFlags;
+  readonly stdout: NodeJS.WriteStream;
+  readonly stderr: NodeJS.WriteStream;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** Results on stdout, progress and errors on stderr; with `--json` one document on stdout. */
+export async function openOutput(options: OutputOptions): Promise<Output> {
+  const { flags, stdout, stderr } = options;
+  const isQuiet = flags.quiet === true || flags.json === true;
+  const isLively = !isQuiet && stderr.isTTY === true && !isPlain(options);
+  const ora = isLively ? (await import('ora')).default : undefined;
+  const progress = showProgress({
+    write: (line) => stderr.write(line),
+    look: lookOf(stderr, options),
+    spinner: ora?.({ stream: stderr, discardStdin: false, hideCursor: false }),
+    isVerbose: flags.verbose === true,
+  });
+  return {
+    onProgress: isQuiet ? () => {} : progress.onProgress,
+    result: (value, render) => {
+      progress.stop();
+      if (flags.json) stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+      else if (!flags.quiet) stdout.write(render(value, lookOf(stdout, options)));
+    },
+    error: (error) => {
+      progress.stop();
+      const known = isError(error) ? error : unexpected(error);
+      if (flags.json) stdout.write(`${JSON.stringify(errorDocument(known), null, 2)}\n`);
+      else stderr.write(renderProblems(known.problems, lookOf(stderr, options)));
+      if (flags.verbose || known.code === 'unexpected') stderr.write(`${stackOf(error)}\n`);
+    },
+  };
+}
+
+function lookOf(stream: NodeJS.WriteStream, options: OutputOptions): Look {
+  const isColoured = stream.isTTY === true && !isPlain(options);
+  return {
+    chalk: new Chalk({ level: isColoured ? 1 : 0 }),
+    columns: stream.isTTY ? stream.columns : undefined,
+  };
+}
+
+/** NO_COLOR (no-color.org), CI, and terminals that cannot. */
+function isPlain({ flags, environment }: OutputOptions): boolean {
+  const { NO_COLOR, CI, TERM } = environment;
+  return flags.color === false || Boolean(NO_COLOR) || Boolean(CI) || TERM === 'dumb';
+}
+
+function unexpected(error: unknown): CryptosenseDbError<'unexpected'> {
+  const message = error instanceof Error ? error.message : String(error);
+  return new CryptosenseDbError('unexpected', { message }, { cause: error });
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

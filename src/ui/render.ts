@@ -1,0 +1,150 @@
+import type { ChalkInstance } from 'chalk';
+import type { CryptosenseDbError, Problem } from '../errors.ts';
+import type {
+  BaselineResult,
+  MigrationReport,
+  RepairResult,
+  RunResult,
+  StatusResult,
+} from '../migrations/migrate.ts';
+import type { MigrationState } from '../migrations/plan.ts';
+import type { ScaffoldResult } from '../migrations/scaffold.ts';
+import type { CreateResult, DropResult, WaitResult } from '../provisioning/lifecycle.ts';
+import { renderTable } from './table.ts';
+
+/** How text is to look where it goes. */
+export interface Look {
+  readonly chalk: ChalkInstance;
+  /** undefined: not a terminal, as wide as it takes. */
+  readonly columns: number | undefined;
+}
+
+export function renderStatus(result: StatusResult, { chalk, columns }: Look): string {
+  const { database, environment, migrations } = result;
+  const mark = environment ? `, ${environment}` : '';
+  if (migrations.length === 0) return `${database}${mark}: no migrations\n`;
+  const paints: Readonly<Record<MigrationState, (text: string) => string>> = {
+    applied: chalk.green,
+    pending: chalk.yellow,
+    'out of order': chalk.red,
+    changed: chalk.red,
+    missing: chalk.red,
+    interrupted: chalk.red,
+  };
+  const table = renderTable({
+    head: ['version', 'description', 'state', 'applied (UTC)', 'by', 'took'].map((text) => ({
+      text,
+      paint: chalk.dim,
+    })),
+    rows: migrations.map((migration) => [
+      { text: migration.version },
+      { text: migration.description },
+      { text: migration.state, paint: paints[migration.state] },
+      { text: migration.appliedAt ? formatMinute(migration.appliedAt) : '', paint: chalk.dim },
+      { text: migration.appliedBy ?? '', paint: chalk.dim },
+      { text: formatDuration(migration.durationMs), paint: chalk.dim },
+    ]),
+    flexible: 1,
+    columns,
+  });
+  const summary = `${database}${mark}: ${countStates(migrations)}`;
+  return `${[...table, '', chalk.bold(summary)].join('\n')}\n`;
+}
+
+/** `18 applied, 2 pending` */
+function countStates(migrations: readonly MigrationReport[]): string {
+  const counts = new Map<string, number>();
+  for (const { state } of migrations) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return [...counts].map(([state, count]) => `${count} ${state}`).join(', ');
+}
+
+/** One line at the end of a run; of a dry run, a line a step before it. */
+export function renderRun(result: RunResult, { chalk }: Look): string {
+  const { database, steps, isDryRun, applied, pending } = result;
+  const left = pending.length === 0 ? '' : `, ${pending.length} pending`;
+  if (steps.length === 0) {
+    return `${chalk.bold('nothing to do')}: ${applied} applied${left} in ${database}\n`;
+  }
+  const took = steps.reduce((sum, { durationMs }) => sum + durationMs, 0);
+  const ups = steps.filter(({ direction }) => direction === 'up').length;
+  const downs = steps.length - ups;
+  const done = [
+    ...(downs > 0
+      ? [`${plural(downs, 'migration')} ${isDryRun ? 'to roll back' : 'rolled back'}`]
+      : []),
+    ...(ups > 0 ? [`${plural(ups, 'migration')} ${isDryRun ? 'to apply' : 'applied'}`] : []),
+  ].join(', ');
+  if (isDryRun) {
+    const lines = steps.map(
+      ({ direction, version, description }) =>
+        `${chalk.cyan(direction.padEnd(4))} ${version}  ${description}`,
+    );
+    return `${[...lines, chalk.bold(`${done} in ${database}; nothing was changed`)].join('\n')}\n`;
+  }
+  return `${chalk.bold(done)} in ${database}${left}, ${formatDuration(took)}\n`;
+}
+
+export function renderScaffold({ migration, rollback }: ScaffoldResult, { chalk }: Look): string {
+  return `${chalk.green('created')} ${migration}\n${chalk.green('created')} ${rollback}\n`;
+}
+
+export function renderRepair({ repaired, forgotten }: RepairResult, { chalk }: Look): string {
+  const lines = [
+    ...repaired.map(({ version, description }) => `recorded ${version}  ${description}`),
+    ...forgotten.map((version) => `forgot   ${version}`),
+  ];
+  return lines.length === 0
+    ? `${chalk.bold('nothing to repair')}: history and files agree\n`
+    : `${lines.join('\n')}\n`;
+}
+
+export function renderBaseline({ recorded }: BaselineResult, { chalk }: Look): string {
+  return `${chalk.bold(`${plural(recorded.length, 'migration')} recorded`)} as applied, none run\n`;
+}
+
+export function renderCreate({ target, isCreated }: CreateResult): string {
+  return isCreated ? `created ${target}\n` : `${target} is there already\n`;
+}
+
+export function renderDrop({ target, isDropped }: DropResult): string {
+  return isDropped ? `dropped ${target}\n` : `there is no ${target}\n`;
+}
+
+export function renderWait(result: WaitResult): string {
+  const { target, isReady, isDatabaseThere, waitedMs, reason } = result;
+  const waited = formatDuration(waitedMs);
+  if (!isReady) return `${target} is not ready after ${waited}: ${reason ?? 'no answer'}\n`;
+  const note = isDatabaseThere ? '' : '; the database is still to be created';
+  return `${target} is ready after ${waited}${note}\n`;
+}
+
+/** Facts in red, evidence indented below them, what to do at the end. */
+export function renderProblems(problems: readonly Problem[], { chalk }: Look): string {
+  const lines = problems.flatMap(({ message, evidence = [], hint }) => [
+    chalk.red(message),
+    ...evidence.map((line) => `  ${line}`),
+    ...(hint === undefined ? [] : [`${chalk.cyan('hint:')} ${hint}`]),
+  ]);
+  return `${lines.join('\n')}\n`;
+}
+
+/** An error as the one JSON document of a command that did not succeed. */
+export function errorDocument({ code, message, problems, details }: CryptosenseDbError) {
+  return { error: { code, message, problems, ...(details !== undefined && { details }) } };
+}
+
+/** `12 ms`, `3.4 s`, `2 min 5 s`; nothing for nothing. */
+export function formatDuration(ms: number | undefined): string {
+  if (ms === undefined) return '';
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
+  return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1_000)} s`;
+}
+
+function formatMinute(date: Date): string {
+  return date.toISOString().slice(0, 16).replace('T', ' ');
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
