@@ -1,9 +1,10 @@
 import { type Command, Option } from 'commander';
 import type { Context } from './context.ts';
-import { examples } from './migrate.ts';
 import {
   type CommonFlags,
+  examples,
   type FolderFlags,
+  forceOption,
   type LockFlags,
   parseDuration,
   runControlOf,
@@ -22,9 +23,6 @@ const load = async () => ({
 interface ForceFlags extends CommonFlags {
   readonly force?: string;
 }
-
-const forceOption = () =>
-  new Option('--force <database>', "confirms a production database by the database's name");
 
 /** `cryptosense-db db …` */
 export function addDbCommands(program: Command, { open, signal, answerNo }: Context): void {

@@ -3,7 +3,9 @@ import type { Context } from './context.ts';
 import {
   type CommonFlags,
   collectVersions,
+  examples,
   type FolderFlags,
+  forceOption,
   type LockFlags,
   parseSteps,
   parseVersion,
@@ -42,9 +44,6 @@ const environmentOption = () =>
     'test',
     'production',
   ]);
-
-const forceOption = () =>
-  new Option('--force <database>', "confirms a production database by the database's name");
 
 const toOption = (description: string) =>
   new Option('--to <version>', description).argParser(parseVersion).conflicts(['steps', 'all']);
@@ -315,11 +314,4 @@ function addBaseline(group: Command, { open, signal }: Context): void {
       });
       output.result(result, render.renderBaseline);
     });
-}
-
-/** Command lines that can be copied as they stand, and what each is for. */
-export function examples(lines: readonly (readonly [command: string, purpose: string])[]): string {
-  const width = Math.max(...lines.map(([command]) => command.length));
-  const shown = lines.map(([command, purpose]) => `  ${command.padEnd(width)}  ${purpose}`);
-  return `\nExamples:\n${shown.join('\n')}`;
 }

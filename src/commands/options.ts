@@ -57,6 +57,10 @@ export function withLockOptions(command: Command): Command {
     );
 }
 
+export function forceOption(): Option {
+  return new Option('--force <database>', "confirms a production database by the database's name");
+}
+
 export function runControlOf({ lockTimeout, tableLockTimeout, tableLockRetries }: LockFlags) {
   return {
     lockTimeoutMs: lockTimeout,
@@ -110,4 +114,11 @@ export function parseVersion(text: string): string {
 /** Several versions, one call of the parser each. */
 export function collectVersions(text: string, before: readonly string[]): readonly string[] {
   return [...before, parseVersion(text)];
+}
+
+/** Command lines that can be copied as they stand, and what each is for. */
+export function examples(lines: readonly (readonly [command: string, purpose: string])[]): string {
+  const width = Math.max(...lines.map(([command]) => command.length));
+  const shown = lines.map(([command, purpose]) => `  ${command.padEnd(width)}  ${purpose}`);
+  return `\nExamples:\n${shown.join('\n')}`;
 }

@@ -124,9 +124,9 @@ function parseHosts(text: string, ports: string | undefined): Host[] {
   const fallback = ports?.split(',') ?? [];
   return names.map((name, index) => {
     const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>\/[^:]*|[^:/]+))(?::(?<port>[^:]*))?$/.exec(name);
-    const host = match?.groups?.['v6'] ?? match?.groups?.['name'];
+    const host = match?.groups?.v6 ?? match?.groups?.name;
     if (host === undefined) throw malformed('a host in it is empty or not host:port');
-    const port = match?.groups?.['port'] ?? fallback[index] ?? fallback[0];
+    const port = match?.groups?.port ?? fallback[index] ?? fallback[0];
     return { host, port: parsePort(port) };
   });
 }

@@ -47,7 +47,7 @@ export function excerpt({ line, column, lineText }: Location): readonly [string,
 /** Columns that a text takes on a terminal: East Asian wide characters and emoji take two. */
 export function width(text: string): number {
   const wide = /[\p{Emoji_Presentation}\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}]/gu;
-  const unseen = /[\p{Mn}\u200d\ufe0f]/gu;
+  const unseen = /\p{Mn}|\u200d|\ufe0f/gu;
   const visible = text.replaceAll(unseen, '');
   return [...visible].length + (visible.match(wide)?.length ?? 0);
 }

@@ -154,16 +154,16 @@ function parse(file: SqlFile, fault: Fault): readonly ParsedStatement[] {
   const isAscii = bytes.length === file.text.length;
   let byteAt = 0;
   let indexAt = 0;
-  return nodes(asNode(tree)['stmts']).map((raw) => {
-    const from = Number(raw['stmt_location'] ?? 0);
-    const length = Number(raw['stmt_len'] ?? bytes.length - from);
+  return nodes(asNode(tree).stmts).map((raw) => {
+    const from = Number(raw.stmt_location ?? 0);
+    const length = Number(raw.stmt_len ?? bytes.length - from);
     indexAt += isAscii ? from - byteAt : bytes.toString('utf8', byteAt, from).length;
     byteAt = from;
     const whole = isAscii
       ? file.text.slice(from, from + length)
       : bytes.toString('utf8', from, from + length);
     const start = skipTrivia(whole, 0);
-    const [type = '', body = {}] = Object.entries(asNode(raw['stmt']))[0] ?? [];
+    const [type = '', body = {}] = Object.entries(asNode(raw.stmt))[0] ?? [];
     return {
       text: whole.slice(start).trimEnd(),
       index: indexAt + start,
@@ -173,8 +173,8 @@ function parse(file: SqlFile, fault: Fault): readonly ParsedStatement[] {
 }
 
 function reportSyntaxError(file: SqlFile, error: unknown, fault: Fault): void {
-  const details = asNode(asNode(error)['sqlDetails']);
-  const position = Number(details['cursorPosition'] ?? 0);
+  const details = asNode(asNode(error).sqlDetails);
+  const position = Number(details.cursorPosition ?? 0);
   const index = indexOfCharacter(file.text, position);
   const command = /^\\\S*/.exec(file.text.slice(index))?.[0];
   if (command) {
@@ -204,21 +204,21 @@ function takeOuterPair(
     );
     return { begin: first.text, rest: statements.slice(1) };
   }
-  if (last.node.body['chain'] === true) {
+  if (last.node.body.chain === true) {
     fault(last.index, 'COMMIT AND CHAIN leaves a transaction open', 'end the file with COMMIT;');
   }
   return { begin: first.text, rest: statements.slice(1, -1) };
 }
 
 function isBegin({ node }: ParsedStatement): boolean {
-  const kind = node.body['kind'];
+  const kind = node.body.kind;
   return (
     node.type === 'TransactionStmt' && (kind === 'TRANS_STMT_BEGIN' || kind === 'TRANS_STMT_START')
   );
 }
 
 function isCommit({ node }: ParsedStatement): boolean {
-  return node.type === 'TransactionStmt' && node.body['kind'] === 'TRANS_STMT_COMMIT';
+  return node.type === 'TransactionStmt' && node.body.kind === 'TRANS_STMT_COMMIT';
 }
 
 const savepointKinds: readonly unknown[] = [
@@ -243,7 +243,7 @@ function checkAnywhere(
       );
       return;
     }
-    if (!savepointKinds.includes(body['kind'])) {
+    if (!savepointKinds.includes(body.kind)) {
       fault(
         index,
         `${command} ends or opens a transaction in the middle of the file`,
@@ -252,14 +252,14 @@ function checkAnywhere(
     }
     return;
   }
-  if (type === 'CopyStmt' && body['filename'] === undefined) {
+  if (type === 'CopyStmt' && body.filename === undefined) {
     fault(
       index,
-      `COPY ${body['is_from'] === true ? 'FROM STDIN' : 'TO STDOUT'} needs a client that feeds it`,
+      `COPY ${body.is_from === true ? 'FROM STDIN' : 'TO STDOUT'} needs a client that feeds it`,
       'write the rows as INSERT … VALUES',
     );
   }
-  if (type === 'IndexStmt' && isIndexBuiltAlone(body) && body['idxname'] === undefined) {
+  if (type === 'IndexStmt' && isIndexBuiltAlone(body) && body.idxname === undefined) {
     fault(
       index,
       'builds an index without a name outside a transaction',
@@ -285,25 +285,25 @@ function checkInTransaction({ node, index }: ParsedStatement, fault: Fault): voi
 function refusesTransaction({ type, body }: ParsedStatement['node']): string | undefined {
   switch (type) {
     case 'IndexStmt':
-      if (body['concurrent'] === true) return 'CREATE INDEX CONCURRENTLY';
+      if (body.concurrent === true) return 'CREATE INDEX CONCURRENTLY';
       return isPerChunk(body) ? 'CREATE INDEX … transaction_per_chunk' : undefined;
     case 'DropStmt':
-      return body['concurrent'] === true ? 'DROP INDEX CONCURRENTLY' : undefined;
+      return body.concurrent === true ? 'DROP INDEX CONCURRENTLY' : undefined;
     case 'ReindexStmt':
-      if (hasOption(body['params'], 'concurrently')) return 'REINDEX CONCURRENTLY';
-      return body['relation'] === undefined ? 'REINDEX of a schema or database' : undefined;
+      if (hasOption(body.params, 'concurrently')) return 'REINDEX CONCURRENTLY';
+      return body.relation === undefined ? 'REINDEX of a schema or database' : undefined;
     case 'VacuumStmt':
-      return body['is_vacuumcmd'] === true ? 'VACUUM' : undefined;
+      return body.is_vacuumcmd === true ? 'VACUUM' : undefined;
     case 'ClusterStmt':
-      return body['relation'] === undefined ? 'CLUSTER of all tables' : undefined;
+      return body.relation === undefined ? 'CLUSTER of all tables' : undefined;
     case 'DiscardStmt':
-      return body['target'] === 'DISCARD_ALL' ? 'DISCARD ALL' : undefined;
+      return body.target === 'DISCARD_ALL' ? 'DISCARD ALL' : undefined;
     case 'AlterTableStmt':
-      return nodes(body['cmds']).some(isConcurrentDetach)
+      return nodes(body.cmds).some(isConcurrentDetach)
         ? 'DETACH PARTITION CONCURRENTLY'
         : undefined;
     case 'AlterDatabaseStmt':
-      return hasOption(body['options'], 'tablespace') ? 'ALTER DATABASE SET TABLESPACE' : undefined;
+      return hasOption(body.options, 'tablespace') ? 'ALTER DATABASE SET TABLESPACE' : undefined;
     case 'CreateTableAsStmt':
       return isContinuousWithData(body) ? 'a continuous aggregate WITH DATA' : undefined;
     case 'CallStmt':
@@ -333,19 +333,17 @@ function runMode(node: ParsedStatement['node']): RunMode {
   const { type, body } = node;
   if (type === 'VariableSetStmt') return { kind: 'session' };
   if (type === 'IndexStmt' && isIndexBuiltAlone(body)) {
-    const relation = asNode(body['relation']);
+    const relation = asNode(body.relation);
     return {
       kind: 'build-index',
-      index: String(body['idxname']),
-      table: [relation['schemaname'], relation['relname']].filter(
-        (part) => typeof part === 'string',
-      ),
-      isConcurrent: body['concurrent'] === true,
+      index: String(body.idxname),
+      table: [relation.schemaname, relation.relname].filter((part) => typeof part === 'string'),
+      isConcurrent: body.concurrent === true,
     };
   }
-  if (type === 'DropStmt' && body['concurrent'] === true) {
-    const name = asNode(asNode(nodes(body['objects'])[0])['List']);
-    return { kind: 'drop-index', index: nodes(name['items']).map(stringOf) };
+  if (type === 'DropStmt' && body.concurrent === true) {
+    const name = asNode(asNode(nodes(body.objects)[0]).List);
+    return { kind: 'drop-index', index: nodes(name.items).map(stringOf) };
   }
   const isAlone =
     type === 'CallStmt' || type === 'DoStmt' || refusesTransaction(node) !== undefined;
@@ -353,31 +351,31 @@ function runMode(node: ParsedStatement['node']): RunMode {
 }
 
 function isIndexBuiltAlone(body: SyntaxNode): boolean {
-  return body['concurrent'] === true || isPerChunk(body);
+  return body.concurrent === true || isPerChunk(body);
 }
 
 function isPerChunk(body: SyntaxNode): boolean {
-  return hasOption(body['options'], 'transaction_per_chunk', 'timescaledb');
+  return hasOption(body.options, 'transaction_per_chunk', 'timescaledb');
 }
 
 function isConcurrentDetach(command: SyntaxNode): boolean {
-  const detach = asNode(command['AlterTableCmd']);
-  return asNode(asNode(detach['def'])['PartitionCmd'])['concurrent'] === true;
+  const detach = asNode(command.AlterTableCmd);
+  return asNode(asNode(detach.def).PartitionCmd).concurrent === true;
 }
 
 function isContinuousWithData(body: SyntaxNode): boolean {
-  const into = asNode(body['into']);
-  return hasOption(into['options'], 'continuous', 'timescaledb') && into['skipData'] !== true;
+  const into = asNode(body.into);
+  return hasOption(into.options, 'continuous', 'timescaledb') && into.skipData !== true;
 }
 
 /** CREATE EXTENSION itself, or in a DO block that creates it where it is absent. */
 function createsTimescale({ type, body }: ParsedStatement['node']): boolean {
-  if (type === 'CreateExtensionStmt') return body['extname'] === 'timescaledb';
+  if (type === 'CreateExtensionStmt') return body.extname === 'timescaledb';
   return (
     type === 'DoStmt' &&
-    nodes(body['args']).some((argument) =>
+    nodes(body.args).some((argument) =>
       /create\s+extension\s+(if\s+not\s+exists\s+)?"?timescaledb/i.test(
-        stringOf(asNode(asNode(argument['DefElem'])['arg'])),
+        stringOf(asNode(asNode(argument.DefElem).arg)),
       ),
     )
   );
@@ -386,19 +384,19 @@ function createsTimescale({ type, body }: ParsedStatement['node']): boolean {
 /** True when a WITH or option list has the name, and does not set it to false. */
 function hasOption(list: unknown, name: string, namespace?: string): boolean {
   return nodes(list).some((node) => {
-    const option = asNode(node['DefElem']);
-    if (option['defname'] !== name || option['defnamespace'] !== namespace) return false;
-    const value = stringOf(asNode(option['arg'])).toLowerCase();
+    const option = asNode(node.DefElem);
+    if (option.defname !== name || option.defnamespace !== namespace) return false;
+    const value = stringOf(asNode(option.arg)).toLowerCase();
     return !['false', 'off', 'no', '0'].includes(value);
   });
 }
 
 function functionName(body: SyntaxNode): string {
-  return stringOf(nodes(asNode(body['funccall'])['funcname']).at(-1) ?? {});
+  return stringOf(nodes(asNode(body.funccall).funcname).at(-1) ?? {});
 }
 
 function stringOf(node: SyntaxNode): string {
-  return String(asNode(node['String'])['sval'] ?? '');
+  return String(asNode(node.String).sval ?? '');
 }
 
 function asNode(value: unknown): SyntaxNode {

@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto';
+import postgres, { type Sql } from 'postgres';
+
+/** A database of a test's own on a server, and a handle to look into it. */
+export interface ScratchDatabase {
+  readonly name: string;
+  readonly url: string;
+  readonly sql: Sql;
+  /** Drops it, whoever is connected. */
+  readonly drop: () => Promise<void>;
+}
+
+export async function createScratchDatabase(serverUrl: string): Promise<ScratchDatabase> {
+  const name = `cryptosense_test_${randomBytes(6).toString('hex')}`;
+  await onServer(serverUrl, (admin) => admin.unsafe(`create database ${name}`));
+  const url = databaseUrl(serverUrl, name);
+  const sql = connect(url);
+  return {
+    name,
+    url,
+    sql,
+    drop: async () => {
+      await sql.end({ timeout: 1 });
+      await onServer(serverUrl, (admin) =>
+        admin.unsafe(`drop database if exists ${name} with (force)`),
+      );
+    },
+  };
+}
+
+/** The server's URL with another database in it. */
+export function databaseUrl(serverUrl: string, name: string): string {
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+/** A handle for looking; quiet, and safe to forget for a moment. */
+export function connect(url: string, max = 2): Sql {
+  return postgres(url, { max, onnotice: () => {} });
+}
+
+async function onServer(url: string, use: (admin: Sql) => Promise<unknown>): Promise<void> {
+  const admin = connect(url, 1);
+  try {
+    await use(admin);
+  } finally {
+    await admin.end({ timeout: 1 });
+  }
+}

