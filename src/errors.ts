@@ -69,6 +69,12 @@ export interface LockHolder {
   readonly since: Date;
 }
 
+/** `pid 4711, cryptosense-db from 10.0.0.7, since 2026-11-20 14:02:11 UTC` */
+export function describeHolder({ pid, applicationName, address, since }: LockHolder): string {
+  const when = since.toISOString().replace('T', ' ').slice(0, 19);
+  return `pid ${pid}, ${applicationName || 'unnamed'} from ${address}, connected since ${when} UTC`;
+}
+
 /** Where a run stopped, and what it leaves behind: `completed` is committed, `pending` untouched. */
 export interface MigrationFailure {
   readonly version: string;

@@ -93,9 +93,9 @@ export function addDbCommands(program: Command, { open, signal, answerNo }: Cont
         .command('wait')
         .description('wait until the server takes connections; exit with 1 when it does not')
         .addOption(
-          new Option('--timeout <time>', 'for so long')
-            .argParser(parseDuration)
-            .default(undefined, '60s'),
+          new Option('--timeout <time>', 'how long to wait (default: 60s)').argParser(
+            parseDuration,
+          ),
         ),
     ),
   )

@@ -39,11 +39,7 @@ export function addMigrateCommands(program: Command, context: Context): void {
 }
 
 const environmentOption = () =>
-  new Option('--env <name>', 'mark the database, once and for all').choices([
-    'dev',
-    'test',
-    'production',
-  ]);
+  new Option('--env <name>', 'mark the database for good').choices(['dev', 'test', 'production']);
 
 const toOption = (description: string) =>
   new Option('--to <version>', description).argParser(parseVersion).conflicts(['steps', 'all']);
@@ -69,11 +65,11 @@ function addUp(group: Command, { open, signal }: Context): void {
     group
       .command('up')
       .description('apply pending migrations, oldest first')
-      .addOption(toOption('apply up to and with this version'))
-      .addOption(stepsOption('apply so many'))
+      .addOption(toOption('stop after this version'))
+      .addOption(stepsOption('apply at most this many'))
       .option('--single-transaction', 'all in one transaction, or none')
       .option('--dry-run', 'check and list what would run, change nothing')
-      .option('--allow-out-of-order', 'also apply what is older than the newest applied')
+      .option('--allow-out-of-order', 'also apply migrations older than the newest applied')
       .addOption(environmentOption()),
   )
     .addHelpText(
@@ -82,7 +78,7 @@ function addUp(group: Command, { open, signal }: Context): void {
         ['cryptosense-db migrate up', 'everything that is pending'],
         ['cryptosense-db migrate up --to 20251007_120400', 'as far as holdings'],
         ['cryptosense-db migrate up --env production', 'at the first deployment'],
-        ['cryptosense-db migrate up --embedded', 'without a server, in .cryptosense/'],
+        ['cryptosense-db migrate up --embedded', 'no server needed'],
       ]),
     )
     .action(async (flags: UpFlags) => {
@@ -115,7 +111,7 @@ function addDown(group: Command, { open, signal }: Context): void {
       .command('down')
       .description('roll back applied migrations, newest first; one when nothing is said')
       .addOption(toOption('roll back everything newer than this version'))
-      .addOption(stepsOption('roll back so many'))
+      .addOption(stepsOption('roll back this many'))
       .addOption(new Option('--all', 'roll back everything').conflicts(['to', 'steps']))
       .option('--dry-run', 'check and list what would run, change nothing')
       .addOption(forceOption()),
@@ -153,7 +149,7 @@ function addRedo(group: Command, { open, signal }: Context): void {
     group
       .command('redo')
       .description('roll the newest migration back and apply it again from its file, edited or not')
-      .addOption(stepsOption('so many'))
+      .addOption(stepsOption('redo this many'))
       .addOption(forceOption()),
   )
     .addHelpText('after', examples([['cryptosense-db migrate redo', 'after editing the newest']]))

@@ -22,7 +22,7 @@ export function withOutputOptions(command: Command): Command {
   return command
     .option('--json', 'print the result as one JSON document')
     .option('--quiet', 'print errors only')
-    .option('--verbose', "print notices and what is connected to, and errors' stack")
+    .option('--verbose', 'also print notices, connections and stack traces')
     .option('--no-color', 'plain text');
 }
 
@@ -41,19 +41,22 @@ export function withFolderOptions(command: Command): Command {
 export function withLockOptions(command: Command): Command {
   return command
     .addOption(
-      new Option('--lock-timeout <time>', 'wait so long for another run to end: 90s, 2m, 0')
-        .argParser(parseDuration)
-        .default(undefined, '60s'),
+      new Option(
+        '--lock-timeout <time>',
+        'how long to wait for another run to end (default: 60s)',
+      ).argParser(parseDuration),
     )
     .addOption(
-      new Option('--table-lock-timeout <time>', 'let a statement wait so long for a table lock')
-        .argParser(parseDuration)
-        .default(undefined, '5s'),
+      new Option(
+        '--table-lock-timeout <time>',
+        'how long a statement waits for a table lock (default: 5s)',
+      ).argParser(parseDuration),
     )
     .addOption(
-      new Option('--table-lock-retries <n>', 'then roll the step back and try again so often')
-        .argParser(parseCount)
-        .default(undefined, '5'),
+      new Option(
+        '--table-lock-retries <n>',
+        'how often a step is tried again after that (default: 5)',
+      ).argParser(parseCount),
     );
 }
 

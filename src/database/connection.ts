@@ -63,6 +63,8 @@ export interface SessionOptions {
   readonly onProgress?: OnProgress | undefined;
   /** Another database on the same server, for statements that cannot run inside the target. */
   readonly database?: string;
+  /** How long to wait for another process to leave the embedded engine's folder. */
+  readonly lockTimeoutMs?: number | undefined;
   /** Accept a standby or a read-only server. */
   readonly isReadOnlyFine?: boolean;
 }
@@ -98,16 +100,21 @@ async function withEmbeddedSession<T>(
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   const { openEmbeddedEngine } = await import('./embedded.ts');
-  const engine = await openEmbeddedEngine(
-    target.folder === undefined ? {} : { folder: target.folder },
-  );
+  const { folder } = target;
+  const { lockTimeoutMs } = options;
+  const engine = await openEmbeddedEngine({
+    ...(folder !== undefined && { folder }),
+    ...(lockTimeoutMs !== undefined && { lockTimeoutMs }),
+  });
   try {
     const client = await openClient(
       { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
       async () => engine.connect(),
       { ...options, firstAnswerTimeoutMs: 60_000 },
     );
-    return await useClient(client, target, options, use);
+    // The engine calls its one database template1; people know it by its folder.
+    const server = { ...client.server, database: describeTarget(target) };
+    return await useClient({ ...client, server }, target, options, use);
   } finally {
     await engine.close();
   }

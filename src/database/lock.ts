@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CryptosenseDbError, isError, type LockHolder } from '../errors.ts';
+import { CryptosenseDbError, describeHolder, isError, type LockHolder } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import { type Session, sqlErrorCodes, sqlState, withSession } from './connection.ts';
 import type { ServerTarget } from './target.ts';
@@ -101,12 +101,6 @@ function lockTimeout(holder: LockHolder | undefined, waitedMs: number) {
     },
     { details: { holder, waitedMs } },
   );
-}
-
-/** `pid 4711, cryptosense-db from 10.0.0.7, since 2026-11-20 14:02:11 UTC` */
-export function describeHolder({ pid, applicationName, address, since }: LockHolder): string {
-  const when = since.toISOString().replace('T', ' ').slice(0, 19);
-  return `pid ${pid}, ${applicationName || 'unnamed'} from ${address}, connected since ${when} UTC`;
 }
 
 /**

@@ -336,7 +336,8 @@ async function withRun<T>(
 ): Promise<T> {
   const { signal, onProgress, lockTimeoutMs = defaultLockTimeoutMs } = options;
   const target = resolveTarget(options.target);
-  return withSession(target, { signal, onProgress, isReadOnlyFine: !changes }, async (session) => {
+  const sessionOptions = { signal, onProgress, lockTimeoutMs, isReadOnlyFine: !changes };
+  return withSession(target, sessionOptions, async (session) => {
     requireServerVersion(session);
     const writer = { pid: session.pid, toolVersion: toolVersion() };
     if (!changes) return work({ session, writer, options, ledger: await readLedger(session) });

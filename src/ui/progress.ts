@@ -1,5 +1,5 @@
 import type { Ora } from 'ora';
-import { describeHolder } from '../database/lock.ts';
+import { describeHolder } from '../errors.ts';
 import type { OnProgress, ProgressEvent, ProgressStep } from '../progress.ts';
 import { formatDuration, type Look } from './render.ts';
 

@@ -195,7 +195,7 @@ describe('a session', () => {
         (select count(*)::int from pg_listening_channels()) as channels`;
     expect(state).toEqual({
       work_mem: '4MB',
-      application_name: '',
+      application_name: 'postgres.js',
       temporary: null,
       uncommitted: null,
       prepared: 0,
@@ -442,29 +442,34 @@ describe('a session', () => {
     });
 
     // RFC 2202, test case 2; RFC 4231, test cases 2 and 6 (a key longer than a block).
+    const shortKey = '4a656665';
+    const shortText = 'what do ya want for nothing?';
     const longKey = 'aa'.repeat(131);
     const longText = 'Test Using Larger Than Block-Size Key - Hash Key First';
     it.each([
-      ['md5', '4a656665', 'what do ya want for nothing?', '750c783e6ab0b503eaa86e310a5db738'],
+      ['md5', 'short', shortKey, shortText, '750c783e6ab0b503eaa86e310a5db738'],
       [
         'sha256',
-        '4a656665',
-        'what do ya want for nothing?',
+        'short',
+        shortKey,
+        shortText,
         '5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843',
       ],
       [
         'sha256',
+        'long',
         longKey,
         longText,
         '60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54',
       ],
       [
         'sha512',
+        'long',
         longKey,
         longText,
         '80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f3526b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598',
       ],
-    ])('computes the HMAC with %s and the key %s', async (algorithm, key, data, mac) => {
+    ])('computes the HMAC with %s and a %s key', async (algorithm, _length, key, data, mac) => {
       const [row] = await sql`
         select
           encode(hmac(convert_to(${data}, 'UTF8'), decode(${key}, 'hex'), ${algorithm}), 'hex') as mac`;
@@ -677,12 +682,12 @@ describe('a folder', () => {
 
   it('is released and intact when the engine stops in the middle', async () => {
     const engine = await openEmbeddedEngine({ folder });
-    await withSql(engine, async (sql) => {
-      await sql`create table before_the_end as select 1 as id`;
-      await sql`create function endless(n int) returns int language plpgsql
-        as 'begin return endless(n + 1); end'`;
-      await expect(sql`select endless(1)`).rejects.toMatchObject({ code: 'embedded-broken' });
-    });
+    const sql = connect(engine);
+    await sql`create table before_the_end as select 1 as id`;
+    await sql`create function endless(n int) returns int language plpgsql
+      as 'begin return endless(n + 1); end'`;
+    await expect(sql`select endless(1)`).rejects.toMatchObject({ code: 'embedded-broken' });
+    await sql.end({ timeout: 0 });
     expect(() => engine.connect()).toThrow('stopped in the middle');
     await engine.close();
     expect(readdirSync(folder)).not.toContain(lockFile);
@@ -722,22 +727,18 @@ describe('a folder', () => {
   });
 
   it.each([
-    {
-      what: 'of someone else',
-      files: { 'notes.txt': 'mine', 'src/a.ts': '' },
-      message: /not empty, and holds no database.*\n.*notes\.txt, src/,
-    },
-    {
-      what: 'of another PostgreSQL',
-      files: { 'pgdata/PG_VERSION': '15\n' },
-      message: /written by PostgreSQL 15\n.*PostgreSQL 17/,
-    },
-    {
-      what: 'that is damaged',
-      files: { 'pgdata/PG_VERSION': '17\n' },
-      message: /does not start/,
-    },
-  ])('$what is refused and left as it is', async ({ what, files, message }) => {
+    [
+      'of someone else',
+      { 'notes.txt': 'mine', 'src/a.ts': '' },
+      /not empty, and holds no database.*\n.*notes\.txt, src/,
+    ],
+    [
+      'of another PostgreSQL',
+      { 'pgdata/PG_VERSION': '15\n' },
+      /written by PostgreSQL 15\n.*PostgreSQL 17/,
+    ],
+    ['that is damaged', { 'pgdata/PG_VERSION': '17\n' }, /does not start\n.*\n.*FATAL/],
+  ])('%s is refused and left as it is', async (what, files, message) => {
     const path = join(scratch, what.replaceAll(' ', '-'));
     for (const [name, text] of Object.entries(files)) {
       mkdirSync(dirname(join(path, name)), { recursive: true });

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,6 +18,8 @@ export async function startEmbeddedPostgres(
   settings: readonly string[] = [],
 ): Promise<PostgresServer> {
   const folder = await mkdtemp(join(tmpdir(), 'cryptosense-db-postgres-'));
+  // As root the server runs as a user of its own, who has to get through to its data.
+  await chmod(folder, 0o711);
   const port = await freePort();
   const flags = ['fsync=off', 'max_connections=200', ...settings].flatMap((line) => ['-c', line]);
   const server = new EmbeddedPostgres({
