@@ -206,11 +206,15 @@ export async function down(options: DownOptions): Promise<RunResult> {
 
 /**
  * Rolls the newest migrations back (one, or `steps`) as they were recorded, and applies them again
- * from their files, edited or not. Refused by a production database.
+ * from their files, edited or not. Refused by a production database. When applying fails, they
+ * stay rolled back.
+ *
+ * The way forth is a run of its own, on a backend of its own: one that has dropped TimescaleDB
+ * cannot use it again. What another run applied in between is not applied twice.
  */
 export async function redo(options: RedoOptions): Promise<RunResult> {
   const pairs = readMigrations(foldersOf(options));
-  return withRun(options, { changes: true }, async (run) => {
+  const undone = await withRun(options, { changes: true }, async (run) => {
     const { session, ledger } = run;
     guardProduction(session, ledger.environment, {
       operation: 'roll back migrations',
@@ -221,25 +225,21 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
       session,
       chosen.map(({ entry }) => entry),
     );
-    const forth = await prepareUp(session, chosen.map(({ pair }) => pair).reverse());
-    const undone = await execute(run, back, 'one by one');
-    const redone = await withFreshBackend(run, (fresh) => execute(fresh, forth, 'one by one'));
+    await prepareUp(
+      session,
+      chosen.map(({ pair }) => pair),
+    );
+    return execute(run, back, 'one by one');
+  });
+  return withRun(options, { changes: true }, async (run) => {
+    const { session, ledger } = run;
+    const isApplied = (version: Version) =>
+      ledger.entries.some((entry) => entry.version === version);
+    const isUndone = (version: Version) => undone.some((step) => step.version === version);
+    const chosen = pairs.filter(({ version }) => isUndone(version) && !isApplied(version));
+    const redone = await execute(run, await prepareUp(session, chosen), 'one by one');
     return summarise(run, { steps: [...undone, ...redone], pairs, isDryRun: false }, {});
   });
-}
-
-/**
- * A backend that has dropped TimescaleDB cannot use it again, so what comes after a rollback runs
- * on another one, while the first holds the lock. The embedded engine has only one, and keeps the
- * extension.
- */
-async function withFreshBackend<T>(run: Run, work: (fresh: Run) => Promise<T>): Promise<T> {
-  const { session, writer, options } = run;
-  if (session.target.kind === 'embedded') return work(run);
-  const { signal, onProgress } = options;
-  return withSession(session.target, { signal, onProgress }, (fresh) =>
-    work({ ...run, session: fresh, writer: { ...writer, pid: fresh.pid } }),
-  );
 }
 
 /** Where every migration stands. Changes nothing, waits for no lock, and serves on a standby too. */
