@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import type { Context } from './commands/context.ts';
 import { addDbCommands } from './commands/db.ts';
 import { addMigrateCommands } from './commands/migrate.ts';
+import { CryptosenseDbError } from './errors.ts';
 import { toolVersion } from './package.ts';
 import type { Output, OutputFlags } from './ui/output.ts';
 
@@ -31,11 +32,17 @@ export async function main(argv: readonly string[]): Promise<void> {
     output = await openOutput({ flags, stdout, stderr, environment });
     return output;
   };
+  const program = createProgram({ open, signal: stop.signal, answerNo });
   try {
-    await createProgram({ open, signal: stop.signal, answerNo }).parseAsync([...argv]);
+    await program.parseAsync([...argv]);
   } catch (error) {
     if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode === 0 ? 0 : exitCodes.failed;
+      if (error.exitCode === 0) return;
+      process.exitCode = exitCodes.failed;
+      const json = argv.includes('--json');
+      // For want of a command its help stands on stderr already.
+      if (error.code === 'commander.help' && !json) return;
+      (await open({ json })).error(usageError(error, { program, argv }));
       return;
     }
     if (!stop.signal.aborted) process.exitCode = exitCodes.failed;
@@ -54,7 +61,7 @@ function createProgram(context: Context): Command {
   const program = new Command('cryptosense-db')
     .description("CryptoSense's database as code: PostgreSQL 15 with TimescaleDB")
     .version(toolVersion())
-    .showHelpAfterError('(see --help)')
+    .configureOutput({ outputError: () => {} })
     .configureHelp({ sortOptions: false })
     .exitOverride();
   addMigrateCommands(program, context);
@@ -64,7 +71,43 @@ function createProgram(context: Context): Command {
 
 /** A password in `--url` would stand in the process list for all to read. */
 function hideArguments(argv: readonly string[]): void {
-  if (argv.some((argument) => argument.includes('://'))) process.title = 'cryptosense-db';
+  if (argv.some((argument) => /:\/\/|^--url|password/i.test(argument))) {
+    process.title = 'cryptosense-db';
+  }
+}
+
+/** What commander has against the arguments, in this tool's own form. */
+function usageError(
+  { code, message }: CommanderError,
+  { program, argv }: { readonly program: Command; readonly argv: readonly string[] },
+): CryptosenseDbError<'bad-configuration'> {
+  const text = code === 'commander.help' ? 'no command is named' : message;
+  const [fact = '', ...evidence] = hideSecrets(text.replace(/^error: /, ''), argv).split('\n');
+  return new CryptosenseDbError('bad-configuration', {
+    message: fact,
+    evidence,
+    hint: `see: ${commandOf(program, argv)} --help`,
+  });
+}
+
+/** commander quotes arguments; one that is or holds a URL, or a value, may hold a password. */
+function hideSecrets(text: string, argv: readonly string[]): string {
+  return argv
+    .flatMap((word) => [word, word.slice(word.indexOf('=') + 1)])
+    .filter((word) => /=|:\/\//.test(word))
+    .reduce((rest, word) => rest.replaceAll(word, word.replace(/(=|:\/\/).*/s, '$1…')), text);
+}
+
+/** `cryptosense-db migrate up`: the arguments as far as they name a command. */
+function commandOf(program: Command, [, , ...words]: readonly string[]): string {
+  const names = [program.name()];
+  let command: Command | undefined = program;
+  for (const word of words) {
+    command = command.commands.find((candidate) => candidate.name() === word);
+    if (!command) break;
+    names.push(word);
+  }
+  return names.join(' ');
 }
 
 /** `cryptosense-db migrate status | head -1` closes its end early, which is no error. */

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { userInfo } from 'node:os';
+import { loginName } from './database/target.ts';
 
 /** Who writes here: git's user.name, or the login name where git has none. */
 export function authorName(folder: string): string {
@@ -9,8 +9,8 @@ export function authorName(folder: string): string {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    return name.trim() || userInfo().username;
+    return name.trim() || loginName();
   } catch {
-    return userInfo().username;
+    return loginName();
   }
 }

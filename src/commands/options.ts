@@ -1,7 +1,6 @@
-import { userInfo } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readTarget, type TargetFlags } from '../config.ts';
-import type { Target } from '../database/target.ts';
+import { loginName, type Target } from '../database/target.ts';
 import type { OutputFlags } from '../ui/output.ts';
 
 /** Flags that commands share, by their name in commander. */
@@ -76,7 +75,7 @@ export function runControlOf({ lockTimeout, tableLockTimeout, tableLockRetries }
 export function targetOf({ url, embedded }: TargetFlags): Target {
   return readTarget(
     { url, embedded },
-    { environment: process.env, folder: process.cwd(), osUser: userInfo().username },
+    { environment: process.env, folder: process.cwd(), osUser: loginName() },
   );
 }
 

@@ -197,6 +197,10 @@ async function openPrimary(target: ServerTarget, options: SessionOptions): Promi
       refusals.push({ host, error });
       return undefined;
     });
+    if (options.signal?.aborted) {
+      await client?.sql.end({ timeout: 2 });
+      throw interrupted({ completed: [], pending: [] });
+    }
     if (!client) continue;
     if (!client.server.isReadOnly || options.isReadOnlyFine) return client;
     standbys.push(host);
@@ -212,7 +216,7 @@ async function openHost(
   options: SessionOptions,
 ): Promise<Client> {
   const deadline = performance.now() + target.connectTimeoutMs;
-  for (;;) {
+  for (let isAnnounced = false; ; isAnnounced = true) {
     options.signal?.throwIfAborted();
     try {
       return await openClient(
@@ -224,13 +228,15 @@ async function openHost(
           connect_timeout: Math.ceil(target.connectTimeoutMs / 1000),
           connection: { application_name: target.applicationName },
         },
-        () => openSocket(host, target.connectTimeoutMs),
+        () => openSocket(host, { timeoutMs: target.connectTimeoutMs, signal: options.signal }),
         { ...options, firstAnswerTimeoutMs: target.connectTimeoutMs },
       );
     } catch (error) {
       const isStarting = sqlState(error) === sqlErrorCodes.cannotConnectNow;
       if (!isStarting || performance.now() > deadline) throw error;
-      options.onProgress?.({ kind: 'waiting-for-server', reason: 'the server is starting up' });
+      if (!isAnnounced) {
+        options.onProgress?.({ kind: 'waiting-for-server', reason: 'the server is starting up' });
+      }
       await sleep(200, undefined, options.signal && { signal: options.signal });
     }
   }
@@ -244,8 +250,9 @@ async function openHost(
 async function openClient(
   settings: Options<Record<string, never>>,
   openFirstSocket: () => Promise<Duplex>,
-  { onProgress, firstAnswerTimeoutMs }: SessionOptions & { readonly firstAnswerTimeoutMs: number },
+  options: SessionOptions & { readonly firstAnswerTimeoutMs: number },
 ): Promise<Client> {
+  const { onProgress, signal, firstAnswerTimeoutMs } = options;
   let socket: Duplex | undefined;
   let isClosed = false;
   const sql = postgres({
@@ -269,7 +276,9 @@ async function openClient(
     },
   } as Options<Record<string, never>>);
 
-  const timer = setTimeout(() => socket?.destroy(noAnswer()), firstAnswerTimeoutMs);
+  const stopWaiting = onTimeoutOrAbort({ timeoutMs: firstAnswerTimeoutMs, signal }, () =>
+    socket?.destroy(noAnswer()),
+  );
   try {
     const result = await sql<[Omit<ServerFacts, 'isPooled'> & { readonly pid: number }]>`
       select
@@ -285,8 +294,23 @@ async function openClient(
     await sql.end({ timeout: 0 });
     throw error;
   } finally {
-    clearTimeout(timer);
+    stopWaiting();
   }
+}
+
+interface Patience {
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Calls `giveUp` when the time is up or the signal fires, unless the returned function is called first. */
+function onTimeoutOrAbort({ timeoutMs, signal }: Patience, giveUp: () => void): () => void {
+  const timer = setTimeout(giveUp, timeoutMs);
+  signal?.addEventListener('abort', giveUp, { once: true });
+  return () => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', giveUp);
+  };
 }
 
 function noAnswer(): Error {
@@ -300,18 +324,18 @@ function brokenSocket(): Duplex {
   return socket;
 }
 
-function openSocket({ host, port }: Host, timeoutMs: number): Promise<Socket> {
+function openSocket({ host, port }: Host, patience: Patience): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = host.startsWith('/')
       ? connectTcp({ path: `${host}/.s.PGSQL.${port}` })
       : connectTcp({ host, port, noDelay: true });
-    const timer = setTimeout(() => socket.destroy(noAnswer()), timeoutMs);
+    const stopWaiting = onTimeoutOrAbort(patience, () => socket.destroy(noAnswer()));
     socket.once('error', (error) => {
-      clearTimeout(timer);
+      stopWaiting();
       reject(error);
     });
     socket.once('connect', () => {
-      clearTimeout(timer);
+      stopWaiting();
       resolve(Object.assign(socket, { host }));
     });
   });
@@ -378,7 +402,7 @@ function refused(
   return new CryptosenseDbError(
     'server-unreachable',
     {
-      message: `no server answered at ${hosts.join(', ')} (tried for ${seconds(waitedMs)})`,
+      message: `no server answered at ${hosts.join(', ')} (tried for ${duration(waitedMs)})`,
       evidence,
       hint: 'start the server, or wait for it with: cryptosense-db db wait',
     },
@@ -516,6 +540,6 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function seconds(ms: number): string {
-  return `${(ms / 1000).toFixed(1)} s`;
+function duration(ms: number): string {
+  return ms < 1_000 ? `${Math.ceil(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

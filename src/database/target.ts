@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { userInfo } from 'node:os';
 import { CryptosenseDbError, type Problem } from '../errors.ts';
 
@@ -53,6 +54,7 @@ const defaultPort = 5432;
 
 /** What a URL leaves out. */
 export interface TargetDefaults {
+  /** Empty where the process runs under a number without a name, as containers do. */
   readonly user: string;
   readonly password?: string | undefined;
   readonly sslMode?: SslMode | undefined;
@@ -84,6 +86,7 @@ export function parseTarget(url: string, defaults: TargetDefaults): Target {
   const parameters = parseQuery(query);
   const host = parameters.get('host');
   const resolvedUser = (parameters.get('user') ?? user) || defaults.user;
+  if (resolvedUser === '') throw malformed('it names no user, and this process has no login name');
 
   return {
     kind: 'server',
@@ -99,7 +102,16 @@ export function parseTarget(url: string, defaults: TargetDefaults): Target {
 
 /** A target as it is, or read from a URL whose user defaults to the one of this process. */
 export function resolveTarget(target: Target | string): Target {
-  return typeof target === 'string' ? parseTarget(target, { user: userInfo().username }) : target;
+  return typeof target === 'string' ? parseTarget(target, { user: loginName() }) : target;
+}
+
+/** Who runs this process; empty for a number without a name. */
+export function loginName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return '';
+  }
 }
 
 /** The target in words, for people and logs: never with a password. */
@@ -123,6 +135,7 @@ function parseHosts(text: string, ports: string | undefined): Host[] {
   const names = text === '' ? ['localhost'] : text.split(',');
   const fallback = ports?.split(',') ?? [];
   return names.map((name, index) => {
+    if (isIPv6(name)) return { host: name, port: parsePort(fallback[index] ?? fallback[0]) };
     const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>\/[^:]*|[^:/]+))(?::(?<port>[^:]*))?$/.exec(name);
     const host = match?.groups?.v6 ?? match?.groups?.name;
     if (host === undefined) throw malformed('a host in it is empty or not host:port');
@@ -166,9 +179,9 @@ function parseQuery(query: string): ReadonlyMap<string, string> {
     const equals = part.indexOf('=');
     const name = decode(equals < 0 ? part : part.slice(0, equals), 'a parameter');
     if (!understoodParameters.has(name)) {
-      throw malformed(
-        `it has the parameter "${name}"; understood are ${[...understoodParameters].join(', ')}`,
-      );
+      // Behind a password with a bare & the "name" is the rest of it.
+      const which = parameters.has('password') ? 'a parameter' : `the parameter "${name}"`;
+      throw malformed(`it has ${which} that is not one of ${[...understoodParameters].join(', ')}`);
     }
     parameters.set(name, equals < 0 ? '' : decode(part.slice(equals + 1), `the parameter ${name}`));
   }

@@ -1,4 +1,4 @@
-import { isSqlError, type Session, type Sql } from '../database/connection.ts';
+import { isSqlError, quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { Direction } from '../progress.ts';
 import type { Checksum, MigrationPair } from './source.ts';
@@ -39,29 +39,30 @@ export type Environment = (typeof environments)[number];
 /** Raised with every change of the tables below; an older tool refuses a newer ledger. */
 const ledgerFormat = 1;
 
-const emptyLedger: Ledger = { entries: [], journal: [], environment: undefined };
+export const emptyLedger: Ledger = { entries: [], journal: [], environment: undefined };
 
-/** The ledger as it stands; an empty one where the database has none. Throws `ledger-newer`. */
-export async function readLedger({ sql }: Session): Promise<Ledger> {
-  const [entries, journal, environment, format] = await Promise.all([
+/** The ledger as it stands; undefined where the database has none. Throws `ledger-newer`. */
+export async function readLedger({ sql }: Session): Promise<Ledger | undefined> {
+  const rows = await Promise.all([
     sql<LedgerEntry[]>`
       select
         version, description, checksum, rollback_checksum as "rollbackChecksum",
         applied_at as "appliedAt", applied_by as "appliedBy",
         duration_ms as "durationMs", tool_version as "toolVersion"
-      from cryptosense_db.migrations order by version collate "C"`,
+      from cryptosense_db.migrations order by version`,
     sql<JournalEntry[]>`
       select version, direction, position, checksum, finished_at is not null as "isFinished"
-      from cryptosense_db.migration_journal order by version collate "C", position`,
+      from cryptosense_db.migration_journal order by version, position`,
     sql<{ name: Environment }[]>`select name from cryptosense_db.environment`,
     sql<{ format: number }[]>`select format from cryptosense_db.ledger`,
   ]).catch((error: unknown) => {
-    if (isAbsent(error)) return [[], [], [], []] as const;
+    if (isAbsent(error)) return undefined;
     throw error;
   });
-  refuseNewer(format[0]?.format);
-  if (entries.length === 0 && journal.length === 0 && environment.length === 0) return emptyLedger;
-  return { entries, journal, environment: environment[0]?.name };
+  if (!rows) return undefined;
+  const [entries, journal, [mark], [ledger]] = rows;
+  refuseNewer(ledger?.format);
+  return { entries, journal, environment: mark?.name };
 }
 
 function isAbsent(error: unknown): boolean {
@@ -81,23 +82,21 @@ function refuseNewer(format: number | undefined): void {
 }
 
 /**
- * Creates what is missing of the ledger, in one transaction. Call it with the migration lock held.
+ * Creates the ledger. Call it with the migration lock held.
  * Throws `not-permitted` when the role may not create a schema.
  */
-export async function createLedger({ sql, server }: Session): Promise<void> {
-  const [{ isThere, isAllowed }] = await sql<[{ isThere: boolean; isAllowed: boolean }]>`
-    select
-      to_regclass('cryptosense_db.ledger') is not null as "isThere",
-      has_database_privilege(current_database(), 'create') as "isAllowed"`;
-  if (isThere) return;
+export async function createLedger({ sql, server }: Session): Promise<Ledger> {
+  const [{ isAllowed }] = await sql<[{ isAllowed: boolean }]>`
+    select has_database_privilege(current_database(), 'create') as "isAllowed"`;
   if (!isAllowed) {
     throw new CryptosenseDbError('not-permitted', {
       message: `the role "${server.user}" may not create a schema in the database "${server.database}"`,
       evidence: ['the history of migrations is kept in a schema of its own, cryptosense_db'],
-      hint: `let an owner run: grant create on database "${server.database}" to "${server.user}"`,
+      hint: `let an owner run: grant create on database ${quoteIdentifier(server.database)} to ${quoteIdentifier(server.user)}`,
     });
   }
   await sql.unsafe(ledgerDefinition);
+  return emptyLedger;
 }
 
 /** One simple query, and so one transaction: the ledger is there whole or not at all. */

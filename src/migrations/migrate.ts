@@ -9,7 +9,7 @@ import { defaultLockTimeoutMs, withMigrationLock } from '../database/lock.ts';
 import { requireServerVersion, requireTimescale } from '../database/requirements.ts';
 import { resolveTarget, type Target } from '../database/target.ts';
 import { CryptosenseDbError } from '../errors.ts';
-import { packagedMigrations, packagedRollbacks, toolVersion } from '../package.ts';
+import { toolVersion } from '../package.ts';
 import type { OnProgress } from '../progress.ts';
 import {
   type CompletedStep,
@@ -25,6 +25,7 @@ import { describeFailure } from './failure.ts';
 import {
   createLedger,
   type Environment,
+  emptyLedger,
   type Ledger,
   type LedgerEntry,
   readLedger,
@@ -44,7 +45,7 @@ import {
   planUp,
   requireKnown,
 } from './plan.ts';
-import { checksumOf, type MigrationPair, readMigrations, type SourceFolders } from './source.ts';
+import { checksumOf, type MigrationPair, readMigrations, resolveFolders } from './source.ts';
 import type { Script } from './statements.ts';
 import { compareVersions, type Version } from './version.ts';
 
@@ -160,7 +161,7 @@ export interface BaselineResult {
  * one stay applied (with `singleTransaction` none does); the error's details name them.
  */
 export async function up(options: UpOptions): Promise<RunResult> {
-  const pairs = readMigrations(foldersOf(options));
+  const pairs = readMigrations(resolveFolders(options));
   const extent = extentOf(options) ?? { kind: 'all' };
   return withRun(options, { changes: !options.dryRun }, async (run) => {
     const { session, ledger } = run;
@@ -171,10 +172,12 @@ export async function up(options: UpOptions): Promise<RunResult> {
     });
     const steps = await prepareUp(session, chosen);
     if (options.singleTransaction) refuseTogether(steps);
+    // Before the first step: a first deployment that stops halfway is production all the same.
+    if (options.environment && !options.dryRun) await markAs(session, options.environment);
+    // First of all, so that a first deployment that fails half way is guarded too.
     const done = options.dryRun
       ? steps.map(planned)
       : await execute(run, steps, options.singleTransaction ? 'together' : 'one by one');
-    if (options.environment && !options.dryRun) await markAs(session, options.environment);
     return summarise(run, { steps: done, pairs, isDryRun: options.dryRun ?? false }, options);
   });
 }
@@ -186,7 +189,7 @@ export async function up(options: UpOptions): Promise<RunResult> {
  * is no way back; nothing is touched then.
  */
 export async function down(options: DownOptions): Promise<RunResult> {
-  const pairs = readMigrations(foldersOf(options));
+  const pairs = readMigrations(resolveFolders(options));
   const extent = options.all ? { kind: 'all' as const } : extentOf(options);
   return withRun(options, { changes: !options.dryRun }, async (run) => {
     const { session, ledger } = run;
@@ -213,14 +216,16 @@ export async function down(options: DownOptions): Promise<RunResult> {
  * cannot use it again. What another run applied in between is not applied twice.
  */
 export async function redo(options: RedoOptions): Promise<RunResult> {
-  const pairs = readMigrations(foldersOf(options));
+  const pairs = readMigrations(resolveFolders(options));
+  const { steps } = options;
+  extentOf({ steps });
   const undone = await withRun(options, { changes: true }, async (run) => {
     const { session, ledger } = run;
     guardProduction(session, ledger.environment, {
       operation: 'roll back migrations',
       force: options.force,
     });
-    const chosen = planRedo(compareWithLedger(pairs, ledger), options.steps ?? 1);
+    const chosen = planRedo(compareWithLedger(pairs, ledger), steps ?? 1);
     const back = await prepareDown(
       session,
       chosen.map(({ entry }) => entry),
@@ -244,7 +249,7 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
 
 /** Where every migration stands. Changes nothing, waits for no lock, and serves on a standby too. */
 export async function status(options: MigrateOptions): Promise<StatusResult> {
-  const pairs = readMigrations(foldersOf(options));
+  const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { changes: false }, async ({ session, ledger }) => {
     const statuses = compareWithLedger(pairs, ledger);
     return {
@@ -262,7 +267,7 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
  * Throws `unknown-version` for a version that is not recorded.
  */
 export async function repair(options: RepairOptions): Promise<RepairResult> {
-  const pairs = readMigrations(foldersOf(options));
+  const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { changes: true }, async ({ session, ledger, writer }) => {
     const statuses = compareWithLedger(pairs, ledger);
     const forgotten = options.forget ?? [];
@@ -297,7 +302,7 @@ function repairOf(
  * that has the schema already. Throws `history-mismatch` when anything is recorded before.
  */
 export async function baseline(options: BaselineOptions): Promise<BaselineResult> {
-  const pairs = readMigrations(foldersOf(options));
+  const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { changes: true }, async ({ session, ledger, writer }) => {
     requireKnown(compareWithLedger(pairs, { entries: [], journal: [] }), options.version);
     const [first] = ledger.entries;
@@ -340,10 +345,13 @@ async function withRun<T>(
   return withSession(target, sessionOptions, async (session) => {
     requireServerVersion(session);
     const writer = { pid: session.pid, toolVersion: toolVersion() };
-    if (!changes) return work({ session, writer, options, ledger: await readLedger(session) });
+    if (!changes) {
+      const ledger = (await readLedger(session)) ?? emptyLedger;
+      return work({ session, writer, options, ledger });
+    }
     return withMigrationLock(session, { lockTimeoutMs, onProgress }, async () => {
-      await createLedger(session);
-      return work({ session, writer, options, ledger: await readLedger(session) });
+      const ledger = (await readLedger(session)) ?? (await createLedger(session));
+      return work({ session, writer, options, ledger });
     });
   });
 }
@@ -354,13 +362,8 @@ async function prepareUp(
   pairs: readonly MigrationPair[],
 ): Promise<readonly Step[]> {
   if (pairs.length === 0) return [];
-  const { parseScripts } = await import('./statements.ts');
-  const scripts = await parseScripts(
-    pairs.flatMap(({ migration, rollback }) => [
-      { file: migration, kind: 'migration' as const },
-      { file: rollback, kind: 'rollback' as const },
-    ]),
-  );
+  const { parsePairs } = await import('./statements.ts');
+  const scripts = await parsePairs(pairs);
   if (scripts.some(({ needsTimescale }) => needsTimescale)) await requireTimescale(session);
   const scriptOf = new Map(scripts.map((script) => [script.file, script]));
   return pairs.flatMap((pair): Step[] => {
@@ -501,20 +504,12 @@ function nameOf({ version, description }: MigrationPair): MigrationName {
   return { version, description };
 }
 
-function foldersOf({ migrations, rollbacks }: MigrateOptions): SourceFolders {
-  if ((migrations === undefined) !== (rollbacks === undefined)) {
+function extentOf({ to, steps }: ExtentOptions): Extent | undefined {
+  if (steps !== undefined && !(Number.isInteger(steps) && steps > 0)) {
     throw new CryptosenseDbError('bad-configuration', {
-      message: 'one of the two folders is named, the other is not',
-      hint: 'give both --migrations and --rollbacks, or neither for the packaged schema',
+      message: `the number of steps is ${steps}; it can be a whole number from 1`,
     });
   }
-  return {
-    migrations: migrations ?? packagedMigrations,
-    rollbacks: rollbacks ?? packagedRollbacks,
-  };
-}
-
-function extentOf({ to, steps }: ExtentOptions): Extent | undefined {
   if (to !== undefined && steps !== undefined) {
     throw new CryptosenseDbError('bad-configuration', {
       message: 'a version and a number of steps are given; only one of them can be',

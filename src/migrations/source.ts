@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { CryptosenseDbError, type Problem } from '../errors.ts';
+import { packagedMigrations, packagedRollbacks } from '../package.ts';
 import { compareVersions, isRealStamp, type Version } from './version.ts';
 
 /** A file of SQL as the tool runs it: line ends are `\n`, a byte-order mark is gone. */
@@ -26,6 +27,29 @@ export interface MigrationPair {
 export interface SourceFolders {
   readonly migrations: string;
   readonly rollbacks: string;
+}
+
+/**
+ * Both folders as they are named, or those of the packaged schema.
+ * Throws `bad-configuration` when one is named without the other.
+ */
+export function resolveFolders({
+  migrations,
+  rollbacks,
+}: {
+  readonly migrations?: string | undefined;
+  readonly rollbacks?: string | undefined;
+}): SourceFolders {
+  if ((migrations === undefined) !== (rollbacks === undefined)) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: 'one of the two folders is named, the other is not',
+      hint: 'give both --migrations and --rollbacks, or neither for the packaged schema',
+    });
+  }
+  return {
+    migrations: migrations ?? packagedMigrations,
+    rollbacks: rollbacks ?? packagedRollbacks,
+  };
 }
 
 interface NamedFile {

@@ -1,7 +1,7 @@
 import { loadModule, parseSync } from 'libpg-query';
 import { CryptosenseDbError, type Problem } from '../errors.ts';
 import { excerpt, indexOfCharacter, locate } from './location.ts';
-import type { SqlFile } from './source.ts';
+import type { MigrationPair, SqlFile } from './source.ts';
 
 /** A file, parsed and found fit to run. */
 export interface Script {
@@ -56,6 +56,16 @@ export async function parseScripts(
   );
   if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
   return scripts;
+}
+
+/** Parses both files of each pair. Throws `faulty-statements`. */
+export async function parsePairs(pairs: readonly MigrationPair[]): Promise<readonly Script[]> {
+  return parseScripts(
+    pairs.flatMap(({ migration, rollback }) => [
+      { file: migration, kind: 'migration' },
+      { file: rollback, kind: 'rollback' },
+    ]),
+  );
 }
 
 interface ParseOptions {

@@ -16,10 +16,11 @@ import {
   type ServerTarget,
   type Target,
 } from '../database/target.ts';
-import { CryptosenseDbError, isError } from '../errors.ts';
+import { CryptosenseDbError, isError, type Problem } from '../errors.ts';
 import { guardProduction } from '../migrations/environment.ts';
 import { type Environment, readLedger } from '../migrations/ledger.ts';
 import { type MigrateOptions, type RunControl, type RunResult, up } from '../migrations/migrate.ts';
+import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import type { OnProgress } from '../progress.ts';
 
 export interface DatabaseOptions {
@@ -82,10 +83,7 @@ export async function create(options: DatabaseOptions): Promise<CreateResult> {
       return true;
     } catch (error) {
       if (sqlState(error) === sqlErrorCodes.databaseExists) return false;
-      throw permissionProblem(error, {
-        message: `the role "${server.user}" may not create databases`,
-        hint: `let a superuser run: alter role ${quoteIdentifier(server.user)} createdb`,
-      });
+      throw permissionProblem(error, createProblem(server));
     }
   });
   return { target: name, isCreated };
@@ -102,13 +100,30 @@ export async function drop(options: DropOptions): Promise<DropResult> {
 
 /**
  * Drops the database, creates it anew and applies all migrations. The mark of its environment
- * stays. A failure in between leaves the new database as far as it came.
+ * stays. Nothing is dropped when the files are at fault, or when the role could not create the
+ * database again. A failure in between leaves the new database as far as it came.
  */
 export async function reset(options: ResetOptions): Promise<RunResult> {
   const target = resolveTarget(options.target);
+  const { parsePairs } = await import('../migrations/statements.ts');
+  await parsePairs(readMigrations(resolveFolders(options)));
+  if (target.kind === 'server') await withMaintenance(target, options, requireCreateRight);
   const { environment } = await dropGuarded(target, options);
   await create({ ...options, target });
   return up({ ...options, target, environment });
+}
+
+async function requireCreateRight({ sql, server }: Session): Promise<void> {
+  const [role] = await sql<{ mayCreate: boolean }[]>`
+    select rolcreatedb or rolsuper as "mayCreate" from pg_roles where rolname = current_user`;
+  if (!role?.mayCreate) throw new CryptosenseDbError('not-permitted', createProblem(server));
+}
+
+function createProblem({ user }: Session['server']): Problem {
+  return {
+    message: `the role "${user}" may not create databases`,
+    hint: `let a superuser run: alter role ${quoteIdentifier(user)} createdb`,
+  };
 }
 
 async function dropGuarded(
@@ -133,7 +148,7 @@ async function readMark(
     if (!(await isEmbeddedDatabase(target.folder))) return undefined;
   }
   const guard = async (session: Session) => {
-    const { environment } = await readLedger(session);
+    const environment = (await readLedger(session))?.environment;
     guardProduction(session, environment, { operation: 'be dropped', force: options.force });
     return { environment };
   };
@@ -160,14 +175,11 @@ async function dropDatabase(target: ServerTarget, options: DropOptions): Promise
   });
 }
 
-function permissionProblem(
-  error: unknown,
-  { message, hint }: { readonly message: string; readonly hint: string },
-): unknown {
+function permissionProblem(error: unknown, problem: Problem): unknown {
   if (sqlState(error) !== sqlErrorCodes.insufficientPrivilege) return error;
   return new CryptosenseDbError(
     'not-permitted',
-    { message, evidence: [messageOf(error)], hint },
+    { ...problem, evidence: [messageOf(error)] },
     { cause: error },
   );
 }

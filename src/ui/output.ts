@@ -60,7 +60,7 @@ function lookOf(stream: NodeJS.WriteStream, options: OutputOptions): Look {
   const isColoured = stream.isTTY === true && !isPlain(options);
   return {
     chalk: new Chalk({ level: isColoured ? 1 : 0 }),
-    columns: stream.isTTY ? stream.columns : undefined,
+    columns: (stream.isTTY && stream.columns) || undefined,
   };
 }
 

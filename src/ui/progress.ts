@@ -77,7 +77,8 @@ function lineText(
     case 'step-finished': {
       const { direction, version, description } = event.step;
       const way = (direction === 'up' ? chalk.green : chalk.yellow)(direction.padEnd(4));
-      return `${way} ${version}  ${description}  ${chalk.dim(formatDuration(event.durationMs))}`;
+      const took = chalk.dim(formatDuration(event.durationMs).padStart(8));
+      return `${way} ${version}  ${took}  ${description}`;
     }
     case 'waiting-for-lock':
       return event.holder

@@ -42,7 +42,7 @@ export function renderStatus(result: StatusResult, { chalk, columns }: Look): st
       { text: migration.state, paint: paints[migration.state] },
       { text: migration.appliedAt ? formatMinute(migration.appliedAt) : '', paint: chalk.dim },
       { text: migration.appliedBy ?? '', paint: chalk.dim },
-      { text: formatDuration(migration.durationMs), paint: chalk.dim },
+      { text: formatDuration(migration.durationMs), paint: chalk.dim, align: 'right' },
     ]),
     flexible: 1,
     columns,

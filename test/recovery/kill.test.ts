@@ -1,0 +1,159 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { connect } from '../support/databases.ts';
+import { fixture } from '../support/fixtures.ts';
+import {
+  closeGate,
+  expectAgreement,
+  publicTables,
+  recordedVersions,
+  runMigrate,
+  scratchDatabase,
+  startMigrate,
+  until,
+  untilNobodyRuns,
+} from '../support/recovery.ts';
+
+const chain = fixture('recovery-chain');
+const versions = ['20260101_000100', '20260101_000200', '20260101_000300', '20260101_000400'];
+const tables = ['first_a', 'first_b', 'fourth_a', 'second_a', 'second_b', 'second_c', 'third_a'];
+const up = ['up', '--table-lock-timeout', '0'];
+const down = ['down', '--all', '--table-lock-timeout', '0'];
+
+async function expectUp(database: Awaited<ReturnType<typeof scratchDatabase>>): Promise<void> {
+  const { sql } = database;
+  expect(await runMigrate(database, chain, up)).toMatchObject({ code: 0 });
+  await expectAgreement(sql, chain);
+  expect(await publicTables(sql)).toEqual(tables);
+  expect(await sql`select id from second_a`).toHaveLength(1);
+  expect(
+    await sql`select indexrelid::regclass::text as name, indisvalid as "isValid" from pg_index
+      where indrelid = 'second_a'::regclass`,
+  ).toEqual([{ name: 'second_a_id', isValid: true }]);
+  expect(await sql`select from cryptosense_db.migration_journal`).toHaveLength(0);
+  expect(await runMigrate(database, chain, ['status', '--check'])).toMatchObject({ code: 0 });
+}
+
+describe('kill -9 of a run', () => {
+  it.each([
+    { gate: 1, where: 'in the middle of a transaction', kept: 0 },
+    { gate: 2, where: 'in a journalled statement', kept: 1 },
+    { gate: 3, where: 'in a DO block outside a transaction', kept: 1 },
+    { gate: 4, where: 'after an index was built concurrently', kept: 1 },
+    { gate: 5, where: 'in COMMIT', kept: 2 },
+  ])('$where: the next run finishes', async ({ gate: key, kept }) => {
+    const database = await scratchDatabase();
+    const gate = await closeGate(database, key);
+    const run = startMigrate(database, chain, up);
+    await gate.reached();
+    run.process.kill('SIGKILL');
+    expect(await run.finished).toMatchObject({ code: null });
+    await gate.open();
+    await untilNobodyRuns(database.sql);
+
+    await expectAgreement(database.sql, chain);
+    const recorded = await recordedVersions(database.sql);
+    expect(recorded).toEqual(versions.slice(0, recorded.length));
+    // A statement that ends by itself after the kill may be the one that commits.
+    expect([kept, key === 5 ? kept + 1 : kept]).toContain(recorded.length + (key > 1 && key < 5 ? 0 : 0));
+    await expectUp(database);
+  });
+
+  it('the server notices by itself that the tool is gone, while its statement would go on for ever', async () => {
+    const database = await scratchDatabase();
+    const gate = await closeGate(database, 1);
+    const run = startMigrate(database, chain, up);
+    await gate.reached();
+    run.process.kill('SIGKILL');
+    await untilNobodyRuns(database.sql);
+    await expectAgreement(database.sql, chain);
+    await gate.open();
+    await expectUp(database);
+  });
+
+  it.each([
+    { gate: 6, where: 'in a statement outside a transaction' },
+    { gate: 7, where: 'in the middle of a transaction' },
+  ])('of a rollback, $where: the next one finishes', async ({ gate: key }) => {
+    const database = await scratchDatabase();
+    await expectUp(database);
+    const gate = await closeGate(database, key);
+    const run = startMigrate(database, chain, down);
+    await gate.reached();
+    run.process.kill('SIGKILL');
+    await run.finished;
+    await gate.open();
+    await untilNobodyRuns(database.sql);
+
+    await expectAgreement(database.sql, chain);
+    expect(await runMigrate(database, chain, down)).toMatchObject({ code: 0 });
+    expect(await publicTables(database.sql)).toEqual([]);
+    expect(await recordedVersions(database.sql)).toEqual([]);
+    await expectUp(database);
+  });
+
+  it('while an index is being built: the invalid one is dropped and built anew', async () => {
+    const database = await scratchDatabase();
+    const gate = await closeGate(database, 3);
+    const run = startMigrate(database, chain, up);
+    await gate.reached();
+    const writer = connect(database.url, 1);
+    try {
+      await writer.unsafe('begin; lock table second_a in row exclusive mode');
+      await gate.open();
+      await until('the build waits for the writer', async () => {
+        const builds = await database.sql`
+          select from pg_stat_activity
+          where query ilike 'create index concurrently%' and wait_event_type = 'Lock'
+            and datname = current_database()`;
+        return builds.length > 0;
+      });
+      run.process.kill('SIGKILL');
+      await untilNobodyRuns(database.sql);
+    } finally {
+      await writer.end({ timeout: 1 });
+    }
+    await expectAgreement(database.sql, chain);
+    expect(await database.sql`select from pg_index where not indisvalid`).toHaveLength(1);
+    await expectUp(database);
+  });
+
+  it('while it waits for the lock: the run that holds it is not disturbed', async () => {
+    const database = await scratchDatabase();
+    const gate = await closeGate(database, 1);
+    const holder = startMigrate(database, chain, up);
+    await gate.reached();
+    const waiting = startMigrate(database, chain, up);
+    await until('the second run waits', async () => {
+      const sessions = await database.sql`
+        select from pg_stat_activity
+        where application_name = 'cryptosense-db' and datname = current_database()`;
+      return sessions.length === 2;
+    });
+    waiting.process.kill('SIGKILL');
+    await waiting.finished;
+    await gate.open();
+    expect(await holder.finished).toMatchObject({ code: 0 });
+    await expectUp(database);
+  });
+
+  it('at twenty moments of runs up and down: history and schema agree after each', async () => {
+    const database = await scratchDatabase();
+    const startedAt = performance.now();
+    await expectUp(database);
+    const runMs = (performance.now() - startedAt) / 2;
+    const kills = 20;
+    for (let kill = 0; kill < kills; kill += 1) {
+      const run = startMigrate(database, chain, kill % 2 === 0 ? down : up);
+      await Promise.race([delay((runMs * (kill + 1)) / kills), run.finished]);
+      run.process.kill('SIGKILL');
+      await run.finished;
+      await untilNobodyRuns(database.sql);
+      await expectAgreement(database.sql, chain);
+    }
+    // An interrupted rollback is finished first: there is no way up from the middle of it.
+    expect(await runMigrate(database, chain, down)).toMatchObject({});
+    await runMigrate(database, chain, up);
+    await expectUp(database);
+  });
+});
