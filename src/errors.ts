@@ -30,7 +30,7 @@ export interface ErrorDetails {
   /** A pooler in transaction mode stands between the tool and the server. */
   'pooler-refused': undefined;
   /** The connection ended in the middle; what was not committed is rolled back by the server. */
-  'connection-lost': undefined;
+  'connection-lost': { readonly completed: readonly string[]; readonly pending: readonly string[] };
   /** Another run held the lock until the time was up. */
   'lock-timeout': { readonly holder: LockHolder | undefined; readonly waitedMs: number };
   /** The folders of migrations hold faults; nothing was connected to. */
@@ -61,18 +61,20 @@ export interface ErrorDetails {
 
 export type ErrorCode = keyof ErrorDetails;
 
-/** Who holds the migration lock, as the server tells it. */
+/** Who holds the migration lock, as the server tells it; null is what it keeps from this role. */
 export interface LockHolder {
   readonly pid: number;
   readonly applicationName: string;
-  readonly address: string;
-  readonly since: Date;
+  readonly address: string | null;
+  readonly since: Date | null;
 }
 
 /** `pid 4711, cryptosense-db from 10.0.0.7, since 2026-11-20 14:02:11 UTC` */
 export function describeHolder({ pid, applicationName, address, since }: LockHolder): string {
-  const when = since.toISOString().replace('T', ' ').slice(0, 19);
-  return `pid ${pid}, ${applicationName || 'unnamed'} from ${address}, connected since ${when} UTC`;
+  const from = address === null ? '' : ` from ${address}`;
+  const when = since?.toISOString().replace('T', ' ').slice(0, 19);
+  const connected = when === undefined ? '' : `, connected since ${when} UTC`;
+  return `pid ${pid}, ${applicationName || 'unnamed'}${from}${connected}`;
 }
 
 /** Where a run stopped, and what it leaves behind: `completed` is committed, `pending` untouched. */

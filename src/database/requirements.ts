@@ -5,7 +5,7 @@ const oldestServer = 150_000;
 const oldestTimescale = [2, 11] as const;
 
 /** Throws `server-unsuitable` for a server older than PostgreSQL 15. */
-export function requireServerVersion({ server: { version } }: Session): void {
+export function requireServerVersion({ server: { version } }: Pick<Session, 'server'>): void {
   if (version >= oldestServer) return;
   throw new CryptosenseDbError('server-unsuitable', {
     message: `the server is PostgreSQL ${Math.floor(version / 10_000)}; 15 or later is needed`,

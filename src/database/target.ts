@@ -1,4 +1,4 @@
-import { isIPv6 } from 'node:net';
+import { isIPv6, isIPv6 } from 'node:net';
 import { userInfo } from 'node:os';
 import { CryptosenseDbError, type Problem } from '../errors.ts';
 
@@ -90,7 +90,10 @@ export function parseTarget(url: string, defaults: TargetDefaults): Target {
 
   return {
     kind: 'server',
-    hosts: parseHosts(host ?? decode(hosts, 'the host'), parameters.get('port')),
+    hosts: parseHosts(
+      host === undefined ? decode(hosts, 'the host') : bracketAddresses(host),
+      parameters.get('port'),
+    ),
     user: resolvedUser,
     password: parameters.get('password') ?? password ?? defaults.password,
     database: (parameters.get('dbname') ?? decode(database, 'the database')) || resolvedUser,
@@ -134,6 +137,9 @@ export function describeHost({ host, port }: Host): string {
 function parseHosts(text: string, ports: string | undefined): Host[] {
   const names = text === '' ? ['localhost'] : text.split(',');
   const fallback = ports?.split(',') ?? [];
+  if (fallback.length > 1 && fallback.length !== names.length) {
+    throw malformed(`it names ${names.length} hosts and ${fallback.length} ports`);
+  }
   return names.map((name, index) => {
     if (isIPv6(name)) return { host: name, port: parsePort(fallback[index] ?? fallback[0]) };
     const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>\/[^:]*|[^:/]+))(?::(?<port>[^:]*))?$/.exec(name);
@@ -142,6 +148,14 @@ function parseHosts(text: string, ports: string | undefined): Host[] {
     const port = match?.groups?.port ?? fallback[index] ?? fallback[0];
     return { host, port: parsePort(port) };
   });
+}
+
+/** libpq's `host`, unlike the place before the path, takes an IPv6 address as it is. */
+function bracketAddresses(hosts: string): string {
+  return hosts
+    .split(',')
+    .map((host) => (isIPv6(host) ? `[${host}]` : host))
+    .join(',');
 }
 
 function parsePort(text: string | undefined): number {
@@ -230,7 +244,7 @@ function decode(text: string, what: string): string {
 function malformed(reason: string): CryptosenseDbError<'bad-configuration'> {
   const problem: Problem = {
     message: `the database URL cannot be read: ${reason}`,
-    hint: 'percent-encode the characters @ : / ? # % in user names and passwords',
+    hint: 'percent-encode the characters @ : / ? # % & in user names and passwords',
   };
   return new CryptosenseDbError('bad-configuration', problem);
 }

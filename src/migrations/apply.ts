@@ -185,7 +185,8 @@ async function runInTransaction(
   return withRollback(sql, async () => {
     const opening = [
       sql.unsafe(prepareSession(session, options)).execute(),
-      sql.unsafe(`${step.script.begin}; ${markTransaction}`).execute(),
+      // On lines of their own: a BEGIN with options may end in a comment.
+      sql.unsafe(`${step.script.begin}\n;${markTransaction}`).execute(),
     ];
     const [durationMs] = await Promise.all([runAndRecord(sql, step, options.writer), ...opening]);
     await commit(sql, step);

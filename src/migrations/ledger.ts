@@ -85,7 +85,7 @@ function refuseNewer(format: number | undefined): void {
  * Creates the ledger. Call it with the migration lock held.
  * Throws `not-permitted` when the role may not create a schema.
  */
-export async function createLedger({ sql, server }: Session): Promise<Ledger> {
+export async function createLedger({ sql, server }: Session): Promise<void> {
   const [{ isAllowed }] = await sql<[{ isAllowed: boolean }]>`
     select has_database_privilege(current_database(), 'create') as "isAllowed"`;
   if (!isAllowed) {
@@ -96,7 +96,6 @@ export async function createLedger({ sql, server }: Session): Promise<Ledger> {
     });
   }
   await sql.unsafe(ledgerDefinition);
-  return emptyLedger;
 }
 
 /** One simple query, and so one transaction: the ledger is there whole or not at all. */

@@ -1,4 +1,5 @@
 import {
+  connectionLost,
   interrupted,
   isConnectionLost,
   type Session,
@@ -172,13 +173,14 @@ export async function up(options: UpOptions): Promise<RunResult> {
     });
     const steps = await prepareUp(session, chosen);
     if (options.singleTransaction) refuseTogether(steps);
+    if (options.dryRun) {
+      return summarise(run, { steps: steps.map(planned), pairs, isDryRun: true }, options);
+    }
+    if (steps.length > 0 || options.environment) await requireLedger(run);
     // Before the first step: a first deployment that stops halfway is production all the same.
-    if (options.environment && !options.dryRun) await markAs(session, options.environment);
-    // First of all, so that a first deployment that fails half way is guarded too.
-    const done = options.dryRun
-      ? steps.map(planned)
-      : await execute(run, steps, options.singleTransaction ? 'together' : 'one by one');
-    return summarise(run, { steps: done, pairs, isDryRun: options.dryRun ?? false }, options);
+    if (options.environment) await markAs(session, options.environment);
+    const done = await execute(run, steps, options.singleTransaction ? 'together' : 'one by one');
+    return summarise(run, { steps: done, pairs, isDryRun: false }, options);
   });
 }
 
@@ -303,7 +305,8 @@ function repairOf(
  */
 export async function baseline(options: BaselineOptions): Promise<BaselineResult> {
   const pairs = readMigrations(resolveFolders(options));
-  return withRun(options, { changes: true }, async ({ session, ledger, writer }) => {
+  return withRun(options, { changes: true }, async (run) => {
+    const { session, ledger, writer } = run;
     requireKnown(compareWithLedger(pairs, { entries: [], journal: [] }), options.version);
     const [first] = ledger.entries;
     if (first) {
@@ -319,6 +322,7 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
     }
     const recorded = pairs.filter(({ version }) => compareVersions(version, options.version) <= 0);
     await prepareUp(session, recorded);
+    await requireLedger(run);
     await withTransaction(session.sql, async () => {
       for (const pair of recorded) await recordBaseline(session.sql, pair, writer);
     });
@@ -329,6 +333,8 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
 interface Run {
   readonly session: Session;
   readonly ledger: Ledger;
+  /** false: the database has no ledger, and the one here is empty. */
+  readonly isRecorded: boolean;
   readonly writer: RunOptions['writer'];
   readonly options: MigrateOptions & RunControl;
 }
@@ -345,15 +351,20 @@ async function withRun<T>(
   return withSession(target, sessionOptions, async (session) => {
     requireServerVersion(session);
     const writer = { pid: session.pid, toolVersion: toolVersion() };
-    if (!changes) {
-      const ledger = (await readLedger(session)) ?? emptyLedger;
-      return work({ session, writer, options, ledger });
-    }
-    return withMigrationLock(session, { lockTimeoutMs, onProgress }, async () => {
-      const ledger = (await readLedger(session)) ?? (await createLedger(session));
-      return work({ session, writer, options, ledger });
-    });
+    const readAndWork = async () => {
+      const ledger = await readLedger(session);
+      const isRecorded = ledger !== undefined;
+      return work({ session, writer, options, ledger: ledger ?? emptyLedger, isRecorded });
+    };
+    return changes
+      ? withMigrationLock(session, { lockTimeoutMs, onProgress }, readAndWork)
+      : readAndWork();
   });
+}
+
+/** Creates the ledger where there is none: after all checks, so that what they refuse leaves nothing. */
+async function requireLedger({ session, isRecorded }: Run): Promise<void> {
+  if (!isRecorded) await createLedger(session);
 }
 
 /** Reads the files of both ways and finds them fit to run, before the first of them does. */
@@ -407,8 +418,6 @@ function refuseIrreversible(scripts: readonly Script[]): void {
   if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
 }
 
-const plainBegin = /^(begin|start)(\s+(transaction|work))?$/i;
-
 function refuseTogether(steps: readonly Step[]): void {
   const problems = steps.flatMap(({ script: { file, transaction, begin } }) => {
     if (transaction === 'none') {
@@ -419,7 +428,7 @@ function refuseTogether(steps: readonly Step[]): void {
         },
       ];
     }
-    if (plainBegin.test(begin)) return [];
+    if (begin === 'begin') return [];
     return [
       {
         message: `${file.name} asks for a transaction of its own kind: ${begin}`,
@@ -451,10 +460,14 @@ async function execute(
     const completed = done.map(({ version }) => version);
     const pending = steps.slice(done.length).map(({ version }) => version);
     if (options.signal?.aborted) throw interrupted({ completed, pending });
+    const cause = error instanceof StatementError ? error.cause : error;
+    if (isConnectionLost(cause)) {
+      throw connectionLost(session.target, { cause, completed, pending });
+    }
     if (!(error instanceof StatementError)) throw error;
-    if (isConnectionLost(error.cause)) throw error.cause;
     await logFailure(session, error, writer);
-    throw describeFailure(error, { completed, pending: pending.slice(1) });
+    const others = pending.filter((version) => version !== error.step.version);
+    throw describeFailure(error, { completed, pending: others });
   }
 }
 

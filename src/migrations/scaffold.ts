@@ -4,7 +4,7 @@ import { messageOf } from '../database/connection.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import { packagedTemplates } from '../package.ts';
 import { readMigrations, type SourceFolders } from './source.ts';
-import { compareVersions, formatStamp, stampDate, type Version } from './version.ts';
+import { compareVersions, formatStamp, isRealStamp, stampDate, type Version } from './version.ts';
 
 export interface ScaffoldOptions {
   /** In words or as a name: `add price alerts`, `add_price_alerts`. */
@@ -76,8 +76,12 @@ function nextVersion(folders: SourceFolders, now: Date): Version {
   const stamp = formatStamp(now);
   const newest = readMigrations(folders).at(-1)?.version;
   if (newest === undefined || compareVersions(newest, stamp) < 0) return stamp;
-  const after = (stampDate(newest)?.getTime() ?? now.getTime()) + 1000;
-  return formatStamp(new Date(after));
+  const after = formatStamp(new Date((stampDate(newest)?.getTime() ?? 0) + 1000));
+  if (isRealStamp(after)) return after;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `the newest migration is stamped ${newest}, and no stamp is later`,
+    hint: 'give it the date on which it was written',
+  });
 }
 
 const longestName = 100;
@@ -86,6 +90,7 @@ const longestName = 100;
 function nameOf(description: string): string {
   const name = description
     .normalize('NFKD')
+    .replaceAll(/\p{M}/gu, '')
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '_')
     .replaceAll(/^_+|_+$/g, '');
@@ -93,6 +98,12 @@ function nameOf(description: string): string {
     throw new CryptosenseDbError('bad-configuration', {
       message: `"${description}" gives no file name of 1 to ${longestName} letters and digits`,
       hint: 'describe the change in a few words: cryptosense-db migrate new add_price_alerts',
+    });
+  }
+  if (`${name}.sql`.endsWith(rollbackSuffix)) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `"${description}" gives a file name that ends as those of rollbacks do`,
+      hint: 'describe the change in other words',
     });
   }
   return name;

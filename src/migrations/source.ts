@@ -88,8 +88,9 @@ export function readMigrations(folders: SourceFolders): readonly MigrationPair[]
   const rollbackOf = new Map(rollbacks.map((file) => [file.version, file]));
   const versions = new Set(migrations.map(({ version }) => version));
   for (const { name, version } of rollbacks) {
-    if (!versions.has(version))
-      report({ message: `${name} rolls back a migration that is not there` });
+    if (versions.has(version)) continue;
+    report({ message: `${name} rolls back a migration that is not there` });
+    readSql(folders.rollbacks, name, report);
   }
 
   const pairs = migrations.flatMap((file): MigrationPair[] => {

@@ -8,7 +8,7 @@ export interface Script {
   readonly file: SqlFile;
   /** `none`: the file says `-- Transaction: none`. */
   readonly transaction: 'own' | 'none';
-  /** The file's own BEGIN where it has one, for its isolation level; else a plain one. */
+  /** The file's own BEGIN where it has options, an isolation level say; else `begin`. */
   readonly begin: string;
   readonly statements: readonly Statement[];
   /** Why there is no way back, where a rollback says so. */
@@ -78,25 +78,32 @@ function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
     report(faultAt(file, index, { fact, hint }));
   const directives = readDirectives(file.text);
   const transaction = directives.transaction === undefined ? 'own' : 'none';
-  if (transaction === 'none' && directives.transaction !== 'none') {
+  if (directives.transaction && directives.transaction.value.toLowerCase() !== 'none') {
     fault(
-      0,
-      `"-- Transaction: ${directives.transaction}" is not understood`,
+      directives.transaction.index,
+      `"-- Transaction: ${directives.transaction.value}" is not understood`,
       'the only value is "none"',
     );
   }
-  if (directives.irreversible === '') {
-    fault(0, '"-- Irreversible:" gives no reason', 'say why there is no way back');
+  if (directives.irreversible?.value === '') {
+    fault(
+      directives.irreversible.index,
+      '"-- Irreversible:" gives no reason',
+      'say why there is no way back',
+    );
   }
+  const irreversible = kind === 'rollback' ? directives.irreversible?.value : undefined;
 
   const parsed = parse(file, fault);
   const own =
-    transaction === 'own' ? takeOuterPair(parsed, fault) : { begin: 'begin', rest: parsed };
+    transaction === 'own' && parsed
+      ? takeOuterPair(parsed, fault)
+      : { begin: plainBegin, rest: parsed ?? [] };
   for (const statement of own.rest) {
     checkAnywhere(statement, transaction, fault);
     if (transaction === 'own') checkInTransaction(statement, fault);
   }
-  if (own.rest.length === 0 && !(kind === 'rollback' && directives.irreversible)) {
+  if (parsed && own.rest.length === 0 && irreversible === undefined) {
     fault(
       0,
       `has no statement${kind === 'rollback' ? ', and does not say "-- Irreversible: <why>"' : ''}`,
@@ -107,24 +114,31 @@ function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
     transaction,
     begin: own.begin,
     statements: own.rest.map(({ text, index, node }) => ({ text, index, run: runMode(node) })),
-    irreversible: kind === 'rollback' ? directives.irreversible || undefined : undefined,
+    irreversible,
     needsTimescale: own.rest.some(({ node }) => createsTimescale(node)),
   };
 }
 
-interface Directives {
-  readonly transaction: string | undefined;
-  readonly irreversible: string | undefined;
+interface Directive {
+  readonly value: string;
+  readonly index: number;
 }
 
-/** Directives stand in the comment lines at the top, before the first statement. */
+interface Directives {
+  readonly transaction: Directive | undefined;
+  readonly irreversible: Directive | undefined;
+}
+
+/** Directives stand in the `--` comments at the top, before the first statement. */
 function readDirectives(text: string): Directives {
-  const header = text.slice(0, skipTrivia(text, 0)).split('\n');
-  const value = (name: string) =>
-    header
-      .map((line) => new RegExp(`^--\\s*${name}\\s*:(.*)$`, 'i').exec(line)?.[1]?.trim())
-      .find((found) => found !== undefined);
-  return { transaction: value('Transaction')?.toLowerCase(), irreversible: value('Irreversible') };
+  const found = new Map<string, Directive>();
+  skipTrivia(text, 0, (comment, index) => {
+    const [, name, value] = /^--\s*(transaction|irreversible)\s*:(.*)$/i.exec(comment) ?? [];
+    if (name === undefined || value === undefined) return;
+    const key = name.toLowerCase();
+    if (!found.has(key)) found.set(key, { value: value.trim(), index });
+  });
+  return { transaction: found.get('transaction'), irreversible: found.get('irreversible') };
 }
 
 type Fault = (index: number, fact: string, hint?: string) => void;
@@ -151,14 +165,17 @@ interface ParsedStatement {
   readonly node: { readonly type: string; readonly body: SyntaxNode };
 }
 
-/** libpg-query counts in bytes of UTF-8, and takes leading comments to a statement's start. */
-function parse(file: SqlFile, fault: Fault): readonly ParsedStatement[] {
+/**
+ * libpg-query counts in bytes of UTF-8, and takes leading comments to a statement's start.
+ * undefined after a syntax error, which is reported.
+ */
+function parse(file: SqlFile, fault: Fault): readonly ParsedStatement[] | undefined {
   let tree: unknown;
   try {
     tree = parseSync(file.text);
   } catch (error) {
     reportSyntaxError(file, error, fault);
-    return [];
+    return undefined;
   }
   const bytes = Buffer.from(file.text, 'utf8');
   const isAscii = bytes.length === file.text.length;
@@ -175,7 +192,7 @@ function parse(file: SqlFile, fault: Fault): readonly ParsedStatement[] {
     const start = skipTrivia(whole, 0);
     const [type = '', body = {}] = Object.entries(asNode(raw.stmt))[0] ?? [];
     return {
-      text: whole.slice(start).trimEnd(),
+      text: whole.slice(start, endOfText(whole)),
       index: indexAt + start,
       node: { type, body: asNode(body) },
     };
@@ -186,6 +203,11 @@ function reportSyntaxError(file: SqlFile, error: unknown, fault: Fault): void {
   const details = asNode(asNode(error).sqlDetails);
   const position = Number(details.cursorPosition ?? 0);
   const index = indexOfCharacter(file.text, position);
+  const copy = findCopyBefore(file.text, index);
+  if (copy !== undefined) {
+    fault(copy, copyFact, copyHint);
+    return;
+  }
   const command = /^\\\S*/.exec(file.text.slice(index))?.[0];
   if (command) {
     fault(
@@ -198,6 +220,19 @@ function reportSyntaxError(file: SqlFile, error: unknown, fault: Fault): void {
   fault(index, error instanceof Error ? error.message : String(error));
 }
 
+const copyFact = 'COPY FROM STDIN needs a client that feeds it';
+const copyHint = 'write the rows as INSERT … VALUES';
+
+/** Where the COPY FROM STDIN starts whose rows are taken for a statement at the index. */
+function findCopyBefore(text: string, index: number): number | undefined {
+  const head = text.slice(0, index).trimEnd();
+  if (!head.endsWith(';')) return undefined;
+  const start = skipTrivia(head, head.lastIndexOf(';', head.length - 2) + 1);
+  return /^copy\b.*\bfrom\s+stdin\b/is.test(head.slice(start)) ? start : undefined;
+}
+
+const plainBegin = 'begin';
+
 /** Takes off BEGIN at the start and COMMIT at the end; one of them alone is a fault. */
 function takeOuterPair(
   statements: readonly ParsedStatement[],
@@ -205,19 +240,20 @@ function takeOuterPair(
 ): { readonly begin: string; readonly rest: readonly ParsedStatement[] } {
   const first = statements[0];
   const last = statements.at(-1);
-  if (!first || !last || !isBegin(first)) return { begin: 'begin', rest: statements };
+  if (!first || !last || !isBegin(first)) return { begin: plainBegin, rest: statements };
+  const begin = nodes(first.node.body.options).length === 0 ? plainBegin : first.text;
   if (first === last || !isCommit(last)) {
     fault(
       first.index,
       'opens a transaction that the last statement does not commit',
       'end the file with COMMIT;',
     );
-    return { begin: first.text, rest: statements.slice(1) };
+    return { begin, rest: statements.slice(1) };
   }
   if (last.node.body.chain === true) {
     fault(last.index, 'COMMIT AND CHAIN leaves a transaction open', 'end the file with COMMIT;');
   }
-  return { begin: first.text, rest: statements.slice(1, -1) };
+  return { begin, rest: statements.slice(1, -1) };
 }
 
 function isBegin({ node }: ParsedStatement): boolean {
@@ -243,7 +279,7 @@ function checkAnywhere(
   transaction: Script['transaction'],
   fault: Fault,
 ): void {
-  const command = text.split(/[\s;]/, 1)[0]?.toUpperCase();
+  const command = text.split(/\W/, 1)[0]?.toUpperCase();
   if (type === 'TransactionStmt') {
     if (transaction === 'none') {
       fault(
@@ -263,10 +299,14 @@ function checkAnywhere(
     return;
   }
   if (type === 'CopyStmt' && body.filename === undefined) {
+    if (body.is_from === true) fault(index, copyFact, copyHint);
+    else fault(index, 'COPY TO STDOUT needs a client that reads it', 'leave it to psql');
+  }
+  if (type === 'DiscardStmt' && body.target === 'DISCARD_ALL') {
     fault(
       index,
-      `COPY ${body.is_from === true ? 'FROM STDIN' : 'TO STDOUT'} needs a client that feeds it`,
-      'write the rows as INSERT … VALUES',
+      'DISCARD ALL gives up the lock that the run holds',
+      'use RESET ALL, DISCARD TEMP, DISCARD PLANS or DISCARD SEQUENCES',
     );
   }
   if (type === 'IndexStmt' && isIndexBuiltAlone(body) && body.idxname === undefined) {
@@ -306,8 +346,6 @@ function refusesTransaction({ type, body }: ParsedStatement['node']): string | u
       return body.is_vacuumcmd === true ? 'VACUUM' : undefined;
     case 'ClusterStmt':
       return body.relation === undefined ? 'CLUSTER of all tables' : undefined;
-    case 'DiscardStmt':
-      return body.target === 'DISCARD_ALL' ? 'DISCARD ALL' : undefined;
     case 'AlterTableStmt':
       return nodes(body.cmds).some(isConcurrentDetach)
         ? 'DETACH PARTITION CONCURRENTLY'
@@ -321,7 +359,11 @@ function refusesTransaction({ type, body }: ParsedStatement['node']): string | u
         ? 'refresh_continuous_aggregate'
         : undefined;
     case 'CreateSubscriptionStmt':
-      return 'CREATE SUBSCRIPTION';
+      return isOff(body.options, 'connect') || isOff(body.options, 'create_slot')
+        ? undefined
+        : 'CREATE SUBSCRIPTION';
+    case 'AlterSubscriptionStmt':
+      return refreshesSubscription(body) ? 'ALTER SUBSCRIPTION with a refresh' : undefined;
     case 'DropSubscriptionStmt':
       return 'DROP SUBSCRIPTION';
     case 'AlterSystemStmt':
@@ -365,7 +407,13 @@ function isIndexBuiltAlone(body: SyntaxNode): boolean {
 }
 
 function isPerChunk(body: SyntaxNode): boolean {
-  return hasOption(body.options, 'transaction_per_chunk', 'timescaledb');
+  return hasOption(body.options, 'transaction_per_chunk', timescaleNamespaces);
+}
+
+/** A change of publications refreshes, unless it is told not to. */
+function refreshesSubscription({ kind, options }: SyntaxNode): boolean {
+  if (kind === 'ALTER_SUBSCRIPTION_REFRESH') return true;
+  return /_PUBLICATION$/.test(String(kind)) && !isOff(options, 'refresh');
 }
 
 function isConcurrentDetach(command: SyntaxNode): boolean {
@@ -375,7 +423,7 @@ function isConcurrentDetach(command: SyntaxNode): boolean {
 
 function isContinuousWithData(body: SyntaxNode): boolean {
   const into = asNode(body.into);
-  return hasOption(into.options, 'continuous', 'timescaledb') && into.skipData !== true;
+  return hasOption(into.options, 'continuous', timescaleNamespaces) && into.skipData !== true;
 }
 
 /** CREATE EXTENSION itself, or in a DO block that creates it where it is absent. */
@@ -391,14 +439,43 @@ function createsTimescale({ type, body }: ParsedStatement['node']): boolean {
   );
 }
 
+/** `tsdb` is the short form, since TimescaleDB 2.19. */
+const timescaleNamespaces: readonly unknown[] = ['timescaledb', 'tsdb'];
+
 /** True when a WITH or option list has the name, and does not set it to false. */
-function hasOption(list: unknown, name: string, namespace?: string): boolean {
-  return nodes(list).some((node) => {
-    const option = asNode(node.DefElem);
-    if (option.defname !== name || option.defnamespace !== namespace) return false;
-    const value = stringOf(asNode(option.arg)).toLowerCase();
-    return !['false', 'off', 'no', '0'].includes(value);
-  });
+function hasOption(
+  list: unknown,
+  name: string,
+  namespaces: readonly unknown[] = [undefined],
+): boolean {
+  const value = optionValue(list, name, namespaces);
+  return value !== undefined && !offValues.includes(value);
+}
+
+/** True when the list sets the option to false. */
+function isOff(list: unknown, name: string): boolean {
+  const value = optionValue(list, name, [undefined]);
+  return value !== undefined && offValues.includes(value);
+}
+
+const offValues: readonly string[] = ['false', 'off', 'no', '0'];
+
+/** The value in lower case, empty where only the name stands; undefined without the option. */
+function optionValue(
+  list: unknown,
+  name: string,
+  namespaces: readonly unknown[],
+): string | undefined {
+  const option = nodes(list)
+    .map((node) => asNode(node.DefElem))
+    .find(({ defname, defnamespace }) => defname === name && namespaces.includes(defnamespace));
+  if (!option) return undefined;
+  const value = asNode(option.arg);
+  if (value.Integer) return String(asNode(value.Integer).ival ?? 0);
+  if (value.Boolean) return String(asNode(value.Boolean).boolval ?? false);
+  // An unreserved word, such as off, is taken for the name of a type.
+  const word = nodes(asNode(value.TypeName).names).at(-1) ?? value;
+  return stringOf(word).toLowerCase();
 }
 
 function functionName(body: SyntaxNode): string {
@@ -421,17 +498,33 @@ function nodes(value: unknown): SyntaxNode[] {
   return Array.isArray(value) ? value.map(asNode) : [];
 }
 
-const blank = /\s+|--[^\n]*/y;
+// What PostgreSQL takes for white space: fewer characters than JavaScript's \s.
+const blank = /[ \t\n\r\f\v]+/y;
+const lineComment = /--[^\n]*/y;
 
 /** The index of the first character that is neither white space nor comment. */
-export function skipTrivia(text: string, from: number): number {
+export function skipTrivia(
+  text: string,
+  from: number,
+  onLineComment?: (comment: string, index: number) => void,
+): number {
   let index = from;
   for (;;) {
     blank.lastIndex = index;
+    lineComment.lastIndex = index;
     if (blank.test(text)) index = blank.lastIndex;
-    else if (text.startsWith('/*', index)) index = skipBlockComment(text, index);
+    else if (lineComment.test(text)) {
+      onLineComment?.(text.slice(index, lineComment.lastIndex), index);
+      index = lineComment.lastIndex;
+    } else if (text.startsWith('/*', index)) index = skipBlockComment(text, index);
     else return index;
   }
+}
+
+function endOfText(text: string): number {
+  let end = text.length;
+  while (end > 0 && ' \t\n\r\f\v'.includes(text.charAt(end - 1))) end -= 1;
+  return end;
 }
 
 /** Block comments nest, as in the SQL standard. */

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   interrupted,
@@ -159,7 +158,9 @@ async function readMark(
 }
 
 async function dropFolder({ folder }: EmbeddedTarget): Promise<void> {
-  if (folder !== undefined) await rm(folder, { recursive: true });
+  if (folder === undefined) return;
+  const { removeEmbeddedDatabase } = await import('../database/embedded.ts');
+  await removeEmbeddedDatabase(folder);
 }
 
 async function dropDatabase(target: ServerTarget, options: DropOptions): Promise<void> {

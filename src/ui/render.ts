@@ -44,7 +44,7 @@ export function renderStatus(result: StatusResult, { chalk, columns }: Look): st
       { text: migration.appliedBy ?? '', paint: chalk.dim },
       { text: formatDuration(migration.durationMs), paint: chalk.dim, align: 'right' },
     ]),
-    flexible: 1,
+    flexible: [1, 4],
     columns,
   });
   const summary = `${database}${mark}: ${countStates(migrations)}`;
@@ -136,9 +136,10 @@ export function errorDocument({ code, message, problems, details }: CryptosenseD
 /** `12 ms`, `3.4 s`, `2 min 5 s`; nothing for nothing. */
 export function formatDuration(ms: number | undefined): string {
   if (ms === undefined) return '';
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`;
-  return `${Math.floor(ms / 60_000)} min ${Math.floor((ms % 60_000) / 1_000)} s`;
+  if (Math.round(ms) < 1_000) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1_000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1_000);
+  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
 function formatMinute(date: Date): string {

@@ -11,8 +11,8 @@ export interface Cell {
 export interface TableOptions {
   readonly head: readonly Cell[];
   readonly rows: readonly (readonly Cell[])[];
-  /** The column that gives way where the terminal is too narrow. */
-  readonly flexible: number;
+  /** The columns that give way where the terminal is too narrow, the first of them first. */
+  readonly flexible: readonly number[];
   /** undefined: as wide as it takes. */
   readonly columns: number | undefined;
 }
@@ -27,10 +27,14 @@ export function renderTable({ head, rows, flexible, columns }: TableOptions): re
     Math.max(...all.map((row) => width(row[column]?.text ?? ''))),
   );
   const total = widths.reduce((sum, each) => sum + each, gap.length * (widths.length - 1));
-  const excess = columns === undefined ? 0 : Math.max(0, total - columns);
-  const fitted = widths.map((each, column) =>
-    column === flexible ? Math.max(narrowest, each - excess) : each,
-  );
+  const fitted = [...widths];
+  let excess = columns === undefined ? 0 : Math.max(0, total - columns);
+  for (const column of flexible) {
+    const each = widths[column] ?? 0;
+    const given = Math.min(excess, Math.max(0, each - narrowest));
+    fitted[column] = each - given;
+    excess -= given;
+  }
   return all.map((row) =>
     row
       .map(({ text, paint = (same) => same, align }, column) => {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { connect } from '../support/databases.ts';
+import { connect, type ScratchDatabase } from '../support/databases.ts';
 import { fixture } from '../support/fixtures.ts';
 import {
   closeGate,
@@ -20,7 +20,8 @@ const tables = ['first_a', 'first_b', 'fourth_a', 'second_a', 'second_b', 'secon
 const up = ['up', '--table-lock-timeout', '0'];
 const down = ['down', '--all', '--table-lock-timeout', '0'];
 
-async function expectUp(database: Awaited<ReturnType<typeof scratchDatabase>>): Promise<void> {
+/** The next run does what is left, and the schema is whole. */
+async function expectUp(database: ScratchDatabase): Promise<void> {
   const { sql } = database;
   expect(await runMigrate(database, chain, up)).toMatchObject({ code: 0 });
   await expectAgreement(sql, chain);
@@ -36,12 +37,12 @@ async function expectUp(database: Awaited<ReturnType<typeof scratchDatabase>>): 
 
 describe('kill -9 of a run', () => {
   it.each([
-    { gate: 1, where: 'in the middle of a transaction', kept: 0 },
-    { gate: 2, where: 'in a journalled statement', kept: 1 },
-    { gate: 3, where: 'in a DO block outside a transaction', kept: 1 },
-    { gate: 4, where: 'after an index was built concurrently', kept: 1 },
-    { gate: 5, where: 'in COMMIT', kept: 2 },
-  ])('$where: the next run finishes', async ({ gate: key, kept }) => {
+    { gate: 1, where: 'in the middle of a transaction', recorded: [0] },
+    { gate: 2, where: 'in a journalled statement', recorded: [1] },
+    { gate: 3, where: 'in a DO block outside a transaction', recorded: [1] },
+    { gate: 4, where: 'after an index was built concurrently', recorded: [1] },
+    { gate: 5, where: 'in COMMIT, which may still succeed', recorded: [2, 3] },
+  ])('$where: the next run finishes', async ({ gate: key, recorded }) => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, key);
     const run = startMigrate(database, chain, up);
@@ -52,10 +53,9 @@ describe('kill -9 of a run', () => {
     await untilNobodyRuns(database.sql);
 
     await expectAgreement(database.sql, chain);
-    const recorded = await recordedVersions(database.sql);
-    expect(recorded).toEqual(versions.slice(0, recorded.length));
-    // A statement that ends by itself after the kill may be the one that commits.
-    expect([kept, key === 5 ? kept + 1 : kept]).toContain(recorded.length + (key > 1 && key < 5 ? 0 : 0));
+    const kept = await recordedVersions(database.sql);
+    expect(kept).toEqual(versions.slice(0, kept.length));
+    expect(recorded).toContain(kept.length);
     await expectUp(database);
   });
 
@@ -151,9 +151,8 @@ describe('kill -9 of a run', () => {
       await untilNobodyRuns(database.sql);
       await expectAgreement(database.sql, chain);
     }
-    // An interrupted rollback is finished first: there is no way up from the middle of it.
-    expect(await runMigrate(database, chain, down)).toMatchObject({});
-    await runMigrate(database, chain, up);
+    // Either way may be the interrupted one, and that one alone goes on.
+    await runMigrate(database, chain, down);
     await expectUp(database);
   });
 });

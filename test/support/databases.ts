@@ -28,6 +28,37 @@ export async function createScratchDatabase(serverUrl: string): Promise<ScratchD
   };
 }
 
+/** A role of a test's own that may log in and nothing else. */
+export interface ScratchRole {
+  readonly name: string;
+  readonly password: string;
+  /** The URL of a database, as this role. */
+  readonly urlOf: (databaseUrl: string) => string;
+  /** Call it once the databases that it owns are gone. */
+  readonly drop: () => Promise<void>;
+}
+
+export async function createScratchRole(
+  serverUrl: string,
+  password = randomBytes(6).toString('hex'),
+): Promise<ScratchRole> {
+  const name = `cryptosense_test_${randomBytes(6).toString('hex')}`;
+  const literal = `'${password.replaceAll("'", "''")}'`;
+  await onServer(serverUrl, (admin) =>
+    admin.unsafe(`create role ${name} login password ${literal}`),
+  );
+  return {
+    name,
+    password,
+    urlOf: (databaseUrl) => {
+      const url = new URL(databaseUrl);
+      const [scheme, rest] = [`${url.protocol}//`, `${url.host}${url.pathname}${url.search}`];
+      return `${scheme}${name}:${encodeURIComponent(password)}@${rest}`;
+    },
+    drop: () => onServer(serverUrl, (admin) => admin.unsafe(`drop role ${name}`)),
+  };
+}
+
 /** The server's URL with another database in it. */
 export function databaseUrl(serverUrl: string, name: string): string {
   const url = new URL(serverUrl);
@@ -40,7 +71,8 @@ export function connect(url: string, max = 2): Sql {
   return postgres(url, { max, onnotice: () => {} });
 }
 
-async function onServer(url: string, use: (admin: Sql) => Promise<unknown>): Promise<void> {
+/** A session of the administrator's for a moment. */
+export async function onServer(url: string, use: (admin: Sql) => Promise<unknown>): Promise<void> {
   const admin = connect(url, 1);
   try {
     await use(admin);

