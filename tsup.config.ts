@@ -1,10 +1,53 @@
-import { defineConfig } from 'tsup';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { defineConfig, type Options } from 'tsup';
 
-export default defineConfig({
-  entry: { cli: 'src/cli.ts', index: 'src/index.ts' },
-  format: 'esm',
-  target: 'node20',
-  splitting: true,
-  clean: true,
-  dts: { entry: { index: 'src/index.ts' } },
-});
+type Plugin = NonNullable<Options['esbuildPlugins']>[number];
+
+/**
+ * Two builds. The library keeps its dependencies outside, so that a program which uses them too
+ * has one copy. The command line is one CommonJS file with the packages it always needs inside:
+ * Node takes twice as long to load the same code as ECMAScript modules from many files. What only
+ * some commands use (the parser, the spinner, the embedded engine) stays outside and is loaded late.
+ */
+export default defineConfig([
+  {
+    entry: { index: 'src/index.ts' },
+    format: 'esm',
+    target: 'node20',
+    clean: ['!cli.cjs', '!THIRD_PARTY_LICENSES.txt'],
+    dts: true,
+  },
+  {
+    entry: { cli: 'src/cli.ts' },
+    format: 'cjs',
+    target: 'node20',
+    shims: true,
+    noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
+    esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
+  },
+]);
+
+/** The licences of the packages that went into a bundle, which have to go where it goes. */
+function collectLicences(path: string): Plugin {
+  return {
+    name: 'collect-licences',
+    setup: (build) => {
+      build.onEnd(({ metafile }) => {
+        const inputs = Object.keys(metafile?.inputs ?? {});
+        const names = inputs.flatMap((input) => /node_modules\/([^/]+)\//.exec(input)?.[1] ?? []);
+        writeFileSync(path, [...new Set(names)].sort().map(licenceOf).join('\n'));
+      });
+    },
+  };
+}
+
+function licenceOf(name: string): string {
+  const folder = join('node_modules', name);
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e(\.\w+)?$/i.test(entry));
+  const { version, license, homepage }: Readonly<Record<string, string>> = JSON.parse(
+    readFileSync(join(folder, 'package.json'), 'utf8'),
+  );
+  const text = file === undefined ? '' : `\n${readFileSync(join(folder, file), 'utf8')}`;
+  return `${name} ${version}, ${license}, ${homepage ?? `https://www.npmjs.com/package/${name}`}\n${text}`;
+}

@@ -63,6 +63,12 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
     });
   }
   if (flags.embedded !== undefined) {
+    if (String(flags.embedded).includes('://')) {
+      throw new CryptosenseDbError('bad-configuration', {
+        message: '--embedded takes a folder, and a URL is given',
+        hint: 'name a server with --url',
+      });
+    }
     const folder = flags.embedded === true ? defaultEmbeddedFolder : flags.embedded;
     return { kind: 'embedded', folder: folder === ':memory:' ? undefined : folder };
   }

@@ -23,6 +23,8 @@ export const sqlErrorCodes = {
   invalidAuthorization: '28000',
   noSuchDatabase: '3D000',
   databaseExists: '42P04',
+  uniqueViolation: '23505',
+  duplicateTable: '42P07',
   cannotConnectNow: '57P03',
   queryCanceled: '57014',
   adminShutdown: '57P01',

@@ -1,4 +1,4 @@
-import { isIPv6, isIPv6 } from 'node:net';
+import { isIPv6 } from 'node:net';
 import { userInfo } from 'node:os';
 import { CryptosenseDbError, type Problem } from '../errors.ts';
 
@@ -90,10 +90,7 @@ export function parseTarget(url: string, defaults: TargetDefaults): Target {
 
   return {
     kind: 'server',
-    hosts: parseHosts(
-      host === undefined ? decode(hosts, 'the host') : bracketAddresses(host),
-      parameters.get('port'),
-    ),
+    hosts: parseHosts(host ?? decode(hosts, 'the host'), parameters.get('port')),
     user: resolvedUser,
     password: parameters.get('password') ?? password ?? defaults.password,
     database: (parameters.get('dbname') ?? decode(database, 'the database')) || resolvedUser,
@@ -148,14 +145,6 @@ function parseHosts(text: string, ports: string | undefined): Host[] {
     const port = match?.groups?.port ?? fallback[index] ?? fallback[0];
     return { host, port: parsePort(port) };
   });
-}
-
-/** libpq's `host`, unlike the place before the path, takes an IPv6 address as it is. */
-function bracketAddresses(hosts: string): string {
-  return hosts
-    .split(',')
-    .map((host) => (isIPv6(host) ? `[${host}]` : host))
-    .join(',');
 }
 
 function parsePort(text: string | undefined): number {

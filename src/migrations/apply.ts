@@ -17,6 +17,7 @@ import {
   type JournalEntry,
   journalFinish,
   journalStart,
+  journalWithdraw,
   markTransaction,
   recordApplied,
   recordFailure,
@@ -25,7 +26,7 @@ import {
   type Written,
 } from './ledger.ts';
 import { type Checksum, checksumOf, type MigrationPair } from './source.ts';
-import type { Script, Statement } from './statements.ts';
+import type { RunMode, Script, Statement } from './statements.ts';
 import type { Version } from './version.ts';
 
 /** One migration or rollback that is about to run. */
@@ -183,12 +184,13 @@ async function runInTransaction(
 ): Promise<number> {
   const { sql } = session;
   return withRollback(sql, async () => {
-    const opening = [
+    // Nothing follows before it is open: after a BEGIN that was cancelled, each would commit alone.
+    await Promise.all([
       sql.unsafe(prepareSession(session, options)).execute(),
       // On lines of their own: a BEGIN with options may end in a comment.
       sql.unsafe(`${step.script.begin}\n;${markTransaction}`).execute(),
-    ];
-    const [durationMs] = await Promise.all([runAndRecord(sql, step, options.writer), ...opening]);
+    ]);
+    const durationMs = await runAndRecord(sql, step, options.writer);
     await commit(sql, step);
     return durationMs;
   });
@@ -291,14 +293,8 @@ async function runStatementByStatement(
     const before = journal.get(position);
     if (before?.isFinished && statement.run.kind !== 'session') continue;
     options.onProgress?.({ kind: 'statement-started', step: progress, position });
-    await runJournalled(
-      session,
-      { step, statement, position },
-      {
-        writer: options.writer,
-        isRepeated: before !== undefined,
-      },
-    ).catch((error: unknown) => {
+    const journalled = { step, statement, position, before };
+    await runJournalled(session, journalled, options).catch((error: unknown) => {
       throw isSqlError(error) && !isConnectionLost(error)
         ? new StatementError(step, statement, error)
         : error;
@@ -349,12 +345,14 @@ interface JournalledStatement {
   readonly step: Step;
   readonly statement: Statement;
   readonly position: number;
+  /** What the journal says of it from an earlier attempt. */
+  readonly before: JournalEntry | undefined;
 }
 
 async function runJournalled(
   session: Session,
-  { step, statement, position }: JournalledStatement,
-  { writer, isRepeated }: { readonly writer: Writer; readonly isRepeated: boolean },
+  { step, statement, position, before }: JournalledStatement,
+  { writer, tableLockTimeoutMs }: RunOptions,
 ): Promise<void> {
   const { sql } = session;
   const { run, text } = statement;
@@ -371,14 +369,59 @@ async function runJournalled(
   if (run.kind === 'in-transaction') {
     await withTransaction(sql, async () => {
       await sql.unsafe(text);
+      await sql.unsafe(ownRole);
       requireOne(step, await journalStart(sql, entry, writer));
       requireOne(step, await journalFinish(sql, entry, writer));
     });
     return;
   }
-  requireOne(step, await journalStart(sql, entry, writer));
-  if (!isRepeated || !(await isAlreadyDone(sql, statement))) await sql.unsafe(text);
-  requireOne(step, await journalFinish(sql, entry, writer));
+  await withOwnRole(sql, async () => requireOne(step, await journalStart(sql, entry, writer)));
+  const isWaitEndless = isPatient(step, run);
+  if (isWaitEndless) await sql.unsafe('set lock_timeout = 0');
+  const isUnchanged = before?.checksum === entry.checksum;
+  if (!before || !(await isAlreadyDone(sql, statement, { isUnchanged }))) {
+    const toRun = session.target.kind === 'embedded' ? withoutConcurrently(statement) : text;
+    await sql.unsafe(toRun).catch(async (error: unknown) => {
+      // Else the next run would take the index that stands in the way for this one's own.
+      if (sqlState(error) === sqlErrorCodes.duplicateTable) {
+        await withOwnRole(sql, async () => journalWithdraw(sql, entry));
+      }
+      throw error;
+    });
+  }
+  if (isWaitEndless) await sql.unsafe(`set lock_timeout = ${Math.round(tableLockTimeoutMs)}`);
+  await withOwnRole(sql, async () => requireOne(step, await journalFinish(sql, entry, writer)));
+}
+
+/** A file may have set a role that may not write the journal; it is that role again afterwards. */
+const ownRole = 'set local session authorization default; set local role none';
+
+function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
+  return withTransaction(sql, async () => {
+    await sql.unsafe(ownRole);
+    return work();
+  });
+}
+
+/**
+ * The embedded engine refuses what works concurrently ("tuple concurrently updated", PGlite issue
+ * 901). It has one session, which no lock can hinder, so there the plain form does the same.
+ */
+function withoutConcurrently({ text, run }: Statement): string {
+  const isIndex = run.kind === 'build-index' || run.kind === 'drop-index';
+  return isIndex ? text.replace(/\bconcurrently\b/i, '') : text;
+}
+
+/**
+ * What works concurrently waits for every transaction that sees the table, and blocks none of
+ * them: a timeout would only waste the work. A file that sets one of its own has it.
+ */
+function isPatient({ script }: Step, run: RunMode): boolean {
+  const isConcurrent =
+    run.kind === 'drop-index' || (run.kind === 'build-index' && run.isConcurrent);
+  const setsTimeout = ({ text, run: { kind } }: Statement) =>
+    kind === 'session' && /\block_timeout\b/i.test(text);
+  return isConcurrent && !script.statements.some(setsTimeout);
 }
 
 function requireOne({ script }: Step, rows: readonly unknown[]): void {
@@ -391,10 +434,15 @@ function requireOne({ script }: Step, rows: readonly unknown[]): void {
 }
 
 /**
- * What an interrupted statement left. An index that was built to the end is valid; one that was
- * not is invalid, hinders the next build, and is dropped here.
+ * What an interrupted statement left. An index that was built to the end is valid, and is what the
+ * statement asks for unless that was edited since; one that was not is invalid, hinders the next
+ * build, and is dropped here.
  */
-async function isAlreadyDone(sql: Sql, { run }: Statement): Promise<boolean> {
+async function isAlreadyDone(
+  sql: Sql,
+  { run }: Statement,
+  { isUnchanged }: { readonly isUnchanged: boolean },
+): Promise<boolean> {
   if (run.kind === 'drop-index') {
     const [found] =
       await sql`select where to_regclass(${quoteIdentifier(...run.index)}) is not null`;
@@ -406,7 +454,7 @@ async function isAlreadyDone(sql: Sql, { run }: Statement): Promise<boolean> {
     from pg_index i join pg_class c on c.oid = i.indexrelid
     where i.indrelid = to_regclass(${quoteIdentifier(...run.table)}) and c.relname = ${run.index}`;
   if (!index) return false;
-  if (index.isValid) return true;
+  if (index.isValid) return isUnchanged;
   const how = run.isConcurrent ? 'concurrently ' : '';
   await sql.unsafe(`drop index ${how}${index.schema}.${quoteIdentifier(run.index)}`);
   return false;

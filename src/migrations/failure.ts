@@ -1,4 +1,4 @@
-import { isSqlError, type SqlError } from '../database/connection.ts';
+import { isSqlError, type SqlError, sqlErrorCodes } from '../database/connection.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { StatementError } from './apply.ts';
 import { excerpt, indexOfCharacter, type Location, locate } from './location.ts';
@@ -61,6 +61,11 @@ function hintOf(error: SqlError | undefined): { readonly hint?: string } {
   if (error?.message.includes('"apache" license')) {
     return {
       hint: "the server runs TimescaleDB under its Apache licence; set timescaledb.license = 'timescale' in postgresql.conf, or use a server that offers it",
+    };
+  }
+  if (error?.code === sqlErrorCodes.lockNotAvailable) {
+    return {
+      hint: 'another session holds the lock, see pg_blocking_pids; run it again when that ends, or wait longer with --table-lock-timeout and --table-lock-retries',
     };
   }
   return error?.hint ? { hint: error.hint } : {};

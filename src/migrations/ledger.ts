@@ -340,6 +340,15 @@ export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>,
     returning position`;
 }
 
+/** The statement was refused before it did anything: as if it had not been begun. */
+export function journalWithdraw(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>) {
+  const { version, direction, position } = entry;
+  return sql`
+    delete from cryptosense_db.migration_journal
+    where version = ${version} and direction = ${direction} and position = ${position}
+      and finished_at is null`;
+}
+
 /** Marks the database; the mark stays when there is one. Returns the mark that it bears. */
 export async function markEnvironment({ sql }: Session, name: Environment): Promise<Environment> {
   const [row] = await sql<{ name: Environment }[]>`

@@ -71,19 +71,20 @@ export function readMigrations(folders: SourceFolders): readonly MigrationPair[]
   const problems: Problem[] = [];
   const report = (problem: Problem) => problems.push(problem);
 
-  const listed = listSql(folders.migrations, report);
+  const up = listSql(folders.migrations, report);
+  const down = isShared ? up : listSql(folders.rollbacks, report);
   const migrations = named(
-    isShared ? listed.filter((name) => !rollbackName.test(name)) : listed,
+    isShared ? up?.filter((name) => !rollbackName.test(name)) : up,
     { kind: 'migration', folder: folders.migrations },
     report,
   );
   const rollbacks = named(
-    isShared
-      ? listed.filter((name) => rollbackName.test(name))
-      : listSql(folders.rollbacks, report),
+    isShared ? down?.filter((name) => rollbackName.test(name)) : down,
     { kind: 'rollback', folder: folders.rollbacks },
     report,
   );
+  // Without one of the folders, every file of the other would be reported as half a pair.
+  if (!up || !down) throw new CryptosenseDbError('faulty-folder', problems);
 
   const rollbackOf = new Map(rollbacks.map((file) => [file.version, file]));
   const versions = new Set(migrations.map(({ version }) => version));
@@ -108,9 +109,11 @@ export function readMigrations(folders: SourceFolders): readonly MigrationPair[]
     if (rollback.name !== expected) {
       report({ message: `${rollback.name} is not the rollback of ${name}, but has its stamp` });
     }
-    const up = readSql(folders.migrations, name, report);
-    const down = readSql(folders.rollbacks, rollback.name, report);
-    return up && down ? [{ version, description, migration: up, rollback: down }] : [];
+    const text = readSql(folders.migrations, name, report);
+    const rollbackText = readSql(folders.rollbacks, rollback.name, report);
+    return text && rollbackText
+      ? [{ version, description, migration: text, rollback: rollbackText }]
+      : [];
   });
 
   if (problems.length > 0) throw new CryptosenseDbError('faulty-folder', problems);
@@ -124,7 +127,8 @@ export function checksumOf(text: string): Checksum {
 
 type Report = (problem: Problem) => void;
 
-function listSql(folder: string, report: Report): string[] {
+/** undefined when the folder cannot be read, which is reported. */
+function listSql(folder: string, report: Report): string[] | undefined {
   try {
     return readdirSync(folder, { withFileTypes: true })
       .filter((entry) => !entry.isDirectory() && !entry.name.startsWith('.'))
@@ -133,13 +137,13 @@ function listSql(folder: string, report: Report): string[] {
       .sort(compareVersions);
   } catch (error) {
     report({ message: `the folder ${folder} cannot be read`, evidence: [String(error)] });
-    return [];
+    return undefined;
   }
 }
 
 /** Those whose names can be read; two with one stamp are reported, and the first goes on. */
 function named(
-  names: readonly string[],
+  names: readonly string[] = [],
   { kind, folder }: { readonly kind: 'migration' | 'rollback'; readonly folder: string },
   report: Report,
 ): NamedFile[] {

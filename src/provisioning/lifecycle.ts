@@ -77,11 +77,18 @@ export async function create(options: DatabaseOptions): Promise<CreateResult> {
     return { target: name, isCreated: !isThere };
   }
   const isCreated = await withMaintenance(target, options, async ({ sql, server }) => {
+    // Without the right to create one, PostgreSQL does not say that it is there.
+    const [found] = await sql`select from pg_database where datname = ${target.database}::name`;
+    if (found) return false;
     try {
       await sql.unsafe(`create database ${quoteIdentifier(target.database)}`);
       return true;
     } catch (error) {
-      if (sqlState(error) === sqlErrorCodes.databaseExists) return false;
+      // One that someone else creates at the same moment is a violation of uniqueness.
+      const state = sqlState(error);
+      if (state === sqlErrorCodes.databaseExists || state === sqlErrorCodes.uniqueViolation) {
+        return false;
+      }
       throw permissionProblem(error, createProblem(server));
     }
   });

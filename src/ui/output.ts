@@ -31,7 +31,9 @@ export interface OutputOptions {
 export async function openOutput(options: OutputOptions): Promise<Output> {
   const { flags, stdout, stderr } = options;
   const isQuiet = flags.quiet === true || flags.json === true;
-  const isLively = !isQuiet && stderr.isTTY === true && !isPlain(options);
+  // A terminal that does not know its width says 0, and ora divides by it.
+  const hasWidth = stderr.isTTY === true && stderr.columns > 0;
+  const isLively = !isQuiet && hasWidth && !isPlain(options);
   const ora = isLively ? (await import('ora')).default : undefined;
   const progress = showProgress({
     write: (line) => stderr.write(line),
@@ -49,9 +51,14 @@ export async function openOutput(options: OutputOptions): Promise<Output> {
     error: (error) => {
       progress.stop();
       const known = isError(error) ? error : unexpected(error);
-      if (flags.json) stdout.write(`${JSON.stringify(errorDocument(known), null, 2)}\n`);
-      else stderr.write(renderProblems(known.problems, lookOf(stderr, options)));
-      if (flags.verbose || known.code === 'unexpected') stderr.write(`${stackOf(error)}\n`);
+      if (flags.json) {
+        stdout.write(hidePasswords(`${JSON.stringify(errorDocument(known), null, 2)}\n`));
+      } else {
+        stderr.write(hidePasswords(renderProblems(known.problems, lookOf(stderr, options))));
+      }
+      if (flags.verbose || known.code === 'unexpected') {
+        stderr.write(hidePasswords(`${stackOf(error)}\n`));
+      }
     },
   };
 }
@@ -68,6 +75,11 @@ function lookOf(stream: NodeJS.WriteStream, options: OutputOptions): Look {
 function isPlain({ flags, environment }: OutputOptions): boolean {
   const { NO_COLOR, CI, TERM } = environment;
   return flags.color === false || Boolean(NO_COLOR) || Boolean(CI) || TERM === 'dumb';
+}
+
+/** A URL that was given where something else belongs, and that an error repeats. */
+function hidePasswords(text: string): string {
+  return text.replaceAll(/(:\/\/[^\s"/:@]*:)[^\s"]*@/g, '$1…@');
 }
 
 function unexpected(error: unknown): CryptosenseDbError<'unexpected'> {

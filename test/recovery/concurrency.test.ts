@@ -38,7 +38,8 @@ describe('runs at the same time', () => {
   it('twenty that start at once all end well, and each migration runs once', async () => {
     const database = await scratchDatabase();
     const runs = Array.from({ length: 20 }, () => runMigrate(database, chain, up));
-    for (const { code, stderr } of await Promise.all(runs)) expect({ code, stderr }).toMatchObject({ code: 0 });
+    for (const { code, stderr } of await Promise.all(runs))
+      expect({ code, stderr }).toMatchObject({ code: 0 });
     await expectAgreement(database.sql, chain);
     expect(await loggedEvents(database.sql)).toEqual(
       (await recordedVersions(database.sql)).map((version) => `apply ${version}`),
@@ -100,9 +101,7 @@ describe('runs at the same time', () => {
       const url = new URL(databaseUrl(database.url, database.name));
       url.username = role;
       url.password = 'stranger';
-      const error = await failureOf(
-        migrate.up({ target: url.href, ...chain, lockTimeoutMs: 0 }),
-      );
+      const error = await failureOf(migrate.up({ target: url.href, ...chain, lockTimeoutMs: 0 }));
       expect(isError(error, 'lock-timeout') && error.details.holder).toEqual({
         pid,
         applicationName: 'cryptosense-db',

@@ -120,6 +120,32 @@ describe('an interrupted run', () => {
     ]);
   });
 
+  it('by cancels from elsewhere, at any moment, leaves nothing half done', async () => {
+    const database = await scratchDatabase();
+    const attempts = 30;
+    let running = true;
+    const cancelAll = async () => {
+      while (running) {
+        await database.sql`
+          select pg_cancel_backend(pid) from pg_stat_activity
+          where application_name = 'cryptosense-db' and datname = current_database()`;
+      }
+    };
+    const cancelling = cancelAll();
+    try {
+      for (let attempt = 0; attempt < attempts; attempt += 1) {
+        await migrate.up({ target: database.url, ...chain }).catch(() => {});
+        await expectAgreement(database.sql, chain);
+      }
+    } finally {
+      running = false;
+      await cancelling;
+    }
+    await migrate.up({ target: database.url, ...chain });
+    await expectAgreement(database.sql, chain);
+    expect(await recordedVersions(database.sql)).toHaveLength(4);
+  });
+
   it('that was aborted before it began connects to nothing', async () => {
     const target = 'postgresql://nobody@127.0.0.1:1/nothing';
     await expect(

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-const program = fileURLToPath(new URL('../../bin/cryptosense-db.js', import.meta.url));
+/** The program that the command line is. */
+export const program = fileURLToPath(new URL('../../bin/cryptosense-db.js', import.meta.url));
 
 export interface CliOptions {
   /** Added to an environment without any DATABASE_*, PG*, CI or NO_COLOR. */
@@ -51,7 +52,8 @@ export function startCli(
   return { process: child, finished };
 }
 
-function cleanEnvironment(): NodeJS.ProcessEnv {
+/** This process's environment without what would name a database or change the output. */
+export function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) => !/^(DATABASE_|PG|NO_COLOR$|CI$|FORCE_COLOR$|TEST_DATABASE_URL$)/.test(name),

@@ -10,6 +10,8 @@ export interface PostgresServer {
   readonly port: number;
   /** Stops it as an operator would (fast), so that clients see their connections end. */
   readonly stop: () => Promise<void>;
+  /** Stops it until `restart`. */
+  readonly halt: () => Promise<void>;
   readonly restart: () => Promise<void>;
 }
 
@@ -43,6 +45,7 @@ export async function startEmbeddedPostgres(
       await server.stop();
       await rm(folder, { recursive: true, force: true });
     },
+    halt: () => server.stop(),
     restart: async () => {
       await server.stop();
       await server.start();

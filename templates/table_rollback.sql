@@ -1,0 +1,9 @@
+-- Rollback: {{rollback_file}}
+-- Description: Drop {{subject}} table
+-- Author: {{author}}
+
+BEGIN;
+
+DROP TABLE {{subject}};
+
+COMMIT;

@@ -1,0 +1,248 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { stripVTControlCharacters } from 'node:util';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { cleanEnvironment, program, runCli } from '../support/cli.ts';
+import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
+import { fixture, folderFlags } from '../support/fixtures.ts';
+import { hasTerminal, runInTerminal } from '../support/terminal.ts';
+
+let database: ScratchDatabase;
+let basic: readonly string[];
+let failing: readonly string[];
+
+beforeEach(async () => {
+  database = await createScratchDatabase(inject('postgresUrl'));
+  const target = ['--url', database.url];
+  basic = [...folderFlags(fixture('cli-basic')), ...target];
+  failing = [...folderFlags(fixture('cli-failing')), ...target];
+});
+
+afterEach(() => database?.drop());
+
+const esc = '\u001B';
+/** What stays once the spinner has cleared its line. */
+function linesLeftOn(screen: string): readonly string[] {
+  return screen
+    .trimEnd()
+    .split(/\r?\n/)
+    .map((line) => stripVTControlCharacters(line.split(`${esc}[1G`).at(-1) ?? ''));
+}
+
+const duration = String.raw`\d+ ms|\d+\.\d s`;
+
+describe('migrate up into a pipe', () => {
+  it('shows a line a migration with its time, and one line at the end', async () => {
+    const { code, stdout, stderr } = await runCli(['migrate', 'up', ...basic]);
+    expect(code).toBe(0);
+    const lines = stderr.trimEnd().split('\n');
+    expect(lines).toHaveLength(3);
+    for (const line of lines) {
+      expect(line).toMatch(/^up {3}2026010[123]_000000 /);
+      expect(line).toMatch(new RegExp(`(^| )(${duration})( |$)`));
+    }
+    expect(lines[0]).toContain('create_coins');
+    expect(stdout).toMatch(
+      new RegExp(`^3 migrations applied in ${database.name}, (${duration})\n$`),
+    );
+  });
+
+  it('says so when there is nothing to do', async () => {
+    await runCli(['migrate', 'up', ...basic]);
+    expect(await runCli(['migrate', 'up', ...basic])).toEqual({
+      code: 0,
+      stdout: `nothing to do: 3 applied in ${database.name}\n`,
+      stderr: '',
+    });
+  });
+
+  it('shows where it failed, what went before and what is left', async () => {
+    const { code, stdout, stderr } = await runCli(['migrate', 'up', ...failing]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('20260102_000000_refer_to_nothing.sql:7:');
+    expect(stderr).toMatch(/CREATE TABLE quotes \(coin_id text REFERENCES koins\);\n *\S*.*\^/);
+    expect(stderr).toContain('relation "koins" does not exist');
+    expect(stderr).toContain('SQLSTATE 42P01');
+    expect(stderr).toMatch(/applied before it: 1.*still to do: 1/);
+  });
+
+  it('lists a dry run, and changes nothing', async () => {
+    const { code, stdout } = await runCli(['migrate', 'up', '--dry-run', ...basic]);
+    expect(code).toBe(0);
+    expect(stdout.split('\n').filter((line) => line.startsWith('up '))).toHaveLength(3);
+    expect(stdout).toContain('nothing was changed');
+    expect(await database.sql`select from pg_tables where schemaname = 'public'`).toHaveLength(0);
+  });
+});
+
+describe('migrate status', () => {
+  it('is a table of version, description, state, when, by whom, how long', async () => {
+    await runCli(['migrate', 'up', '--steps', '2', ...basic]);
+    const { code, stdout, stderr } = await runCli(['migrate', 'status', ...basic]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const [head, first, second, third, ...rest] = stdout.split('\n');
+    expect(head).toMatch(/^version +description +state +applied \(UTC\) +by +took$/);
+    const applied = String.raw`applied +\d{4}-\d\d-\d\d \d\d:\d\d +postgres +(${duration})`;
+    expect(first).toMatch(new RegExp(`^20260101_000000 +create_coins +${applied}$`));
+    expect(second).toMatch(new RegExp(`^20260102_000000 +create_quotes +${applied}$`));
+    expect(third).toMatch(/^20260103_000000 +add_an_index_\w+eighty_columns +pending$/);
+    expect(rest).toEqual(['', `${database.name}: 2 applied, 1 pending`, '']);
+  });
+
+  it('--check: exit code 1 while something is pending, 0 afterwards', async () => {
+    expect(await runCli(['migrate', 'status', '--check', ...basic])).toMatchObject({ code: 1 });
+    await runCli(['migrate', 'up', ...basic]);
+    expect(await runCli(['migrate', 'status', '--check', ...basic])).toMatchObject({ code: 0 });
+  });
+});
+
+describe('--json', () => {
+  it.each([
+    ['migrate', 'up'],
+    ['migrate', 'up', '--dry-run'],
+    ['migrate', 'status'],
+    ['migrate', 'status', '--check'],
+    ['migrate', 'down'],
+    ['migrate', 'redo'],
+    ['migrate', 'repair'],
+    ['migrate', 'baseline', '20260102_000000'],
+    ['db', 'create'],
+    ['db', 'wait'],
+    ['db', 'reset'],
+    ['db', 'drop'],
+  ])('%s %s %s: one document on stdout, and nothing else anywhere', async (...command) => {
+    const isOfDatabase = command[0] === 'db' && command[1] !== 'reset';
+    const args = isOfDatabase ? ['--url', database.url] : basic;
+    const { code, stdout, stderr } = await runCli([...command, ...args, '--json']);
+    expect({ code, stderr }).toEqual({ code: command.includes('--check') ? 1 : 0, stderr: '' });
+    expect(JSON.parse(stdout)).toBeTypeOf('object');
+    expect(stdout.endsWith('}\n')).toBe(true);
+  });
+
+  it('holds all of a failure', async () => {
+    const { code, stdout, stderr } = await runCli(['migrate', 'up', ...failing, '--json']);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
+    expect(JSON.parse(stdout).error).toMatchObject({
+      code: 'migration-failed',
+      details: {
+        version: '20260102_000000',
+        direction: 'up',
+        completed: ['20260101_000000'],
+        pending: ['20260103_000000'],
+        location: { file: '20260102_000000_refer_to_nothing.sql', line: 7 },
+        sqlState: '42P01',
+      },
+    });
+  });
+
+  it('with --quiet is still the document; --quiet alone prints errors only', async () => {
+    const both = await runCli(['migrate', 'up', ...basic, '--json', '--quiet']);
+    expect(JSON.parse(both.stdout)).toMatchObject({ applied: 3 });
+    expect(await runCli(['migrate', 'down', ...basic, '--quiet'])).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: '',
+    });
+    const failed = await runCli(['migrate', 'up', '--to', '20300101_000000', ...basic, '--quiet']);
+    expect(failed).toMatchObject({ code: 2, stdout: '' });
+    expect(failed.stderr).toContain('there is no migration 20300101_000000');
+  });
+});
+
+describe('--verbose', () => {
+  it('adds what was connected to and what the server remarks, on stderr', async () => {
+    const { stdout, stderr } = await runCli(['migrate', 'up', ...basic, '--verbose']);
+    expect(stderr).toContain(`connected to ${new URL(database.url).host}/${database.name}`);
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('a closed pipe', () => {
+  it.each(['migrate status', 'migrate up', 'migrate up --dry-run', 'migrate status --json'])(
+    '%s | head -1 ends quietly',
+    async (command) => {
+      const words = [...command.split(' '), ...basic].map((word) => `'${word}'`).join(' ');
+      const child = spawn(
+        'sh',
+        [
+          '-c',
+          `{ '${process.execPath}' '${program}' ${words} 2>&3; echo "code $?" >&3; } | head -1`,
+        ],
+        { env: cleanEnvironment(), stdio: ['ignore', 'pipe', 'pipe', 'pipe'] },
+      );
+      const side: Buffer[] = [];
+      child.stdio[3]?.on('data', (chunk: Buffer) => side.push(chunk));
+      await once(child, 'close');
+      const text = Buffer.concat(side).toString();
+      expect(text).not.toMatch(/EPIPE|Error|at .*\.js/);
+      expect(text).toMatch(/code 0\n$/);
+    },
+  );
+
+  it('a reader that is gone before the first word changes nothing', async () => {
+    const child = spawn(process.execPath, [program, 'migrate', 'up', ...basic], {
+      env: cleanEnvironment(),
+    });
+    child.stdout.destroy();
+    child.stderr.destroy();
+    expect(await once(child, 'close')).toEqual([0, null]);
+    expect(await database.sql`select from cryptosense_db.migrations`).toHaveLength(3);
+  });
+});
+
+describe.skipIf(!hasTerminal)(
+  `a terminal${hasTerminal ? '' : " (skipped: util-linux's script is not here to make one)"}`,
+  () => {
+    it('gets colour and a spinner, and its cursor back', async () => {
+      const { code, screen } = await runInTerminal(['migrate', 'up', ...basic]);
+      expect(code).toBe(0);
+      expect(screen).toContain(`${esc}[32mup`);
+      expect(screen).toMatch(/[⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏]/);
+      expect(screen).toContain(`${esc}[1m3 migrations applied`);
+      const hidden = screen.lastIndexOf(`${esc}[?25l`);
+      expect(screen.lastIndexOf(`${esc}[?25h`)).toBeGreaterThanOrEqual(hidden);
+      expect(linesLeftOn(screen).at(-1)).toMatch(/^3 migrations/);
+    });
+
+    it('gets its cursor back after a failure', async () => {
+      const { code, screen } = await runInTerminal(['migrate', 'up', ...failing]);
+      expect(code).toBe(2);
+      expect(screen).toContain(`${esc}[31m`);
+      const hidden = screen.lastIndexOf(`${esc}[?25l`);
+      expect(screen.lastIndexOf(`${esc}[?25h`)).toBeGreaterThanOrEqual(hidden);
+    });
+
+    it.each<[string, readonly string[], Record<string, string>]>([
+      ['NO_COLOR', [], { NO_COLOR: '1' }],
+      ['CI', [], { CI: 'true' }],
+      ['TERM=dumb', [], { TERM: 'dumb' }],
+      ['--no-color', ['--no-color'], {}],
+    ])('%s: plain lines, not one escape', async (_, flags, env) => {
+      const { code, screen } = await runInTerminal(['migrate', 'up', ...basic, ...flags], { env });
+      expect(code).toBe(0);
+      expect(screen).not.toContain(esc);
+      expect(screen.trimEnd().split('\n')).toHaveLength(4);
+    });
+
+    it.each([80, 100, 60])('of %i columns has no line that is wider', async (columns) => {
+      await runCli(['migrate', 'up', ...basic]);
+      const { screen } = await runInTerminal(['migrate', 'status', ...basic], { columns });
+      const lines = linesLeftOn(screen);
+      const widest = Math.max(...lines.map((line) => [...line].length));
+      expect(widest).toBeLessThanOrEqual(Math.max(columns, 70));
+      if (columns >= 80) expect(screen).toContain('add_an_index');
+      expect(screen).toContain('…');
+    });
+
+    it('that does not know its width gets the whole table', async () => {
+      await runCli(['migrate', 'up', ...basic]);
+      const { screen } = await runInTerminal(['migrate', 'status', ...basic], { columns: 0 });
+      expect(screen).toContain('far_too_long_for_a_terminal_of_eighty_columns');
+    });
+
+    it('--json on a terminal is the document alone', async () => {
+      const { screen } = await runInTerminal(['migrate', 'up', ...basic, '--json']);
+      expect(JSON.parse(screen)).toMatchObject({ applied: 3 });
+    });
+  },
+);

@@ -1,0 +1,240 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
+import { create, templateNames } from '../../src/migrations/scaffold.ts';
+import { readMigrations, resolveFolders } from '../../src/migrations/source.ts';
+import { parsePairs } from '../../src/migrations/statements.ts';
+import { packagedMigrations, packagedRollbacks } from '../../src/package.ts';
+import { runCli } from '../support/cli.ts';
+import { createScratchDatabase } from '../support/databases.ts';
+import { errorOf, wordsOf } from '../support/errors.ts';
+import { type Folders, temporaryFolder, writePairs } from '../support/fixtures.ts';
+import { createTimescaleDatabase } from '../support/schema-database.ts';
+
+const now = new Date('2026-03-01T10:20:30.999Z');
+const sql = 'SELECT 1;\n';
+
+function write(folders: Folders, description: string, template?: string) {
+  return create({ ...folders, description, template, author: 'Ada Lovelace', now });
+}
+
+/** Folders of the test's own that hold the packaged pairs, or those of these descriptions. */
+function copySchema(descriptions?: readonly string[]): Folders {
+  const folders = writePairs({});
+  const pairs = readMigrations(resolveFolders({}));
+  for (const { description, migration, rollback } of pairs) {
+    if (descriptions && !descriptions.includes(description)) continue;
+    cpSync(join(packagedMigrations, migration.name), join(folders.migrations, migration.name));
+    cpSync(join(packagedRollbacks, rollback.name), join(folders.rollbacks, rollback.name));
+  }
+  return folders;
+}
+
+describe('the stamp', () => {
+  it.each([
+    ['today, where there is nothing', [], '20260301_102030'],
+    ['today, after older ones', ['20260301_102029'], '20260301_102030'],
+    ['a second later than one of this second', ['20260301_102030'], '20260301_102031'],
+    ['a second later than one of the future', ['20991231_235959'], '21000101_000000'],
+  ])('is %s', (_, existing, stamp) => {
+    const folders = writePairs(Object.fromEntries(existing.map((at) => [`${at}_a`, [sql, sql]])));
+    expect(write(folders, 'b').version).toBe(stamp);
+  });
+
+  it('grows when several are made within a second', () => {
+    const folders = writePairs({});
+    const versions = ['a', 'b', 'c'].map((name) => write(folders, name).version);
+    expect(versions).toEqual(['20260301_102030', '20260301_102031', '20260301_102032']);
+  });
+
+  it('cannot follow the last that there is', async () => {
+    const folders = writePairs({ '99991231_235959_a': [sql, sql] });
+    await errorOf('bad-configuration', () => write(folders, 'b'));
+  });
+});
+
+describe('names and header', () => {
+  it.each([
+    ['add_price_alerts', 'add_price_alerts', 'add price alerts'],
+    ['add price alerts', 'add_price_alerts', 'add price alerts'],
+    ['  Add  price-alerts! ', 'add_price_alerts', 'Add price-alerts!'],
+    ["users' e-mail (déjà vu)", 'users_e_mail_deja_vu', "users' e-mail (déjà vu)"],
+    ['two\nlines', 'two_lines', 'two lines'],
+    ['{{author}} $& $1 */ --', 'author_1', '{{author}} $& $1 */ --'],
+    ['-- Transaction: none', 'transaction_none', '-- Transaction: none'],
+    ['🚀 launch', 'launch', '🚀 launch'],
+    ['2 factor', '2_factor', '2 factor'],
+  ])('%j gives the file name %s', async (description, name, header) => {
+    const folders = writePairs({});
+    const { migration, rollback } = write(folders, description);
+    expect(basename(migration)).toBe(`20260301_102030_${name}.sql`);
+    expect(basename(rollback)).toBe(`20260301_102030_${name}_rollback.sql`);
+    expect(readFileSync(migration, 'utf8').split('\n').slice(0, 4)).toEqual([
+      `-- Migration: 20260301_102030_${name}.sql`,
+      `-- Description: ${header}`,
+      '-- Author: Ada Lovelace',
+      '',
+    ]);
+    expect(readFileSync(rollback, 'utf8')).toMatch(
+      new RegExp(
+        `^-- Rollback: 20260301_102030_${name}_rollback.sql\n-- Description: .+\n-- Author`,
+      ),
+    );
+    const scripts = await parsePairs(readMigrations(folders));
+    expect(scripts.map(({ transaction }) => transaction)).toEqual(['own', 'own']);
+  });
+
+  it.each(['', ' _ ', '🚀', '漢字', 'x'.repeat(101), 'fix the rollback', 'fix_rollback'])(
+    'the description %j is refused, and nothing is written',
+    async (description) => {
+      const folders = writePairs({});
+      await errorOf('bad-configuration', () => write(folders, description));
+      expect(readdirSync(folders.migrations)).toEqual([]);
+    },
+  );
+
+  it('an author of several lines stays in one', () => {
+    const folders = writePairs({});
+    const { migration } = create({
+      ...folders,
+      description: 'a',
+      author: 'Eve\nDROP TABLE users;',
+    });
+    expect(readFileSync(migration, 'utf8')).toContain('-- Author: Eve DROP TABLE users;\n');
+  });
+
+  it('an unknown template is refused with those that there are', async () => {
+    const error = await errorOf('bad-configuration', () => write(writePairs({}), 'a', '../secret'));
+    for (const name of templateNames()) expect(wordsOf(error)).toContain(name);
+  });
+
+  it('a faulty folder is reported rather than added to', async () => {
+    const folders = writePairs({});
+    writeFileSync(join(folders.migrations, '20250101_120000_alone.sql'), sql);
+    await errorOf('faulty-folder', () => write(folders, 'b'));
+    expect(readdirSync(folders.migrations)).toHaveLength(1);
+  });
+
+  it('a rollback that cannot be written takes the migration back', async () => {
+    const { migrations } = writePairs({});
+    // A folder stands where the rollback would; folders are passed over when pairs are read.
+    const rollbacks = join(temporaryFolder(), 'rollbacks');
+    mkdirSync(join(rollbacks, '20260301_102030_b_rollback.sql'), { recursive: true });
+    await errorOf('file-problem', () => write({ migrations, rollbacks }, 'b'));
+    expect(readdirSync(migrations)).toEqual([]);
+  });
+});
+
+describe('cryptosense-db migrate new', () => {
+  it('writes a pair into the folders beside it, with the author from git', async () => {
+    const cwd = temporaryFolder();
+    writePairs({}, cwd);
+    execFileSync('git', ['init', '--quiet'], { cwd });
+    execFileSync('git', ['config', 'user.name', 'Grace "Amazing" Hopper'], { cwd });
+    const { code, stdout } = await runCli(
+      ['migrate', 'new', 'add', 'price', 'alerts', '--template', 'table', '--json'],
+      { cwd },
+    );
+    expect(code).toBe(0);
+    const { migration, version } = JSON.parse(stdout);
+    expect(migration).toBe(join('migrations', `${version}_add_price_alerts.sql`));
+    const text = readFileSync(join(cwd, migration), 'utf8');
+    expect(text).toContain('-- Author: Grace "Amazing" Hopper\n');
+    expect(text).toContain('CREATE TABLE price_alerts (');
+  });
+});
+
+const descriptions: Readonly<Record<string, string>> = {
+  migration: 'Change of "all" sorts; it\'s an example',
+  table: 'add_price_alerts',
+  hypertable: 'create order book hypertable',
+  index: 'index users country',
+  data: 'fill in time zones',
+};
+
+describe('templates', () => {
+  it('are those that the command names', () => {
+    expect(templateNames()).toEqual(Object.keys(descriptions).sort());
+  });
+
+  it('run as rendered on the packaged schema: up, down and up again', async () => {
+    const database = await createTimescaleDatabase();
+    onTestFinished(database.drop);
+    const folders = copySchema();
+    const made = Object.entries(descriptions).map(
+      ([template, description]) => write(folders, description, template).version,
+    );
+    const options = { target: database.url, ...folders };
+    const versionsOf = ({ steps }: migrate.RunResult) => steps.map(({ version }) => version);
+
+    expect(versionsOf(await migrate.up(options)).slice(-made.length)).toEqual(made);
+    expect(versionsOf(await migrate.down({ ...options, steps: made.length }))).toEqual(
+      [...made].reverse(),
+    );
+    expect(versionsOf(await migrate.up(options))).toEqual(made);
+    expect((await migrate.status(options)).isCurrent).toBe(true);
+  });
+
+  it('data puts back what it changed, but not what was changed since', async () => {
+    const database = await createScratchDatabase(inject('postgresUrl'));
+    onTestFinished(database.drop);
+    const { sql: db } = database;
+    const folders = copySchema(['create_functions', 'create_users_table']);
+    const { version } = write(folders, 'fill in time zones', 'data');
+    const options = { target: database.url, ...folders };
+    const zones = async () => {
+      const rows = await db`select timezone from users order by email`;
+      return rows.map(({ timezone }) => timezone);
+    };
+    await migrate.up({ ...options, to: '20251007_120000' });
+    await db`
+      insert into users (email, password_hash, timezone) values
+        ('kept@example.com', '', 'Europe/Berlin'), ('filled@example.com', '', null),
+        ('moved@example.com', '', null)`;
+
+    await migrate.up({ ...options, to: version });
+    expect(await zones()).toEqual(['UTC', 'Europe/Berlin', 'UTC']);
+    await db`update users set timezone = 'Asia/Tokyo' where email like 'moved%'`;
+    await migrate.down(options);
+    expect(await zones()).toEqual([null, 'Europe/Berlin', 'Asia/Tokyo']);
+  });
+
+  const lacksPsql = spawnSync('psql', ['--version']).error !== undefined;
+  const timescaleUrl = inject('timescaleUrl');
+  const psqlIt = it.skipIf(lacksPsql);
+  const reason = lacksPsql ? ' (skipped: psql is not installed)' : '';
+
+  /** Runs files with psql, as anyone can, in a database that has the table users. */
+  async function runWithPsql(serverUrl: string, templates: readonly string[]): Promise<void> {
+    const database = await createScratchDatabase(serverUrl);
+    onTestFinished(database.drop);
+    const psql = (...args: readonly string[]) =>
+      execFileSync(
+        'psql',
+        ['--no-psqlrc', '--quiet', '--set=ON_ERROR_STOP=1', `--dbname=${database.url}`, ...args],
+        { stdio: ['ignore', 'ignore', 'pipe'] },
+      );
+    const base = copySchema(['create_functions', 'create_users_table']);
+    for (const { migration } of readMigrations(base))
+      psql(`--file=${join(base.migrations, migration.name)}`);
+    if (templates.includes('hypertable')) psql('--command=create extension timescaledb');
+    for (const template of templates) {
+      const { migration, rollback } = write(base, descriptions[template] ?? '', template);
+      for (const file of [migration, rollback, migration]) psql(`--file=${file}`);
+    }
+  }
+
+  psqlIt(`run as rendered with psql, but for the hypertable${reason}`, async () => {
+    await runWithPsql(
+      inject('postgresUrl'),
+      templateNames().filter((name) => name !== 'hypertable'),
+    );
+  });
+
+  psqlIt.skipIf(!timescaleUrl)(
+    `run as rendered with psql, the hypertable too${timescaleUrl ? reason : ' (skipped: no server with TimescaleDB)'}`,
+    async () => runWithPsql(timescaleUrl ?? '', templateNames()),
+  );
+});

@@ -1,0 +1,286 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
+import type { ScratchDatabase } from '../support/databases.ts';
+import { type Folders, type Pairs, writePairs } from '../support/fixtures.ts';
+import {
+  expectAgreement,
+  loggedEvents,
+  publicTables,
+  recordedVersions,
+  scratchDatabase,
+} from '../support/recovery.ts';
+
+const [v1, v2, v3] = ['20260101_000100', '20260101_000200', '20260101_000300'] as const;
+const one = pair(`${v1}_create_one`, 'one');
+const two = pair(`${v2}_create_two`, 'two');
+const three = pair(`${v3}_create_three`, 'three');
+const all = { ...one, ...two, ...three };
+
+function pair(name: string, table: string): Pairs {
+  return { [name]: [`CREATE TABLE ${table} (id integer);\n`, `DROP TABLE ${table};\n`] };
+}
+
+/** A database with these migrations applied, and their folders. */
+async function applied(pairs: Pairs) {
+  const database = await scratchDatabase();
+  const folders = writePairs(pairs);
+  await migrate.up({ target: database.url, ...folders });
+  return { ...database, ...folders, target: database.url };
+}
+
+async function statesOf({ url }: ScratchDatabase, folders: Folders) {
+  const { migrations } = await migrate.status({ target: url, ...folders });
+  return Object.fromEntries(migrations.map(({ version, state }) => [version, state]));
+}
+
+const mismatch = (...versions: readonly string[]) => ({
+  code: 'history-mismatch',
+  details: { versions },
+});
+
+describe('two branches that were merged', () => {
+  it('out of order: the older is refused until it is allowed, and both are applied', async () => {
+    const base = await applied({ ...one, ...three });
+    const folders = writePairs(all);
+    const options = { target: base.url, ...folders };
+    expect(await statesOf(base, folders)).toEqual({
+      [v1]: 'applied',
+      [v2]: 'out of order',
+      [v3]: 'applied',
+    });
+    await expect(migrate.up(options)).rejects.toMatchObject(mismatch(v2));
+    expect(await publicTables(base.sql)).toEqual(['one', 'three']);
+    await migrate.up({ ...options, allowOutOfOrder: true });
+    expect(await statesOf(base, folders)).toEqual({
+      [v1]: 'applied',
+      [v2]: 'applied',
+      [v3]: 'applied',
+    });
+    await expectAgreement(base.sql, folders);
+  });
+});
+
+describe('an applied file that is', () => {
+  it('edited is refused until it is restored or its new text recorded', async () => {
+    const base = await applied({ ...one, ...two });
+    const folders = writePairs({
+      ...all,
+      [`${v2}_create_two`]: ['CREATE TABLE two ();\n', 'DROP TABLE two;\n'],
+    });
+    const options = { target: base.url, ...folders };
+    expect(await statesOf(base, folders)).toMatchObject({ [v2]: 'changed', [v3]: 'pending' });
+    for (const run of [migrate.up, migrate.down]) {
+      await expect(run(options)).rejects.toMatchObject(mismatch(v2));
+    }
+    expect(await recordedVersions(base.sql)).toEqual([v1, v2]);
+    await migrate.up({ target: base.url, ...writePairs(all), steps: 1 });
+    expect(await migrate.repair(options)).toMatchObject({
+      repaired: [{ version: v2 }],
+      forgotten: [],
+    });
+    expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 3 });
+    expect(await loggedEvents(base.sql)).toContain(`repair ${v2}`);
+    await expectAgreement(base.sql, folders);
+  });
+
+  it('edited and the newest is tried out with redo: back as recorded, forth from the file', async () => {
+    const base = await applied({ ...one, ...two });
+    const folders = writePairs({
+      ...one,
+      [`${v2}_create_two`]: ['CREATE TABLE zwei ();\n', 'DROP TABLE zwei;\n'],
+    });
+    expect(await migrate.redo({ target: base.url, ...folders })).toMatchObject({
+      steps: [
+        { direction: 'down', version: v2 },
+        { direction: 'up', version: v2 },
+      ],
+      applied: 2,
+    });
+    await expectAgreement(base.sql, folders);
+    expect(await publicTables(base.sql)).toEqual(['one', 'zwei']);
+    await migrate.down({ target: base.url, ...folders });
+    await expectAgreement(base.sql, folders);
+  });
+
+  it('edited in its rollback only is rolled back as recorded once that is repaired', async () => {
+    const base = await applied({ ...one, ...two });
+    const folders = writePairs({
+      ...one,
+      [`${v2}_create_two`]: ['CREATE TABLE two (id integer);\n', 'SELECT 1; DROP TABLE two;\n'],
+    });
+    const options = { target: base.url, ...folders };
+    await expect(migrate.down(options)).rejects.toMatchObject(mismatch(v2));
+    await migrate.repair({ ...options, versions: [v2] });
+    await migrate.down(options);
+    expect(await recordedVersions(base.sql)).toEqual([v1]);
+  });
+
+  it('deleted, of a newer release: this older one rolls it back from the recorded text', async () => {
+    const base = await applied(all);
+    const folders = writePairs(one);
+    const options = { target: base.url, ...folders };
+    expect(await statesOf(base, folders)).toMatchObject({ [v2]: 'missing', [v3]: 'missing' });
+    await expect(migrate.up(options)).rejects.toMatchObject(mismatch(v2, v3));
+    await expect(migrate.redo(options)).rejects.toMatchObject(mismatch(v3));
+    const result = await migrate.down({ ...options, to: v1 });
+    expect(result.steps.map(({ version }) => version)).toEqual([v3, v2]);
+    expect(await publicTables(base.sql)).toEqual(['one']);
+    expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 1, pending: [] });
+  });
+
+  it('deleted for good is dropped from the record, and its schema stays', async () => {
+    const base = await applied({ ...one, ...two });
+    const options = { target: base.url, ...writePairs(one) };
+    await expect(migrate.repair({ ...options, versions: [v2] })).rejects.toMatchObject(
+      mismatch(v2),
+    );
+    expect(await migrate.repair({ ...options, forget: [v2] })).toEqual({
+      repaired: [],
+      forgotten: [v2],
+    });
+    expect(await migrate.up(options)).toMatchObject({ applied: 1, pending: [] });
+    expect(await publicTables(base.sql)).toEqual(['one', 'two']);
+  });
+
+  it('renamed is refused until its new name is recorded', async () => {
+    const base = await applied({ ...one, ...two });
+    const folders = writePairs({ ...one, ...pair(`${v2}_create_table_two`, 'two') });
+    const options = { target: base.url, ...folders };
+    await expect(migrate.up(options)).rejects.toMatchObject(mismatch(v2));
+    await migrate.repair(options);
+    expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 2 });
+  });
+
+  it('given another stamp is refused until that is recorded, and does not run twice', async () => {
+    const base = await applied({ ...one, ...two });
+    const folders = writePairs({ ...one, ...pair(`${v3}_create_two`, 'two') });
+    const options = { target: base.url, ...folders };
+    expect(await statesOf(base, folders)).toEqual({
+      [v1]: 'applied',
+      [v2]: 'missing',
+      [v3]: 'pending',
+    });
+    await expect(migrate.up(options)).rejects.toMatchObject(mismatch(v2));
+    await migrate.repair(options);
+    expect(await recordedVersions(base.sql)).toEqual([v1, v3]);
+    expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 2 });
+    await migrate.down(options);
+    await expectAgreement(base.sql, folders);
+  });
+});
+
+describe('a rollback whose file is gone', () => {
+  it('is a fault of the folder, and runs from the record where the migration is gone too', async () => {
+    const base = await applied({ ...one, ...two });
+    const rollback = join(base.rollbacks, `${v2}_create_two_rollback.sql`);
+    rmSync(rollback);
+    await expect(migrate.down(base)).rejects.toMatchObject({ code: 'faulty-folder' });
+    expect(await recordedVersions(base.sql)).toEqual([v1, v2]);
+    rmSync(join(base.migrations, `${v2}_create_two.sql`));
+    await migrate.down(base);
+    expect(await publicTables(base.sql)).toEqual(['one']);
+  });
+
+  it('is what the newest migration says of itself: irreversible ones are refused before anything runs', async () => {
+    const forGood = {
+      [`${v2}_create_two`]: ['CREATE TABLE two ();\n', '-- Irreversible: two is for good\n'],
+    } as const;
+    const base = await applied({ ...one, ...forGood, ...three });
+    await expect(migrate.down({ ...base, all: true })).rejects.toMatchObject({
+      code: 'faulty-statements',
+      problems: [{ evidence: ['two is for good'] }],
+    });
+    expect(await recordedVersions(base.sql)).toEqual([v1, v2, v3]);
+    await migrate.down(base);
+    expect(await recordedVersions(base.sql)).toEqual([v1, v2]);
+  });
+});
+
+describe('going down', () => {
+  it.each([
+    { extent: {}, left: [v1, v2] },
+    { extent: { steps: 2 }, left: [v1] },
+    { extent: { steps: 9 }, left: [] },
+    { extent: { to: v2 }, left: [v1, v2] },
+    { extent: { to: v3 }, left: [v1, v2, v3] },
+    { extent: { all: true }, left: [] },
+    { extent: { all: true, dryRun: true }, left: [v1, v2, v3] },
+  ])('by $extent leaves $left', async ({ extent, left }) => {
+    const base = await applied(all);
+    await migrate.down({ ...base, ...extent });
+    expect(await recordedVersions(base.sql)).toEqual(left);
+    await expectAgreement(base.sql, base);
+  });
+
+  it('stops at the rollback that fails, and says what was rolled back', async () => {
+    const stuck = {
+      [`${v2}_create_two`]: ['CREATE TABLE two ();\n', 'DROP TABLE two; SELECT 1 / 0;\n'],
+    } as const;
+    const base = await applied({ ...one, ...stuck, ...three });
+    await expect(migrate.down({ ...base, all: true })).rejects.toMatchObject({
+      code: 'migration-failed',
+      details: { version: v2, direction: 'down', completed: [v3], pending: [v1] },
+    });
+    expect(await publicTables(base.sql)).toEqual(['one', 'two']);
+    expect(await recordedVersions(base.sql)).toEqual([v1, v2]);
+  });
+});
+
+describe('the history', () => {
+  it('of a schema made by hand starts with a baseline, which runs nothing', async () => {
+    const database = await scratchDatabase();
+    await database.sql`create table one (id integer)`;
+    await database.sql`create table two (id integer)`;
+    const options = { target: database.url, ...writePairs(all) };
+    const { recorded } = await migrate.baseline({ ...options, version: v2 });
+    expect(recorded.map(({ version }) => version)).toEqual([v1, v2]);
+    await expect(migrate.baseline({ ...options, version: v2 })).rejects.toMatchObject(
+      mismatch(v1, v2),
+    );
+    expect(await migrate.up(options)).toMatchObject({ steps: [{ version: v3 }], applied: 3 });
+    await migrate.down({ ...options, all: true });
+    expect(await publicTables(database.sql)).toEqual([]);
+    expect(await loggedEvents(database.sql)).toEqual([
+      `baseline ${v1}`,
+      `baseline ${v2}`,
+      `apply ${v3}`,
+      `rollback ${v3}`,
+      `rollback ${v2}`,
+      `rollback ${v1}`,
+    ]);
+  });
+
+  it('is only ever added to in its log', async () => {
+    const { sql } = await applied(one);
+    for (const change of [
+      `update cryptosense_db.migration_log set version = ''`,
+      'delete from cryptosense_db.migration_log',
+      'truncate cryptosense_db.migration_log',
+    ]) {
+      await expect(sql.unsafe(change)).rejects.toMatchObject({
+        message: 'cryptosense_db.migration_log is append-only',
+      });
+    }
+    expect(await loggedEvents(sql)).toEqual([`apply ${v1}`]);
+  });
+
+  it('says who applied what, when, how long it took, and with which release', async () => {
+    const { sql } = await applied(one);
+    const [user] = await sql`select session_user as name`;
+    expect(await sql`select * from cryptosense_db.migrations`).toEqual([
+      {
+        version: v1,
+        description: 'create_one',
+        checksum: expect.stringMatching(/^[0-9a-f]{64}$/),
+        rollback_sql: 'DROP TABLE one;\n',
+        rollback_checksum: expect.stringMatching(/^[0-9a-f]{64}$/),
+        applied_by: user?.name,
+        applied_at: expect.any(Date),
+        duration_ms: expect.any(Number),
+        tool_version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      },
+    ]);
+  });
+});

@@ -1,0 +1,265 @@
+import { describe, expect, it } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
+import { createScratchRole, type ScratchDatabase } from '../support/databases.ts';
+import { fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
+import {
+  expectAgreement,
+  loggedEvents,
+  publicTables,
+  recordedVersions,
+  scratchDatabase,
+} from '../support/recovery.ts';
+
+const concurrentIndex = fixture('recovery-concurrent-index');
+const version = '20260101_000100';
+const header = '-- Transaction: none\n';
+
+/** One migration that runs statement by statement; writing it again edits it. */
+function statementByStatement(root: string) {
+  return (up: readonly string[], down: readonly string[] = ['SELECT 1;']) =>
+    writePairs(
+      {
+        [`${version}_change`]: [`${header}${up.join('\n')}\n`, `${header}${down.join('\n')}\n`],
+      },
+      root,
+    );
+}
+
+async function stateOf({ url }: ScratchDatabase, folders: ReturnType<typeof writePairs>) {
+  const { migrations } = await migrate.status({ target: url, ...folders });
+  return migrations.map(({ state }) => state);
+}
+
+describe('a file without a transaction', () => {
+  it('goes on with the statement that failed, once that is mended, and repeats none before it', async () => {
+    const database = await scratchDatabase();
+    const write = statementByStatement(temporaryFolder());
+    const [create, insert] = [
+      'CREATE TABLE tallies (n integer);',
+      'INSERT INTO tallies VALUES (1);',
+    ];
+    const broken = write([create, insert, 'INSERT INTO tallies VALUES (1 / 0);', insert]);
+    await expect(migrate.up({ target: database.url, ...broken })).rejects.toMatchObject({
+      code: 'migration-failed',
+      details: {
+        version,
+        completed: [],
+        pending: [],
+        sqlState: '22012',
+        location: { file: `${version}_change.sql`, line: 4, column: 1 },
+      },
+    });
+    expect(await stateOf(database, broken)).toEqual(['interrupted']);
+    expect(await recordedVersions(database.sql)).toEqual([]);
+    await expectAgreement(database.sql, broken);
+
+    const mended = write([create, insert, 'INSERT INTO tallies VALUES (2);', insert]);
+    await migrate.up({ target: database.url, ...mended });
+    expect(await database.sql`select n from tallies order by n`).toEqual([
+      { n: 1 },
+      { n: 1 },
+      { n: 2 },
+    ]);
+    expect(await stateOf(database, mended)).toEqual(['applied']);
+    expect(await loggedEvents(database.sql)).toEqual([`failure ${version}`, `apply ${version}`]);
+  });
+
+  it.each([
+    { edit: 'edited', up: ['CREATE TABLE one (n bigint);', 'CREATE TABLE two (n integer);'] },
+    { edit: 'pushed down', up: ['SELECT 1;', 'CREATE TABLE one (n integer);'] },
+    { edit: 'taken out', up: ['CREATE TABLE two (n integer);'] },
+  ])('is refused when a statement that has run is $edit', async ({ up }) => {
+    const database = await scratchDatabase();
+    const write = statementByStatement(temporaryFolder());
+    const broken = write(['CREATE TABLE one (n integer);', 'SELECT 1 / 0;']);
+    await expect(migrate.up({ target: database.url, ...broken })).rejects.toMatchObject({});
+    const edited = write(up);
+    await expect(migrate.up({ target: database.url, ...edited })).rejects.toMatchObject({
+      code: 'history-mismatch',
+      details: { versions: [version] },
+      problems: [{ hint: expect.stringContaining(`--forget ${version}`) }],
+    });
+    expect(await publicTables(database.sql)).toEqual(['one']);
+
+    await database.sql`drop table one`;
+    await migrate.repair({ target: database.url, ...edited, forget: [version] });
+    await migrate.up({ target: database.url, ...edited });
+    expect(await stateOf(database, edited)).toEqual(['applied']);
+  });
+
+  it('is not rolled back, and nothing else is, while it is applied in part', async () => {
+    const database = await scratchDatabase();
+    const broken = statementByStatement(temporaryFolder())([
+      'CREATE TABLE one ();',
+      'SELECT 1 / 0;',
+    ]);
+    await expect(migrate.up({ target: database.url, ...broken })).rejects.toMatchObject({});
+    await expect(migrate.down({ target: database.url, ...broken })).rejects.toMatchObject({
+      code: 'history-mismatch',
+      details: { versions: [version] },
+    });
+  });
+
+  it('that is rolled back in part goes on down, and not up', async () => {
+    const database = await scratchDatabase();
+    const write = statementByStatement(temporaryFolder());
+    const folders = write(
+      ['CREATE TABLE one ();', 'CREATE TABLE two ();'],
+      ['DROP TABLE two;', 'DO $$ BEGIN PERFORM 1 FROM stop; END $$;', 'DROP TABLE one;'],
+    );
+    await migrate.up({ target: database.url, ...folders });
+    await expect(migrate.down({ target: database.url, ...folders })).rejects.toMatchObject({
+      code: 'migration-failed',
+      details: { direction: 'down', location: { line: 3 } },
+    });
+    expect(await stateOf(database, folders)).toEqual(['interrupted']);
+    await expectAgreement(database.sql, folders);
+    await expect(migrate.up({ target: database.url, ...folders })).rejects.toMatchObject({
+      code: 'history-mismatch',
+    });
+    await database.sql`create table stop ()`;
+    await migrate.down({ target: database.url, ...folders });
+    expect(await publicTables(database.sql)).toEqual(['stop']);
+    expect(await recordedVersions(database.sql)).toEqual([]);
+  });
+
+  it('has its settings and its role back when it is taken up again', async () => {
+    const database = await scratchDatabase();
+    const { sql, url } = database;
+    const role = await createScratchRole(url);
+    try {
+      await sql.unsafe(`create schema own authorization ${role.name}`);
+      const write = statementByStatement(temporaryFolder());
+      const settings = [`SET ROLE ${role.name};`, 'SET search_path = own;'];
+      const [one, two, three] = ['one', 'two', 'three'].map((name) => `CREATE TABLE ${name} ();`);
+      const call = 'DO $$ BEGIN CREATE TABLE called (); END $$;';
+      const broken = write([...settings, `${one}`, call, 'SELECT 1 / 0;', `${two}`]);
+      await expect(migrate.up({ target: url, ...broken })).rejects.toMatchObject({
+        details: { sqlState: '22012' },
+      });
+      await migrate.up({
+        target: url,
+        ...write([...settings, `${one}`, call, `${two}`, `${three}`]),
+      });
+      expect(
+        await sql`select tablename, tableowner from pg_tables where schemaname = 'own' order by 1`,
+      ).toEqual(
+        ['called', 'one', 'three', 'two'].map((tablename) => ({
+          tablename,
+          tableowner: role.name,
+        })),
+      );
+      expect(await sql`select applied_by from cryptosense_db.migrations`).toHaveLength(1);
+    } finally {
+      await sql.unsafe(`drop schema own cascade`);
+      await role.drop();
+    }
+  });
+
+  it('may CALL a procedure that commits by itself', async () => {
+    const database = await scratchDatabase();
+    const folders = statementByStatement(temporaryFolder())([
+      'CREATE TABLE batches (n integer);',
+      'CREATE PROCEDURE fill() LANGUAGE plpgsql AS $$ BEGIN FOR n IN 1..3 LOOP INSERT INTO batches VALUES (n); COMMIT; END LOOP; END $$;',
+      'CALL fill();',
+    ]);
+    await migrate.up({ target: database.url, ...folders });
+    expect(await database.sql`select from batches`).toHaveLength(3);
+    expect(await stateOf(database, folders)).toEqual(['applied']);
+  });
+});
+
+describe('an index that is built concurrently', () => {
+  const build = 'CREATE UNIQUE INDEX CONCURRENTLY prices_price ON prices (price);';
+  const table = [
+    'CREATE TABLE prices (id integer, price integer);',
+    'INSERT INTO prices VALUES (1, 1), (2, 1);',
+  ];
+
+  async function indexes({ sql }: ScratchDatabase) {
+    return sql`
+      select indexrelid::regclass::text as name, indisvalid as "isValid", pg_get_indexdef(indexrelid) as text
+      from pg_index where indrelid = 'prices'::regclass`;
+  }
+
+  it('and fails is dropped and built anew once the rows allow it', async () => {
+    const database = await scratchDatabase();
+    const folders = statementByStatement(temporaryFolder())([...table, build]);
+    await expect(migrate.up({ target: database.url, ...folders })).rejects.toMatchObject({
+      details: { sqlState: '23505' },
+    });
+    expect(await indexes(database)).toMatchObject([{ name: 'prices_price', isValid: false }]);
+    await database.sql`update prices set price = id`;
+    await migrate.up({ target: database.url, ...folders });
+    expect(await indexes(database)).toMatchObject([{ name: 'prices_price', isValid: true }]);
+  });
+
+  it('and was finished before it could be journalled counts as done', async () => {
+    const database = await scratchDatabase();
+    await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
+    const { sql } = database;
+    await sql`create index concurrently prices_id on prices (id)`;
+    const { oid } = (await sql`select to_regclass('prices_id')::oid as oid`)[0] ?? {};
+    await journalStarted(database, {
+      position: 1,
+      text: 'CREATE INDEX CONCURRENTLY prices_id ON prices (id)',
+    });
+    await migrate.up({ target: database.url, ...concurrentIndex });
+    expect(await sql`select to_regclass('prices_id')::oid as oid`).toEqual([{ oid }]);
+    expect(await recordedVersions(sql)).toHaveLength(2);
+  });
+
+  it('and edited after that does not count as done: the one in its way is left alone', async () => {
+    const database = await scratchDatabase();
+    await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
+    await database.sql`create index concurrently prices_id on prices (price)`;
+    await journalStarted(database, {
+      position: 1,
+      text: 'CREATE INDEX CONCURRENTLY prices_id ON prices (price)',
+    });
+    await expect(migrate.up({ target: database.url, ...concurrentIndex })).rejects.toMatchObject({
+      details: { sqlState: '42P07' },
+    });
+  });
+
+  it('under a name that is taken is refused as often as it is run', async () => {
+    const database = await scratchDatabase();
+    await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
+    await database.sql`create index prices_id on prices (price)`;
+    for (const _ of [1, 2, 3]) {
+      await expect(migrate.up({ target: database.url, ...concurrentIndex })).rejects.toMatchObject({
+        details: { version: '20260101_000200', sqlState: '42P07' },
+      });
+    }
+    expect(await recordedVersions(database.sql)).toEqual(['20260101_000100']);
+    await database.sql`drop index prices_id`;
+    await migrate.up({ target: database.url, ...concurrentIndex });
+    expect(await indexes(database)).toMatchObject([
+      { isValid: true, text: expect.stringContaining('(id)') },
+    ]);
+  });
+
+  it('is rolled back concurrently, and one that was dropped before it could be journalled counts as done', async () => {
+    const database = await scratchDatabase();
+    await migrate.up({ target: database.url, ...concurrentIndex });
+    await database.sql`drop index concurrently prices_id`;
+    await database.sql`
+      insert into cryptosense_db.migration_journal (version, direction, position, checksum)
+      values ('20260101_000200', 'down', 0, 'as it was')`;
+    await migrate.down({ target: database.url, ...concurrentIndex });
+    expect(await recordedVersions(database.sql)).toEqual(['20260101_000100']);
+    await migrate.up({ target: database.url, ...concurrentIndex });
+    await migrate.down({ target: database.url, ...concurrentIndex });
+    expect(await indexes(database)).toEqual([]);
+  });
+});
+
+/** What a run leaves that ended between the start of a statement and its journal entry. */
+async function journalStarted(
+  { sql }: ScratchDatabase,
+  { position, text }: { readonly position: number; readonly text: string },
+): Promise<void> {
+  await sql`
+    insert into cryptosense_db.migration_journal (version, direction, position, checksum)
+    values ('20260101_000200', 'up', ${position}, encode(sha256(convert_to(${text}, 'UTF8')), 'hex'))`;
+}
