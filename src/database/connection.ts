@@ -1,40 +1,26 @@
-import { readFileSync } from 'node:fs';
-import { connect as connectTcp, type Socket } from 'node:net';
-import { type Duplex, PassThrough } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres, { type Options, type Sql } from 'postgres';
-import { CryptosenseDbError, isError, type Problem } from '../errors.ts';
+import { isError } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import {
-  describeHost,
+  connectionLost,
+  interrupted,
+  type Refusal,
+  refused,
+  statementRefused,
+} from './refusals.ts';
+import { brokenSocket, noAnswer, onTimeoutOrAbort, openSocket, tlsSettings } from './socket.ts';
+import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from './sql-errors.ts';
+import {
   describeTarget,
   type EmbeddedTarget,
   type Host,
   type ServerTarget,
   type Target,
-  type TlsOptions,
 } from './target.ts';
 
-export type { Row, Sql } from 'postgres';
-export type SqlError = postgres.PostgresError;
-
-export const sqlErrorCodes = {
-  invalidPassword: '28P01',
-  invalidAuthorization: '28000',
-  noSuchDatabase: '3D000',
-  databaseExists: '42P04',
-  uniqueViolation: '23505',
-  duplicateTable: '42P07',
-  cannotConnectNow: '57P03',
-  queryCanceled: '57014',
-  adminShutdown: '57P01',
-  crashShutdown: '57P02',
-  insufficientPrivilege: '42501',
-  lockNotAvailable: '55P03',
-  deadlockDetected: '40P01',
-  inFailedTransaction: '25P02',
-  objectInUse: '55006',
-} as const;
+export type { Sql } from 'postgres';
 
 /** What the server said of itself when the session opened. */
 export interface ServerFacts {
@@ -185,12 +171,6 @@ interface Client {
   readonly destroy: () => void;
 }
 
-/** A host that did not serve, and why. */
-interface Refusal {
-  readonly host: Host;
-  readonly error: unknown;
-}
-
 async function openPrimary(target: ServerTarget, options: SessionOptions): Promise<Client> {
   const startedAt = performance.now();
   const refusals: Refusal[] = [];
@@ -301,209 +281,6 @@ async function openClient(
   }
 }
 
-interface Patience {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** Calls `giveUp` when the time is up or the signal fires, unless the returned function is called first. */
-function onTimeoutOrAbort({ timeoutMs, signal }: Patience, giveUp: () => void): () => void {
-  const timer = setTimeout(giveUp, timeoutMs);
-  signal?.addEventListener('abort', giveUp, { once: true });
-  return () => {
-    clearTimeout(timer);
-    signal?.removeEventListener('abort', giveUp);
-  };
-}
-
-function noAnswer(): Error {
-  return Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' });
-}
-
-/** postgres.js takes a failing socket in its stride, but hangs when there is none. */
-function brokenSocket(): Duplex {
-  const socket = new PassThrough();
-  const lost = Object.assign(new Error('the connection was lost'), { code: 'CONNECTION_CLOSED' });
-  setImmediate(() => socket.destroy(lost));
-  return socket;
-}
-
-function openSocket({ host, port }: Host, patience: Patience): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = host.startsWith('/')
-      ? connectTcp({ path: `${host}/.s.PGSQL.${port}` })
-      : connectTcp({ host, port, noDelay: true });
-    const stopWaiting = onTimeoutOrAbort(patience, () => socket.destroy(noAnswer()));
-    socket.once('error', (error) => {
-      stopWaiting();
-      reject(error);
-    });
-    socket.once('connect', () => {
-      stopWaiting();
-      resolve(Object.assign(socket, { host }));
-    });
-  });
-}
-
-/** libpq's sslmode in the terms of node:tls. `require` with a root certificate verifies it, as there. */
-function tlsSettings({ mode, rootCertificate, certificate, key }: TlsOptions) {
-  if (mode === 'disable') return false;
-  if (mode === 'allow' || mode === 'prefer') return 'prefer';
-  const isVerified = mode !== 'require' || rootCertificate !== undefined;
-  return {
-    rejectUnauthorized: isVerified,
-    ...(mode !== 'verify-full' && { checkServerIdentity: () => undefined }),
-    ...(rootCertificate && rootCertificate !== 'system' && { ca: readPem(rootCertificate) }),
-    ...(certificate && { cert: readPem(certificate) }),
-    ...(key && { key: readPem(key) }),
-  };
-}
-
-function readPem(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new CryptosenseDbError(
-      'file-problem',
-      { message: `the certificate file ${path} cannot be read`, evidence: [messageOf(cause)] },
-      { details: { path }, cause },
-    );
-  }
-}
-
-interface Refusals {
-  readonly refusals: readonly Refusal[];
-  readonly standbys: readonly Host[];
-  readonly waitedMs: number;
-}
-
-function refused(
-  target: ServerTarget,
-  { refusals, standbys, waitedMs }: Refusals,
-): CryptosenseDbError | unknown {
-  const own = refusals.find(({ error }) => isError(error));
-  if (own) return own.error;
-
-  const answered = refusals.find(({ error }) => sqlState(error) !== undefined);
-  if (answered && standbys.length === 0) return loginRefused(target, answered);
-
-  const hosts = target.hosts.map(describeHost);
-  const evidence = [
-    ...standbys.map((host) => `${describeHost(host)}  is a standby or read only`),
-    ...refusals.map(({ host, error }) => `${describeHost(host)}  ${messageOf(error)}`),
-  ];
-  if (standbys.length > 0) {
-    return new CryptosenseDbError(
-      'no-primary',
-      {
-        message: `none of ${hosts.join(', ')} is a primary that takes writes`,
-        evidence,
-        hint: 'name the primary, or every host of the cluster: postgresql://user@host1,host2/database',
-      },
-      { details: { hosts } },
-    );
-  }
-  return new CryptosenseDbError(
-    'server-unreachable',
-    {
-      message: `no server answered at ${hosts.join(', ')} (tried for ${duration(waitedMs)})`,
-      evidence,
-      hint: 'start the server, or wait for it with: cryptosense-db db wait',
-    },
-    { details: { hosts, waitedMs }, cause: refusals[0]?.error },
-  );
-}
-
-function loginRefused(target: ServerTarget, { host, error }: Refusal): CryptosenseDbError {
-  const { user, database, password } = target;
-  const evidence = [`${describeHost(host)}  ${messageOf(error)}`];
-  switch (sqlState(error)) {
-    case sqlErrorCodes.noSuchDatabase:
-      return new CryptosenseDbError(
-        'no-such-database',
-        {
-          message: `the database "${database}" does not exist`,
-          evidence,
-          hint: 'create it with: cryptosense-db db create',
-        },
-        { details: { database }, cause: error },
-      );
-    case sqlErrorCodes.invalidPassword:
-    case sqlErrorCodes.invalidAuthorization: {
-      const problem: Problem = {
-        message: `the server does not let the user "${user}" in${password ? '' : ' without a password'}`,
-        evidence,
-        hint: 'give the right user and password in DATABASE_URL or DATABASE_PASSWORD',
-      };
-      return new CryptosenseDbError('login-refused', problem, { details: { user }, cause: error });
-    }
-    default:
-      return new CryptosenseDbError(
-        'server-unreachable',
-        { message: `the server turned the connection to "${database}" away`, evidence },
-        { details: { hosts: [describeHost(host)], waitedMs: 0 }, cause: error },
-      );
-  }
-}
-
-/** `completed` is committed; of `pending`, the first may be too, when COMMIT was its last word. */
-export function connectionLost(
-  target: Target,
-  {
-    cause,
-    ...progress
-  }: {
-    readonly cause: unknown;
-    readonly completed: readonly string[];
-    readonly pending: readonly string[];
-  },
-): CryptosenseDbError<'connection-lost'> {
-  const { completed, pending } = progress;
-  return new CryptosenseDbError(
-    'connection-lost',
-    {
-      message: `the connection to ${describeTarget(target)} was lost`,
-      evidence: [
-        isSqlError(cause) ? messageOf(cause) : 'the server, or something on the way, closed it',
-        ...(completed.length + pending.length === 0
-          ? []
-          : [`${completed.length} done, ${pending.length} still to do`]),
-      ],
-      hint: 'what was not committed is rolled back; run the same command again to go on',
-    },
-    { details: progress, cause },
-  );
-}
-
-/** One of the tool's own statements: migrations' failures are told by those who run them. */
-function statementRefused(cause: SqlError): CryptosenseDbError {
-  const { message, code, detail, hint } = cause;
-  const problem: Problem = {
-    message,
-    evidence: [...(detail ? [`detail: ${detail}`] : []), `SQLSTATE ${code}`],
-    ...(hint && { hint }),
-  };
-  return code === sqlErrorCodes.insufficientPrivilege
-    ? new CryptosenseDbError('not-permitted', problem, { cause })
-    : new CryptosenseDbError('statement-refused', problem, { details: { sqlState: code }, cause });
-}
-
-/** The error of a run that a signal ended; `completed` is committed, `pending` untouched. */
-export function interrupted(progress: {
-  readonly completed: readonly string[];
-  readonly pending: readonly string[];
-}): CryptosenseDbError<'interrupted'> {
-  const { completed, pending } = progress;
-  return new CryptosenseDbError(
-    'interrupted',
-    {
-      message: 'interrupted; the step that was running is rolled back',
-      evidence: [`${completed.length} done, ${pending.length} still to do`],
-    },
-    { details: progress },
-  );
-}
-
 /** A transaction around `work`; on failure it is rolled back, and the failure thrown on. */
 export async function withTransaction<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
   return withRollback(sql, async () => {
@@ -527,40 +304,4 @@ export async function withRollback<T>(sql: Sql, work: () => Promise<T>): Promise
 /** A name as an identifier, parts of a qualified one joined by dots. */
 export function quoteIdentifier(...parts: readonly string[]): string {
   return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
-}
-
-/** The SQLSTATE of a server's error, undefined for anything else. */
-export function sqlState(error: unknown): string | undefined {
-  return isSqlError(error) ? error.code : undefined;
-}
-
-export function isSqlError(error: unknown): error is SqlError {
-  return error instanceof postgres.PostgresError;
-}
-
-/** True when the backend is gone: killed, crashed, restarted, or out of reach. */
-export function isConnectionLost(error: unknown): boolean {
-  if (isSqlError(error)) {
-    return error.severity === 'FATAL' || error.severity === 'PANIC';
-  }
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  return [
-    'CONNECTION_CLOSED',
-    'CONNECTION_DESTROYED',
-    'CONNECTION_ENDED',
-    'ECONNRESET',
-    'EPIPE',
-  ].some((known) => known === code);
-}
-
-/** An error's own words; system errors that bundle several name each. */
-export function messageOf(error: unknown): string {
-  if (error instanceof AggregateError) {
-    return [...new Set(error.errors.map(messageOf))].join(', ');
-  }
-  return error instanceof Error ? error.message : String(error);
-}
-
-function duration(ms: number): string {
-  return ms < 1_000 ? `${Math.ceil(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CryptosenseDbError, describeHolder, isError, type LockHolder } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
-import { type Session, sqlErrorCodes, sqlState, withSession } from './connection.ts';
+import { type Session, withSession } from './connection.ts';
+import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';
 
 /** The advisory lock's key: arbitrary, and the same in every release. */

@@ -1,16 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  isConnectionLost,
-  isSqlError,
   quoteIdentifier,
   type Session,
   type Sql,
-  sqlErrorCodes,
-  sqlState,
   withRollback,
   withTransaction,
 } from '../database/connection.ts';
 import { isLockConflict } from '../database/lock.ts';
+import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { Direction, OnProgress, ProgressStep } from '../progress.ts';
 import {

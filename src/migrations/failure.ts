@@ -1,4 +1,4 @@
-import { isSqlError, type SqlError, sqlErrorCodes } from '../database/connection.ts';
+import { isSqlError, type SqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { StatementError } from './apply.ts';
 import { excerpt, indexOfCharacter, type Location, locate } from './location.ts';

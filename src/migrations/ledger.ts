@@ -1,4 +1,5 @@
-import { isSqlError, quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
+import { quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
+import { isSqlError } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { Direction } from '../progress.ts';
 import type { Checksum, MigrationPair } from './source.ts';

@@ -1,13 +1,8 @@
-import {
-  connectionLost,
-  interrupted,
-  isConnectionLost,
-  type Session,
-  withSession,
-  withTransaction,
-} from '../database/connection.ts';
+import { type Session, withSession, withTransaction } from '../database/connection.ts';
 import { defaultLockTimeoutMs, withMigrationLock } from '../database/lock.ts';
+import { connectionLost, interrupted } from '../database/refusals.ts';
 import { requireServerVersion, requireTimescale } from '../database/requirements.ts';
+import { isConnectionLost } from '../database/sql-errors.ts';
 import { resolveTarget, type Target } from '../database/target.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import { toolVersion } from '../package.ts';
@@ -38,11 +33,11 @@ import {
 import {
   compareWithLedger,
   type Extent,
-  findRenamed,
   type MigrationState,
   type MigrationStatus,
   planDown,
   planRedo,
+  planRepair,
   planUp,
   requireKnown,
 } from './plan.ts';
@@ -266,37 +261,20 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
 /**
  * Brings the history in line with the files: a changed or renamed migration is recorded as it
  * stands on disk, `forget` drops records. No migration runs.
- * Throws `unknown-version` for a version that is not recorded.
+ * Throws `unknown-version` for a version that is not recorded, and `history-mismatch` for one whose
+ * files are gone; nothing is recorded then.
  */
 export async function repair(options: RepairOptions): Promise<RepairResult> {
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { changes: true }, async ({ session, ledger, writer }) => {
-    const statuses = compareWithLedger(pairs, ledger);
-    const forgotten = options.forget ?? [];
-    const named = options.versions ?? [];
-    const recorded = statuses.filter(({ entry, interrupted }) => entry || interrupted);
-    for (const version of [...named, ...forgotten]) requireKnown(recorded, version);
-
-    const repairs = recorded
-      .filter(({ version }) => named.length === 0 || named.includes(version))
-      .filter(({ version }) => !forgotten.includes(version))
-      .flatMap((found) => repairOf(found, statuses));
+    const { versions = [], forget: forgotten = [] } = options;
+    const repairs = planRepair(compareWithLedger(pairs, ledger), { versions, forget: forgotten });
     await withTransaction(session.sql, async () => {
       for (const entry of repairs) await recordRepaired(session.sql, entry, writer);
       for (const version of forgotten) await recordForgotten(session.sql, version, writer);
     });
     return { repaired: repairs.map(({ pair }) => nameOf(pair)), forgotten };
   });
-}
-
-function repairOf(
-  { version, state, pair, entry }: MigrationStatus,
-  statuses: readonly MigrationStatus[],
-): readonly { readonly recorded: Version; readonly pair: MigrationPair }[] {
-  if (!entry) return [];
-  if (state === 'changed' && pair) return [{ recorded: version, pair }];
-  const renamed = state === 'missing' ? findRenamed(entry, statuses) : undefined;
-  return renamed ? [{ recorded: version, pair: renamed }] : [];
 }
 
 /**

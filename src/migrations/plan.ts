@@ -147,6 +147,50 @@ export function planRedo(
   return chosen.flatMap(({ entry, pair }) => (entry && pair ? { entry, pair } : []));
 }
 
+/** What to repair; every record that differs from the files when no versions are named. */
+export interface RepairRequest {
+  readonly versions: readonly Version[];
+  readonly forget: readonly Version[];
+}
+
+/** A record, and the files that it is to be brought in line with. */
+export interface Repair {
+  readonly recorded: Version;
+  readonly pair: MigrationPair;
+}
+
+/**
+ * The records to bring in line with changed and renamed files, in order of version.
+ * Throws `unknown-version` for one that is not recorded, and `history-mismatch` where there is
+ * nothing to bring it in line with.
+ */
+export function planRepair(
+  statuses: readonly MigrationStatus[],
+  { versions, forget }: RepairRequest,
+): readonly Repair[] {
+  const recorded = statuses.filter(({ entry, interrupted }) => entry || interrupted);
+  for (const version of [...versions, ...forget]) requireKnown(recorded, version);
+  const chosen = recorded
+    .filter(({ version }) => versions.length === 0 || versions.includes(version))
+    .filter(({ version }) => !forget.includes(version));
+  const isBeyondRepair = (status: MigrationStatus) =>
+    status.state === 'interrupted'
+      ? versions.includes(status.version)
+      : status.state === 'missing' && repairOf(status, statuses).length === 0;
+  refuse(chosen.filter(isBeyondRepair), statuses);
+  return chosen.flatMap((status) => repairOf(status, statuses));
+}
+
+function repairOf(
+  { version, state, pair, entry }: MigrationStatus,
+  statuses: readonly MigrationStatus[],
+): readonly Repair[] {
+  if (!entry) return [];
+  if (state === 'changed' && pair) return [{ recorded: version, pair }];
+  const renamed = state === 'missing' ? findRenamed(entry, statuses) : undefined;
+  return renamed ? [{ recorded: version, pair: renamed }] : [];
+}
+
 function choose(
   statuses: readonly MigrationStatus[],
   extent: Extent,

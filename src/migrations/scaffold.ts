@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf } from '../database/connection.ts';
+import { messageOf } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import { packagedTemplates } from '../package.ts';
 import { readMigrations, type SourceFolders } from './source.ts';

@@ -1,13 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  interrupted,
-  messageOf,
-  quoteIdentifier,
-  type Session,
-  sqlErrorCodes,
-  sqlState,
-  withSession,
-} from '../database/connection.ts';
+import { quoteIdentifier, type Session, withSession } from '../database/connection.ts';
+import { interrupted } from '../database/refusals.ts';
+import { messageOf, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import {
   describeTarget,
   type EmbeddedTarget,

@@ -1,0 +1,152 @@
+import { CryptosenseDbError, isError, type Problem } from '../errors.ts';
+import { isSqlError, messageOf, type SqlError, sqlErrorCodes, sqlState } from './sql-errors.ts';
+import {
+  describeHost,
+  describeTarget,
+  type Host,
+  type ServerTarget,
+  type Target,
+} from './target.ts';
+
+/** A host that did not serve, and why. */
+export interface Refusal {
+  readonly host: Host;
+  readonly error: unknown;
+}
+
+export interface Refusals {
+  readonly refusals: readonly Refusal[];
+  readonly standbys: readonly Host[];
+  readonly waitedMs: number;
+}
+
+/** Why no host of the target gave a session, as the error to throw. */
+export function refused(
+  target: ServerTarget,
+  { refusals, standbys, waitedMs }: Refusals,
+): CryptosenseDbError | unknown {
+  const own = refusals.find(({ error }) => isError(error));
+  if (own) return own.error;
+
+  const answered = refusals.find(({ error }) => sqlState(error) !== undefined);
+  if (answered && standbys.length === 0) return loginRefused(target, answered);
+
+  const hosts = target.hosts.map(describeHost);
+  const evidence = [
+    ...standbys.map((host) => `${describeHost(host)}  is a standby or read only`),
+    ...refusals.map(({ host, error }) => `${describeHost(host)}  ${messageOf(error)}`),
+  ];
+  if (standbys.length > 0) {
+    return new CryptosenseDbError(
+      'no-primary',
+      {
+        message: `none of ${hosts.join(', ')} is a primary that takes writes`,
+        evidence,
+        hint: 'name the primary, or every host of the cluster: postgresql://user@host1,host2/database',
+      },
+      { details: { hosts } },
+    );
+  }
+  return new CryptosenseDbError(
+    'server-unreachable',
+    {
+      message: `no server answered at ${hosts.join(', ')} (tried for ${duration(waitedMs)})`,
+      evidence,
+      hint: 'start the server, or wait for it with: cryptosense-db db wait',
+    },
+    { details: { hosts, waitedMs }, cause: refusals[0]?.error },
+  );
+}
+
+function loginRefused(target: ServerTarget, { host, error }: Refusal): CryptosenseDbError {
+  const { user, database, password } = target;
+  const evidence = [`${describeHost(host)}  ${messageOf(error)}`];
+  switch (sqlState(error)) {
+    case sqlErrorCodes.noSuchDatabase:
+      return new CryptosenseDbError(
+        'no-such-database',
+        {
+          message: `the database "${database}" does not exist`,
+          evidence,
+          hint: 'create it with: cryptosense-db db create',
+        },
+        { details: { database }, cause: error },
+      );
+    case sqlErrorCodes.invalidPassword:
+    case sqlErrorCodes.invalidAuthorization: {
+      const problem: Problem = {
+        message: `the server does not let the user "${user}" in${password ? '' : ' without a password'}`,
+        evidence,
+        hint: 'give the right user and password in DATABASE_URL or DATABASE_PASSWORD',
+      };
+      return new CryptosenseDbError('login-refused', problem, { details: { user }, cause: error });
+    }
+    default:
+      return new CryptosenseDbError(
+        'server-unreachable',
+        { message: `the server turned the connection to "${database}" away`, evidence },
+        { details: { hosts: [describeHost(host)], waitedMs: 0 }, cause: error },
+      );
+  }
+}
+
+/** `completed` is committed; of `pending`, the first may be too, when COMMIT was its last word. */
+export function connectionLost(
+  target: Target,
+  {
+    cause,
+    ...progress
+  }: {
+    readonly cause: unknown;
+    readonly completed: readonly string[];
+    readonly pending: readonly string[];
+  },
+): CryptosenseDbError<'connection-lost'> {
+  const { completed, pending } = progress;
+  return new CryptosenseDbError(
+    'connection-lost',
+    {
+      message: `the connection to ${describeTarget(target)} was lost`,
+      evidence: [
+        isSqlError(cause) ? messageOf(cause) : 'the server, or something on the way, closed it',
+        ...(completed.length + pending.length === 0
+          ? []
+          : [`${completed.length} done, ${pending.length} still to do`]),
+      ],
+      hint: 'what was not committed is rolled back; run the same command again to go on',
+    },
+    { details: progress, cause },
+  );
+}
+
+/** One of the tool's own statements: migrations' failures are told by those who run them. */
+export function statementRefused(cause: SqlError): CryptosenseDbError {
+  const { message, code, detail, hint } = cause;
+  const problem: Problem = {
+    message,
+    evidence: [...(detail ? [`detail: ${detail}`] : []), `SQLSTATE ${code}`],
+    ...(hint && { hint }),
+  };
+  return code === sqlErrorCodes.insufficientPrivilege
+    ? new CryptosenseDbError('not-permitted', problem, { cause })
+    : new CryptosenseDbError('statement-refused', problem, { details: { sqlState: code }, cause });
+}
+
+/** The error of a run that a signal ended; `completed` is committed, `pending` untouched. */
+export function interrupted(progress: {
+  readonly completed: readonly string[];
+  readonly pending: readonly string[];
+}): CryptosenseDbError<'interrupted'> {
+  const { completed, pending } = progress;
+  return new CryptosenseDbError(
+    'interrupted',
+    {
+      message: 'interrupted; the step that was running is rolled back',
+      evidence: [`${completed.length} done, ${pending.length} still to do`],
+    },
+    { details: progress },
+  );
+}
+function duration(ms: number): string {
+  return ms < 1_000 ? `${Math.ceil(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+}

@@ -1,0 +1,59 @@
+/** SQLSTATEs that the tool acts on (PostgreSQL documentation, appendix A). */
+export const sqlErrorCodes = {
+  invalidPassword: '28P01',
+  invalidAuthorization: '28000',
+  noSuchDatabase: '3D000',
+  databaseExists: '42P04',
+  uniqueViolation: '23505',
+  duplicateTable: '42P07',
+  cannotConnectNow: '57P03',
+  insufficientPrivilege: '42501',
+  lockNotAvailable: '55P03',
+  deadlockDetected: '40P01',
+  inFailedTransaction: '25P02',
+} as const;
+
+/** An error that the server reported, as the driver hands it on. */
+export interface SqlError extends Error {
+  /** The SQLSTATE. */
+  readonly code: string;
+  readonly severity: string;
+  readonly detail?: string;
+  readonly hint?: string;
+  readonly where?: string;
+  /** In characters from 1 over the statement; absent for errors at run time. */
+  readonly position?: string;
+  readonly internal_query?: string;
+}
+
+/** The SQLSTATE of a server's error, undefined for anything else. */
+export function sqlState(error: unknown): string | undefined {
+  return isSqlError(error) ? error.code : undefined;
+}
+
+export function isSqlError(error: unknown): error is SqlError {
+  return error instanceof Error && 'severity_local' in error && 'code' in error;
+}
+
+/** True when the backend is gone: killed, crashed, restarted, or out of reach. */
+export function isConnectionLost(error: unknown): boolean {
+  if (isSqlError(error)) {
+    return error.severity === 'FATAL' || error.severity === 'PANIC';
+  }
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return [
+    'CONNECTION_CLOSED',
+    'CONNECTION_DESTROYED',
+    'CONNECTION_ENDED',
+    'ECONNRESET',
+    'EPIPE',
+  ].some((known) => known === code);
+}
+
+/** An error's own words; system errors that bundle several name each. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError) {
+    return [...new Set(error.errors.map(messageOf))].join(', ');
+  }
+  return error instanceof Error ? error.message : String(error);
+}
