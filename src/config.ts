@@ -26,12 +26,17 @@ export interface Surroundings {
 }
 
 const text = v.optional(v.string());
+/** One, or one for each host. */
 const port = v.optional(
   v.pipe(
     v.string(),
-    v.check((value) => /^\d{1,5}$/.test(value) && Number(value) > 0 && Number(value) < 65_536),
+    v.check((value) => value.split(',').every(isPort)),
   ),
 );
+
+function isPort(text: string): boolean {
+  return /^\d{1,5}$/.test(text) && Number(text) > 0 && Number(text) < 65_536;
+}
 
 const Variables = v.object({
   DATABASE_URL: text,

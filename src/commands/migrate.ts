@@ -233,7 +233,7 @@ function addNew(group: Command, { open }: Context): void {
       const { migrate, render } = await load();
       const { authorName } = await import('../git.ts');
       const { template, migrations = 'migrations', rollbacks = 'rollbacks' } = flags;
-      const result = migrate.create({
+      const result = await migrate.create({
         description: words.join(' '),
         template,
         migrations,

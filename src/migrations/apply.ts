@@ -22,8 +22,9 @@ import {
   type Writer,
   type Written,
 } from './ledger.ts';
+import type { RunMode } from './run-mode.ts';
 import { type Checksum, checksumOf, type MigrationPair } from './source.ts';
-import type { RunMode, Script, Statement } from './statements.ts';
+import type { Script, Statement } from './statements.ts';
 import type { Version } from './version.ts';
 
 /** One migration or rollback that is about to run. */

@@ -1,5 +1,5 @@
 import { quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
-import { isSqlError } from '../database/sql-errors.ts';
+import { isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { Direction } from '../progress.ts';
 import type { Checksum, MigrationPair } from './source.ts';
@@ -42,8 +42,12 @@ const ledgerFormat = 1;
 
 export const emptyLedger: Ledger = { entries: [], journal: [], environment: undefined };
 
-/** The ledger as it stands; undefined where the database has none. Throws `ledger-newer`. */
-export async function readLedger({ sql }: Session): Promise<Ledger | undefined> {
+/**
+ * The ledger as it stands; undefined where the database has none.
+ * Throws `ledger-newer`, and `not-permitted` when the role may not read it.
+ */
+export async function readLedger(session: Session): Promise<Ledger | undefined> {
+  const { sql } = session;
   const rows = await Promise.all([
     sql<LedgerEntry[]>`
       select
@@ -58,7 +62,8 @@ export async function readLedger({ sql }: Session): Promise<Ledger | undefined> 
     sql<{ format: number }[]>`select format from cryptosense_db.ledger`,
   ]).catch((error: unknown) => {
     if (isAbsent(error)) return undefined;
-    throw error;
+    const isRefused = sqlState(error) === sqlErrorCodes.insufficientPrivilege;
+    throw isRefused ? ledgerRefused(session, 'read', error) : error;
   });
   if (!rows) return undefined;
   const [entries, journal, [mark], [ledger]] = rows;
@@ -97,6 +102,37 @@ export async function createLedger({ sql, server }: Session): Promise<void> {
     });
   }
   await sql.unsafe(ledgerDefinition);
+}
+
+/** Throws `not-permitted` when the role may read the ledger that is there, but not write to it. */
+export async function requireWritable(session: Session): Promise<void> {
+  const [{ isAllowed }] = await session.sql<[{ isAllowed: boolean }]>`
+    select bool_and(has_table_privilege(name, privilege)) as "isAllowed"
+    from (values
+      ('cryptosense_db.migrations', 'insert'),
+      ('cryptosense_db.migrations', 'update'),
+      ('cryptosense_db.migrations', 'delete'),
+      ('cryptosense_db.migration_journal', 'insert'),
+      ('cryptosense_db.migration_journal', 'update'),
+      ('cryptosense_db.migration_journal', 'delete'),
+      ('cryptosense_db.migration_log', 'insert'),
+      ('cryptosense_db.environment', 'insert')
+    ) as needed (name, privilege)`;
+  if (!isAllowed) throw ledgerRefused(session, 'write to');
+}
+
+function ledgerRefused({ server }: Session, what: 'read' | 'write to', cause?: unknown) {
+  const user = quoteIdentifier(server.user);
+  const schema = 'schema cryptosense_db';
+  return new CryptosenseDbError(
+    'not-permitted',
+    {
+      message: `the role "${server.user}" may not ${what} the history of migrations in "${server.database}"`,
+      evidence: ['it is kept in a schema of its own, cryptosense_db'],
+      hint: `run it as the role that owns it, or let an owner run: grant usage on ${schema} to ${user}; grant select, insert, update, delete on all tables in ${schema} to ${user}`,
+    },
+    { cause },
+  );
 }
 
 /** One simple query, and so one transaction: the ledger is there whole or not at all. */

@@ -29,6 +29,7 @@ import {
   recordBaseline,
   recordForgotten,
   recordRepaired,
+  requireWritable,
 } from './ledger.ts';
 import {
   compareWithLedger,
@@ -342,7 +343,7 @@ async function withRun<T>(
 
 /** Creates the ledger where there is none: after all checks, so that what they refuse leaves nothing. */
 async function requireLedger({ session, isRecorded }: Run): Promise<void> {
-  if (!isRecorded) await createLedger(session);
+  await (isRecorded ? requireWritable(session) : createLedger(session));
 }
 
 /** Reads the files of both ways and finds them fit to run, before the first of them does. */

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../database/sql-errors.ts';
-import { CryptosenseDbError } from '../errors.ts';
+import { CryptosenseDbError, isError } from '../errors.ts';
 import { packagedTemplates } from '../package.ts';
 import { readMigrations, type SourceFolders } from './source.ts';
 import { compareVersions, formatStamp, isRealStamp, stampDate, type Version } from './version.ts';
@@ -40,7 +40,7 @@ export function templateNames(): readonly string[] {
  * newest migration where that is later. Never overwrites; leaves both files or neither.
  * Throws `bad-configuration`, `faulty-folder`, `file-problem`.
  */
-export function create(options: ScaffoldOptions): ScaffoldResult {
+export async function create(options: ScaffoldOptions): Promise<ScaffoldResult> {
   const { template = 'migration', now = new Date(), author } = options;
   const name = nameOf(options.description);
   const templates = templateNames();
@@ -60,16 +60,48 @@ export function create(options: ScaffoldOptions): ScaffoldResult {
     author: author.replaceAll(/\s+/g, ' '),
     subject: subjectOf(name),
   };
+  const texts = {
+    migration: render(readTemplate(`${template}.sql`), values),
+    rollback: render(readTemplate(`${template}${rollbackSuffix}`), values),
+  };
+  await requireSql(texts, values);
   const migration = join(options.migrations, file);
   const rollback = join(options.rollbacks, rollbackFile);
-  writeNew(migration, render(readTemplate(`${template}.sql`), values));
+  writeNew(migration, texts.migration);
   try {
-    writeNew(rollback, render(readTemplate(`${template}${rollbackSuffix}`), values));
+    writeNew(rollback, texts.rollback);
   } catch (error) {
     rmSync(migration);
     throw error;
   }
   return { version, migration, rollback };
+}
+
+/** A subject that SQL reserves, such as `order`, makes a file that does not parse. */
+async function requireSql(
+  texts: { readonly migration: string; readonly rollback: string },
+  names: { readonly file: string; readonly rollback_file: string; readonly subject: string },
+): Promise<void> {
+  const { parseScripts } = await import('./statements.ts');
+  const migration = { name: names.file, text: texts.migration, checksum: '' };
+  const rollback = { name: names.rollback_file, text: texts.rollback, checksum: '' };
+  try {
+    await parseScripts([
+      { file: migration, kind: 'migration' },
+      { file: rollback, kind: 'rollback' },
+    ]);
+  } catch (cause) {
+    if (!isError(cause, 'faulty-statements')) throw cause;
+    throw new CryptosenseDbError(
+      'bad-configuration',
+      {
+        message: `"${names.subject}" cannot be the name of a table`,
+        evidence: cause.problems.map(({ message }) => message),
+        hint: 'describe the change in other words: add_orders in place of add_order',
+      },
+      { cause },
+    );
+  }
 }
 
 function nextVersion(folders: SourceFolders, now: Date): Version {

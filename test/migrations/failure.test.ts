@@ -35,7 +35,7 @@ describe('the place of a failure', () => {
     ['behind comments and tabs', '/* 🚀 */ -- é\n\t\tSELECT * FROM nowhere;', '2:17'],
     ['behind CRLF', 'SELECT 1;\r\n\r\nSELECT *\r\nFROM nowhere;', '4:6'],
     ['without a position, the statement', 'SELECT 1;\n  SELECT 1/0;', '2:3'],
-    ['in a function body', 'DO $$\nBEGIN\n  SELECT 1 FRM x y;\nEND $$;', '3:18'],
+    ['in a function body', 'DO $$\nBEGIN\n  SELECT 1 FRM x y;\nEND $$;', '3:16'],
     [
       'of a deferred constraint, the last statement',
       'CREATE TABLE d (id INT UNIQUE DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO d VALUES (1), (1);\nSELECT 1;',

@@ -38,14 +38,15 @@ describe('the stamp', () => {
     ['today, after older ones', ['20260301_102029'], '20260301_102030'],
     ['a second later than one of this second', ['20260301_102030'], '20260301_102031'],
     ['a second later than one of the future', ['20991231_235959'], '21000101_000000'],
-  ])('is %s', (_, existing, stamp) => {
+  ])('is %s', async (_, existing, stamp) => {
     const folders = writePairs(Object.fromEntries(existing.map((at) => [`${at}_a`, [sql, sql]])));
-    expect(write(folders, 'b').version).toBe(stamp);
+    expect((await write(folders, 'b')).version).toBe(stamp);
   });
 
-  it('grows when several are made within a second', () => {
+  it('grows when several are made within a second', async () => {
     const folders = writePairs({});
-    const versions = ['a', 'b', 'c'].map((name) => write(folders, name).version);
+    const versions: string[] = [];
+    for (const name of ['a', 'b', 'c']) versions.push((await write(folders, name)).version);
     expect(versions).toEqual(['20260301_102030', '20260301_102031', '20260301_102032']);
   });
 
@@ -68,7 +69,7 @@ describe('names and header', () => {
     ['2 factor', '2_factor', '2 factor'],
   ])('%j gives the file name %s', async (description, name, header) => {
     const folders = writePairs({});
-    const { migration, rollback } = write(folders, description);
+    const { migration, rollback } = await write(folders, description);
     expect(basename(migration)).toBe(`20260301_102030_${name}.sql`);
     expect(basename(rollback)).toBe(`20260301_102030_${name}_rollback.sql`);
     expect(readFileSync(migration, 'utf8').split('\n').slice(0, 4)).toEqual([
@@ -95,9 +96,9 @@ describe('names and header', () => {
     },
   );
 
-  it('an author of several lines stays in one', () => {
+  it('an author of several lines stays in one', async () => {
     const folders = writePairs({});
-    const { migration } = create({
+    const { migration } = await create({
       ...folders,
       description: 'a',
       author: 'Eve\nDROP TABLE users;',
@@ -108,6 +109,13 @@ describe('names and header', () => {
   it('an unknown template is refused with those that there are', async () => {
     const error = await errorOf('bad-configuration', () => write(writePairs({}), 'a', '../secret'));
     for (const name of templateNames()) expect(wordsOf(error)).toContain(name);
+  });
+
+  it('a table that SQL does not let one name so is refused, and nothing is written', async () => {
+    const folders = writePairs({});
+    const error = await errorOf('bad-configuration', () => write(folders, 'add order', 'table'));
+    expect(wordsOf(error)).toContain('"order" cannot be the name of a table');
+    expect(readdirSync(folders.migrations)).toEqual([]);
   });
 
   it('a faulty folder is reported rather than added to', async () => {
@@ -163,9 +171,10 @@ describe('templates', () => {
     const database = await createTimescaleDatabase();
     onTestFinished(database.drop);
     const folders = copySchema();
-    const made = Object.entries(descriptions).map(
-      ([template, description]) => write(folders, description, template).version,
-    );
+    const made: string[] = [];
+    for (const [template, description] of Object.entries(descriptions)) {
+      made.push((await write(folders, description, template)).version);
+    }
     const options = { target: database.url, ...folders };
     const versionsOf = ({ steps }: migrate.RunResult) => steps.map(({ version }) => version);
 
@@ -182,7 +191,7 @@ describe('templates', () => {
     onTestFinished(database.drop);
     const { sql: db } = database;
     const folders = copySchema(['create_functions', 'create_users_table']);
-    const { version } = write(folders, 'fill in time zones', 'data');
+    const { version } = await write(folders, 'fill in time zones', 'data');
     const options = { target: database.url, ...folders };
     const zones = async () => {
       const rows = await db`select timezone from users order by email`;
@@ -221,17 +230,20 @@ describe('templates', () => {
       psql(`--file=${join(base.migrations, migration.name)}`);
     if (templates.includes('hypertable')) psql('--command=create extension timescaledb');
     for (const template of templates) {
-      const { migration, rollback } = write(base, descriptions[template] ?? '', template);
+      const { migration, rollback } = await write(base, descriptions[template] ?? '', template);
       for (const file of [migration, rollback, migration]) psql(`--file=${file}`);
     }
   }
 
-  it.skipIf(noPsql)(`run as rendered with psql, but for the hypertable${noPsql}`, async () => {
-    const plain = templateNames().filter((name) => name !== 'hypertable');
-    await runWithPsql(inject('postgresUrl'), plain);
-  });
+  it.skipIf(noPsql !== '')(
+    `run as rendered with psql, but for the hypertable${noPsql}`,
+    async () => {
+      const plain = templateNames().filter((name) => name !== 'hypertable');
+      await runWithPsql(inject('postgresUrl'), plain);
+    },
+  );
 
-  it.skipIf(noPsql || noServer)(
+  it.skipIf(noPsql !== '' || noServer !== '')(
     `run as rendered with psql, the hypertable too${noPsql || noServer}`,
     async () => runWithPsql(timescaleUrl ?? '', templateNames()),
   );

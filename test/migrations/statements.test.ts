@@ -1,12 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { CryptosenseDbError } from '../../src/errors.ts';
+import type { RunMode } from '../../src/migrations/run-mode.ts';
 import { readMigrations } from '../../src/migrations/source.ts';
-import {
-  parsePairs,
-  parseScripts,
-  type RunMode,
-  type Script,
-} from '../../src/migrations/statements.ts';
+import { parsePairs, parseScripts, type Script } from '../../src/migrations/statements.ts';
 import { packagedMigrations, packagedRollbacks } from '../../src/package.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { fixture } from '../support/fixtures.ts';
@@ -296,4 +292,11 @@ describe('needsTimescale', () => {
   ])('%s: %s', async (statement, needsTimescale) => {
     expect(await parse(`${statement};`)).toMatchObject({ needsTimescale });
   });
+});
+
+it('SET TRANSACTION, which would come too late, is refused with where to say it', async () => {
+  const error = await faultOf(
+    'BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT;',
+  );
+  expect(wordsOf(error)).toContain('f.sql:1:8 SET TRANSACTION comes too late');
 });

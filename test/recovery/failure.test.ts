@@ -20,89 +20,116 @@ function between(text: string) {
   return writePairs({ ...before, [`${v2}_change`]: [text, down], ...after });
 }
 
+interface Refusal {
+  readonly text: string;
+  readonly sqlState: string;
+  readonly line: number;
+  readonly column: number;
+  readonly evidence: readonly string[];
+  readonly hint?: string;
+}
+
 const codes = `CREATE TABLE codes (code text PRIMARY KEY);`;
 
 describe('a statement that the server refuses', () => {
-  it.each([
-    {
-      what: 'a name that is not there, by its place in the statement',
-      text: `BEGIN;\n${codes}\n-- 🚀 é\nSELECT '🚀', coed\n  FROM codes;\nCOMMIT;\n`,
-      sqlState: '42703',
-      line: 4,
-      column: 13,
-      evidence: ["4 | SELECT '🚀', coed", 'hint', '^'],
-    },
-    {
-      what: 'a duplicate key, by its statement',
-      text: `BEGIN;\n${codes}\nINSERT INTO codes VALUES ('a');\n\n  /* again */ INSERT INTO codes VALUES ('a');\nCOMMIT;\n`,
-      sqlState: '23505',
-      line: 5,
-      column: 15,
-      evidence: ['detail: Key (code)=(a) already exists.'],
-    },
-    {
-      what: 'an error inside a function, by the call, with the way to it',
-      text: `CREATE FUNCTION fail(n integer) RETURNS integer LANGUAGE plpgsql AS $$\nBEGIN\n  RETURN 1 / n;\nEND $$;\n\nSELECT fail(0);\n`,
-      sqlState: '22012',
-      line: 6,
-      column: 1,
-      evidence: ['in: PL/pgSQL function fail(integer) line 3 at RETURN'],
-    },
-    {
-      what: 'an error in a string that a DO block executes, with the query',
-      text: `SELECT 1;\nDO $$ BEGIN EXECUTE 'select nothing_of_the_kind'; END $$;\n`,
-      sqlState: '42703',
-      line: 2,
-      column: 1,
-      evidence: ['query: select nothing_of_the_kind'],
-    },
-    {
-      what: 'the 130th statement of a file',
-      text: `${'SELECT 1;\n'.repeat(129)}SELECT 1 / 0;\n${'SELECT 1;\n'.repeat(100)}`,
-      sqlState: '22012',
-      line: 130,
-      column: 1,
-      evidence: ['130 | SELECT 1 / 0;'],
-    },
-    {
-      what: 'a constraint that is checked at COMMIT, with its detail',
-      text: `CREATE TABLE parents (id integer PRIMARY KEY);\nCREATE TABLE children (parent integer REFERENCES parents DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO children VALUES (7);\n`,
-      sqlState: '23503',
-      line: 3,
-      column: 1,
-      evidence: ['detail: Key (parent)=(7) is not present in table "parents".'],
-    },
-    {
-      what: 'a COMMIT inside a procedure, which no parser sees',
-      text: `CREATE TABLE kept ();\nCREATE PROCEDURE sneak() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;\nCALL sneak();\n`,
-      sqlState: '2D000',
-      line: 3,
-      column: 1,
-      evidence: ['in: PL/pgSQL function sneak() line 1 at COMMIT'],
-    },
-  ])('is told: $what', async ({ text, sqlState, line, column, evidence }) => {
-    const database = await scratchDatabase();
-    const run = migrate.up({ target: database.url, ...between(text) });
-    await expect(run).rejects.toMatchObject({
-      code: 'migration-failed',
-      details: {
-        version: v2,
-        direction: 'up',
-        completed: [v1],
-        pending: [v3],
-        sqlState,
-        location: { file: `${v2}_change.sql`, line, column },
+  const refusals: readonly [string, Refusal][] = [
+    [
+      'a name that is not there, by its place in the statement',
+      {
+        text: `BEGIN;\n${codes}\n-- 🚀 é\nSELECT '🚀', coed\n  FROM codes;\nCOMMIT;\n`,
+        sqlState: '42703',
+        line: 4,
+        column: 13,
+        evidence: ["4 | SELECT '🚀', coed", '^'],
+        hint: 'codes.code',
       },
-    });
-    const [problem] = await run.catch(({ problems }) => problems);
-    for (const part of evidence.filter((one) => one !== 'hint')) {
-      expect(problem.evidence.join('\n')).toContain(part);
-    }
-    if (evidence.includes('hint')) expect(problem.hint).toContain('codes.code');
-    expect(await publicTables(database.sql)).toEqual(['before']);
-    expect(await recordedVersions(database.sql)).toEqual([v1]);
-    expect(await loggedEvents(database.sql)).toEqual([`apply ${v1}`, `failure ${v2}`]);
-  });
+    ],
+    [
+      'a duplicate key, by its statement',
+      {
+        text: `BEGIN;\n${codes}\nINSERT INTO codes VALUES ('a');\n\n  /* again */ INSERT INTO codes VALUES ('a');\nCOMMIT;\n`,
+        sqlState: '23505',
+        line: 5,
+        column: 15,
+        evidence: ['detail: Key (code)=(a) already exists.'],
+      },
+    ],
+    [
+      'an error inside a function, by the call, with the way to it',
+      {
+        text: `CREATE FUNCTION fail(n integer) RETURNS integer LANGUAGE plpgsql AS $$\nBEGIN\n  RETURN 1 / n;\nEND $$;\n\nSELECT fail(0);\n`,
+        sqlState: '22012',
+        line: 6,
+        column: 1,
+        evidence: ['in: PL/pgSQL function fail(integer) line 3 at RETURN'],
+      },
+    ],
+    [
+      'an error in a string that a DO block executes, with the query',
+      {
+        text: `SELECT 1;\nDO $$ BEGIN EXECUTE 'select nothing_of_the_kind'; END $$;\n`,
+        sqlState: '42703',
+        line: 2,
+        column: 1,
+        evidence: ['query: select nothing_of_the_kind'],
+      },
+    ],
+    [
+      'the 130th statement of a file',
+      {
+        text: `${'SELECT 1;\n'.repeat(129)}SELECT 1 / 0;\n${'SELECT 1;\n'.repeat(100)}`,
+        sqlState: '22012',
+        line: 130,
+        column: 1,
+        evidence: ['130 | SELECT 1 / 0;'],
+      },
+    ],
+    [
+      'a constraint that is checked at COMMIT, with its detail',
+      {
+        text: `CREATE TABLE parents (id integer PRIMARY KEY);\nCREATE TABLE children (parent integer REFERENCES parents DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO children VALUES (7);\n`,
+        sqlState: '23503',
+        line: 3,
+        column: 1,
+        evidence: ['detail: Key (parent)=(7) is not present in table "parents".'],
+      },
+    ],
+    [
+      'a COMMIT inside a procedure, which no parser sees',
+      {
+        text: `CREATE TABLE kept ();\nCREATE PROCEDURE sneak() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;\nCALL sneak();\n`,
+        sqlState: '2D000',
+        line: 3,
+        column: 1,
+        evidence: ['in: PL/pgSQL function sneak() line 1 at COMMIT'],
+      },
+    ],
+  ];
+
+  it.each(refusals)(
+    'is told: %s',
+    async (_what, { text, sqlState, line, column, evidence, hint }) => {
+      const database = await scratchDatabase();
+      const run = migrate.up({ target: database.url, ...between(text) });
+      await expect(run).rejects.toMatchObject({
+        code: 'migration-failed',
+        details: {
+          version: v2,
+          direction: 'up',
+          completed: [v1],
+          pending: [v3],
+          sqlState,
+          location: { file: `${v2}_change.sql`, line, column },
+        },
+      });
+      const [problem] = await run.catch(({ problems }) => problems);
+      for (const part of evidence) expect(problem.evidence.join('\n')).toContain(part);
+      expect(problem.hint ?? '').toContain(hint ?? '');
+      expect(await publicTables(database.sql)).toEqual(['before']);
+      expect(await recordedVersions(database.sql)).toEqual([v1]);
+      expect(await loggedEvents(database.sql)).toEqual([`apply ${v1}`, `failure ${v2}`]);
+    },
+  );
 
   it('is shown on the command line with its line and a caret, and the run exits with 2', async () => {
     const database = await scratchDatabase();
@@ -154,14 +181,14 @@ describe('a single transaction', () => {
     await expect(
       migrate.up({ target: database.url, ...folders, singleTransaction: true }),
     ).rejects.toMatchObject({ code: 'faulty-statements' });
-    expect(await recordedVersions(database.sql)).toEqual([]);
+    expect(await publicTables(database.sql)).toEqual([]);
   });
 });
 
 describe('what a file leaves in the session', () => {
   const settings = [
     'SET search_path = pg_catalog;',
-    "SET statement_timeout = '1ms';",
+    "SET statement_timeout = '1min';",
     'SET default_transaction_read_only = on;',
     'SET check_function_bodies = off;',
     'CREATE TEMP TABLE before_after (n integer);',
@@ -238,16 +265,15 @@ describe('a role without the right', () => {
       ]);
     }));
 
+  const readingGrants = [
+    'grant usage on schema cryptosense_db to',
+    'grant select on all tables in schema cryptosense_db to',
+  ];
+
   it.each([
-    { right: 'to see the history', grants: [] },
-    {
-      right: 'to write the history',
-      grants: [
-        'grant usage on schema cryptosense_db to',
-        'grant select on all tables in schema cryptosense_db to',
-      ],
-    },
-  ])('$right is told before anything runs', ({ grants }) =>
+    ['to see the history', []],
+    ['to write the history', readingGrants],
+  ])('%s is told before anything runs', (_right, grants) =>
     asRole(async ({ sql, url }, role) => {
       await migrate.up({ target: url, ...folders(), steps: 1 });
       await sql.unsafe(`grant create on schema public to ${role.name}`);

@@ -65,10 +65,10 @@ describe('a file without a transaction', () => {
   });
 
   it.each([
-    { edit: 'edited', up: ['CREATE TABLE one (n bigint);', 'CREATE TABLE two (n integer);'] },
-    { edit: 'pushed down', up: ['SELECT 1;', 'CREATE TABLE one (n integer);'] },
-    { edit: 'taken out', up: ['CREATE TABLE two (n integer);'] },
-  ])('is refused when a statement that has run is $edit', async ({ up }) => {
+    ['edited', ['CREATE TABLE one (n bigint);', 'CREATE TABLE two (n integer);']],
+    ['pushed down', ['SELECT 1;', 'CREATE TABLE one (n integer);']],
+    ['taken out', ['CREATE TABLE two (n integer);']],
+  ])('is refused when a statement that has run is %s', async (_edit, up) => {
     const database = await scratchDatabase();
     const write = statementByStatement(temporaryFolder());
     const broken = write(['CREATE TABLE one (n integer);', 'SELECT 1 / 0;']);

@@ -1,0 +1,170 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readTarget, type TargetFlags } from '../src/config.ts';
+import { describeTarget } from '../src/database/target.ts';
+import { errorOf, wordsOf } from './support/errors.ts';
+import { temporaryFolder } from './support/fixtures.ts';
+
+type Variables = Readonly<Record<string, string>>;
+
+interface Scene {
+  readonly flags?: TargetFlags;
+  readonly environment?: Variables;
+  /** The text of `.env`. */
+  readonly dotEnv?: string;
+}
+
+function read({ flags = {}, environment = {}, dotEnv }: Scene) {
+  const folder = temporaryFolder();
+  if (dotEnv !== undefined) writeFileSync(join(folder, '.env'), dotEnv);
+  return readTarget(flags, { environment, folder, osUser: 'me' });
+}
+
+/** `user:password@host:port/database`, or the embedded folder. */
+function summary(scene: Scene): string {
+  const target = read(scene);
+  if (target.kind === 'embedded') return describeTarget(target);
+  const { user, password } = target;
+  return `${user}${password === undefined ? '' : `:${password}`}@${describeTarget(target)}`;
+}
+
+const url = (host: string) => `postgresql://${host}/d`;
+
+describe('which database', () => {
+  it.each<[string, Scene, string]>([
+    [
+      '--url',
+      { flags: { url: url('flag') }, environment: { DATABASE_URL: url('env') } },
+      'me@flag:5432/d',
+    ],
+    [
+      'the environment rather than .env',
+      { environment: { DATABASE_URL: url('env') }, dotEnv: `DATABASE_URL=${url('file')}` },
+      'me@env:5432/d',
+    ],
+    ['.env', { dotEnv: `# ours\nDATABASE_URL="${url('file')}"\n` }, 'me@file:5432/d'],
+    [
+      'an empty variable is none',
+      { environment: { DATABASE_URL: '' }, dotEnv: `DATABASE_URL=${url('file')}` },
+      'me@file:5432/d',
+    ],
+    [
+      'DATABASE_URL rather than DATABASE_HOST',
+      { environment: { DATABASE_URL: url('url'), DATABASE_HOST: 'host', DATABASE_NAME: 'n' } },
+      'me@url:5432/d',
+    ],
+    [
+      'DATABASE_HOST and its like',
+      {
+        environment: {
+          DATABASE_HOST: 'host',
+          DATABASE_PORT: '1',
+          DATABASE_NAME: 'n',
+          DATABASE_USER: 'u',
+          DATABASE_PASSWORD: 'p',
+        },
+      },
+      'u:p@host:1/n',
+    ],
+    ['DATABASE_NAME alone', { environment: { DATABASE_NAME: 'n' } }, 'me@localhost:5432/n'],
+    [
+      'DATABASE_HOST rather than PGHOST',
+      { environment: { DATABASE_HOST: 'host', DATABASE_NAME: 'n', PGHOST: 'pg', PGDATABASE: 'x' } },
+      'me@host:5432/n',
+    ],
+    [
+      "libpq's variables",
+      { environment: { PGHOST: 'pg', PGPORT: '2', PGDATABASE: 'x', PGUSER: 'u', PGPASSWORD: 'p' } },
+      'u:p@pg:2/x',
+    ],
+    ['PGHOST alone', { environment: { PGHOST: 'pg' } }, 'me@pg:5432/me'],
+    ['PGDATABASE alone', { environment: { PGDATABASE: 'x' } }, 'me@localhost:5432/x'],
+    [
+      'PGHOST with several hosts',
+      { environment: { PGHOST: 'a,b', PGPORT: '1,2', PGDATABASE: 'x' } },
+      'me@a:1,b:2/x',
+    ],
+    ['an IPv6 address', { environment: { PGHOST: '::1', PGDATABASE: 'x' } }, 'me@[::1]:5432/x'],
+    [
+      "a socket's folder",
+      { environment: { PGHOST: '/run/postgresql', PGDATABASE: 'x' } },
+      'me@/run/postgresql/.s.PGSQL.5432/x',
+    ],
+    [
+      'names and passwords with the characters of URLs',
+      {
+        environment: {
+          DATABASE_HOST: 'host',
+          DATABASE_NAME: 'a/b?c@d',
+          DATABASE_USER: 'u:/@%',
+          DATABASE_PASSWORD: 'p:/?#@%&+ ',
+        },
+      },
+      'u:/@%:p:/?#@%&+ @host:5432/a/b?c@d',
+    ],
+    [
+      'a URL without user and password takes those of the environment',
+      { flags: { url: url('flag') }, environment: { DATABASE_USER: 'u', PGPASSWORD: 'p' } },
+      'u:p@flag:5432/d',
+    ],
+    [
+      '--embedded',
+      { flags: { embedded: true }, environment: { DATABASE_URL: url('env') } },
+      'embedded:.cryptosense',
+    ],
+    ['--embedded with a folder', { flags: { embedded: 'there' } }, 'embedded:there'],
+    ['--embedded in memory', { flags: { embedded: ':memory:' } }, 'embedded::memory:'],
+    ['an embedded URL', { environment: { DATABASE_URL: 'embedded:there' } }, 'embedded:there'],
+  ])('%s', (_, scene, expected) => {
+    expect(summary(scene)).toBe(expected);
+  });
+
+  it('PGSSLMODE and PGSSLROOTCERT stand where the URL says nothing', () => {
+    const environment = { PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '/ca' };
+    const rootCertificate = '/ca';
+    expect(read({ flags: { url: url('h') }, environment })).toMatchObject({
+      tls: { mode: 'verify-ca', rootCertificate },
+    });
+    expect(read({ flags: { url: `${url('h')}?sslmode=disable` }, environment })).toMatchObject({
+      tls: { mode: 'disable', rootCertificate },
+    });
+  });
+});
+
+describe('what does not add up', () => {
+  it.each<[string, Scene]>([
+    ['nothing is named', {}],
+    ['only a user is', { environment: { DATABASE_USER: 'u', PGPASSWORD: 'p', PGPORT: '1' } }],
+  ])('%s: no target, and the ways to name one', async (_, scene) => {
+    const error = await errorOf('no-target', () => read(scene));
+    for (const way of ['--url', 'DATABASE_URL', 'DATABASE_HOST', 'PGHOST', '--embedded'])
+      expect(wordsOf(error)).toContain(way);
+  });
+
+  it.each<[string, Scene]>([
+    ['--url and --embedded', { flags: { url: url('h'), embedded: true } }],
+    ['a host without a database', { environment: { DATABASE_HOST: 'h' } }],
+    ['a port that is none', { environment: { DATABASE_NAME: 'd', DATABASE_PORT: '0' } }],
+    ['a URL that is none', { environment: { DATABASE_URL: 'h/d' } }],
+  ])('%s', async (_, scene) => {
+    await errorOf('bad-configuration', () => read(scene));
+  });
+
+  it('every variable that is wrong is reported at once, wherever it is set', async () => {
+    const { problems } = await errorOf('bad-configuration', () =>
+      read({
+        environment: { DATABASE_NAME: 'd', DATABASE_PORT: 'five', PGSSLMODE: 'always' },
+        dotEnv: 'PGPORT=70000\n',
+      }),
+    );
+    const named = problems.map(({ message }) => message.split(' ')[0]);
+    expect(named.sort()).toEqual(['DATABASE_PORT', 'PGPORT', 'PGSSLMODE']);
+  });
+
+  it('.env that cannot be read is reported, not passed over', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, '.env'));
+    await errorOf('file-problem', () => readTarget({}, { environment: {}, folder, osUser: 'me' }));
+  });
+});

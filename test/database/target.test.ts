@@ -1,0 +1,213 @@
+import { describe, expect, it } from 'vitest';
+import {
+  describeTarget,
+  parseTarget,
+  type ServerTarget,
+  type TargetDefaults,
+} from '../../src/database/target.ts';
+import { errorOf, wordsOf } from '../support/errors.ts';
+
+const defaults: TargetDefaults = { user: 'me' };
+
+function parse(url: string, given = defaults): ServerTarget {
+  const target = parseTarget(url, given);
+  if (target.kind !== 'server') throw new Error('the URL names a server');
+  return target;
+}
+
+describe('hosts', () => {
+  it.each([
+    ['postgresql://h/d', 'h:5432/d'],
+    ['postgres://h:1/d', 'h:1/d'],
+    ['postgresql://h:/d', 'h:5432/d'],
+    ['postgresql:///d', 'localhost:5432/d'],
+    ['postgresql://', 'localhost:5432/me'],
+    ['postgresql://h1:1,h2,h3:3/d', 'h1:1,h2:5432,h3:3/d'],
+    ['postgresql://h1,h2/d?port=1,2', 'h1:1,h2:2/d'],
+    ['postgresql://h1:9,h2/d?port=1,2', 'h1:9,h2:2/d'],
+    ['postgresql://h1,h2/d?port=7', 'h1:7,h2:7/d'],
+    ['postgresql:///d?host=h1,h2', 'h1:5432,h2:5432/d'],
+    ['postgresql://[::1]/d', '[::1]:5432/d'],
+    ['postgresql://[2001:db8::1]:1,[::1]:2/d', '[2001:db8::1]:1,[::1]:2/d'],
+    ['postgresql://[fe80::1%25eth0]/d', '[fe80::1%eth0]:5432/d'],
+    ['postgresql:///d?host=::1', '[::1]:5432/d'],
+    ['postgresql:///d?host=%3A%3A1&port=1', '[::1]:1/d'],
+    ['postgresql:///d?host=/run/postgresql', '/run/postgresql/.s.PGSQL.5432/d'],
+    ['postgresql:///d?host=/a,/b&port=1,2', '/a/.s.PGSQL.1,/b/.s.PGSQL.2/d'],
+    ['postgresql://%2Frun%2Fpostgresql:1/d', '/run/postgresql/.s.PGSQL.1/d'],
+  ])('%s is %s', (url, described) => {
+    expect(describeTarget(parseTarget(url, defaults))).toBe(described);
+  });
+});
+
+describe('user, password and database', () => {
+  it.each<[string, Partial<ServerTarget>]>([
+    ['postgresql://u:p@h/d', { user: 'u', password: 'p', database: 'd' }],
+    ['postgresql://u@h', { user: 'u', password: undefined, database: 'u' }],
+    ['postgresql://:p@h/d', { user: 'me', password: 'p' }],
+    ['postgresql://h/', { user: 'me', database: 'me' }],
+    ['postgresql://u:p:q@h/d', { password: 'p:q' }],
+    ['postgresql://u:p@q@h/d', { user: 'u', password: 'p@q' }],
+    ['postgresql://u%40x:%3A%2F%3F%23%40%25%26@h/d', { user: 'u@x', password: ':/?#@%&' }],
+    ['postgresql://h/a%2Fb%20c', { database: 'a/b c' }],
+    ['postgresql://ü:ö@h/ä', { user: 'ü', password: 'ö', database: 'ä' }],
+    ['postgresql://u:a+b@h/c+d', { password: 'a+b', database: 'c+d' }],
+    [
+      'postgresql://h/d?user=u&password=p%26q&dbname=e',
+      { user: 'u', password: 'p&q', database: 'e' },
+    ],
+  ])('%s', (url, expected) => {
+    expect(parse(url)).toMatchObject(expected);
+  });
+
+  it('what the URL leaves out comes from the defaults', () => {
+    const given = {
+      user: 'u',
+      password: 'p',
+      sslMode: 'verify-full',
+      rootCertificate: '/ca.pem',
+    } as const;
+    expect(parse('postgresql://h/d', given)).toMatchObject({
+      user: 'u',
+      password: 'p',
+      tls: { mode: 'verify-full', rootCertificate: '/ca.pem' },
+    });
+    expect(parse('postgresql://v:q@h/d?sslmode=disable', given)).toMatchObject({
+      user: 'v',
+      password: 'q',
+      tls: { mode: 'disable' },
+    });
+  });
+
+  it('a process without a login name has to name a user', async () => {
+    expect(parse('postgresql://u@h', { user: '' })).toMatchObject({ user: 'u', database: 'u' });
+    await errorOf('bad-configuration', () => parseTarget('postgresql://h/d', { user: '' }));
+  });
+});
+
+describe('parameters', () => {
+  it.each<[string, Partial<ServerTarget>]>([
+    ['', { tls: { mode: 'prefer' }, connectTimeoutMs: 10_000, applicationName: 'cryptosense-db' }],
+    ['sslmode=require', { tls: { mode: 'require' } }],
+    [
+      'sslmode=verify-full&sslrootcert=/ca&sslcert=/c&sslkey=/k',
+      { tls: { mode: 'verify-full', rootCertificate: '/ca', certificate: '/c', key: '/k' } },
+    ],
+    ['connect_timeout=3', { connectTimeoutMs: 3_000 }],
+    ['connect_timeout=0', { connectTimeoutMs: 10_000 }],
+    ['application_name=a%20b', { applicationName: 'a b' }],
+    ['target_session_attrs=read-write', {}],
+    ['&&sslmode=allow&', { tls: { mode: 'allow' } }],
+  ])('%j', (query, expected) => {
+    expect(parse(`postgresql://h/d?${query}`)).toMatchObject(expected);
+  });
+});
+
+describe('the embedded engine', () => {
+  it.each([
+    ['embedded:', '.cryptosense'],
+    ['embedded:folder', 'folder'],
+    ['embedded:/a b/c', '/a b/c'],
+    ['embedded::memory:', undefined],
+  ])('%s', (url, folder) => {
+    expect(parseTarget(url, defaults)).toEqual({ kind: 'embedded', folder });
+  });
+
+  it('is described by the URL that names it', () => {
+    for (const url of ['embedded:folder', 'embedded::memory:'])
+      expect(describeTarget(parseTarget(url, defaults))).toBe(url);
+  });
+});
+
+describe('URLs that cannot be read', () => {
+  it.each([
+    '',
+    'h/d',
+    'mysql://h/d',
+    'jdbc:postgresql://h/d',
+    'postgresql:h',
+    'postgresql:/h/d',
+    'embedded',
+    'postgresql://h/d#fragment',
+    'postgresql://h:0/d',
+    'postgresql://h:65536/d',
+    'postgresql://h:five/d',
+    'postgresql://h,/d',
+    'postgresql://[::1/d',
+    'postgresql://h/a/b',
+    'postgresql://h/d%zz',
+    'postgresql://u:%zz@h/d',
+    'postgresql://h1,h2/d?port=1,2,3',
+    'postgresql://h/d?sslmode=always',
+    'postgresql://h/d?sslmode',
+    'postgresql://h/d?unknown=1',
+    'postgresql://h/d?connect_timeout=soon',
+    'postgresql://h/d?connect_timeout=-1',
+    'postgresql://h/d?target_session_attrs=standby',
+  ])('%j', async (url) => {
+    const error = await errorOf('bad-configuration', () => parseTarget(url, defaults));
+    expect(error.problems).toMatchObject([{ hint: expect.any(String) }]);
+  });
+
+  it('a parameter that is not understood is named, with those that are', async () => {
+    const error = await errorOf('bad-configuration', () =>
+      parseTarget('postgresql://h/d?sslmod=require', defaults),
+    );
+    expect(wordsOf(error)).toMatch(/"sslmod".*\bsslmode\b/s);
+  });
+});
+
+describe('passwords', () => {
+  const pieces = ['hunter2', 'wordpass'];
+  const joints = [
+    '/',
+    '?',
+    '#',
+    '@',
+    ':',
+    '%',
+    '&',
+    '=',
+    ' ',
+    ',',
+    '[',
+    ']',
+    '//',
+    '?x=',
+    '/?',
+    ':1/',
+    '%2',
+  ];
+  const shapes = (password: string) => [
+    `postgresql://user:${password}@host:5432/db`,
+    `postgresql://user:${password}@host/db?sslmode=require`,
+    `postgresql://user:${password}@host1:1,host2/db`,
+    `postgresql://user:${password}@host`,
+    `postgresql://user:${password}@[::1`,
+    `postgresql://user:12/${password}@host/db`,
+    `postgres:/user:${password}@host/db`,
+    `${password}@host/db`,
+    `postgresql://host/db?password=${password}`,
+    `postgresql://host/db?user=user&password=${password}&sslmode=require`,
+    `postgresql://host/db?password=${password}&unknown=1`,
+  ];
+
+  it.each(joints)('with %j in it are in no message and no description', (joint) => {
+    for (const url of shapes(pieces.join(joint))) {
+      const said = say(url);
+      for (const piece of pieces)
+        expect({ url, said }).not.toMatchObject({ said: expect.stringContaining(piece) });
+    }
+  });
+
+  /** Everything that there is to see of a URL: what it is described as, or why it is refused. */
+  function say(url: string): string {
+    try {
+      return describeTarget(parseTarget(url, defaults));
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      const { message, stack, cause } = error;
+      return [message, stack, String(cause), JSON.stringify(error)].join('\n');
+    }
+  }
+});

@@ -1,0 +1,235 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import * as library from '../src/index.ts';
+import { cleanEnvironment } from './support/cli.ts';
+import { createScratchDatabase, type ScratchDatabase } from './support/databases.ts';
+import { fixture, temporaryFolder, writePairs } from './support/fixtures.ts';
+
+const { migrate, database: lifecycle, isError } = library;
+const basic = fixture('cli-basic');
+const slow = { '20260101_000000_sleep': ['SELECT pg_sleep(600);', 'SELECT 1;'] } as const;
+
+let database: ScratchDatabase;
+beforeEach(async () => {
+  database = await createScratchDatabase(inject('postgresUrl'));
+});
+afterEach(() => database?.drop());
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return isError(error) ? error.code : `no error of ours: ${String(error)}`;
+}
+
+describe('the face of the library', () => {
+  it('has these names on purpose, and no other', () => {
+    expect(Object.keys(library).sort()).toEqual([
+      'CryptosenseDbError',
+      'database',
+      'describeTarget',
+      'isError',
+      'migrate',
+      'parseTarget',
+    ]);
+    expect(Object.keys(migrate).sort()).toEqual([
+      'baseline',
+      'create',
+      'down',
+      'redo',
+      'repair',
+      'status',
+      'templateNames',
+      'up',
+    ]);
+    expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'reset', 'wait']);
+  });
+
+  it('takes a URL or a target that was parsed before', async () => {
+    const target = library.parseTarget(database.url, { user: 'nobody' });
+    expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
+    expect(await migrate.status({ target: database.url, ...basic })).toMatchObject({
+      isCurrent: true,
+    });
+  });
+
+  it('returns plain data', async () => {
+    const options = { target: database.url, ...basic };
+    const results = [
+      await migrate.up(options),
+      await migrate.status(options),
+      await migrate.redo(options),
+      await migrate.repair(options),
+      await migrate.down(options),
+      await lifecycle.create(options),
+      await lifecycle.wait(options),
+    ];
+    for (const result of results) expect(structuredClone(result)).toStrictEqual(result);
+  });
+
+  it('reports progress through the callback', async () => {
+    const kinds: string[] = [];
+    await migrate.up({
+      target: database.url,
+      ...basic,
+      onProgress: (event) => kinds.push(event.kind),
+    });
+    expect(kinds.filter((kind) => kind !== 'notice')).toEqual([
+      'connected',
+      ...Array.from({ length: 3 }, () => ['step-started', 'step-finished']).flat(),
+    ]);
+  });
+
+  it.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])('refuses %d steps', async (steps) => {
+    const options = { target: database.url, ...basic, steps };
+    for (const operation of [migrate.up, migrate.down, migrate.redo]) {
+      expect(await codeOf(operation(options))).toBe('bad-configuration');
+    }
+  });
+});
+
+describe('a signal', () => {
+  it('that has fired before anything began: interrupted, and nothing is touched', async () => {
+    const options = { target: database.url, ...basic, signal: AbortSignal.abort() };
+    for (const operation of [migrate.up, migrate.down, migrate.status, lifecycle.drop]) {
+      expect(await codeOf(operation(options))).toBe('interrupted');
+    }
+    expect(await database.sql`select from pg_tables where schemaname = 'public'`).toHaveLength(0);
+  });
+
+  it('between two steps leaves what is committed, and says so', async () => {
+    const stop = new AbortController();
+    const error: unknown = await migrate
+      .up({
+        target: database.url,
+        ...basic,
+        signal: stop.signal,
+        onProgress: ({ kind }) => kind === 'step-finished' && stop.abort(),
+      })
+      .catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: 'interrupted',
+      details: {
+        completed: ['20260101_000000'],
+        pending: ['20260102_000000', '20260103_000000'],
+      },
+    });
+    expect(await database.sql`select from cryptosense_db.migrations`).toHaveLength(1);
+  });
+});
+
+/** A program that uses the library as it is published; what it prints, and what it writes down. */
+async function runProgram(body: string, options: Readonly<Record<string, unknown>>) {
+  const folder = temporaryFolder();
+  const output = join(folder, 'output.json');
+  const file = join(folder, 'program.mjs');
+  const entry = pathToFileURL('dist/index.js').href;
+  writeFileSync(
+    file,
+    `import { writeFileSync } from 'node:fs';
+import { migrate, database, isError } from ${JSON.stringify(entry)};
+const options = ${JSON.stringify(options)};
+const codeOf = (work) => work.then(() => 'success', (error) => (isError(error) ? error.code : String(error)));
+const results = [];
+${body}
+writeFileSync(${JSON.stringify(output)}, JSON.stringify(results));
+`,
+  );
+  const child = spawn(process.execPath, [file], { cwd: folder, env: cleanEnvironment() });
+  const printed: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => printed.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => printed.push(chunk));
+  const finished = once(child, 'close').then(([code]) => ({
+    code,
+    printed: Buffer.concat(printed).toString(),
+    results: () => JSON.parse(readFileSync(output, 'utf8')),
+  }));
+  return { finished };
+}
+
+describe('a program that uses it', () => {
+  it('sees nothing printed, and ends by itself', async () => {
+    const program = await runProgram(
+      `
+      results.push((await migrate.up(options)).applied);
+      results.push((await migrate.status(options)).isCurrent);
+      results.push((await migrate.redo(options)).applied);
+      results.push(await codeOf(migrate.up({ ...options, to: '20300101_000000' })));
+      results.push(await codeOf(migrate.baseline({ ...options, version: '20260101_000000' })));
+      results.push((await migrate.down({ ...options, all: true })).applied);
+      results.push(await codeOf(migrate.up({ ...options, ...options.failing })));
+      results.push(await codeOf(migrate.status({ ...options, target: options.dead })));
+      results.push(await codeOf(migrate.status({ ...options, target: 'nonsense' })));
+      results.push((await database.wait(options)).isReady);
+      results.push((await database.wait({ target: options.dead, timeoutMs: 1 })).isReady);
+      results.push((await database.create(options)).isCreated);
+      `,
+      {
+        target: database.url,
+        ...basic,
+        failing: fixture('cli-failing'),
+        dead: 'postgresql://u@127.0.0.1:1/x',
+      },
+    );
+    const { code, printed, results } = await program.finished;
+    expect({ code, printed }).toEqual({ code: 0, printed: '' });
+    expect(results()).toEqual([
+      3,
+      true,
+      3,
+      'unknown-version',
+      'history-mismatch',
+      0,
+      'migration-failed',
+      'server-unreachable',
+      'bad-configuration',
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it('outlives its backend: the error is caught, the next call works', async () => {
+    const program = await runProgram(
+      `
+      results.push(await codeOf(migrate.up({ ...options, ...options.slow })));
+      results.push((await migrate.up(options)).applied);
+      `,
+      { target: database.url, ...basic, slow: writePairs(slow) },
+    );
+    await expect.poll(terminateSleepers, { timeout: 20_000 }).toBe(1);
+    const { code, printed, results } = await program.finished;
+    expect({ code, printed }).toEqual({ code: 0, printed: '' });
+    expect(results()).toEqual(['connection-lost', 3]);
+  });
+
+  it('can stop a statement that runs, and goes on', async () => {
+    const program = await runProgram(
+      `
+      const stop = new AbortController();
+      const onProgress = ({ kind }) => kind === 'step-started' && setTimeout(() => stop.abort(), 100);
+      const { signal } = stop;
+      results.push(await codeOf(migrate.up({ ...options, ...options.slow, signal, onProgress })));
+      results.push((await migrate.up(options)).applied);
+      `,
+      { target: database.url, ...basic, slow: writePairs(slow) },
+    );
+    const { code, printed, results } = await program.finished;
+    expect({ code, printed }).toEqual({ code: 0, printed: '' });
+    expect(results()).toEqual(['interrupted', 3]);
+    expect(await terminateSleepers()).toBe(0);
+  });
+});
+
+/** Ends the backends that sleep in this test's database; how many there were. */
+async function terminateSleepers(): Promise<number> {
+  const rows = await database.sql`
+    select pg_terminate_backend(pid) from pg_stat_activity
+    where datname = current_database() and wait_event = 'PgSleep'`;
+  return rows.length;
+}

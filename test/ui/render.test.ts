@@ -1,0 +1,232 @@
+import { stripVTControlCharacters } from 'node:util';
+import { Chalk } from 'chalk';
+import { describe, expect, it } from 'vitest';
+import { CryptosenseDbError } from '../../src/errors.ts';
+import { width } from '../../src/migrations/location.ts';
+import type { RunResult, StatusResult } from '../../src/migrations/migrate.ts';
+import {
+  errorDocument,
+  formatDuration,
+  type Look,
+  renderBaseline,
+  renderProblems,
+  renderRepair,
+  renderRun,
+  renderScaffold,
+  renderStatus,
+} from '../../src/ui/render.ts';
+
+const plain: Look = { chalk: new Chalk({ level: 0 }), columns: undefined };
+const coloured: Look = { chalk: new Chalk({ level: 1 }), columns: undefined };
+
+describe('formatDuration', () => {
+  it.each([
+    [undefined, ''],
+    [0, '0 ms'],
+    [0.4, '0 ms'],
+    [999.4, '999 ms'],
+    [999.6, '1.0 s'],
+    [1_000, '1.0 s'],
+    [3_449, '3.4 s'],
+    [59_949, '59.9 s'],
+    [59_960, '1 min 0 s'],
+    [60_000, '1 min 0 s'],
+    [119_600, '2 min 0 s'],
+    [125_000, '2 min 5 s'],
+    [3_600_000, '60 min 0 s'],
+  ])('%s is %j', (ms, text) => {
+    expect(formatDuration(ms)).toBe(text);
+  });
+});
+
+const status: StatusResult = {
+  database: 'cryptosense',
+  environment: 'production',
+  isCurrent: false,
+  migrations: [
+    {
+      version: '20251007_120000',
+      description: 'create_users_table',
+      state: 'applied',
+      appliedAt: new Date('2026-11-20T14:02:59.999Z'),
+      appliedBy: 'deploy',
+      durationMs: 12,
+    },
+    {
+      version: '20251007_121100',
+      description: 'create_social_sentiment_history_table',
+      state: 'changed',
+      appliedAt: new Date('2026-11-20T14:03:00Z'),
+      appliedBy: 'cryptosense_migrations',
+      durationMs: 3_599_000,
+    },
+    ...(['out of order', 'missing', 'interrupted', 'pending'] as const).map((state, index) => ({
+      version: `20251008_12000${index}`,
+      description: 'add_holdings_exchange_connection',
+      state,
+      appliedAt: undefined,
+      appliedBy: undefined,
+      durationMs: undefined,
+    })),
+  ],
+};
+
+describe('renderStatus', () => {
+  it('is a table, and a line that counts the states', () => {
+    expect(renderStatus({ ...status, migrations: status.migrations.slice(0, 1) }, plain)).toBe(
+      [
+        'version          description         state    applied (UTC)     by      took',
+        '20251007_120000  create_users_table  applied  2026-11-20 14:02  deploy  12 ms',
+        '',
+        'cryptosense, production: 1 applied',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('fits 80 columns, whoever applied and however long it took', () => {
+    const lines = renderStatus(status, { ...plain, columns: 80 }).split('\n');
+    const table = lines.slice(0, lines.indexOf(''));
+    expect(Math.max(...table.map(width))).toBeLessThanOrEqual(80);
+    expect(lines).toHaveLength(status.migrations.length + 4);
+    for (const { version, state } of status.migrations)
+      expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^${version} .* ${state}\\b`)));
+    expect(lines.at(-2)).toBe(
+      'cryptosense, production: 1 applied, 1 changed, 1 out of order, 1 missing, 1 interrupted, 1 pending',
+    );
+  });
+
+  it('cuts nothing where there is no terminal', () => {
+    expect(renderStatus(status, plain)).toContain('create_social_sentiment_history_table');
+  });
+
+  it('says the same in colour', () => {
+    const text = renderStatus(status, coloured);
+    expect(text).not.toBe(renderStatus(status, plain));
+    expect(stripVTControlCharacters(text)).toBe(renderStatus(status, plain));
+  });
+
+  it('says so when there are no migrations', () => {
+    expect(renderStatus({ ...status, environment: undefined, migrations: [] }, plain)).toBe(
+      'cryptosense: no migrations\n',
+    );
+  });
+});
+
+describe('renderRun', () => {
+  const step = (direction: 'up' | 'down', durationMs: number) => ({
+    direction,
+    version: '20251007_120000',
+    description: 'create_users_table',
+    durationMs,
+  });
+  const idle: RunResult = {
+    database: 'cryptosense',
+    environment: undefined,
+    steps: [],
+    isDryRun: false,
+    applied: 20,
+    pending: [],
+  };
+  const pending = [{ version: '20251008_120000', description: 'later' }];
+  const up = step('up', 12);
+  const down = step('down', 1_000);
+
+  it.each<[string, Partial<RunResult>, string]>([
+    ['nothing', {}, 'nothing to do: 20 applied in cryptosense'],
+    [
+      'nothing, with more to come',
+      { pending },
+      'nothing to do: 20 applied, 1 pending in cryptosense',
+    ],
+    ['one', { steps: [up] }, '1 migration applied in cryptosense, 12 ms'],
+    [
+      'two of three',
+      { steps: [up, up], pending },
+      '2 migrations applied in cryptosense, 1 pending, 24 ms',
+    ],
+    ['down', { steps: [down] }, '1 migration rolled back in cryptosense, 1.0 s'],
+    [
+      'redo',
+      { steps: [down, up] },
+      '1 migration rolled back, 1 migration applied in cryptosense, 1.0 s',
+    ],
+    [
+      'dry run',
+      { steps: [up, down], isDryRun: true },
+      [
+        'up   20251007_120000  create_users_table',
+        'down 20251007_120000  create_users_table',
+        '1 migration to roll back, 1 migration to apply in cryptosense; nothing was changed',
+      ].join('\n'),
+    ],
+  ])('%s', (_, result, text) => {
+    expect(renderRun({ ...idle, ...result }, plain)).toBe(`${text}\n`);
+  });
+});
+
+describe('other results', () => {
+  it('are a line a fact', () => {
+    const named = { version: '20251007_120000', description: 'create_users_table' };
+    expect(
+      [
+        renderScaffold({ version: 'v', migration: 'm/v_a.sql', rollback: 'r/v_a.sql' }, plain),
+        renderRepair({ repaired: [named], forgotten: ['20251007_120100'] }, plain),
+        renderRepair({ repaired: [], forgotten: [] }, plain),
+        renderBaseline({ recorded: [named, named] }, plain),
+      ].join(''),
+    ).toBe(
+      [
+        'created m/v_a.sql',
+        'created r/v_a.sql',
+        'recorded 20251007_120000  create_users_table',
+        'forgot   20251007_120100',
+        'nothing to repair: history and files agree',
+        '2 migrations recorded as applied, none run',
+        '',
+      ].join('\n'),
+    );
+  });
+});
+
+describe('errors', () => {
+  const problems = [
+    {
+      message: 'a.sql changed',
+      evidence: ['recorded 4f1c09…', 'on disk  9ab27e…'],
+      hint: 'restore it',
+    },
+    { message: 'b.sql is empty' },
+  ];
+  const error = new CryptosenseDbError('history-mismatch', problems, {
+    details: { versions: ['20251007_120000'] },
+    cause: new Error('the cause'),
+  });
+
+  it('are facts, evidence indented below them, and what to do', () => {
+    expect(renderProblems(problems, plain)).toBe(
+      'a.sql changed\n  recorded 4f1c09…\n  on disk  9ab27e…\nhint: restore it\nb.sql is empty\n',
+    );
+    expect(stripVTControlCharacters(renderProblems(problems, coloured))).toBe(
+      renderProblems(problems, plain),
+    );
+  });
+
+  it('are one JSON document with code, problems and details, without the cause', () => {
+    expect(JSON.parse(JSON.stringify(errorDocument(error)))).toEqual({
+      error: {
+        code: 'history-mismatch',
+        message: 'a.sql changed\nrecorded 4f1c09…\non disk  9ab27e…\nb.sql is empty',
+        problems,
+        details: { versions: ['20251007_120000'] },
+      },
+    });
+  });
+
+  it('have no details in it where the code has none', () => {
+    const { error: document } = errorDocument(
+      new CryptosenseDbError('no-target', { message: 'no database is named' }),
+    );
+    expect(document).not.toHaveProperty('details');
+  });
+});
