@@ -101,7 +101,9 @@ function describeIssue(issue: v.BaseIssue<unknown>): Problem {
 
 function readDotEnv(folder: string): Readonly<Record<string, string | undefined>> {
   try {
-    return withoutEmpty(parseEnv(readFileSync(join(folder, '.env'), 'utf8')));
+    // Editors on Windows put a byte-order mark first.
+    const text = readFileSync(join(folder, '.env'), 'utf8').replace(/^\uFEFF/, '');
+    return withoutEmpty(parseEnv(text));
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
     throw new CryptosenseDbError(

@@ -58,6 +58,12 @@ describe('the face of the library', () => {
     });
   });
 
+  it('wants a user where the process has no name, as in a container', () => {
+    expect(() => library.parseTarget('postgresql://host/db', { user: '' })).toThrow(
+      expect.toSatisfy((error: unknown) => isError(error, 'bad-configuration')),
+    );
+  });
+
   it('returns plain data', async () => {
     const options = { target: database.url, ...basic };
     const results = [

@@ -25,10 +25,15 @@ export function guardProduction(
     {
       message: `"${database}" is a production database and refuses to ${operation}`,
       evidence: force === undefined ? [] : [`--force names "${force}", which is not this database`],
-      hint: `when it has to be, confirm it with the database's name: --force ${database}`,
+      hint: `when it has to be, confirm it with the database's name: --force ${quoteWord(database)}`,
     },
     { details: { environment } },
   );
+}
+
+/** As a shell takes it. */
+function quoteWord(word: string): string {
+  return /^[\w.,:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Marks a database that bears no mark yet. Throws `environment-refused` when it bears another. */

@@ -1,7 +1,7 @@
 import { isSqlError, type SqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
-import type { StatementError } from './apply.ts';
 import { excerpt, indexOfCharacter, type Location, locate } from './location.ts';
+import type { StatementError } from './step.ts';
 
 /** How far the run came: versions that are committed, and versions that were not begun. */
 export interface RunProgress {

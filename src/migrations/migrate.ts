@@ -1,40 +1,25 @@
-import { type Session, withSession, withTransaction } from '../database/connection.ts';
-import { defaultLockTimeoutMs, withMigrationLock } from '../database/lock.ts';
-import { connectionLost, interrupted } from '../database/refusals.ts';
-import { requireServerVersion, requireTimescale } from '../database/requirements.ts';
-import { isConnectionLost } from '../database/sql-errors.ts';
-import { resolveTarget, type Target } from '../database/target.ts';
+import { withTransaction } from '../database/connection.ts';
 import { CryptosenseDbError } from '../errors.ts';
-import { toolVersion } from '../package.ts';
-import type { OnProgress } from '../progress.ts';
-import {
-  type CompletedStep,
-  logFailure,
-  type RunOptions,
-  runSteps,
-  runStepsTogether,
-  StatementError,
-  type Step,
-} from './apply.ts';
 import { guardProduction, markAs, requireMark } from './environment.ts';
-import { describeFailure } from './failure.ts';
-import {
-  createLedger,
-  type Environment,
-  emptyLedger,
-  type Ledger,
-  type LedgerEntry,
-  readLedger,
-  readRollbacks,
-  recordBaseline,
-  recordForgotten,
-  recordRepaired,
-  requireWritable,
-} from './ledger.ts';
+import { type Environment, recordBaseline, recordForgotten, recordRepaired } from './ledger.ts';
+import type {
+  BaselineOptions,
+  BaselineResult,
+  DownOptions,
+  ExtentOptions,
+  MigrateOptions,
+  MigrationName,
+  MigrationReport,
+  RedoOptions,
+  RepairOptions,
+  RepairResult,
+  RunResult,
+  StatusResult,
+  UpOptions,
+} from './options.ts';
 import {
   compareWithLedger,
   type Extent,
-  type MigrationState,
   type MigrationStatus,
   planDown,
   planRedo,
@@ -42,115 +27,14 @@ import {
   planUp,
   requireKnown,
 } from './plan.ts';
-import { checksumOf, type MigrationPair, readMigrations, resolveFolders } from './source.ts';
-import type { Script } from './statements.ts';
+import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
+import { execute, type Run, requireLedger, withRun } from './run.ts';
+import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
+import type { CompletedStep, Step } from './step.ts';
 import { compareVersions, type Version } from './version.ts';
 
+export type * from './options.ts';
 export { create, templateNames } from './scaffold.ts';
-
-/** What every operation takes. */
-export interface MigrateOptions {
-  /** A URL (`postgresql://…`, `embedded:FOLDER`) or a target that was read before. */
-  readonly target: Target | string;
-  /** Folders of migrations and rollbacks; the packaged schema when left out. */
-  readonly migrations?: string | undefined;
-  readonly rollbacks?: string | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  /** Fired: the running statement is cancelled, its step rolled back, `interrupted` thrown. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What operations that change the database take besides. */
-export interface RunControl {
-  /** How long to wait for another run to end. Default 60,000. */
-  readonly lockTimeoutMs?: number | undefined;
-  /** How long a statement waits for a table lock before its step is tried again. Default 5,000. */
-  readonly tableLockTimeoutMs?: number | undefined;
-  /** How many times a step is tried again. Default 5. */
-  readonly tableLockRetries?: number | undefined;
-}
-
-/** How far: `to` a version, by `steps`, or, with neither, the operation's own default. */
-export interface ExtentOptions {
-  readonly to?: Version | undefined;
-  readonly steps?: number | undefined;
-}
-
-export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions {
-  /** All in one transaction, or none. Refused when a file says `-- Transaction: none`. */
-  readonly singleTransaction?: boolean | undefined;
-  /** Check and list everything, change nothing. */
-  readonly dryRun?: boolean | undefined;
-  readonly allowOutOfOrder?: boolean | undefined;
-  /** Marks the database, once and for all. */
-  readonly environment?: Environment | undefined;
-}
-
-export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions {
-  readonly all?: boolean | undefined;
-  readonly dryRun?: boolean | undefined;
-  /** The database's name: confirms a rollback of a production database. */
-  readonly force?: string | undefined;
-}
-
-export interface RedoOptions extends MigrateOptions, RunControl {
-  readonly steps?: number | undefined;
-  readonly force?: string | undefined;
-}
-
-export interface RepairOptions extends MigrateOptions, RunControl {
-  /** Records to bring in line with the files; all that differ when empty. */
-  readonly versions?: readonly Version[] | undefined;
-  /** Records to drop: the schema stays as it is. */
-  readonly forget?: readonly Version[] | undefined;
-}
-
-export interface BaselineOptions extends MigrateOptions, RunControl {
-  /** The newest version that the database already has. */
-  readonly version: Version;
-}
-
-/** A migration by name. */
-export interface MigrationName {
-  readonly version: Version;
-  readonly description: string;
-}
-
-export interface RunResult {
-  readonly database: string;
-  readonly environment: Environment | undefined;
-  /** In the order they ran. Of a dry run: what would run, each in 0 ms. */
-  readonly steps: readonly CompletedStep[];
-  readonly isDryRun: boolean;
-  /** Applied in all, now. */
-  readonly applied: number;
-  /** Files that are still to be applied. */
-  readonly pending: readonly MigrationName[];
-}
-
-export interface StatusResult {
-  readonly database: string;
-  readonly environment: Environment | undefined;
-  readonly migrations: readonly MigrationReport[];
-  /** Every migration is applied and unchanged. */
-  readonly isCurrent: boolean;
-}
-
-export interface MigrationReport extends MigrationName {
-  readonly state: MigrationState;
-  readonly appliedAt: Date | undefined;
-  readonly appliedBy: string | undefined;
-  readonly durationMs: number | undefined;
-}
-
-export interface RepairResult {
-  readonly repaired: readonly MigrationName[];
-  readonly forgotten: readonly Version[];
-}
-
-export interface BaselineResult {
-  readonly recorded: readonly MigrationName[];
-}
 
 /**
  * Applies pending migrations, oldest first, each with its history row in one transaction.
@@ -307,147 +191,6 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
     });
     return { recorded: recorded.map(nameOf) };
   });
-}
-
-interface Run {
-  readonly session: Session;
-  readonly ledger: Ledger;
-  /** false: the database has no ledger, and the one here is empty. */
-  readonly isRecorded: boolean;
-  readonly writer: RunOptions['writer'];
-  readonly options: MigrateOptions & RunControl;
-}
-
-/** Session, lock and ledger around an operation; only one that changes something takes the lock. */
-async function withRun<T>(
-  options: MigrateOptions & RunControl,
-  { changes }: { readonly changes: boolean },
-  work: (run: Run) => Promise<T>,
-): Promise<T> {
-  const { signal, onProgress, lockTimeoutMs = defaultLockTimeoutMs } = options;
-  const target = resolveTarget(options.target);
-  const sessionOptions = { signal, onProgress, lockTimeoutMs, isReadOnlyFine: !changes };
-  return withSession(target, sessionOptions, async (session) => {
-    requireServerVersion(session);
-    const writer = { pid: session.pid, toolVersion: toolVersion() };
-    const readAndWork = async () => {
-      const ledger = await readLedger(session);
-      const isRecorded = ledger !== undefined;
-      return work({ session, writer, options, ledger: ledger ?? emptyLedger, isRecorded });
-    };
-    return changes
-      ? withMigrationLock(session, { lockTimeoutMs, onProgress }, readAndWork)
-      : readAndWork();
-  });
-}
-
-/** Creates the ledger where there is none: after all checks, so that what they refuse leaves nothing. */
-async function requireLedger({ session, isRecorded }: Run): Promise<void> {
-  await (isRecorded ? requireWritable(session) : createLedger(session));
-}
-
-/** Reads the files of both ways and finds them fit to run, before the first of them does. */
-async function prepareUp(
-  session: Session,
-  pairs: readonly MigrationPair[],
-): Promise<readonly Step[]> {
-  if (pairs.length === 0) return [];
-  const { parsePairs } = await import('./statements.ts');
-  const scripts = await parsePairs(pairs);
-  if (scripts.some(({ needsTimescale }) => needsTimescale)) await requireTimescale(session);
-  const scriptOf = new Map(scripts.map((script) => [script.file, script]));
-  return pairs.flatMap((pair): Step[] => {
-    const { version, description, migration } = pair;
-    const script = scriptOf.get(migration);
-    const { checksum } = migration;
-    return script ? [{ direction: 'up', version, description, checksum, script, pair }] : [];
-  });
-}
-
-async function prepareDown(
-  session: Session,
-  entries: readonly LedgerEntry[],
-): Promise<readonly Step[]> {
-  if (entries.length === 0) return [];
-  const texts = await readRollbacks(
-    session,
-    entries.map(({ version }) => version),
-  );
-  const { parseScripts } = await import('./statements.ts');
-  const files = entries.map(({ version, description }) => {
-    const text = texts.get(version) ?? '';
-    const name = `${version}_${description}_rollback.sql`;
-    return { file: { name, text, checksum: checksumOf(text) }, kind: 'rollback' as const };
-  });
-  const scripts = await parseScripts(files);
-  refuseIrreversible(scripts);
-  return entries.flatMap(({ version, description, rollbackChecksum }, index): Step[] => {
-    const script = scripts[index];
-    const step = { version, description, checksum: rollbackChecksum, pair: undefined };
-    return script ? [{ direction: 'down', ...step, script }] : [];
-  });
-}
-
-function refuseIrreversible(scripts: readonly Script[]): void {
-  const problems = scripts.flatMap(({ file, irreversible }) =>
-    irreversible
-      ? [{ message: `${file.name} says that there is no way back`, evidence: [irreversible] }]
-      : [],
-  );
-  if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
-}
-
-function refuseTogether(steps: readonly Step[]): void {
-  const problems = steps.flatMap(({ script: { file, transaction, begin } }) => {
-    if (transaction === 'none') {
-      return [
-        {
-          message: `${file.name} says "-- Transaction: none" and cannot be part of a single transaction`,
-          hint: 'run without --single-transaction',
-        },
-      ];
-    }
-    if (begin === 'begin') return [];
-    return [
-      {
-        message: `${file.name} asks for a transaction of its own kind: ${begin}`,
-        hint: 'run without --single-transaction',
-      },
-    ];
-  });
-  if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
-}
-
-/** Runs the steps, and turns whatever ends them into an error that says how far they came. */
-async function execute(
-  { session, writer, options }: Run,
-  steps: readonly Step[],
-  manner: 'one by one' | 'together',
-): Promise<readonly CompletedStep[]> {
-  const done: CompletedStep[] = [];
-  const runOptions = {
-    writer,
-    tableLockTimeoutMs: options.tableLockTimeoutMs ?? 5_000,
-    tableLockRetries: options.tableLockRetries ?? 5,
-    onProgress: options.onProgress,
-    onCompleted: (step: CompletedStep) => done.push(step),
-  };
-  try {
-    await (manner === 'together' ? runStepsTogether : runSteps)(session, steps, runOptions);
-    return done;
-  } catch (error) {
-    const completed = done.map(({ version }) => version);
-    const pending = steps.slice(done.length).map(({ version }) => version);
-    if (options.signal?.aborted) throw interrupted({ completed, pending });
-    const cause = error instanceof StatementError ? error.cause : error;
-    if (isConnectionLost(cause)) {
-      throw connectionLost(session.target, { cause, completed, pending });
-    }
-    if (!(error instanceof StatementError)) throw error;
-    await logFailure(session, error, writer);
-    const others = pending.filter((version) => version !== error.step.version);
-    throw describeFailure(error, { completed, pending: others });
-  }
 }
 
 function planned({ direction, version, description }: Step): CompletedStep {

@@ -19,6 +19,7 @@ import { openMutePort } from '../support/sockets.ts';
 
 const server = inject('postgresUrl');
 const basic = folderFlags(fixture('cli-basic'));
+const dead = 'postgresql://user@127.0.0.1:1/db';
 let database: ScratchDatabase;
 let role: ScratchRole;
 
@@ -117,6 +118,23 @@ describe('a target that cannot be', () => {
     mkdirSync(join(cwd, '.env'));
     const { error } = await refuse(['migrate', 'up'], { cwd });
     expect(error).toMatchObject({ code: 'file-problem', details: { path: join(cwd, '.env') } });
+  });
+
+  it.each<[string, string]>([
+    ['quotes and CRLF', 'DATABASE_URL="URL"\r\n'],
+    ['export and a remark', 'export DATABASE_URL=URL # here\n'],
+    ['a byte-order mark', '\uFEFFDATABASE_URL=URL\n'],
+    ['single variables', 'DATABASE_HOST=127.0.0.1\nDATABASE_PORT=1\nDATABASE_NAME=db\n'],
+  ])('a .env with %s is read, and the environment wins over it', async (_, text) => {
+    const cwd = temporaryFolder();
+    writeFileSync(join(cwd, '.env'), text.replace(/(?<=="?)URL/, dead));
+    expect((await refuse(['migrate', 'status'], { cwd })).error.details.hosts).toEqual([
+      '127.0.0.1:1',
+    ]);
+    const env = { DATABASE_URL: 'postgresql://user@127.0.0.1:2/db' };
+    expect((await refuse(['migrate', 'status'], { cwd, env })).error.details.hosts).toEqual([
+      '127.0.0.1:2',
+    ]);
   });
 
   it('an embedded folder with something else in it, which stays', async () => {
@@ -236,12 +254,10 @@ describe('a server without TimescaleDB', () => {
 });
 
 describe('files and versions', () => {
-  const dead = ['--url', 'postgresql://user@127.0.0.1:1/db'];
-
   it.each(['up', 'down', 'redo', 'status', 'repair'])(
     'migrate %s reports every fault of the folders before it connects',
     async (command) => {
-      const args = ['migrate', command, ...folderFlags(fixture('cli-faulty')), ...dead];
+      const args = ['migrate', command, ...folderFlags(fixture('cli-faulty')), '--url', dead];
       const { error } = await refuse(args);
       expect(error.code).toBe('faulty-folder');
       expect(error.problems).toHaveLength(3);
@@ -249,14 +265,14 @@ describe('files and versions', () => {
   );
 
   it.each(['--migrations', '--rollbacks'])('%s without the other', async (flag) => {
-    const { error } = await refuse(['migrate', 'up', flag, temporaryFolder(), ...dead]);
+    const { error } = await refuse(['migrate', 'up', flag, temporaryFolder(), '--url', dead]);
     expect(error.code).toBe('bad-configuration');
   });
 
   it('folders that are not there', async () => {
     const folder = join(temporaryFolder(), 'absent');
     const folders = ['--migrations', folder, '--rollbacks', folder];
-    const { error } = await refuse(['migrate', 'up', ...folders, ...dead]);
+    const { error } = await refuse(['migrate', 'up', ...folders, '--url', dead]);
     expect(error.code).toBe('faulty-folder');
   });
 

@@ -218,6 +218,15 @@ describe('the mark of an environment', () => {
       expect(await codeOf(drop({ target }))).toBe('environment-refused');
     });
 
+    it('whose name has a space is forced by what the hint says', async () => {
+      const target = databaseUrl(server, `${database.name}%20two`);
+      await create({ target });
+      await migrate.up({ target, ...basic, environment: 'production' });
+      const error: unknown = await drop({ target }).catch((reason: unknown) => reason);
+      expect(isError(error) && error.problems[0]?.hint).toContain(`--force '${database.name} two'`);
+      await drop({ target, force: `${database.name} two` });
+    });
+
     it('applies migrations like any other', async () => {
       const target = database.url;
       await migrate.up({ target, ...basic, steps: 1, environment: 'production' });

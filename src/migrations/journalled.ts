@@ -1,0 +1,211 @@
+import {
+  quoteIdentifier,
+  type Session,
+  type Sql,
+  withRollback,
+  withTransaction,
+} from '../database/connection.ts';
+import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import type { ProgressStep } from '../progress.ts';
+import {
+  type JournalEntry,
+  journalFinish,
+  journalStart,
+  journalWithdraw,
+  markTransaction,
+} from './ledger.ts';
+import type { RunMode } from './run-mode.ts';
+import { checksumOf } from './source.ts';
+import type { Statement } from './statements.ts';
+import {
+  prepareSession,
+  type RunOptions,
+  StatementError,
+  type Step,
+  transactionLost,
+  writeHistory,
+} from './step.ts';
+
+export async function runStatementByStatement(
+  session: Session,
+  { step, progress }: { readonly step: Step; readonly progress: ProgressStep },
+  options: RunOptions,
+): Promise<number> {
+  const { sql } = session;
+  const startedAt = performance.now();
+  await sql.unsafe(prepareSession(session, options));
+  const journal = await readJournal(sql, step);
+  refuseOtherStatements(step, journal);
+
+  for (const [position, statement] of step.script.statements.entries()) {
+    session.throwIfInterrupted();
+    const before = journal.get(position);
+    if (before?.isFinished && statement.run.kind !== 'session') continue;
+    options.onProgress?.({ kind: 'statement-started', step: progress, position });
+    const journalled = { step, statement, position, before };
+    await runJournalled(session, journalled, options).catch((error: unknown) => {
+      throw isSqlError(error) && !isConnectionLost(error)
+        ? new StatementError(step, statement, error)
+        : error;
+    });
+  }
+
+  await withRollback(sql, async () => {
+    await sql.unsafe(`reset session authorization; reset role; begin; ${markTransaction}`);
+    const [written] = await writeHistory(sql, step, options.writer);
+    if (!written) throw transactionLost(step);
+    await sql.unsafe('commit');
+  });
+  return Math.round(performance.now() - startedAt);
+}
+
+/** Read anew on each attempt: a retry has to know what the attempt before it did. */
+async function readJournal(
+  sql: Sql,
+  { version, direction }: Step,
+): Promise<ReadonlyMap<number, JournalEntry>> {
+  const rows = await sql<JournalEntry[]>`
+    select version, direction, position, checksum, finished_at is not null as "isFinished"
+    from cryptosense_db.migration_journal
+    where version = ${version} and direction = ${direction}`;
+  return new Map(rows.map((row) => [row.position, row]));
+}
+
+/** A statement that has run may not be edited before the file is taken up again. */
+function refuseOtherStatements(step: Step, journal: ReadonlyMap<number, JournalEntry>): void {
+  const { file, statements } = step.script;
+  const edited = [...journal.values()].find(
+    ({ position, checksum, isFinished }) =>
+      isFinished && checksum !== checksumOf(statements[position]?.text ?? ''),
+  );
+  if (!edited) return;
+  throw new CryptosenseDbError(
+    'history-mismatch',
+    {
+      message: `${file.name} was applied in part, and a statement that had run has changed since`,
+      evidence: [`statement ${edited.position + 1} is not the one that ran`],
+      hint: `restore it, or put the schema right by hand and drop the record with: cryptosense-db migrate repair --forget ${step.version}`,
+    },
+    { details: { versions: [step.version] } },
+  );
+}
+
+interface JournalledStatement {
+  readonly step: Step;
+  readonly statement: Statement;
+  readonly position: number;
+  /** What the journal says of it from an earlier attempt. */
+  readonly before: JournalEntry | undefined;
+}
+
+async function runJournalled(
+  session: Session,
+  { step, statement, position, before }: JournalledStatement,
+  { writer, tableLockTimeoutMs }: RunOptions,
+): Promise<void> {
+  const { sql } = session;
+  const { run, text } = statement;
+  const entry = {
+    version: step.version,
+    direction: step.direction,
+    position,
+    checksum: checksumOf(text),
+  };
+  if (run.kind === 'session') {
+    await sql.unsafe(text);
+    return;
+  }
+  if (run.kind === 'in-transaction') {
+    await withTransaction(sql, async () => {
+      await sql.unsafe(text);
+      await sql.unsafe(ownRole);
+      requireOne(step, await journalStart(sql, entry, writer));
+      requireOne(step, await journalFinish(sql, entry, writer));
+    });
+    return;
+  }
+  await withOwnRole(sql, async () => requireOne(step, await journalStart(sql, entry, writer)));
+  const isWaitEndless = isPatient(step, run);
+  if (isWaitEndless) await sql.unsafe('set lock_timeout = 0');
+  const isUnchanged = before?.checksum === entry.checksum;
+  if (!before || !(await isAlreadyDone(sql, statement, { isUnchanged }))) {
+    const toRun = session.target.kind === 'embedded' ? withoutConcurrently(statement) : text;
+    await sql.unsafe(toRun).catch(async (error: unknown) => {
+      // Else the next run would take the index that stands in the way for this one's own.
+      if (sqlState(error) === sqlErrorCodes.duplicateTable) {
+        await withOwnRole(sql, async () => journalWithdraw(sql, entry));
+      }
+      throw error;
+    });
+  }
+  if (isWaitEndless) await sql.unsafe(`set lock_timeout = ${Math.round(tableLockTimeoutMs)}`);
+  await withOwnRole(sql, async () => requireOne(step, await journalFinish(sql, entry, writer)));
+}
+
+/** A file may have set a role that may not write the journal; it is that role again afterwards. */
+const ownRole = 'set local session authorization default; set local role none';
+
+function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
+  return withTransaction(sql, async () => {
+    await sql.unsafe(ownRole);
+    return work();
+  });
+}
+
+/**
+ * The embedded engine refuses what works concurrently ("tuple concurrently updated", PGlite issue
+ * 901). It has one session, which no lock can hinder, so there the plain form does the same.
+ */
+function withoutConcurrently({ text, run }: Statement): string {
+  const isIndex = run.kind === 'build-index' || run.kind === 'drop-index';
+  return isIndex ? text.replace(/\bconcurrently\b/i, '') : text;
+}
+
+/**
+ * What works concurrently waits for every transaction that sees the table, and blocks none of
+ * them: a timeout would only waste the work. A file that sets one of its own has it.
+ */
+function isPatient({ script }: Step, run: RunMode): boolean {
+  const isConcurrent =
+    run.kind === 'drop-index' || (run.kind === 'build-index' && run.isConcurrent);
+  const setsTimeout = ({ text, run: { kind } }: Statement) =>
+    kind === 'session' && /\block_timeout\b/i.test(text);
+  return isConcurrent && !script.statements.some(setsTimeout);
+}
+
+function requireOne({ script }: Step, rows: readonly unknown[]): void {
+  if (rows.length > 0) return;
+  throw new CryptosenseDbError('pooler-refused', {
+    message: `${script.file.name} was moved to another server process in the middle`,
+    evidence: ['a pooler in transaction mode stands between this tool and the server'],
+    hint: "connect to the server's own port, or to a pool in session mode",
+  });
+}
+
+/**
+ * What an interrupted statement left. An index that was built to the end is valid, and is what the
+ * statement asks for unless that was edited since; one that was not is invalid, hinders the next
+ * build, and is dropped here.
+ */
+async function isAlreadyDone(
+  sql: Sql,
+  { run }: Statement,
+  { isUnchanged }: { readonly isUnchanged: boolean },
+): Promise<boolean> {
+  if (run.kind === 'drop-index') {
+    const [found] =
+      await sql`select where to_regclass(${quoteIdentifier(...run.index)}) is not null`;
+    return !found;
+  }
+  if (run.kind !== 'build-index') return false;
+  const [index] = await sql<{ isValid: boolean; schema: string }[]>`
+    select i.indisvalid as "isValid", c.relnamespace::regnamespace::text as schema
+    from pg_index i join pg_class c on c.oid = i.indexrelid
+    where i.indrelid = to_regclass(${quoteIdentifier(...run.table)}) and c.relname = ${run.index}`;
+  if (!index) return false;
+  if (index.isValid) return isUnchanged;
+  const how = run.isConcurrent ? 'concurrently ' : '';
+  await sql.unsafe(`drop index ${how}${index.schema}.${quoteIdentifier(run.index)}`);
+  return false;
+}

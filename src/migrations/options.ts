@@ -1,0 +1,110 @@
+import type { Target } from '../database/target.ts';
+import type { OnProgress } from '../progress.ts';
+import type { Environment } from './ledger.ts';
+import type { MigrationState } from './plan.ts';
+import type { CompletedStep } from './step.ts';
+import type { Version } from './version.ts';
+
+/** What every operation takes. */
+export interface MigrateOptions {
+  /** A URL (`postgresql://…`, `embedded:FOLDER`) or a target that was read before. */
+  readonly target: Target | string;
+  /** Folders of migrations and rollbacks; the packaged schema when left out. */
+  readonly migrations?: string | undefined;
+  readonly rollbacks?: string | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  /** Fired: the running statement is cancelled, its step rolled back, `interrupted` thrown. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What operations that change the database take besides. */
+export interface RunControl {
+  /** How long to wait for another run to end. Default 60,000. */
+  readonly lockTimeoutMs?: number | undefined;
+  /** How long a statement waits for a table lock before its step is tried again. Default 5,000. */
+  readonly tableLockTimeoutMs?: number | undefined;
+  /** How many times a step is tried again. Default 5. */
+  readonly tableLockRetries?: number | undefined;
+}
+
+/** How far: `to` a version, by `steps`, or, with neither, the operation's own default. */
+export interface ExtentOptions {
+  readonly to?: Version | undefined;
+  readonly steps?: number | undefined;
+}
+
+export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions {
+  /** All in one transaction, or none. Refused when a file says `-- Transaction: none`. */
+  readonly singleTransaction?: boolean | undefined;
+  /** Check and list everything, change nothing. */
+  readonly dryRun?: boolean | undefined;
+  readonly allowOutOfOrder?: boolean | undefined;
+  /** Marks the database, once and for all. */
+  readonly environment?: Environment | undefined;
+}
+
+export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions {
+  readonly all?: boolean | undefined;
+  readonly dryRun?: boolean | undefined;
+  /** The database's name: confirms a rollback of a production database. */
+  readonly force?: string | undefined;
+}
+
+export interface RedoOptions extends MigrateOptions, RunControl {
+  readonly steps?: number | undefined;
+  readonly force?: string | undefined;
+}
+
+export interface RepairOptions extends MigrateOptions, RunControl {
+  /** Records to bring in line with the files; all that differ when empty. */
+  readonly versions?: readonly Version[] | undefined;
+  /** Records to drop: the schema stays as it is. */
+  readonly forget?: readonly Version[] | undefined;
+}
+
+export interface BaselineOptions extends MigrateOptions, RunControl {
+  /** The newest version that the database already has. */
+  readonly version: Version;
+}
+
+/** A migration by name. */
+export interface MigrationName {
+  readonly version: Version;
+  readonly description: string;
+}
+
+export interface RunResult {
+  readonly database: string;
+  readonly environment: Environment | undefined;
+  /** In the order they ran. Of a dry run: what would run, each in 0 ms. */
+  readonly steps: readonly CompletedStep[];
+  readonly isDryRun: boolean;
+  /** Applied in all, now. */
+  readonly applied: number;
+  /** Files that are still to be applied. */
+  readonly pending: readonly MigrationName[];
+}
+
+export interface StatusResult {
+  readonly database: string;
+  readonly environment: Environment | undefined;
+  readonly migrations: readonly MigrationReport[];
+  /** Every migration is applied and unchanged. */
+  readonly isCurrent: boolean;
+}
+
+export interface MigrationReport extends MigrationName {
+  readonly state: MigrationState;
+  readonly appliedAt: Date | undefined;
+  readonly appliedBy: string | undefined;
+  readonly durationMs: number | undefined;
+}
+
+export interface RepairResult {
+  readonly repaired: readonly MigrationName[];
+  readonly forgotten: readonly Version[];
+}
+
+export interface BaselineResult {
+  readonly recorded: readonly MigrationName[];
+}

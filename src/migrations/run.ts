@@ -1,0 +1,87 @@
+import { type Session, withSession } from '../database/connection.ts';
+import { defaultLockTimeoutMs, withMigrationLock } from '../database/lock.ts';
+import { connectionLost, interrupted } from '../database/refusals.ts';
+import { requireServerVersion } from '../database/requirements.ts';
+import { isConnectionLost } from '../database/sql-errors.ts';
+import { resolveTarget } from '../database/target.ts';
+import { toolVersion } from '../package.ts';
+import { runSteps, runStepsTogether } from './apply.ts';
+import { describeFailure } from './failure.ts';
+import { createLedger, emptyLedger, type Ledger, readLedger, requireWritable } from './ledger.ts';
+import type { MigrateOptions, RunControl } from './options.ts';
+import {
+  type CompletedStep,
+  logFailure,
+  type RunOptions,
+  StatementError,
+  type Step,
+} from './step.ts';
+
+export interface Run {
+  readonly session: Session;
+  readonly ledger: Ledger;
+  /** false: the database has no ledger, and the one here is empty. */
+  readonly isRecorded: boolean;
+  readonly writer: RunOptions['writer'];
+  readonly options: MigrateOptions & RunControl;
+}
+
+/** Session, lock and ledger around an operation; only one that changes something takes the lock. */
+export async function withRun<T>(
+  options: MigrateOptions & RunControl,
+  { changes }: { readonly changes: boolean },
+  work: (run: Run) => Promise<T>,
+): Promise<T> {
+  const { signal, onProgress, lockTimeoutMs = defaultLockTimeoutMs } = options;
+  const target = resolveTarget(options.target);
+  const sessionOptions = { signal, onProgress, lockTimeoutMs, isReadOnlyFine: !changes };
+  return withSession(target, sessionOptions, async (session) => {
+    requireServerVersion(session);
+    const writer = { pid: session.pid, toolVersion: toolVersion() };
+    const readAndWork = async () => {
+      const ledger = await readLedger(session);
+      const isRecorded = ledger !== undefined;
+      return work({ session, writer, options, ledger: ledger ?? emptyLedger, isRecorded });
+    };
+    return changes
+      ? withMigrationLock(session, { lockTimeoutMs, onProgress }, readAndWork)
+      : readAndWork();
+  });
+}
+
+/** Creates the ledger where there is none: after all checks, so that what they refuse leaves nothing. */
+export async function requireLedger({ session, isRecorded }: Run): Promise<void> {
+  await (isRecorded ? requireWritable(session) : createLedger(session));
+}
+
+/** Runs the steps, and turns whatever ends them into an error that says how far they came. */
+export async function execute(
+  { session, writer, options }: Run,
+  steps: readonly Step[],
+  manner: 'one by one' | 'together',
+): Promise<readonly CompletedStep[]> {
+  const done: CompletedStep[] = [];
+  const runOptions = {
+    writer,
+    tableLockTimeoutMs: options.tableLockTimeoutMs ?? 5_000,
+    tableLockRetries: options.tableLockRetries ?? 5,
+    onProgress: options.onProgress,
+    onCompleted: (step: CompletedStep) => done.push(step),
+  };
+  try {
+    await (manner === 'together' ? runStepsTogether : runSteps)(session, steps, runOptions);
+    return done;
+  } catch (error) {
+    const completed = done.map(({ version }) => version);
+    const pending = steps.slice(done.length).map(({ version }) => version);
+    if (options.signal?.aborted) throw interrupted({ completed, pending });
+    const cause = error instanceof StatementError ? error.cause : error;
+    if (isConnectionLost(cause)) {
+      throw connectionLost(session.target, { cause, completed, pending });
+    }
+    if (!(error instanceof StatementError)) throw error;
+    await logFailure(session, error, writer);
+    const others = pending.filter((version) => version !== error.step.version);
+    throw describeFailure(error, { completed, pending: others });
+  }
+}

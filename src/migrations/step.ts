@@ -1,0 +1,90 @@
+import type { Session, Sql } from '../database/connection.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import type { Direction, OnProgress } from '../progress.ts';
+import { recordApplied, recordFailure, recordRolledBack, type Writer } from './ledger.ts';
+import type { Checksum, MigrationPair } from './source.ts';
+import type { Script, Statement } from './statements.ts';
+import type { Version } from './version.ts';
+
+/** One migration or rollback that is about to run. */
+export interface Step {
+  readonly direction: Direction;
+  readonly version: Version;
+  readonly description: string;
+  readonly checksum: Checksum;
+  readonly script: Script;
+  /** What the ledger records of a step up. */
+  readonly pair: MigrationPair | undefined;
+}
+
+/** A step that is committed. */
+export interface CompletedStep {
+  readonly direction: Direction;
+  readonly version: Version;
+  readonly description: string;
+  readonly durationMs: number;
+}
+
+export interface RunOptions {
+  readonly writer: Writer;
+  /** How long a statement waits for a table lock before the step is rolled back and tried again. */
+  readonly tableLockTimeoutMs: number;
+  readonly tableLockRetries: number;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+/** A statement's failure on its way up: where it stands in its file, and the server's error. */
+export class StatementError extends Error {
+  readonly step: Step;
+  readonly statement: Statement;
+
+  constructor(step: Step, statement: Statement, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.step = step;
+    this.statement = statement;
+  }
+}
+
+/**
+ * Each file starts from a session as new, as if psql ran it alone: settings, role and temporary
+ * tables of the file before it are gone. client_connection_check_interval lets the server notice
+ * that the tool is gone in the middle of a long statement; WebAssembly has no socket to check.
+ */
+export function prepareSession({ target }: Session, { tableLockTimeoutMs }: RunOptions): string {
+  return [
+    'reset session authorization',
+    'reset role',
+    'reset all',
+    'discard temp',
+    `set lock_timeout = ${Math.round(tableLockTimeoutMs)}`,
+    ...(target.kind === 'server' ? ["set client_connection_check_interval = '2s'"] : []),
+  ].join('; ');
+}
+
+export function writeHistory(sql: Sql, { direction, version, pair }: Step, writer: Writer) {
+  return direction === 'up' && pair
+    ? recordApplied(sql, pair, writer)
+    : recordRolledBack(sql, version, writer);
+}
+
+export function transactionLost({ script }: Step): CryptosenseDbError<'faulty-statements'> {
+  return new CryptosenseDbError('faulty-statements', {
+    message: `${script.file.name} left the transaction it was run in`,
+    evidence: ['its history row could not be written in the same transaction, so neither was kept'],
+    hint: 'take COMMIT, ROLLBACK and RESET ALL out of the file and of what it calls',
+  });
+}
+
+/** Leaves a line in the log; what failed before is the error that counts. */
+export async function logFailure(
+  { sql }: Session,
+  { step, cause }: StatementError,
+  writer: Writer,
+): Promise<void> {
+  const { version, description, checksum } = step;
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  await sql
+    .unsafe('reset session authorization; reset role')
+    .then(() => recordFailure(sql, { version, description, checksum, detail }, writer))
+    .catch(() => {});
+}
