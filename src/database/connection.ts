@@ -87,7 +87,7 @@ async function withEmbeddedSession<T>(
   options: SessionOptions,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const { openEmbeddedEngine } = await import('./embedded.ts');
+  const { openEmbeddedEngine } = await import('./embedded/engine.ts');
   const { folder } = target;
   const { lockTimeoutMs } = options;
   const engine = await openEmbeddedEngine({

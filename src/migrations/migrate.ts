@@ -84,8 +84,12 @@ export async function down(options: DownOptions): Promise<RunResult> {
       extent ?? { kind: 'steps', count: 1 },
     );
     const steps = await prepareDown(session, chosen);
-    const done = options.dryRun ? steps.map(planned) : await execute(run, steps, 'one by one');
-    return summarise(run, { steps: done, pairs, isDryRun: options.dryRun ?? false }, {});
+    if (options.dryRun) {
+      return summarise(run, { steps: steps.map(planned), pairs, isDryRun: true }, {});
+    }
+    if (steps.length > 0) await requireLedger(run);
+    const done = await execute(run, steps, 'one by one');
+    return summarise(run, { steps: done, pairs, isDryRun: false }, {});
   });
 }
 
@@ -116,6 +120,7 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
       session,
       chosen.map(({ pair }) => pair),
     );
+    if (back.length > 0) await requireLedger(run);
     return execute(run, back, 'one by one');
   });
   return withRun(options, { changes: true }, async (run) => {
@@ -151,9 +156,11 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
  */
 export async function repair(options: RepairOptions): Promise<RepairResult> {
   const pairs = readMigrations(resolveFolders(options));
-  return withRun(options, { changes: true }, async ({ session, ledger, writer }) => {
+  return withRun(options, { changes: true }, async (run) => {
+    const { session, ledger, writer } = run;
     const { versions = [], forget: forgotten = [] } = options;
     const repairs = planRepair(compareWithLedger(pairs, ledger), { versions, forget: forgotten });
+    if (repairs.length + forgotten.length > 0) await requireLedger(run);
     await withTransaction(session.sql, async () => {
       for (const entry of repairs) await recordRepaired(session.sql, entry, writer);
       for (const version of forgotten) await recordForgotten(session.sql, version, writer);

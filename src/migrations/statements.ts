@@ -1,4 +1,3 @@
-import { loadModule } from 'libpg-query';
 import { CryptosenseDbError, type Problem } from '../errors.ts';
 import {
   createsTimescale,
@@ -16,6 +15,7 @@ import {
   nodes,
   type ParsedStatement,
   parse,
+  withGrammar,
 } from './syntax.ts';
 import { skipTrivia } from './trivia.ts';
 
@@ -47,10 +47,11 @@ export interface Statement {
 export async function parseScripts(
   files: readonly { readonly file: SqlFile; readonly kind: 'migration' | 'rollback' }[],
 ): Promise<readonly Script[]> {
-  await loadModule();
   const problems: Problem[] = [];
-  const scripts = files.map(({ file, kind }) =>
-    parseScript(file, { kind, report: (problem) => problems.push(problem) }),
+  const scripts = await withGrammar(() =>
+    files.map(({ file, kind }) =>
+      parseScript(file, { kind, report: (problem) => problems.push(problem) }),
+    ),
   );
   if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
   return scripts;

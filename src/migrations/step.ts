@@ -46,8 +46,8 @@ export class StatementError extends Error {
 }
 
 /**
- * Each file starts from a session as new, as if psql ran it alone: settings, role and temporary
- * tables of the file before it are gone. client_connection_check_interval lets the server notice
+ * Each file starts from a session as new, as if psql ran it alone: settings, role, cursors and
+ * temporary tables of the file before it are gone. client_connection_check_interval lets the server notice
  * that the tool is gone in the middle of a long statement; WebAssembly has no socket to check.
  */
 export function prepareSession({ target }: Session, { tableLockTimeoutMs }: RunOptions): string {
@@ -56,6 +56,8 @@ export function prepareSession({ target }: Session, { tableLockTimeoutMs }: RunO
     'reset role',
     'reset all',
     'discard temp',
+    'close all',
+    'unlisten *',
     `set lock_timeout = ${Math.round(tableLockTimeoutMs)}`,
     ...(target.kind === 'server' ? ["set client_connection_check_interval = '2s'"] : []),
   ].join('; ');

@@ -65,7 +65,7 @@ export async function create(options: DatabaseOptions): Promise<CreateResult> {
   const target = resolveTarget(options.target);
   const name = describeTarget(target);
   if (target.kind === 'embedded') {
-    const { isEmbeddedDatabase } = await import('../database/embedded.ts');
+    const { isEmbeddedDatabase } = await import('../database/embedded/engine.ts');
     const isThere = await isEmbeddedDatabase(target.folder);
     await withSession(target, options, async () => {});
     return { target: name, isCreated: !isThere };
@@ -144,7 +144,7 @@ async function readMark(
   options: DropOptions,
 ): Promise<{ readonly environment: Environment | undefined } | undefined> {
   if (target.kind === 'embedded') {
-    const { isEmbeddedDatabase } = await import('../database/embedded.ts');
+    const { isEmbeddedDatabase } = await import('../database/embedded/engine.ts');
     if (!(await isEmbeddedDatabase(target.folder))) return undefined;
   }
   const guard = async (session: Session) => {
@@ -160,7 +160,7 @@ async function readMark(
 
 async function dropFolder({ folder }: EmbeddedTarget): Promise<void> {
   if (folder === undefined) return;
-  const { removeEmbeddedDatabase } = await import('../database/embedded.ts');
+  const { removeEmbeddedDatabase } = await import('../database/embedded/engine.ts');
   await removeEmbeddedDatabase(folder);
 }
 

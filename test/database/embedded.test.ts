@@ -23,8 +23,8 @@ import {
   type EmbeddedEngine,
   isEmbeddedDatabase,
   openEmbeddedEngine,
-} from '../../src/database/embedded.ts';
-import { lockFolder } from '../../src/database/embedded-lock.ts';
+} from '../../src/database/embedded/engine.ts';
+import { lockFolder } from '../../src/database/embedded/folder-lock.ts';
 
 type ClientOptions = Options<Record<string, never>>;
 

