@@ -72,10 +72,10 @@ async function copyIn(sql: Sql, copy: { table: string; rows: Iterable<string> })
 /** The module as plain JavaScript, for processes of its own; with or without its dependencies. */
 function compile({ isInstalled }: { isInstalled: boolean }): string {
   const folder = mkdtempSync(join(scratch, 'js-'));
-  mkdirSync(join(folder, 'database'));
+  mkdirSync(join(folder, 'database/embedded'), { recursive: true });
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
-  const parts = ['', '-boot', '-lock', '-pgcrypto', '-wire'];
-  for (const name of ['errors', ...parts.map((part) => `database/embedded${part}`)]) {
+  const parts = ['engine', 'boot', 'folder-lock', 'pgcrypto', 'wire'];
+  for (const name of ['errors', ...parts.map((part) => `database/embedded/${part}`)]) {
     const source = fileURLToPath(new URL(`../../src/${name}.ts`, import.meta.url));
     const { outputText } = ts.transpileModule(readFileSync(source, 'utf8'), {
       compilerOptions: {
@@ -703,7 +703,7 @@ describe('a folder', () => {
     const shared = join(scratch, 'shared');
     const program = `
       import postgres from 'postgres';
-      import { openEmbeddedEngine } from './database/embedded.js';
+      import { openEmbeddedEngine } from './database/embedded/engine.js';
       const engine = await openEmbeddedEngine({ folder: process.argv[2] });
       const sql = postgres({ max: 1, ssl: false, socket: async () => engine.connect() });
       await sql\`create table survivors as select 1 as id\`;
@@ -824,7 +824,7 @@ describe('the lock of a folder', () => {
     writeFileSync(join(folder, lockFile), JSON.stringify({ ...me, pid: gone }));
     const program = `
       import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-      import { lockFolder } from './database/embedded-lock.js';
+      import { lockFolder } from './database/embedded/folder-lock.js';
       const [, , folder, fate] = process.argv;
       const inside = folder + '/inside';
       for (let turn = 0; turn < 5; turn += 1) {
@@ -852,7 +852,7 @@ describe('the lock of a folder', () => {
 
 it('names the package to install where it is missing', async () => {
   const program = `
-    import { openEmbeddedEngine } from './database/embedded.js';
+    import { openEmbeddedEngine } from './database/embedded/engine.js';
     const error = await openEmbeddedEngine().catch((error) => error);
     console.log(JSON.stringify({ code: error.code, problems: error.problems }));`;
   const output = await outputOf(runProgram(compile({ isInstalled: false }), program));
