@@ -228,7 +228,8 @@ describe('templates', () => {
     const base = copySchema(['create_functions', 'create_users_table']);
     for (const { migration } of readMigrations(base))
       psql(`--file=${join(base.migrations, migration.name)}`);
-    if (templates.includes('hypertable')) psql('--command=create extension timescaledb');
+    if (templates.includes('hypertable'))
+      psql('--command=create extension if not exists timescaledb');
     for (const template of templates) {
       const { migration, rollback } = await write(base, descriptions[template] ?? '', template);
       for (const file of [migration, rollback, migration]) psql(`--file=${file}`);
