@@ -20,7 +20,10 @@ CREATE TABLE price_history (
 );
 
 -- Convert to hypertable (partition by time); its default index would equal idx_price_history_time
+-- (TimescaleDB warns that it would have TEXT where the specification says VARCHAR)
+SET LOCAL client_min_messages = 'error';
 SELECT create_hypertable('price_history', 'time', create_default_indexes => FALSE);
+SET LOCAL client_min_messages TO DEFAULT;
 
 -- Create indexes
 CREATE INDEX idx_price_history_asset ON price_history(asset_symbol, time DESC);

@@ -20,7 +20,10 @@ CREATE TABLE social_sentiment_history (
 );
 
 -- Convert to hypertable (partition by time)
+-- (TimescaleDB warns that it would have TEXT where the specification says VARCHAR)
+SET LOCAL client_min_messages = 'error';
 SELECT create_hypertable('social_sentiment_history', 'time');
+SET LOCAL client_min_messages TO DEFAULT;
 
 -- Create indexes
 CREATE INDEX idx_social_sentiment_asset ON social_sentiment_history(asset_symbol, time DESC);

@@ -2,13 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import * as v from 'valibot';
-import {
-  defaultEmbeddedFolder,
-  parseTarget,
-  sslModes,
-  type Target,
-  type TargetDefaults,
-} from './database/target.ts';
+import { defaultEmbeddedFolder, parseTarget, sslModes, type Target } from './database/target.ts';
 import { CryptosenseDbError, type Problem } from './errors.ts';
 
 /** What the command line says of the target. */
@@ -25,7 +19,10 @@ export interface Surroundings {
   readonly osUser: string;
 }
 
+type Variables = Readonly<Record<string, string | undefined>>;
+
 const text = v.optional(v.string());
+const host = v.optional(v.string(), 'localhost');
 /** One, or one for each host. */
 const port = v.optional(
   v.pipe(
@@ -33,35 +30,64 @@ const port = v.optional(
     v.check((value) => value.split(',').every(isPort)),
   ),
 );
+const tls = { PGSSLMODE: v.optional(v.picklist(sslModes)) };
 
 function isPort(text: string): boolean {
   return /^\d{1,5}$/.test(text) && Number(text) > 0 && Number(text) < 65_536;
 }
 
-const Variables = v.object({
-  DATABASE_URL: text,
-  DATABASE_HOST: text,
-  DATABASE_PORT: port,
-  DATABASE_NAME: text,
-  DATABASE_USER: text,
-  DATABASE_PASSWORD: text,
-  PGHOST: text,
-  PGPORT: port,
-  PGDATABASE: text,
-  PGUSER: text,
-  PGPASSWORD: text,
-  PGSSLMODE: v.optional(v.picklist(sslModes)),
-  PGSSLROOTCERT: text,
-});
-type Variables = v.InferOutput<typeof Variables>;
+/** The ways to name a database, each with the variables that count in it, as a URL without their password. */
+const levels = {
+  url: v.pipe(
+    v.object({ DATABASE_URL: v.string(), ...tls }),
+    v.transform(({ DATABASE_URL: url, PGSSLMODE: sslMode }) => ({ url, sslMode })),
+  ),
+  database: v.pipe(
+    v.object({
+      DATABASE_HOST: host,
+      DATABASE_PORT: port,
+      DATABASE_NAME: v.string(),
+      DATABASE_USER: text,
+      ...tls,
+    }),
+    v.transform((variables) => ({
+      url: urlOf({
+        host: variables.DATABASE_HOST,
+        port: variables.DATABASE_PORT,
+        database: variables.DATABASE_NAME,
+        user: variables.DATABASE_USER,
+      }),
+      sslMode: variables.PGSSLMODE,
+    })),
+  ),
+  libpq: v.pipe(
+    v.object({
+      PGHOST: host,
+      PGPORT: port,
+      PGDATABASE: v.optional(v.string(), ''),
+      PGUSER: text,
+      ...tls,
+    }),
+    v.transform((variables) => ({
+      url: urlOf({
+        host: variables.PGHOST,
+        port: variables.PGPORT,
+        database: variables.PGDATABASE,
+        user: variables.PGUSER,
+      }),
+      sslMode: variables.PGSSLMODE,
+    })),
+  ),
+};
+type Level = keyof typeof levels;
 
 /**
  * The database that flags, environment and `.env` name, in this order: `--url` or `--embedded`,
- * `DATABASE_URL`, `DATABASE_HOST` and its like, libpq's variables.
- * Throws `no-target`, and `bad-configuration` with every problem at once.
+ * `DATABASE_URL`, `DATABASE_HOST` and its like, libpq's variables. `.env` names it only where
+ * flags and environment do not; user, password and TLS come from there otherwise.
+ * Throws `no-target`, and `bad-configuration` with every problem of the variables in use at once.
  */
 export function readTarget(flags: TargetFlags, surroundings: Surroundings): Target {
-  const variables = readVariables(surroundings);
   if (flags.url !== undefined && flags.embedded !== undefined) {
     throw new CryptosenseDbError('bad-configuration', {
       message: '--url and --embedded are given; only one of them can be',
@@ -77,34 +103,72 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
     const folder = flags.embedded === true ? defaultEmbeddedFolder : flags.embedded;
     return { kind: 'embedded', folder: folder === ':memory:' ? undefined : folder };
   }
-  const url = flags.url ?? variables.DATABASE_URL ?? composeUrl(variables);
-  if (url === undefined) throw noTarget();
-  return parseTarget(url, defaultsFor(variables, surroundings));
+
+  const { url } = flags;
+  const own: Variables = {
+    ...withoutEmpty(surroundings.environment),
+    ...(url !== undefined && { DATABASE_URL: url }),
+  };
+  const ownLevel = levelOf(own);
+  // A host alone names no database: `.env` may say the rest, for that host.
+  const isNamed =
+    ownLevel !== undefined && (ownLevel !== 'database' || own.DATABASE_NAME !== undefined);
+  const dotEnv = readDotEnv(surroundings.folder, { isNeeded: !isNamed });
+  const merged: Variables = { ...dotEnv, ...own };
+  const level = ownLevel ?? levelOf(merged);
+  if (level === undefined) throw noTarget();
+
+  const named: Variables = isNamed ? own : merged;
+  // The embedded engine has no use for the variables of a server.
+  const isEmbedded = level === 'url' && named.DATABASE_URL?.startsWith('embedded:');
+  const PGSSLMODE = isEmbedded ? undefined : merged.PGSSLMODE;
+  const { issues, output, success } = v.safeParse(levels[level], { ...named, PGSSLMODE });
+  if (!success) throw new CryptosenseDbError('bad-configuration', issues.map(describeIssue));
+  return parseTarget(output.url, {
+    user: userOf(own) ?? userOf(dotEnv) ?? surroundings.osUser,
+    password: passwordOf(own) ?? passwordOf(dotEnv),
+    sslMode: output.sslMode,
+    rootCertificate: merged.PGSSLROOTCERT,
+  });
 }
 
-function readVariables({ environment, folder }: Surroundings): Variables {
-  const known = Object.keys(Variables.entries);
-  const merged = { ...readDotEnv(folder), ...withoutEmpty(environment) };
-  const { issues, output, success } = v.safeParse(
-    Variables,
-    Object.fromEntries(known.map((name) => [name, merged[name]])),
-  );
-  if (success) return output;
-  throw new CryptosenseDbError('bad-configuration', issues.map(describeIssue));
+function levelOf(variables: Variables): Level | undefined {
+  const isAnySet = (...names: readonly string[]) =>
+    names.some((name) => variables[name] !== undefined);
+  if (isAnySet('DATABASE_URL')) return 'url';
+  if (isAnySet('DATABASE_HOST', 'DATABASE_NAME')) return 'database';
+  if (isAnySet('PGHOST', 'PGDATABASE')) return 'libpq';
+  return undefined;
+}
+
+function userOf(variables: Variables): string | undefined {
+  return variables.DATABASE_USER ?? variables.PGUSER;
+}
+
+function passwordOf(variables: Variables): string | undefined {
+  return variables.DATABASE_PASSWORD ?? variables.PGPASSWORD;
 }
 
 function describeIssue(issue: v.BaseIssue<unknown>): Problem {
   const name = v.getDotPath(issue) ?? '';
+  if (name === 'DATABASE_NAME') {
+    return {
+      message: 'DATABASE_HOST is set, but DATABASE_NAME is not',
+      hint: 'set both, or DATABASE_URL',
+    };
+  }
   const allowed = name.endsWith('PORT') ? 'a number from 1 to 65535' : sslModes.join(', ');
   return { message: `${name} is "${String(issue.input)}"; it can be ${allowed}` };
 }
 
-function readDotEnv(folder: string): Readonly<Record<string, string | undefined>> {
+/** Where it is not needed, one that cannot be read is as good as none. */
+function readDotEnv(folder: string, { isNeeded }: { readonly isNeeded: boolean }): Variables {
   try {
     // Editors on Windows put a byte-order mark first.
     const text = readFileSync(join(folder, '.env'), 'utf8').replace(/^\uFEFF/, '');
     return withoutEmpty(parseEnv(text));
   } catch (error) {
+    if (!isNeeded) return {};
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
     throw new CryptosenseDbError(
       'file-problem',
@@ -115,37 +179,8 @@ function readDotEnv(folder: string): Readonly<Record<string, string | undefined>
 }
 
 /** An empty variable is one that is not set, as in libpq. */
-function withoutEmpty(
-  variables: Readonly<Record<string, string | undefined>>,
-): Record<string, string | undefined> {
+function withoutEmpty(variables: Variables): Variables {
   return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
-}
-
-/** The URL that the single variables amount to, without the password; undefined when none names a database. */
-function composeUrl(variables: Variables): string | undefined {
-  const { DATABASE_HOST, DATABASE_PORT, DATABASE_NAME, DATABASE_USER } = variables;
-  if (DATABASE_HOST !== undefined || DATABASE_NAME !== undefined) {
-    if (DATABASE_NAME === undefined) {
-      throw new CryptosenseDbError('bad-configuration', {
-        message: 'DATABASE_HOST is set, but DATABASE_NAME is not',
-        hint: 'set both, or DATABASE_URL',
-      });
-    }
-    return urlOf({
-      host: DATABASE_HOST ?? 'localhost',
-      port: DATABASE_PORT,
-      database: DATABASE_NAME,
-      user: DATABASE_USER,
-    });
-  }
-  const { PGHOST, PGPORT, PGDATABASE, PGUSER } = variables;
-  if (PGHOST === undefined && PGDATABASE === undefined) return undefined;
-  return urlOf({
-    host: PGHOST ?? 'localhost',
-    port: PGPORT,
-    database: PGDATABASE ?? '',
-    user: PGUSER,
-  });
 }
 
 interface UrlParts {
@@ -160,15 +195,6 @@ function urlOf({ host, port, database, user }: UrlParts): string {
   const query = new URLSearchParams({ host, ...(port !== undefined && { port }) });
   const encoded = query.toString().replaceAll('+', '%20');
   return `postgresql://${login}/${encodeURIComponent(database)}?${encoded}`;
-}
-
-function defaultsFor(variables: Variables, { osUser }: Surroundings): TargetDefaults {
-  return {
-    user: variables.DATABASE_USER ?? variables.PGUSER ?? osUser,
-    password: variables.DATABASE_PASSWORD ?? variables.PGPASSWORD,
-    sslMode: variables.PGSSLMODE,
-    rootCertificate: variables.PGSSLROOTCERT,
-  };
 }
 
 function noTarget(): CryptosenseDbError<'no-target'> {

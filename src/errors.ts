@@ -45,8 +45,8 @@ export interface ErrorDetails {
   'migration-failed': MigrationFailure;
   /** SIGINT, SIGTERM or an aborted signal; the running step was rolled back. */
   interrupted: { readonly completed: readonly string[]; readonly pending: readonly string[] };
-  /** A production database refuses the operation. */
-  'environment-refused': { readonly environment: string };
+  /** Production refuses the operation, the mark is another, or `force` names another database. */
+  'environment-refused': { readonly environment: string | undefined };
   /** The ledger was written by a newer release of this tool. */
   'ledger-newer': { readonly format: number };
   /** A file or folder cannot be read or written. */
@@ -87,6 +87,10 @@ export interface MigrationFailure {
   readonly sqlState: string;
 }
 
+type ErrorArguments<C extends ErrorCode> = ErrorDetails[C] extends undefined
+  ? [options?: { readonly cause?: unknown }]
+  : [options: { readonly details: ErrorDetails[C]; readonly cause?: unknown }];
+
 /**
  * The one error of this package. `code` says what kind it is, `details` is typed by it,
  * `problems` hold every fact and remedy; `message` is their text without the hints.
@@ -96,13 +100,7 @@ export class CryptosenseDbError<C extends ErrorCode = ErrorCode> extends Error {
   readonly problems: readonly Problem[];
   readonly details: ErrorDetails[C];
 
-  constructor(
-    code: C,
-    problems: Problem | readonly Problem[],
-    ...rest: ErrorDetails[C] extends undefined
-      ? [options?: { readonly cause?: unknown }]
-      : [options: { readonly details: ErrorDetails[C]; readonly cause?: unknown }]
-  ) {
+  constructor(code: C, problems: Problem | readonly Problem[], ...rest: ErrorArguments<C>) {
     const options: { readonly details?: ErrorDetails[C]; readonly cause?: unknown } = rest[0] ?? {};
     const list = 'message' in problems ? [problems] : problems;
     const text = list.map(({ message, evidence = [] }) => [message, ...evidence].join('\n'));
@@ -111,6 +109,12 @@ export class CryptosenseDbError<C extends ErrorCode = ErrorCode> extends Error {
     this.code = code;
     this.problems = list;
     this.details = options.details as ErrorDetails[C];
+  }
+
+  /** The same error, with one more thing to say. */
+  with(problem: Problem): CryptosenseDbError<C> {
+    const rest = [{ details: this.details, cause: this.cause }] as unknown as ErrorArguments<C>;
+    return new CryptosenseDbError(this.code, [...this.problems, problem], ...rest);
   }
 }
 

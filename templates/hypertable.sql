@@ -14,7 +14,10 @@ CREATE TABLE {{subject}} (
 );
 
 -- Convert to hypertable (partition by time); the primary key serves for its default index
+-- (TimescaleDB warns that it would have TEXT where the specification says VARCHAR)
+SET LOCAL client_min_messages = 'error';
 SELECT create_hypertable('{{subject}}', 'time', create_default_indexes => FALSE);
+SET LOCAL client_min_messages TO DEFAULT;
 
 -- Create indexes
 CREATE INDEX idx_{{subject}}_asset_time ON {{subject}}(asset_symbol, time DESC);

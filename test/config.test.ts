@@ -109,6 +109,46 @@ describe('which database', () => {
       'u:p@flag:5432/d',
     ],
     [
+      "the environment's DATABASE_HOST rather than DATABASE_URL of .env",
+      {
+        environment: { DATABASE_HOST: 'host', DATABASE_NAME: 'n' },
+        dotEnv: `DATABASE_URL=${url('file')}\nDATABASE_PORT=1\n`,
+      },
+      'me@host:5432/n',
+    ],
+    [
+      "the environment's PGHOST rather than anything of .env",
+      {
+        environment: { PGHOST: 'pg', PGDATABASE: 'x' },
+        dotEnv: `DATABASE_URL=${url('file')}\nDATABASE_HOST=file\nDATABASE_NAME=n\nPGPORT=1\n`,
+      },
+      'me@pg:5432/x',
+    ],
+    [
+      'user and password of .env where the environment has none',
+      {
+        environment: { PGDATABASE: 'x' },
+        dotEnv: 'PGUSER=u\nDATABASE_PASSWORD=p\n',
+      },
+      'u:p@localhost:5432/x',
+    ],
+    [
+      "the environment's password rather than one of .env",
+      {
+        environment: { PGDATABASE: 'x', PGUSER: 'u', PGPASSWORD: 'p' },
+        dotEnv: 'DATABASE_USER=v\nDATABASE_PASSWORD=q\n',
+      },
+      'u:p@localhost:5432/x',
+    ],
+    [
+      'a host of the environment with the database of .env',
+      {
+        environment: { DATABASE_HOST: 'host' },
+        dotEnv: `DATABASE_URL=${url('file')}\nDATABASE_HOST=file\nDATABASE_NAME=n\n`,
+      },
+      'me@host:5432/n',
+    ],
+    [
       '--embedded',
       { flags: { embedded: true }, environment: { DATABASE_URL: url('env') } },
       'embedded:.cryptosense',
@@ -151,20 +191,58 @@ describe('what does not add up', () => {
     await errorOf('bad-configuration', () => read(scene));
   });
 
-  it('every variable that is wrong is reported at once, wherever it is set', async () => {
-    const { problems } = await errorOf('bad-configuration', () =>
-      read({
-        environment: { DATABASE_NAME: 'd', DATABASE_PORT: 'five', PGSSLMODE: 'always' },
-        dotEnv: 'PGPORT=70000\n',
-      }),
-    );
+  it.each<[string, Scene, readonly string[]]>([
+    [
+      'DATABASE_HOST and its like',
+      {
+        environment: { DATABASE_HOST: 'h', DATABASE_PORT: 'five', PGPORT: '0' },
+        dotEnv: 'PGSSLMODE=always\n',
+      },
+      ['DATABASE_HOST', 'DATABASE_PORT', 'PGSSLMODE'],
+    ],
+    [
+      "libpq's variables",
+      { dotEnv: 'PGHOST=h\nPGPORT=70000\nPGSSLMODE=always\nDATABASE_PORT=five\n' },
+      ['PGPORT', 'PGSSLMODE'],
+    ],
+  ])('everything wrong with %s is reported at once', async (_, scene, expected) => {
+    const { problems } = await errorOf('bad-configuration', () => read(scene));
     const named = problems.map(({ message }) => message.split(' ')[0]);
-    expect(named.sort()).toEqual(['DATABASE_PORT', 'PGPORT', 'PGSSLMODE']);
+    expect(named.sort()).toEqual(expected);
+  });
+
+  // Kubernetes sets such a port for a service of the name "database".
+  const DATABASE_PORT = 'tcp://10.0.0.1:5432';
+  it.each<[string, Scene]>([
+    ['--url', { flags: { url: url('h') }, environment: { DATABASE_PORT } }],
+    [
+      '--embedded',
+      { flags: { embedded: true }, environment: { DATABASE_PORT, PGSSLMODE: 'always' } },
+    ],
+    [
+      'an embedded URL',
+      { environment: { DATABASE_URL: 'embedded:', DATABASE_PORT, PGSSLMODE: 'always' } },
+    ],
+    ['DATABASE_URL', { environment: { DATABASE_URL: url('h'), DATABASE_PORT, PGPORT: '0' } }],
+    ['PGHOST', { environment: { PGHOST: 'h', DATABASE_PORT } }],
+    ['.env', { environment: { DATABASE_PORT }, dotEnv: `DATABASE_URL=${url('h')}` }],
+  ])('a variable that is not in use may be anything: the target is from %s', (_, scene) => {
+    expect(() => read(scene)).not.toThrow();
   });
 
   it('.env that cannot be read is reported, not passed over', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.env'));
     await errorOf('file-problem', () => readTarget({}, { environment: {}, folder, osUser: 'me' }));
+  });
+
+  it.each<[string, TargetFlags, Variables]>([
+    ['--url', { url: url('h') }, {}],
+    ['--embedded', { embedded: true }, {}],
+    ['the environment', {}, { PGHOST: 'h' }],
+  ])('.env that cannot be read does not matter to a target of %s', (_, flags, environment) => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, '.env'));
+    expect(() => readTarget(flags, { environment, folder, osUser: 'me' })).not.toThrow();
   });
 });

@@ -70,14 +70,20 @@ describe('the tarball', () => {
     ]);
     const odd = packed.filter((path) => !/\.(?:md|c?js|d\.ts|sql|json|txt)$|^LICENSE$/.test(path));
     expect(odd).toEqual([]);
-    expect(packed.filter((path) => path.startsWith('docs/'))).toEqual(['docs/schema.md']);
-    for (const folder of ['migrations', 'rollbacks', 'templates']) {
+    for (const folder of ['docs', 'migrations', 'rollbacks', 'templates']) {
       expect(packed.filter((path) => path.startsWith(`${folder}/`)).sort()).toEqual(
         readdirSync(folder)
           .sort()
           .map((name) => `${folder}/${name}`),
       );
     }
+  });
+
+  it('holds every file that the README links to', () => {
+    const links = readFileSync('README.md', 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g);
+    const linked = [...links].flatMap(([, path]) => path ?? []);
+    expect(linked).toContain('docs/commands.md');
+    expect(linked.filter((path) => !packed.includes(path))).toEqual([]);
   });
 
   it('has no path of the machine that built it in it', () => {

@@ -66,7 +66,9 @@ export function addDbCommands(program: Command, { open, signal, answerNo }: Cont
         withTargetOptions(
           group
             .command('reset')
-            .description('drop the database, create it anew and apply all migrations')
+            .description(
+              'drop the database, create it anew (default owner, grants and settings) and apply all migrations',
+            )
             .addOption(forceOption()),
         ),
       ),

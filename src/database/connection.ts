@@ -53,7 +53,7 @@ export interface SessionOptions {
   readonly database?: string;
   /** How long to wait for another process to leave the embedded engine's folder. */
   readonly lockTimeoutMs?: number | undefined;
-  /** Accept a standby or a read-only server. */
+  /** Accept a standby or a read-only server, and make no embedded database where there is none. */
   readonly isReadOnlyFine?: boolean;
 }
 
@@ -87,25 +87,35 @@ async function withEmbeddedSession<T>(
   options: SessionOptions,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const { openEmbeddedEngine } = await import('./embedded/engine.ts');
+  const { openEmbeddedEngine, requireEmbeddedDatabase } = await import('./embedded/engine.ts');
   const { folder } = target;
-  const { lockTimeoutMs } = options;
+  const { lockTimeoutMs, signal, onProgress, isReadOnlyFine } = options;
+  if (isReadOnlyFine && folder !== undefined) await requireEmbeddedDatabase(folder);
   const engine = await openEmbeddedEngine({
-    ...(folder !== undefined && { folder }),
-    ...(lockTimeoutMs !== undefined && { lockTimeoutMs }),
-  });
+    folder,
+    lockTimeoutMs,
+    signal,
+    onWait: (reason) => onProgress?.({ kind: 'waiting-for-server', reason }),
+  }).catch(orInterrupted(signal));
   try {
     const client = await openClient(
       { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
       async () => engine.connect(),
       { ...options, firstAnswerTimeoutMs: 60_000 },
-    );
+    ).catch(orInterrupted(signal));
     // The engine calls its one database template1; people know it by its folder.
     const server = { ...client.server, database: describeTarget(target) };
     return await useClient({ ...client, server }, target, options, use);
   } finally {
     await engine.close();
   }
+}
+
+/** What ends the opening of an engine once the signal has fired is the signal. */
+function orInterrupted(signal: AbortSignal | undefined): (error: unknown) => never {
+  return (error) => {
+    throw signal?.aborted && !isError(error) ? interrupted({ completed: [], pending: [] }) : error;
+  };
 }
 
 async function useClient<T>(
@@ -263,13 +273,17 @@ async function openClient(
     socket?.destroy(noAnswer()),
   );
   try {
-    const result = await sql<[Omit<ServerFacts, 'isPooled'> & { readonly pid: number }]>`
+    // Dates come as text, in the form that the database or the role is set to.
+    const [, result] = await Promise.all([
+      sql.unsafe("set datestyle = 'ISO'"),
+      sql<[Omit<ServerFacts, 'isPooled'> & { readonly pid: number }]>`
       select
         pg_backend_pid() as pid,
         current_setting('server_version_num')::int as version,
         current_database() as database,
         current_user as user,
-        pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly"`;
+        pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly"`,
+    ]);
     const [{ pid, ...facts }] = result;
     const server = { ...facts, isPooled: result.state.pid !== pid };
     return { sql, pid, server, isClosed: () => isClosed, destroy: () => socket?.destroy() };

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CryptosenseDbError, describeHolder, isError, type LockHolder } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
-import { type Session, withSession } from './connection.ts';
+import { type Session, type Sql, withSession } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';
 
@@ -146,6 +146,20 @@ function poolerRefused(): CryptosenseDbError<'pooler-refused'> {
     ],
     hint: "connect to the server's own port, or to a pool in session mode",
   });
+}
+
+/**
+ * A condition: this backend still holds the migration lock, whatever a migration did meanwhile.
+ * The embedded engine's only process has the id 0, which pg_locks shows as NULL.
+ */
+export function holdsMigrationLock(sql: Sql) {
+  return sql`
+    exists (
+      select from pg_locks
+      where locktype = 'advisory' and granted
+        and pid is not distinct from nullif(pg_backend_pid(), 0)
+        and classid = ${lockClass}::int8::oid and objid = ${lockObject}::int8::oid
+    )`;
 }
 
 /** True for an error that another try may not meet: the statement waited for a lock in vain. */

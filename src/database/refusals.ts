@@ -141,7 +141,7 @@ export function interrupted(progress: {
   return new CryptosenseDbError(
     'interrupted',
     {
-      message: 'interrupted; the step that was running is rolled back',
+      message: 'interrupted; what was not committed is rolled back',
       evidence: [`${completed.length} done, ${pending.length} still to do`],
     },
     { details: progress },

@@ -8,11 +8,12 @@ import { markTransaction, type Writer, type Written } from './ledger.ts';
 import type { Statement } from './statements.ts';
 import {
   type CompletedStep,
+  discardRows,
   prepareSession,
   type RunOptions,
+  runLost,
   StatementError,
   type Step,
-  transactionLost,
   writeHistory,
 } from './step.ts';
 
@@ -56,7 +57,7 @@ export async function runStepsTogether(
   const whole = describeStep(first, { index: 0, total });
   const done = await retryOnLock(session, whole, options, () =>
     withRollback(sql, async () => {
-      const finished: { readonly step: Step; readonly durationMs: number }[] = [];
+      const finished: Finished[] = [];
       await sql.unsafe('begin');
       for (const [index, step] of steps.entries()) {
         session.throwIfInterrupted();
@@ -64,14 +65,23 @@ export async function runStepsTogether(
         options.onProgress?.({ kind: 'step-started', step: progress });
         await sql.unsafe(`${prepareSession(session, options)}; ${markTransaction}`);
         const durationMs = await runAndRecord(sql, step, options.writer);
-        finished.push({ step, durationMs });
-        options.onProgress?.({ kind: 'step-finished', step: progress, durationMs });
+        finished.push({ step, progress, durationMs });
       }
       await commit(sql, steps.at(-1) ?? first);
       return finished;
     }),
   );
-  for (const { step, durationMs } of done) options.onCompleted(completed(step, durationMs));
+  // Told only now: until the one COMMIT nothing is applied.
+  for (const { step, progress, durationMs } of done) {
+    options.onCompleted(completed(step, durationMs));
+    options.onProgress?.({ kind: 'step-finished', step: progress, durationMs });
+  }
+}
+
+interface Finished {
+  readonly step: Step;
+  readonly progress: ProgressStep;
+  readonly durationMs: number;
 }
 
 function completed({ direction, version, description }: Step, durationMs: number): CompletedStep {
@@ -100,13 +110,20 @@ async function retryOnLock<T>(
       return await attempt();
     } catch (error) {
       const cause = error instanceof StatementError ? error.cause : error;
-      if (!isLockConflict(cause) || retry >= tableLockRetries) throw error;
+      if (!isLockConflict(cause) || !isRepeatable(error) || retry >= tableLockRetries) throw error;
       const delayMs = Math.min(firstRetryMs * 2 ** retry, lastRetryMs) * (0.75 + Math.random() / 2);
       const reason = cause instanceof Error ? cause.message : String(cause);
       onProgress?.({ kind: 'step-retried', step, reason, delayMs });
       await sleep(delayMs, undefined, session.signal && { signal: session.signal });
     }
   }
+}
+
+/** A procedure or a DO block that runs alone may have committed a part of its work. */
+function isRepeatable(error: unknown): boolean {
+  if (!(error instanceof StatementError)) return true;
+  const { step, statement } = error;
+  return step.script.transaction === 'own' || statement.run.kind !== 'alone';
 }
 
 async function runInTransaction(
@@ -146,7 +163,7 @@ async function runAndRecord(sql: Sql, step: Step, writer: Writer): Promise<numbe
   const record = writeHistory(sql, step, writer);
   const answers = await settle(step, [...sent, owner.execute(), record.execute()]);
   const [written] = (answers.at(-1) ?? []) as readonly Written[];
-  if (!written) throw transactionLost(step);
+  if (!written) throw runLost(step);
   return written.durationMs;
 }
 
@@ -156,12 +173,9 @@ function sendStatements(
   statements: readonly Statement[],
 ): readonly Promise<unknown>[] {
   return statements.map((statement) =>
-    sql
-      .unsafe(statement.text)
-      .execute()
-      .catch((error: unknown) => {
-        throw isConnectionLost(error) ? error : new StatementError(step, statement, error);
-      }),
+    discardRows(sql.unsafe(statement.text)).catch((error: unknown) => {
+      throw isConnectionLost(error) ? error : new StatementError(step, statement, error);
+    }),
   );
 }
 

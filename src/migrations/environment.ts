@@ -11,21 +11,25 @@ export interface DestructiveRequest {
 }
 
 /**
- * A production database refuses what destroys data, unless `force` is its name.
- * Throws `environment-refused`.
+ * A production database refuses what destroys data, unless `force` is its name. Any database does
+ * when `force` is another name: it is not the one that is meant. Throws `environment-refused`.
  */
 export function guardProduction(
   { server: { database } }: Session,
   environment: Environment | undefined,
   { operation, force }: DestructiveRequest,
 ): void {
-  if (environment !== 'production' || force === database) return;
+  if (force === database) return;
+  const isProduction = environment === 'production';
+  if (!isProduction && force === undefined) return;
   throw new CryptosenseDbError(
     'environment-refused',
     {
-      message: `"${database}" is a production database and refuses to ${operation}`,
+      message: `"${database}" ${isProduction ? 'is a production database and ' : ''}refuses to ${operation}`,
       evidence: force === undefined ? [] : [`--force names "${force}", which is not this database`],
-      hint: `when it has to be, confirm it with the database's name: --force ${quoteWord(database)}`,
+      hint: isProduction
+        ? `when it has to be, confirm it with the database's name: --force ${quoteWord(database)}`
+        : 'name the right database, or leave --force out',
     },
     { details: { environment } },
   );

@@ -19,14 +19,21 @@ import type { RunMode } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import type { Statement } from './statements.ts';
 import {
+  discardRows,
   prepareSession,
   type RunOptions,
+  runLost,
   StatementError,
   type Step,
-  transactionLost,
+  tableLockSetting,
   writeHistory,
 } from './step.ts';
 
+/**
+ * Runs a file that says `-- Transaction: none`: one statement at a time, each in the journal before
+ * and after it. What can run in a transaction does so with its journal entry. A run after a failure
+ * goes on with the first statement that is not finished. Returns how long this run took.
+ */
 export async function runStatementByStatement(
   session: Session,
   { step, progress }: { readonly step: Step; readonly progress: ProgressStep },
@@ -34,6 +41,7 @@ export async function runStatementByStatement(
 ): Promise<number> {
   const { sql } = session;
   const startedAt = performance.now();
+  const elapsedSeconds = () => (performance.now() - startedAt) / 1000;
   await sql.unsafe(prepareSession(session, options));
   const journal = await readJournal(sql, step);
   refuseOtherStatements(step, journal);
@@ -51,13 +59,16 @@ export async function runStatementByStatement(
     });
   }
 
-  await withRollback(sql, async () => {
+  return withRollback(sql, async () => {
     await sql.unsafe(`reset session authorization; reset role; begin; ${markTransaction}`);
+    await sql`
+      select set_config('cryptosense_db.started_at',
+        (extract(epoch from clock_timestamp()) - ${elapsedSeconds()}::numeric)::text, true)`;
     const [written] = await writeHistory(sql, step, options.writer);
-    if (!written) throw transactionLost(step);
+    if (!written) throw runLost(step);
     await sql.unsafe('commit');
+    return written.durationMs;
   });
-  return Math.round(performance.now() - startedAt);
 }
 
 /** Read anew on each attempt: a retry has to know what the attempt before it did. */
@@ -113,12 +124,12 @@ async function runJournalled(
     checksum: checksumOf(text),
   };
   if (run.kind === 'session') {
-    await sql.unsafe(text);
+    await discardRows(sql.unsafe(text));
     return;
   }
   if (run.kind === 'in-transaction') {
     await withTransaction(sql, async () => {
-      await sql.unsafe(text);
+      await discardRows(sql.unsafe(text));
       await sql.unsafe(ownRole);
       requireOne(step, await journalStart(sql, entry, writer));
       requireOne(step, await journalFinish(sql, entry, writer));
@@ -131,7 +142,7 @@ async function runJournalled(
   const isUnchanged = before?.checksum === entry.checksum;
   if (!before || !(await isAlreadyDone(sql, statement, { isUnchanged }))) {
     const toRun = session.target.kind === 'embedded' ? withoutConcurrently(statement) : text;
-    await sql.unsafe(toRun).catch(async (error: unknown) => {
+    await discardRows(sql.unsafe(toRun)).catch(async (error: unknown) => {
       // Else the next run would take the index that stands in the way for this one's own.
       if (sqlState(error) === sqlErrorCodes.duplicateTable) {
         await withOwnRole(sql, async () => journalWithdraw(sql, entry));
@@ -139,7 +150,7 @@ async function runJournalled(
       throw error;
     });
   }
-  if (isWaitEndless) await sql.unsafe(`set lock_timeout = ${Math.round(tableLockTimeoutMs)}`);
+  if (isWaitEndless) await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
   await withOwnRole(sql, async () => requireOne(step, await journalFinish(sql, entry, writer)));
 }
 
@@ -174,13 +185,8 @@ function isPatient({ script }: Step, run: RunMode): boolean {
   return isConcurrent && !script.statements.some(setsTimeout);
 }
 
-function requireOne({ script }: Step, rows: readonly unknown[]): void {
-  if (rows.length > 0) return;
-  throw new CryptosenseDbError('pooler-refused', {
-    message: `${script.file.name} was moved to another server process in the middle`,
-    evidence: ['a pooler in transaction mode stands between this tool and the server'],
-    hint: "connect to the server's own port, or to a pool in session mode",
-  });
+function requireOne(step: Step, rows: readonly unknown[]): void {
+  if (rows.length === 0) throw runLost(step);
 }
 
 /**

@@ -1,4 +1,5 @@
 import { quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
+import { holdsMigrationLock } from '../database/lock.ts';
 import { isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { Direction } from '../progress.ts';
@@ -216,10 +217,15 @@ export const markTransaction = `
     set_config('cryptosense_db.transaction', pg_current_xact_id()::text, true),
     set_config('cryptosense_db.started_at', extract(epoch from clock_timestamp())::text, true)`;
 
-/** True while this is still the backend and the transaction that the step began in. */
-function isSameTransaction(sql: Sql, { pid }: Writer) {
+/** True while this is still the backend that the run began on, with its lock. */
+function isSameRun(sql: Sql, { pid }: Writer) {
+  return sql`pg_backend_pid() = ${pid} and ${holdsMigrationLock(sql)}`;
+}
+
+/** True while this is, besides, the transaction that the step began in. */
+function isSameTransaction(sql: Sql, writer: Writer) {
   return sql`
-    pg_backend_pid() = ${pid}
+    ${isSameRun(sql, writer)}
     and current_setting('cryptosense_db.transaction', true) = pg_current_xact_id()::text`;
 }
 
@@ -356,24 +362,24 @@ export async function readRollbacks(
 }
 
 /** Before a statement of a file without a transaction: that it is about to run. */
-export function journalStart(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, { pid }: Writer) {
+export function journalStart(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, writer: Writer) {
   const { version, direction, position, checksum } = entry;
   return sql`
     insert into cryptosense_db.migration_journal (version, direction, position, checksum)
     select ${version}::text, ${direction}::text, ${position}::integer, ${checksum}::text
-    where pg_backend_pid() = ${pid}
+    where ${isSameRun(sql, writer)}
     on conflict (version, direction, position)
       do update set checksum = excluded.checksum, started_at = clock_timestamp()
     returning position`;
 }
 
 /** After it: that it has run. */
-export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, { pid }: Writer) {
+export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, writer: Writer) {
   const { version, direction, position } = entry;
   return sql`
     update cryptosense_db.migration_journal set finished_at = clock_timestamp()
     where version = ${version} and direction = ${direction} and position = ${position}
-      and pg_backend_pid() = ${pid}
+      and ${isSameRun(sql, writer)}
     returning position`;
 }
 

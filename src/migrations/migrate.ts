@@ -1,5 +1,6 @@
 import { withTransaction } from '../database/connection.ts';
-import { CryptosenseDbError } from '../errors.ts';
+import { describeTarget } from '../database/target.ts';
+import { CryptosenseDbError, isError, type Problem } from '../errors.ts';
 import { guardProduction, markAs, requireMark } from './environment.ts';
 import { type Environment, recordBaseline, recordForgotten, recordRepaired } from './ledger.ts';
 import type {
@@ -131,7 +132,18 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
     const chosen = pairs.filter(({ version }) => isUndone(version) && !isApplied(version));
     const redone = await execute(run, await prepareUp(session, chosen), 'one by one');
     return summarise(run, { steps: [...undone, ...redone], pairs, isDryRun: false }, {});
+  }).catch((error: unknown) => {
+    throw isError(error) ? error.with(rolledBack(undone)) : error;
   });
+}
+
+/** What a redo leaves when its way forth fails. */
+function rolledBack(undone: readonly CompletedStep[]): Problem {
+  const versions = undone.map(({ version }) => version).join(', ');
+  return {
+    message: `rolled back, and not all applied again: ${versions}`,
+    hint: 'mend what failed, then: cryptosense-db migrate up',
+  };
 }
 
 /** Where every migration stands. Changes nothing, waits for no lock, and serves on a standby too. */
@@ -140,6 +152,7 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
   return withRun(options, { changes: false }, async ({ session, ledger }) => {
     const statuses = compareWithLedger(pairs, ledger);
     return {
+      target: describeTarget(session.target),
       database: session.server.database,
       environment: ledger.environment,
       migrations: statuses.map(report),
@@ -178,13 +191,13 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
   return withRun(options, { changes: true }, async (run) => {
     const { session, ledger, writer } = run;
     requireKnown(compareWithLedger(pairs, { entries: [], journal: [] }), options.version);
-    const [first] = ledger.entries;
+    const [first] = [...ledger.entries, ...ledger.journal];
     if (first) {
       throw new CryptosenseDbError(
         'history-mismatch',
         {
           message: `"${session.server.database}" has a history already`,
-          evidence: [`${ledger.entries.length} recorded, the first is ${first.version}`],
+          evidence: [`${ledger.entries.length} applied, the first record is of ${first.version}`],
           hint: 'a baseline is for a database without one; see: cryptosense-db migrate status',
         },
         { details: { versions: ledger.entries.map(({ version }) => version) } },
@@ -222,6 +235,7 @@ function summarise(
     }
   }
   return {
+    target: describeTarget(session.target),
     database: session.server.database,
     environment: ledger.environment ?? (isDryRun ? undefined : environment),
     steps,

@@ -74,6 +74,8 @@ export interface MigrationName {
 }
 
 export interface RunResult {
+  /** Where: `host:port/database` or `embedded:FOLDER`. */
+  readonly target: string;
   readonly database: string;
   readonly environment: Environment | undefined;
   /** In the order they ran. Of a dry run: what would run, each in 0 ms. */
@@ -86,6 +88,8 @@ export interface RunResult {
 }
 
 export interface StatusResult {
+  /** Where: `host:port/database` or `embedded:FOLDER`. */
+  readonly target: string;
   readonly database: string;
   readonly environment: Environment | undefined;
   readonly migrations: readonly MigrationReport[];

@@ -39,7 +39,11 @@ export function compareWithLedger(
   const pairOf = new Map(pairs.map((pair) => [pair.version, pair]));
   const entryOf = new Map(entries.map((entry) => [entry.version, entry]));
   const interruptedOf = new Map(journal.map(({ version, direction }) => [version, direction]));
-  const newest = entries.at(-1)?.version ?? '';
+  const begun = journal.filter(({ direction }) => direction === 'up');
+  const newest = [...entries, ...begun]
+    .map(({ version }) => version)
+    .sort(compareVersions)
+    .at(-1);
   const versions = [...new Set([...pairOf.keys(), ...entryOf.keys(), ...interruptedOf.keys()])];
 
   return versions.sort(compareVersions).map((version) => {
@@ -47,7 +51,9 @@ export function compareWithLedger(
     const entry = entryOf.get(version);
     const interrupted = interruptedOf.get(version);
     const description = pair?.description ?? entry?.description ?? '';
-    const state = interrupted ? 'interrupted' : stateOf({ pair, entry, version, newest });
+    const state = interrupted
+      ? 'interrupted'
+      : stateOf({ pair, entry, version, newest: newest ?? '' });
     return { version, description, state, pair, entry, interrupted };
   });
 }
@@ -170,8 +176,9 @@ export function planRepair(
 ): readonly Repair[] {
   const recorded = statuses.filter(({ entry, interrupted }) => entry || interrupted);
   for (const version of [...versions, ...forget]) requireKnown(recorded, version);
+  const isAll = versions.length + forget.length === 0;
   const chosen = recorded
-    .filter(({ version }) => versions.length === 0 || versions.includes(version))
+    .filter(({ version }) => isAll || versions.includes(version))
     .filter(({ version }) => !forget.includes(version));
   const isBeyondRepair = (status: MigrationStatus) =>
     status.state === 'interrupted'
@@ -237,11 +244,11 @@ export function describeMismatch(
   statuses: readonly MigrationStatus[],
 ): Problem {
   const { version, description, pair, entry, interrupted, state } = status;
-  const name = pair?.migration.name ?? `${version}_${description}.sql`;
-  if (interrupted) return describeInterrupted({ name, version, interrupted });
+  const name = pair?.migration.name ?? (description ? `${version}_${description}.sql` : version);
+  if (interrupted) return describeInterrupted({ name, version, interrupted, isThere: !!pair });
   if (entry && pair && state === 'changed') return describeChanged(pair, entry);
   if (entry) return describeMissing({ name, entry, statuses });
-  const newest = statuses.findLast((other) => other.entry)?.version;
+  const newest = statuses.findLast((other) => other.entry ?? other.interrupted)?.version;
   return {
     message: `${name} is older than the newest applied migration`,
     evidence: [`newest applied  ${newest}`],
@@ -253,15 +260,21 @@ function describeInterrupted({
   name,
   version,
   interrupted,
+  isThere,
 }: {
   readonly name: string;
   readonly version: Version;
   readonly interrupted: Direction;
+  /** Its files are. */
+  readonly isThere: boolean;
 }): Problem {
   const way = interrupted === 'up' ? 'applied' : 'rolled back';
+  const goOn = isThere
+    ? `go on with: cryptosense-db migrate ${interrupted}`
+    : 'restore its files, under the stamp that they had';
   return {
     message: `${name} is ${way} in part`,
-    hint: `go on with: cryptosense-db migrate ${interrupted}; or, once the schema is put right by hand: cryptosense-db migrate repair --forget ${version}`,
+    hint: `${goOn}; or, once the schema is put right by hand: cryptosense-db migrate repair --forget ${version}`,
   };
 }
 
@@ -322,14 +335,16 @@ function describeMissing({
   };
 }
 
-/** The pending pair that holds the same migration under another stamp. */
+/** The pending pair that holds the same migration under another stamp, where only one can be meant. */
 export function findRenamed(
-  entry: LedgerEntry,
+  { checksum }: LedgerEntry,
   statuses: readonly MigrationStatus[],
 ): MigrationPair | undefined {
-  return statuses.find(
-    ({ pair, entry: other }) => !other && pair?.migration.checksum === entry.checksum,
-  )?.pair;
+  const gone = statuses.filter(({ pair, entry }) => !pair && entry?.checksum === checksum);
+  const [found, ...others] = statuses.filter(
+    ({ pair, entry }) => !entry && pair?.migration.checksum === checksum,
+  );
+  return gone.length === 1 && others.length === 0 ? found?.pair : undefined;
 }
 
 /** `2026-11-20 14:02 UTC` */

@@ -4,6 +4,7 @@ import { connectionLost, interrupted } from '../database/refusals.ts';
 import { requireServerVersion } from '../database/requirements.ts';
 import { isConnectionLost } from '../database/sql-errors.ts';
 import { resolveTarget } from '../database/target.ts';
+import { CryptosenseDbError } from '../errors.ts';
 import { toolVersion } from '../package.ts';
 import { runSteps, runStepsTogether } from './apply.ts';
 import { describeFailure } from './failure.ts';
@@ -56,10 +57,11 @@ export async function requireLedger({ session, isRecorded }: Run): Promise<void>
 
 /** Runs the steps, and turns whatever ends them into an error that says how far they came. */
 export async function execute(
-  { session, writer, options }: Run,
+  { session, ledger, writer, options }: Run,
   steps: readonly Step[],
   manner: 'one by one' | 'together',
 ): Promise<readonly CompletedStep[]> {
+  refuseUnjournalled(steps, ledger);
   const done: CompletedStep[] = [];
   const runOptions = {
     writer,
@@ -84,4 +86,22 @@ export async function execute(
     const others = pending.filter((version) => version !== error.step.version);
     throw describeFailure(error, { completed, pending: others });
   }
+}
+
+/** A file that ran in part without a transaction would run its finished statements again in one. */
+function refuseUnjournalled(steps: readonly Step[], { journal }: Ledger): void {
+  const refused = steps.filter(
+    ({ version, direction, script }) =>
+      script.transaction === 'own' &&
+      journal.some((entry) => entry.version === version && entry.direction === direction),
+  );
+  if (refused.length === 0) return;
+  throw new CryptosenseDbError(
+    'history-mismatch',
+    refused.map(({ version, script }) => ({
+      message: `${script.file.name} ran in part, and no longer says "-- Transaction: none"`,
+      hint: `restore that line, or put the schema right by hand and drop the record with: cryptosense-db migrate repair --forget ${version}`,
+    })),
+    { details: { versions: refused.map(({ version }) => version) } },
+  );
 }

@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '../database/sql-errors.ts';
 import { CryptosenseDbError, isError } from '../errors.ts';
-import { packagedTemplates } from '../package.ts';
+import { packagedMigrations, packagedTemplates } from '../package.ts';
 import { readMigrations, type SourceFolders } from './source.ts';
 import { compareVersions, formatStamp, isRealStamp, stampDate, type Version } from './version.ts';
 
@@ -23,6 +23,8 @@ export interface ScaffoldResult {
   /** Paths of the two new files. */
   readonly migration: string;
   readonly rollback: string;
+  /** What `migrate up` has to be told to find them: nothing for the packaged folders. */
+  readonly folderFlags: string;
 }
 
 const rollbackSuffix = '_rollback.sql';
@@ -74,7 +76,7 @@ export async function create(options: ScaffoldOptions): Promise<ScaffoldResult> 
     rmSync(migration);
     throw error;
   }
-  return { version, migration, rollback };
+  return { version, migration, rollback, folderFlags: folderFlagsOf(options) };
 }
 
 /** A subject that SQL reserves, such as `order`, makes a file that does not parse. */
@@ -102,6 +104,11 @@ async function requireSql(
       { cause },
     );
   }
+}
+
+function folderFlagsOf({ migrations, rollbacks }: SourceFolders): string {
+  const isPackaged = realpathSync(migrations) === realpathSync(packagedMigrations);
+  return isPackaged ? '' : ` --migrations ${migrations} --rollbacks ${rollbacks}`;
 }
 
 function nextVersion(folders: SourceFolders, now: Date): Version {

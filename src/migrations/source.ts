@@ -136,7 +136,11 @@ function listSql(folder: string, report: Report): string[] | undefined {
       .filter((name) => /\.sql$/i.test(name))
       .sort(compareVersions);
   } catch (error) {
-    report({ message: `the folder ${folder} cannot be read`, evidence: [String(error)] });
+    report({
+      message: `the folder ${folder} cannot be read`,
+      evidence: [String(error)],
+      hint: 'make it, or name another with --migrations and --rollbacks',
+    });
     return undefined;
   }
 }

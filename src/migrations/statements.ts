@@ -1,3 +1,4 @@
+import { loadModule } from 'libpg-query';
 import { CryptosenseDbError, type Problem } from '../errors.ts';
 import {
   createsTimescale,
@@ -8,6 +9,7 @@ import {
 } from './run-mode.ts';
 import type { MigrationPair, SqlFile } from './source.ts';
 import {
+  asNode,
   copyFact,
   copyHint,
   type Fault,
@@ -15,7 +17,7 @@ import {
   nodes,
   type ParsedStatement,
   parse,
-  withGrammar,
+  selectedFunctions,
 } from './syntax.ts';
 import { skipTrivia } from './trivia.ts';
 
@@ -48,10 +50,9 @@ export async function parseScripts(
   files: readonly { readonly file: SqlFile; readonly kind: 'migration' | 'rollback' }[],
 ): Promise<readonly Script[]> {
   const problems: Problem[] = [];
-  const scripts = await withGrammar(() =>
-    files.map(({ file, kind }) =>
-      parseScript(file, { kind, report: (problem) => problems.push(problem) }),
-    ),
+  await loadModule();
+  const scripts = files.map(({ file, kind }) =>
+    parseScript(file, { kind, report: (problem) => problems.push(problem) }),
   );
   if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
   return scripts;
@@ -101,6 +102,7 @@ function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
   for (const statement of own.rest) {
     checkAnywhere(statement, transaction, fault);
     if (transaction === 'own') checkInTransaction(statement, fault);
+    else checkResumable(statement, fault);
   }
   if (parsed && own.rest.length === 0 && irreversible === undefined) {
     fault(
@@ -218,11 +220,47 @@ function checkAnywhere(
       'use RESET ALL, DISCARD TEMP, DISCARD PLANS or DISCARD SEQUENCES',
     );
   }
+  if (selectedFunctions(type, body).includes('pg_advisory_unlock_all')) {
+    fault(
+      index,
+      'pg_advisory_unlock_all() gives up the lock that the run holds',
+      'name the locks: pg_advisory_unlock(key)',
+    );
+  }
+  if (type === 'DeallocateStmt' && body.name === undefined) {
+    fault(
+      index,
+      "DEALLOCATE ALL takes the tool's own statements away",
+      'name those that the file prepared',
+    );
+  }
   if (type === 'IndexStmt' && isIndexBuiltAlone(body) && body.idxname === undefined) {
     fault(
       index,
       'builds an index without a name outside a transaction',
       'name it, so that an interrupted build can be found and taken up again',
+    );
+  }
+}
+
+/** A file that is taken up again runs in another session, which has nothing of the first. */
+function checkResumable({ node: { type, body }, index }: ParsedStatement, fault: Fault): void {
+  if (selectedFunctions(type, body).includes('set_config')) {
+    fault(index, 'set_config() is not repeated when the file is taken up again', 'use SET');
+  }
+  const relation = asNode(body.relation ?? asNode(body.into).rel ?? body.view ?? body.sequence);
+  if (relation.relpersistence === 't') {
+    fault(
+      index,
+      'what is temporary is gone when the file is taken up again',
+      'use a table that stays, and drop it in the last statement',
+    );
+  }
+  if (type === 'PrepareStmt' || type === 'DeclareCursorStmt' || type === 'ListenStmt') {
+    fault(
+      index,
+      'what belongs to a session is gone when the file is taken up again',
+      'put it and what uses it into a DO block, or into a file with a transaction',
     );
   }
 }

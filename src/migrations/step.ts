@@ -58,9 +58,15 @@ export function prepareSession({ target }: Session, { tableLockTimeoutMs }: RunO
     'discard temp',
     'close all',
     'unlisten *',
-    `set lock_timeout = ${Math.round(tableLockTimeoutMs)}`,
+    'discard sequences',
+    `set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`,
     ...(target.kind === 'server' ? ["set client_connection_check_interval = '2s'"] : []),
   ].join('; ');
+}
+
+/** To PostgreSQL 0 is no limit at all; here it is no patience. In milliseconds. */
+export function tableLockSetting(tableLockTimeoutMs: number): number {
+  return Math.max(1, Math.round(tableLockTimeoutMs));
 }
 
 export function writeHistory(sql: Sql, { direction, version, pair }: Step, writer: Writer) {
@@ -69,11 +75,21 @@ export function writeHistory(sql: Sql, { direction, version, pair }: Step, write
     : recordRolledBack(sql, version, writer);
 }
 
-export function transactionLost({ script }: Step): CryptosenseDbError<'faulty-statements'> {
+/** Nobody reads what the statements of a migration return, and it may be a great deal. */
+export function discardRows<T extends { forEach(each: () => void): Promise<unknown> }>(query: T) {
+  return query.forEach(() => {});
+}
+
+/** The history cannot be written: the file ended the transaction, or gave the run's lock away. */
+export function runLost({ script: { file, transaction } }: Step) {
   return new CryptosenseDbError('faulty-statements', {
-    message: `${script.file.name} left the transaction it was run in`,
-    evidence: ['its history row could not be written in the same transaction, so neither was kept'],
-    hint: 'take COMMIT, ROLLBACK and RESET ALL out of the file and of what it calls',
+    message: `${file.name} left the transaction or the lock that it was run under`,
+    evidence: [
+      transaction === 'own'
+        ? 'its history row could not be written in the same transaction, so neither was kept'
+        : 'what it did so far stays; the journal knows what was finished',
+    ],
+    hint: 'take COMMIT, ROLLBACK, RESET ALL and pg_advisory_unlock_all() out of the file and of what it calls',
   });
 }
 

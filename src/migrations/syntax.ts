@@ -1,5 +1,4 @@
-import { setFlagsFromString } from 'node:v8';
-import { loadModule, parseSync } from 'libpg-query';
+import { parseSync } from 'libpg-query';
 import type { Problem } from '../errors.ts';
 import { excerpt, indexOfCharacter, locate } from './location.ts';
 import type { SqlFile } from './source.ts';
@@ -30,27 +29,6 @@ export interface ParsedStatement {
   readonly index: number;
   /** The parse tree below its one key, and that key. */
   readonly node: { readonly type: string; readonly body: SyntaxNode };
-}
-
-/** V8's flags that leave WebAssembly as its quick compiler makes it, and their opposites, the default. */
-const unoptimised = ['--liftoff-only', '--no-wasm-tier-up', '--no-wasm-dynamic-tiering'];
-const optimised = ['--no-liftoff-only', '--wasm-tier-up', '--wasm-dynamic-tiering'];
-
-/**
- * Loads PostgreSQL's grammar for `use`, which may call `parse` until it returns.
- *
- * Meanwhile V8 does not optimise WebAssembly. The parser is one huge function: optimising it takes
- * several times the processor time of parsing a whole schema, and some 25 MB, on threads beside the
- * ones that the server needs. The flags are put back, since the embedded engine does need it.
- */
-export async function withGrammar<T>(use: () => T): Promise<T> {
-  for (const flag of unoptimised) setFlagsFromString(flag);
-  try {
-    await loadModule();
-    return use();
-  } finally {
-    for (const flag of optimised) setFlagsFromString(flag);
-  }
 }
 
 /**
@@ -122,6 +100,15 @@ function findCopyBefore(text: string, index: number): number | undefined {
 /** The last part of a called function's name. */
 export function functionName(body: SyntaxNode): string {
   return stringOf(nodes(asNode(body.funccall).funcname).at(-1) ?? {});
+}
+
+/** The functions that a SELECT calls as its columns, as in `SELECT set_config(…)`. */
+export function selectedFunctions(type: string, body: SyntaxNode): readonly string[] {
+  if (type !== 'SelectStmt') return [];
+  return nodes(body.targetList).map((target) => {
+    const call = asNode(asNode(asNode(target.ResTarget).val).FuncCall);
+    return stringOf(nodes(call.funcname).at(-1) ?? {});
+  });
 }
 
 export function stringOf(node: SyntaxNode): string {

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { quoteIdentifier, type Session, withSession } from '../database/connection.ts';
 import { interrupted } from '../database/refusals.ts';
+import { requireServerVersion, requireTimescale } from '../database/requirements.ts';
 import { messageOf, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import {
   describeTarget,
@@ -9,7 +10,7 @@ import {
   type ServerTarget,
   type Target,
 } from '../database/target.ts';
-import { CryptosenseDbError, isError, type Problem } from '../errors.ts';
+import { CryptosenseDbError, type ErrorCode, isError, type Problem } from '../errors.ts';
 import { guardProduction } from '../migrations/environment.ts';
 import { type Environment, readLedger } from '../migrations/ledger.ts';
 import { type MigrateOptions, type RunControl, type RunResult, up } from '../migrations/migrate.ts';
@@ -100,14 +101,23 @@ export async function drop(options: DropOptions): Promise<DropResult> {
 
 /**
  * Drops the database, creates it anew and applies all migrations. The mark of its environment
- * stays. Nothing is dropped when the files are at fault, or when the role could not create the
- * database again. A failure in between leaves the new database as far as it came.
+ * stays; its owner, grants and settings (`alter database … set`) are those of a new database.
+ * Nothing is dropped when the files are at fault, when the server cannot run them, or when the role
+ * could not create the database again. A failure in between leaves the new database as far as it
+ * came.
  */
 export async function reset(options: ResetOptions): Promise<RunResult> {
   const target = resolveTarget(options.target);
   const { parsePairs } = await import('../migrations/statements.ts');
-  await parsePairs(readMigrations(resolveFolders(options)));
-  if (target.kind === 'server') await withMaintenance(target, options, requireCreateRight);
+  const scripts = await parsePairs(readMigrations(resolveFolders(options)));
+  if (target.kind === 'server') {
+    // What the database itself says of TimescaleDB, its version or a setting, goes with it.
+    await withMaintenance(target, options, async (session) => {
+      await requireCreateRight(session);
+      requireServerVersion(session);
+      if (scripts.some(({ needsTimescale }) => needsTimescale)) await requireTimescale(session);
+    });
+  }
   const { environment } = await dropGuarded(target, options);
   await create({ ...options, target });
   return up({ ...options, target, environment });
@@ -133,7 +143,7 @@ async function dropGuarded(
   const name = describeTarget(target);
   const mark = await readMark(target, options);
   if (!mark) return { result: { target: name, isDropped: false }, environment: undefined };
-  if (target.kind === 'embedded') await dropFolder(target);
+  if (target.kind === 'embedded') await dropFolder(target, options);
   else await dropDatabase(target, options);
   return { result: { target: name, isDropped: true }, environment: mark.environment };
 }
@@ -158,10 +168,16 @@ async function readMark(
   });
 }
 
-async function dropFolder({ folder }: EmbeddedTarget): Promise<void> {
+async function dropFolder(
+  { folder }: EmbeddedTarget,
+  { signal, onProgress }: DropOptions,
+): Promise<void> {
   if (folder === undefined) return;
   const { removeEmbeddedDatabase } = await import('../database/embedded/engine.ts');
-  await removeEmbeddedDatabase(folder);
+  const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });
+  await removeEmbeddedDatabase(folder, { signal, onWait }).catch((error: unknown) => {
+    throw signal?.aborted && !isError(error) ? interrupted({ completed: [], pending: [] }) : error;
+  });
 }
 
 async function dropDatabase(target: ServerTarget, options: DropOptions): Promise<void> {
@@ -200,10 +216,15 @@ async function withMaintenance<T>(
 }
 
 const pollMs = 250;
+const reasonsToWait: ReadonlySet<ErrorCode> = new Set([
+  'server-unreachable',
+  'no-primary',
+  'embedded-locked',
+] as const);
 
 /**
- * Waits until the server takes connections, as a primary. A database that is still to be created
- * counts as ready. A wrong password or the like is no reason to wait: it is thrown.
+ * Waits until the server takes connections, as a primary, or the embedded engine's folder is free.
+ * A database that is still to be created counts as ready, and is not created. A wrong password or the like is no reason to wait: it is thrown.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
   const { timeoutMs = 60_000, signal } = options;
@@ -220,14 +241,16 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
       target.kind === 'server'
         ? { ...target, connectTimeoutMs: Math.max(1_000, Math.min(leftMs, 5_000)) }
         : target;
+    // Of the embedded engine: neither makes a database, nor waits longer than it was told.
+    const glance = target.kind === 'embedded' && { isReadOnlyFine: true, lockTimeoutMs: 0 };
     try {
-      await withSession(patient, { signal }, async () => {});
+      await withSession(patient, { signal, ...glance }, async () => {});
       return result({ isReady: true, isDatabaseThere: true, reason: undefined });
     } catch (error) {
       if (isError(error, 'no-such-database')) {
         return result({ isReady: true, isDatabaseThere: false, reason: undefined });
       }
-      if (!isError(error, 'server-unreachable') && !isError(error, 'no-primary')) throw error;
+      if (!isError(error) || !reasonsToWait.has(error.code)) throw error;
       const reason = error.problems.flatMap(({ evidence = [] }) => evidence).join(', ');
       if (performance.now() - startedAt >= timeoutMs) {
         return result({ isReady: false, isDatabaseThere: false, reason });

@@ -91,6 +91,7 @@ function lineText(
     case 'connected':
       return isVerbose ? chalk.dim(`connected to ${event.target}`) : undefined;
     case 'notice':
+      if (event.severity === 'WARNING') return chalk.yellow(`warning: ${event.message}`);
       return isVerbose ? chalk.dim(`${event.severity.toLowerCase()}: ${event.message}`) : undefined;
     case 'statement-started':
       return isVerbose

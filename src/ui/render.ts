@@ -20,9 +20,9 @@ export interface Look {
 }
 
 export function renderStatus(result: StatusResult, { chalk, columns }: Look): string {
-  const { database, environment, migrations } = result;
+  const { target, environment, migrations } = result;
   const mark = environment ? `, ${environment}` : '';
-  if (migrations.length === 0) return `${database}${mark}: no migrations\n`;
+  if (migrations.length === 0) return `${target}${mark}: no migrations\n`;
   const paints: Readonly<Record<MigrationState, (text: string) => string>> = {
     applied: chalk.green,
     pending: chalk.yellow,
@@ -47,7 +47,7 @@ export function renderStatus(result: StatusResult, { chalk, columns }: Look): st
     flexible: [1, 4],
     columns,
   });
-  const summary = `${database}${mark}: ${countStates(migrations)}`;
+  const summary = `${target}${mark}: ${countStates(migrations)}`;
   return `${[...table, '', chalk.bold(summary)].join('\n')}\n`;
 }
 
@@ -60,10 +60,10 @@ function countStates(migrations: readonly MigrationReport[]): string {
 
 /** One line at the end of a run; of a dry run, a line a step before it. */
 export function renderRun(result: RunResult, { chalk }: Look): string {
-  const { database, steps, isDryRun, applied, pending } = result;
+  const { target, steps, isDryRun, applied, pending } = result;
   const left = pending.length === 0 ? '' : `, ${pending.length} pending`;
   if (steps.length === 0) {
-    return `${chalk.bold('nothing to do')}: ${applied} applied${left} in ${database}\n`;
+    return `${chalk.bold('nothing to do')}: ${applied} applied${left} in ${target}\n`;
   }
   const took = steps.reduce((sum, { durationMs }) => sum + durationMs, 0);
   const ups = steps.filter(({ direction }) => direction === 'up').length;
@@ -79,13 +79,19 @@ export function renderRun(result: RunResult, { chalk }: Look): string {
       ({ direction, version, description }) =>
         `${chalk.cyan(direction.padEnd(4))} ${version}  ${description}`,
     );
-    return `${[...lines, chalk.bold(`${done} in ${database}; nothing was changed`)].join('\n')}\n`;
+    return `${[...lines, chalk.bold(`${done} in ${target}; nothing was changed`)].join('\n')}\n`;
   }
-  return `${chalk.bold(done)} in ${database}${left}, ${formatDuration(took)}\n`;
+  return `${chalk.bold(done)} in ${target}${left}, ${formatDuration(took)}\n`;
 }
 
-export function renderScaffold({ migration, rollback }: ScaffoldResult, { chalk }: Look): string {
-  return `${chalk.green('created')} ${migration}\n${chalk.green('created')} ${rollback}\n`;
+export function renderScaffold(result: ScaffoldResult, { chalk }: Look): string {
+  const { migration, rollback, folderFlags } = result;
+  return [
+    `${chalk.green('created')} ${migration}`,
+    `${chalk.green('created')} ${rollback}`,
+    `${chalk.cyan('apply it with:')} cryptosense-db migrate up${folderFlags}`,
+    '',
+  ].join('\n');
 }
 
 export function renderRepair({ repaired, forgotten }: RepairResult, { chalk }: Look): string {

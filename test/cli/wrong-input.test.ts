@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { type CliOptions, runCli, startCli } from '../support/cli.ts';
+import { type CliOptions, program, runCli, startCli } from '../support/cli.ts';
 import {
   createScratchDatabase,
   createScratchRole,
@@ -56,6 +57,31 @@ async function expectUntouched(): Promise<void> {
   expect({ schemas: schemas.length, tables: tables.length }).toEqual({ schemas: 0, tables: 0 });
 }
 
+describe('a program that is not whole', () => {
+  function runCopy(cli: string | undefined) {
+    const root = temporaryFolder();
+    cpSync(dirname(program), join(root, 'bin'), { recursive: true });
+    if (cli !== undefined) {
+      mkdirSync(join(root, 'dist'));
+      writeFileSync(join(root, 'dist/cli.cjs'), cli);
+    }
+    const args = [join(root, 'bin/cryptosense-db.js'), 'migrate', 'up'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    return { code: status, stdout, stderr };
+  }
+
+  it('without a build says how to make one', () => {
+    const stderr = 'cryptosense-db is not built; run: npm run build\n';
+    expect(runCopy(undefined)).toEqual({ code: 2, stdout: '', stderr });
+  });
+
+  it('without a package that the build needs does not blame the build', () => {
+    const { stderr } = runCopy("require('no-such-package')");
+    expect(stderr).toContain("Cannot find module 'no-such-package'");
+    expect(stderr).not.toContain('not built');
+  });
+});
+
 describe('without a target', () => {
   it.each(['up', 'down', 'redo', 'status', 'repair'])('migrate %s lists the ways', async (name) => {
     const cwd = temporaryFolder();
@@ -102,7 +128,7 @@ describe('a target that cannot be', () => {
   });
 
   it('reports every variable at fault at once', async () => {
-    const env = { PGHOST: 'h', PGPORT: '0', DATABASE_PORT: '-1', PGSSLMODE: 'maybe' };
+    const env = { DATABASE_HOST: 'h', DATABASE_PORT: '-1', PGSSLMODE: 'maybe', PGPORT: '0' };
     const { error } = await refuse(['migrate', 'up'], { env });
     expect(error.problems).toHaveLength(3);
   });

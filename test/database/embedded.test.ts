@@ -790,6 +790,24 @@ describe('the lock of a folder', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it('is waited for until the signal fires, after one word of whose it is', async () => {
+    const release = await lockFolder(folder, { timeoutMs: 0 });
+    const stop = new AbortController();
+    const reasons: string[] = [];
+    const second = lockFolder(folder, {
+      timeoutMs: 600_000,
+      signal: stop.signal,
+      onWait: (reason) => {
+        reasons.push(reason);
+        setImmediate(() => stop.abort());
+      },
+    });
+    await expect(second).rejects.toMatchObject({ name: 'AbortError' });
+    expect(reasons).toEqual([`another process (pid ${process.pid}) has the folder open`]);
+    release();
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it.each([
     ['a process that is gone', () => JSON.stringify({ ...me, pid: gone })],
     ['a crash of the machine', () => ''],

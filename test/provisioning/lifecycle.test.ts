@@ -2,8 +2,10 @@ import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { lockFolder } from '../../src/database/embedded/folder-lock.ts';
 import { isError } from '../../src/errors.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
+import type { ProgressEvent } from '../../src/progress.ts';
 import { create, drop, reset, wait } from '../../src/provisioning/lifecycle.ts';
 import {
   createScratchDatabase,
@@ -144,6 +146,37 @@ describe('reset', () => {
     expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
   });
 
+  it('drops nothing when the server cannot run the files', async () => {
+    const own = await startEmbeddedPostgres();
+    try {
+      const needy = writePairs({
+        '20260101_000000_timescale': [
+          'CREATE EXTENSION timescaledb;',
+          'DROP EXTENSION timescaledb;',
+        ],
+      });
+      const target = databaseUrl(own.url, 'precious');
+      await create({ target });
+      await migrate.up({ target, ...basic });
+      expect(await codeOf(reset({ target, ...needy }))).toBe('server-unsuitable');
+      expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+    } finally {
+      await own.stop();
+    }
+  });
+
+  it('says how to name the folders when they are not there', async () => {
+    const root = temporaryFolder();
+    const absent = { migrations: join(root, 'up'), rollbacks: join(root, 'down') };
+    const error: unknown = await reset({ target: database.url, ...absent }).catch(
+      (reason: unknown) => reason,
+    );
+    expect(isError(error, 'faulty-folder') && error.problems.map(({ hint }) => hint)).toEqual([
+      expect.stringContaining('--migrations'),
+      expect.stringContaining('--migrations'),
+    ]);
+  });
+
   it('that fails halfway leaves what it came to, marked as before', async () => {
     const target = database.url;
     await migrate.up({ target, ...basic, environment: 'dev' });
@@ -193,14 +226,30 @@ describe('the mark of an environment', () => {
     expect(await codeOf(drop(options))).toBe('environment-refused');
   });
 
-  describe('production', () => {
-    const operations: readonly (readonly [string, (force?: string) => Promise<unknown>])[] = [
-      ['migrate down', (force) => migrate.down({ target: database.url, ...basic, force })],
-      ['migrate redo', (force) => migrate.redo({ target: database.url, ...basic, force })],
-      ['db reset', (force) => reset({ target: database.url, ...basic, force })],
-      ['db drop', (force) => drop({ target: database.url, force })],
-    ];
+  const operations: readonly (readonly [string, (force?: string) => Promise<unknown>])[] = [
+    ['migrate down', (force) => migrate.down({ target: database.url, ...basic, force })],
+    ['migrate redo', (force) => migrate.redo({ target: database.url, ...basic, force })],
+    ['db reset', (force) => reset({ target: database.url, ...basic, force })],
+    ['db drop', (force) => drop({ target: database.url, force })],
+  ];
 
+  it.each(operations)(
+    'whatever it is, %s refuses --force with another name',
+    async (_, operate) => {
+      const target = database.url;
+      for (const environment of [undefined, 'dev'] as const) {
+        await migrate.up({ target, ...basic, environment });
+        for (const force of ['', 'postgres']) {
+          const error: unknown = await operate(force).catch((reason: unknown) => reason);
+          expect(error).toMatchObject({ code: 'environment-refused', details: { environment } });
+        }
+        expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+      }
+      await operate(database.name);
+    },
+  );
+
+  describe('production', () => {
     it.each(operations)('refuses %s unless --force is its name', async (_, operate) => {
       const target = database.url;
       await migrate.up({ target, ...basic, environment: 'production' });
@@ -304,6 +353,61 @@ describe('an embedded database', () => {
     expect(await wait({ target })).toMatchObject({ isReady: true, isDatabaseThere: true });
     expect(await drop({ target })).toMatchObject({ isDropped: true });
     expect(existsSync(folder)).toBe(false);
+  });
+
+  it('is not made by what only looks', async () => {
+    const folder = join(temporaryFolder(), 'db');
+    const target = `embedded:${folder}`;
+    const error: unknown = await migrate.status({ target, ...basic }).catch((reason) => reason);
+    expect(isError(error, 'no-such-database') && error.problems[0]?.hint).toContain(
+      `cryptosense-db db create --embedded ${folder}`,
+    );
+    expect(await codeOf(migrate.up({ target, ...basic, dryRun: true }))).toBe('no-such-database');
+    expect(await wait({ target })).toMatchObject({ isReady: true, isDatabaseThere: false });
+    expect(existsSync(folder)).toBe(false);
+    const inMemory = { target: 'embedded::memory:', ...basic };
+    expect(await migrate.status(inMemory)).toMatchObject({ isCurrent: false });
+  });
+
+  describe('that another process has open', () => {
+    let folder: string;
+    let target: string;
+    let release: () => void;
+    beforeEach(async () => {
+      folder = temporaryFolder();
+      target = `embedded:${folder}`;
+      await create({ target });
+      release = await lockFolder(folder, { timeoutMs: 0 });
+    });
+    afterEach(() => release());
+
+    it('is waited for, which is said once, until the signal fires', async () => {
+      const stop = new AbortController();
+      const events: ProgressEvent[] = [];
+      const running = migrate.up({
+        target,
+        ...basic,
+        signal: stop.signal,
+        onProgress: (event) => {
+          events.push(event);
+          setImmediate(() => stop.abort());
+        },
+      });
+      expect(await codeOf(running)).toBe('interrupted');
+      const reason = `another process (pid ${process.pid}) has the folder open`;
+      expect(events).toEqual([{ kind: 'waiting-for-server', reason }]);
+      release();
+      expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
+    });
+
+    it('is not ready before it is released', async () => {
+      expect(await wait({ target, timeoutMs: 1 })).toMatchObject({ isReady: false });
+      const onProgress = ({ kind }: ProgressEvent) => kind === 'waiting-for-server' && release();
+      expect(await wait({ target, onProgress })).toMatchObject({
+        isReady: true,
+        isDatabaseThere: true,
+      });
+    });
   });
 
   it("leaves the user's own files where they are", async () => {

@@ -40,6 +40,7 @@ describe('formatDuration', () => {
 });
 
 const status: StatusResult = {
+  target: 'db.example:5432/cryptosense',
   database: 'cryptosense',
   environment: 'production',
   isCurrent: false,
@@ -78,7 +79,7 @@ describe('renderStatus', () => {
         'version          description         state    applied (UTC)     by      took',
         '20251007_120000  create_users_table  applied  2026-11-20 14:02  deploy  12 ms',
         '',
-        'cryptosense, production: 1 applied',
+        'db.example:5432/cryptosense, production: 1 applied',
         '',
       ].join('\n'),
     );
@@ -92,7 +93,7 @@ describe('renderStatus', () => {
     for (const { version, state } of status.migrations)
       expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^${version} .* ${state}\\b`)));
     expect(lines.at(-2)).toBe(
-      'cryptosense, production: 1 applied, 1 changed, 1 out of order, 1 missing, 1 interrupted, 1 pending',
+      'db.example:5432/cryptosense, production: 1 applied, 1 changed, 1 out of order, 1 missing, 1 interrupted, 1 pending',
     );
   });
 
@@ -108,7 +109,7 @@ describe('renderStatus', () => {
 
   it('says so when there are no migrations', () => {
     expect(renderStatus({ ...status, environment: undefined, migrations: [] }, plain)).toBe(
-      'cryptosense: no migrations\n',
+      'db.example:5432/cryptosense: no migrations\n',
     );
   });
 });
@@ -121,6 +122,7 @@ describe('renderRun', () => {
     durationMs,
   });
   const idle: RunResult = {
+    target: 'localhost:5432/cryptosense',
     database: 'cryptosense',
     environment: undefined,
     steps: [],
@@ -133,23 +135,23 @@ describe('renderRun', () => {
   const down = step('down', 1_000);
 
   it.each<[string, Partial<RunResult>, string]>([
-    ['nothing', {}, 'nothing to do: 20 applied in cryptosense'],
+    ['nothing', {}, 'nothing to do: 20 applied in localhost:5432/cryptosense'],
     [
       'nothing, with more to come',
       { pending },
-      'nothing to do: 20 applied, 1 pending in cryptosense',
+      'nothing to do: 20 applied, 1 pending in localhost:5432/cryptosense',
     ],
-    ['one', { steps: [up] }, '1 migration applied in cryptosense, 12 ms'],
+    ['one', { steps: [up] }, '1 migration applied in localhost:5432/cryptosense, 12 ms'],
     [
       'two of three',
       { steps: [up, up], pending },
-      '2 migrations applied in cryptosense, 1 pending, 24 ms',
+      '2 migrations applied in localhost:5432/cryptosense, 1 pending, 24 ms',
     ],
-    ['down', { steps: [down] }, '1 migration rolled back in cryptosense, 1.0 s'],
+    ['down', { steps: [down] }, '1 migration rolled back in localhost:5432/cryptosense, 1.0 s'],
     [
       'redo',
       { steps: [down, up] },
-      '1 migration rolled back, 1 migration applied in cryptosense, 1.0 s',
+      '1 migration rolled back, 1 migration applied in localhost:5432/cryptosense, 1.0 s',
     ],
     [
       'dry run',
@@ -157,7 +159,7 @@ describe('renderRun', () => {
       [
         'up   20251007_120000  create_users_table',
         'down 20251007_120000  create_users_table',
-        '1 migration to roll back, 1 migration to apply in cryptosense; nothing was changed',
+        '1 migration to roll back, 1 migration to apply in localhost:5432/cryptosense; nothing was changed',
       ].join('\n'),
     ],
   ])('%s', (_, result, text) => {
@@ -170,7 +172,15 @@ describe('other results', () => {
     const named = { version: '20251007_120000', description: 'create_users_table' };
     expect(
       [
-        renderScaffold({ version: 'v', migration: 'm/v_a.sql', rollback: 'r/v_a.sql' }, plain),
+        renderScaffold(
+          {
+            version: 'v',
+            migration: 'm/v_a.sql',
+            rollback: 'r/v_a.sql',
+            folderFlags: ' --migrations m --rollbacks r',
+          },
+          plain,
+        ),
         renderRepair({ repaired: [named], forgotten: ['20251007_120100'] }, plain),
         renderRepair({ repaired: [], forgotten: [] }, plain),
         renderBaseline({ recorded: [named, named] }, plain),
@@ -179,6 +189,7 @@ describe('other results', () => {
       [
         'created m/v_a.sql',
         'created r/v_a.sql',
+        'apply it with: cryptosense-db migrate up --migrations m --rollbacks r',
         'recorded 20251007_120000  create_users_table',
         'forgot   20251007_120100',
         'nothing to repair: history and files agree',

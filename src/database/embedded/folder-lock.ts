@@ -19,6 +19,14 @@ interface Holder {
   readonly since: string;
 }
 
+/** How a folder is waited for that another process has open. */
+export interface LockWait {
+  /** Ends the wait with an AbortError. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called once, when there is something to wait for. */
+  readonly onWait?: ((reason: string) => void) | undefined;
+}
+
 /**
  * Locks an existing folder for this process and returns what releases it. The lock of a process
  * that is gone is taken over. A live one is waited for until `timeoutMs` is over, then
@@ -26,11 +34,11 @@ interface Holder {
  */
 export async function lockFolder(
   folder: string,
-  { timeoutMs }: { readonly timeoutMs: number },
+  { timeoutMs, signal, onWait }: LockWait & { readonly timeoutMs: number },
 ): Promise<() => void> {
   const path = join(folder, lockFileName);
   const deadline = performance.now() + timeoutMs;
-  for (;;) {
+  for (let isAnnounced = false; ; ) {
     const holder = readHolder(path);
     if (holder === undefined) {
       const text = JSON.stringify(describeThisProcess());
@@ -39,7 +47,9 @@ export async function lockFolder(
     }
     if (isGone(holder) && removeStale(path)) continue;
     if (performance.now() >= deadline) throw locked(folder, holder);
-    await sleep(pollMs);
+    if (!isAnnounced) onWait?.(`another process (pid ${holder.pid}) has the folder open`);
+    isAnnounced = true;
+    await sleep(pollMs, undefined, signal && { signal });
   }
 }
 
