@@ -36,7 +36,7 @@ export async function withMigrationLock<T>(
   const { sql } = session;
   await acquire(session, { lockTimeoutMs, onProgress });
   try {
-    if (session.server.isPooled) await refuseTransactionPooling(session);
+    await refuseTransactionPooling(session);
     return await use();
   } finally {
     await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {
@@ -115,9 +115,9 @@ function lockTimeout(holder: LockHolder | undefined, waitedMs: number) {
  * A pool that hands backends around shows itself in one of a few rounds; should it not, the check
  * of the process id in each ledger write still stops the run before anything wrong is recorded.
  */
-async function refuseTransactionPooling(session: Session): Promise<void> {
-  const { target, sql, pid } = session;
-  if (target.kind === 'embedded') return;
+export async function refuseTransactionPooling(session: Session): Promise<void> {
+  const { target, sql, pid, server } = session;
+  if (target.kind === 'embedded' || !server.isPooled) return;
   const rounds = 3;
   for (let round = 0; round < rounds; round += 1) {
     const other = await backendOfAnother(target);

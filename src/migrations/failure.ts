@@ -32,7 +32,7 @@ export function describeFailure(
         ...(error ? wordsOf(error) : []),
         `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}, ${undone}, still to do: ${pending.length}`,
       ],
-      ...hintOf(error),
+      ...hintOf(error, { runsAlone: statement.run.kind === 'alone' && transaction === 'none' }),
     },
     {
       details: {
@@ -57,10 +57,18 @@ function wordsOf({ code, detail, where, internal_query: query }: SqlError): read
   ];
 }
 
-function hintOf(error: SqlError | undefined): { readonly hint?: string } {
+function hintOf(
+  error: SqlError | undefined,
+  { runsAlone }: { readonly runsAlone: boolean },
+): { readonly hint?: string } {
   if (error?.message.includes('"apache" license')) {
     return {
       hint: "the server runs TimescaleDB under its Apache licence; set timescaledb.license = 'timescale' in postgresql.conf, or use a server that offers it",
+    };
+  }
+  if (error?.code === sqlErrorCodes.lockNotAvailable && runsAlone) {
+    return {
+      hint: 'it may have committed a part of its work, so it is not tried again by itself: look, then run it again; see also --table-lock-timeout',
     };
   }
   if (error?.code === sqlErrorCodes.lockNotAvailable) {

@@ -1,6 +1,6 @@
 import { withTransaction } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
-import { CryptosenseDbError, isError, type Problem } from '../errors.ts';
+import { CryptosenseDbError, isError } from '../errors.ts';
 import { guardProduction, markAs, requireMark } from './environment.ts';
 import { type Environment, recordBaseline, recordForgotten, recordRepaired } from './ledger.ts';
 import type {
@@ -133,17 +133,24 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
     const redone = await execute(run, await prepareUp(session, chosen), 'one by one');
     return summarise(run, { steps: [...undone, ...redone], pairs, isDryRun: false }, {});
   }).catch((error: unknown) => {
-    throw isError(error) ? error.with(rolledBack(undone)) : error;
+    throw isError(error) ? withRolledBack(error, undone) : error;
   });
 }
 
-/** What a redo leaves when its way forth fails. */
-function rolledBack(undone: readonly CompletedStep[]): Problem {
-  const versions = undone.map(({ version }) => version).join(', ');
-  return {
-    message: `rolled back, and not all applied again: ${versions}`,
+/** Adds what a redo leaves when its way forth fails. */
+function withRolledBack(error: CryptosenseDbError, undone: readonly CompletedStep[]) {
+  const redone: readonly Version[] = hasProgress(error) ? error.details.completed : [];
+  const left = undone.map(({ version }) => version).filter((version) => !redone.includes(version));
+  return error.with({
+    message: `rolled back, and not applied again: ${left.join(', ')}`,
     hint: 'mend what failed, then: cryptosense-db migrate up',
-  };
+  });
+}
+
+function hasProgress(
+  error: CryptosenseDbError,
+): error is CryptosenseDbError<'migration-failed' | 'interrupted' | 'connection-lost'> {
+  return ['migration-failed', 'interrupted', 'connection-lost'].includes(error.code);
 }
 
 /** Where every migration stands. Changes nothing, waits for no lock, and serves on a standby too. */

@@ -248,7 +248,9 @@ function checkResumable({ node: { type, body }, index }: ParsedStatement, fault:
   if (selectedFunctions(type, body).includes('set_config')) {
     fault(index, 'set_config() is not repeated when the file is taken up again', 'use SET');
   }
-  const relation = asNode(body.relation ?? asNode(body.into).rel ?? body.view ?? body.sequence);
+  const relation = asNode(
+    body.relation ?? asNode(body.into ?? body.intoClause).rel ?? body.view ?? body.sequence,
+  );
   if (relation.relpersistence === 't') {
     fault(
       index,

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { quoteIdentifier, type Session, withSession } from '../database/connection.ts';
+import { refuseTransactionPooling } from '../database/lock.ts';
 import { interrupted } from '../database/refusals.ts';
 import { requireServerVersion, requireTimescale } from '../database/requirements.ts';
 import { messageOf, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
@@ -113,6 +114,7 @@ export async function reset(options: ResetOptions): Promise<RunResult> {
   if (target.kind === 'server') {
     // What the database itself says of TimescaleDB, its version or a setting, goes with it.
     await withMaintenance(target, options, async (session) => {
+      await refuseTransactionPooling(session);
       await requireCreateRight(session);
       requireServerVersion(session);
       if (scripts.some(({ needsTimescale }) => needsTimescale)) await requireTimescale(session);

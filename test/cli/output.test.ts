@@ -4,16 +4,19 @@ import { stripVTControlCharacters } from 'node:util';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { cleanEnvironment, program, runCli } from '../support/cli.ts';
 import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
-import { fixture, folderFlags } from '../support/fixtures.ts';
+import { fixture, folderFlags, writePairs } from '../support/fixtures.ts';
 import { hasTerminal, runInTerminal } from '../support/terminal.ts';
 
 let database: ScratchDatabase;
 let basic: readonly string[];
 let failing: readonly string[];
+/** The database, as a run says where it worked. */
+let place: string;
 
 beforeEach(async () => {
   database = await createScratchDatabase(inject('postgresUrl'));
   const target = ['--url', database.url];
+  place = `${new URL(database.url).host}/${database.name}`;
   basic = [...folderFlags(fixture('cli-basic')), ...target];
   failing = [...folderFlags(fixture('cli-failing')), ...target];
 });
@@ -42,16 +45,14 @@ describe('migrate up into a pipe', () => {
       expect(line).toMatch(new RegExp(`(^| )(${duration})( |$)`));
     }
     expect(lines[0]).toContain('create_coins');
-    expect(stdout).toMatch(
-      new RegExp(`^3 migrations applied in ${database.name}, (${duration})\n$`),
-    );
+    expect(stdout).toMatch(new RegExp(`^3 migrations applied in ${place}, (${duration})\n$`));
   });
 
   it('says so when there is nothing to do', async () => {
     await runCli(['migrate', 'up', ...basic]);
     expect(await runCli(['migrate', 'up', ...basic])).toEqual({
       code: 0,
-      stdout: `nothing to do: 3 applied in ${database.name}\n`,
+      stdout: `nothing to do: 3 applied in ${place}\n`,
       stderr: '',
     });
   });
@@ -86,7 +87,7 @@ describe('migrate status', () => {
     expect(first).toMatch(new RegExp(`^20260101_000000 +create_coins +${applied}$`));
     expect(second).toMatch(new RegExp(`^20260102_000000 +create_quotes +${applied}$`));
     expect(third).toMatch(/^20260103_000000 +add_an_index_\w+eighty_columns +pending$/);
-    expect(rest).toEqual(['', `${database.name}: 2 applied, 1 pending`, '']);
+    expect(rest).toEqual(['', `${place}: 2 applied, 1 pending`, '']);
   });
 
   it('--check: exit code 1 while something is pending, 0 afterwards', async () => {
@@ -152,8 +153,23 @@ describe('--json', () => {
 describe('--verbose', () => {
   it('adds what was connected to and what the server remarks, on stderr', async () => {
     const { stdout, stderr } = await runCli(['migrate', 'up', ...basic, '--verbose']);
-    expect(stderr).toContain(`connected to ${new URL(database.url).host}/${database.name}`);
+    expect(stderr).toContain(`connected to ${place}`);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
+describe('what a migration raises', () => {
+  it.each([
+    ['a warning is shown', [], []],
+    ['with --verbose a notice is too', ['--verbose'], ['notice: by the way']],
+  ])('%s', async (_what, flags, notices) => {
+    const up = "DO $$ BEGIN RAISE WARNING 'mind this'; RAISE NOTICE 'by the way'; END $$;\n";
+    const folders = writePairs({ '20260101_000000_raise': [up, 'SELECT 1;\n'] });
+    const args = [...folderFlags(folders), '--url', database.url, ...flags];
+    const { code, stderr } = await runCli(['migrate', 'up', ...args]);
+    expect(code).toBe(0);
+    expect(stderr).toContain('warning: mind this\n');
+    expect(stderr.match(/.*by the way.*/g) ?? []).toEqual(notices);
   });
 });
 

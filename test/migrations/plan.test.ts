@@ -97,6 +97,8 @@ describe('compareWithLedger', () => {
     ['1^', ['interrupted']],
     ['1 2v 3+', ['applied', 'interrupted', 'pending']],
     ['1^ 2', ['interrupted', 'applied']],
+    ['1+ 2^ 3+', ['out of order', 'interrupted', 'pending']],
+    ['1 2+ 3v', ['applied', 'out of order', 'interrupted']],
   ])('%j is %j', (scene, states) => {
     expect(read(scene).map(({ state }) => state)).toEqual(states);
   });
@@ -143,6 +145,8 @@ describe('planUp', () => {
     ['1 2^', all, '2'],
     ['1 2^ 3+', all, '2 3'],
     ['1^ 2', all, '1'],
+    ['1+ 2^ 3+', all, 'history-mismatch 1'],
+    ['1+ 2^', steps(1), 'history-mismatch 1'],
     ['1 2v', all, 'history-mismatch 2'],
     ['1 2v 3+', all, 'history-mismatch 2'],
   ])('%j, %j: %s', (scene, extent, expected) => {
@@ -153,6 +157,7 @@ describe('planUp', () => {
     ['1+ 2', all, '1'],
     ['1+ 2 3+', all, '1 3'],
     ['1+ 2 3+', steps(1), '1'],
+    ['1+ 2^ 3+', all, '1 2 3'],
     ['1+ 2m 3+', all, 'history-mismatch 2'],
     ['1+ 2-', all, 'history-mismatch 2'],
   ])('%j, %j, out of order allowed: %s', (scene, extent, expected) => {
@@ -239,6 +244,22 @@ describe('what a mismatch says', () => {
     const [first] = statuses;
     if (!first) throw new Error('the scene has a version');
     expect(describeMismatch(first, statuses).hint).toContain(remedy);
+  });
+
+  it.each([
+    ['are gone', []],
+    ['were given another stamp', [pairOf('2')]],
+  ])('an interrupted migration whose files %s wants them back first', (_what, pairs) => {
+    const journal: JournalEntry[] = [
+      { version: versionOf('1'), direction: 'up', position: 0, checksum: '', isFinished: true },
+    ];
+    const statuses = compareWithLedger(pairs, { entries: [], journal });
+    const [first] = statuses;
+    if (!first) throw new Error('the journal has a version');
+    const { hint } = describeMismatch(first, statuses);
+    expect(hint).toContain('restore its files');
+    expect(hint).toContain('migrate repair --forget 20250101_000001');
+    expect(hint).not.toContain('migrate up');
   });
 
   it.each<[Scene, string]>([

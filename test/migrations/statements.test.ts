@@ -251,6 +251,45 @@ describe('statements that refuse a transaction', () => {
   );
 });
 
+describe('what a session would have to keep', () => {
+  const kept: readonly string[] = [
+    "SELECT set_config('search_path', 'own', false)",
+    'CREATE TEMP TABLE t (a integer)',
+    'CREATE TEMPORARY TABLE t AS SELECT 1',
+    'SELECT 1 AS a INTO TEMP t',
+    'CREATE TEMP VIEW v AS SELECT 1',
+    'CREATE TEMP SEQUENCE s',
+    'PREPARE p AS SELECT 1',
+    'LISTEN c',
+    'DECLARE c CURSOR WITH HOLD FOR SELECT 1',
+  ];
+
+  it.each(kept)('%s is a fault in a file that may be taken up in another', async (statement) => {
+    const error = await faultOf(`-- Transaction: none\nSELECT 1;\n  ${statement};`);
+    expect(placesOf(error)).toEqual(['f.sql:3:3']);
+  });
+
+  it.each(kept)('%s is fine in a file with a transaction', async (statement) => {
+    expect(texts(await parse(`BEGIN; ${statement}; COMMIT;`))).toEqual([statement]);
+  });
+
+  it.each([
+    'SELECT pg_advisory_unlock_all()',
+    'SELECT 1, pg_catalog.pg_advisory_unlock_all()',
+    'DEALLOCATE ALL',
+  ])('%s would take it from the run, in any file', async (statement) => {
+    expect(placesOf(await faultOf(`${statement};`))).toEqual(['f.sql:1:1']);
+    expect(placesOf(await faultOf(`-- Transaction: none\n${statement};`))).toEqual(['f.sql:2:1']);
+  });
+
+  it.each(['SELECT pg_advisory_unlock(1)', 'DEALLOCATE p', 'SELECT current_setting($$a.b$$)'])(
+    '%s takes nothing',
+    async (statement) => {
+      expect(texts(await parse(`${statement};`))).toEqual([statement]);
+    },
+  );
+});
+
 describe('how statements of a file without a transaction run', () => {
   it.each<[string, RunMode]>([
     ['SELECT 1', { kind: 'in-transaction' }],

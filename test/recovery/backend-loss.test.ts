@@ -13,7 +13,7 @@ import {
 } from '../support/recovery.ts';
 
 const chain = fixture('recovery-chain');
-const up = ['up', '--json', '--table-lock-timeout', '0'];
+const up = ['up', '--json', '--table-lock-timeout', '600s'];
 
 let server: PostgresServer;
 beforeAll(async () => {
@@ -61,7 +61,7 @@ describe.each(Object.entries(blows))('%s', (_name, strike) => {
     });
     await expectAgreement(database.sql, chain);
 
-    await migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 0 });
+    await migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
     await expectAgreement(database.sql, chain);
     expect(await recordedVersions(database.sql)).toHaveLength(4);
   });
@@ -71,7 +71,7 @@ describe('a run that has lost its connection', () => {
   it('says which migrations it had applied and which are still to do', async () => {
     const database = await scratchDatabase(server.url);
     const gate = await closeGate(database, 5);
-    const run = migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 0 });
+    const run = migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
     const pid = await gate.reached();
     await database.sql`select pg_terminate_backend(${pid})`;
     await expect(run).rejects.toMatchObject({

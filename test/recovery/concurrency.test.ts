@@ -16,7 +16,7 @@ import {
 
 const chain = fixture('recovery-chain');
 const concurrentIndex = fixture('recovery-concurrent-index');
-const up = ['up', '--table-lock-timeout', '0'];
+const up = ['up', '--table-lock-timeout', '600s'];
 
 /** A run that stands in its first migration and holds the lock until the gate is opened. */
 async function startHolder(database: ScratchDatabase) {

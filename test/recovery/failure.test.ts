@@ -175,6 +175,29 @@ describe('a single transaction', () => {
     expect(await publicTables(database.sql)).toEqual(['after', 'before', 'middle']);
   });
 
+  it.each([
+    ['is over', 'CREATE TABLE middle ();\n', [v1, v2, v3]],
+    ['has succeeded', 'CREATE TABLE after ();\n', []],
+  ])('tells of no finished step before the whole %s', async (_what, text, finished) => {
+    const database = await scratchDatabase();
+    const events: string[] = [];
+    const run = migrate.up({
+      target: database.url,
+      ...between(text),
+      singleTransaction: true,
+      onProgress: (event) =>
+        (event.kind === 'step-started' || event.kind === 'step-finished') &&
+        events.push(`${event.kind} ${event.step.version}`),
+    });
+    await (finished.length > 0
+      ? run
+      : expect(run).rejects.toMatchObject({ details: { version: v3, completed: [] } }));
+    expect(events).toEqual([
+      ...[v1, v2, v3].map((version) => `step-started ${version}`),
+      ...finished.map((version) => `step-finished ${version}`),
+    ]);
+  });
+
   it('has no room for a file that runs without one', async () => {
     const database = await scratchDatabase();
     const folders = between('-- Transaction: none\nVACUUM;\n');
@@ -183,6 +206,25 @@ describe('a single transaction', () => {
     ).rejects.toMatchObject({ code: 'faulty-statements' });
     expect(await publicTables(database.sql)).toEqual([]);
   });
+});
+
+describe('what a statement returns', () => {
+  it.each(['', '-- Transaction: none\n'])(
+    'is read by nobody, and takes no memory, after %j',
+    async (header) => {
+      const database = await scratchDatabase();
+      const folders = between(
+        `${header}SELECT repeat('x', 1000) FROM generate_series(1, 300000);\n`,
+      );
+      const before = process.memoryUsage().rss;
+      let peak = before;
+      const watch = setInterval(() => {
+        peak = Math.max(peak, process.memoryUsage().rss);
+      }, 10);
+      await migrate.up({ target: database.url, ...folders }).finally(() => clearInterval(watch));
+      expect((peak - before) / 1024 ** 2).toBeLessThan(150);
+    },
+  );
 });
 
 describe('what a file leaves in the session', () => {
@@ -233,6 +275,27 @@ describe('what a file leaves in the session', () => {
     await expect(run).rejects.toMatchObject({ code: 'faulty-statements' });
     expect(await publicTables(database.sql)).toEqual(['before']);
     expect(await recordedVersions(database.sql)).toEqual([v1]);
+  });
+});
+
+describe('a migration that gives the lock of the run away, where no parser sees it', () => {
+  it.each([
+    ['in a transaction, is rolled back', '', ['before']],
+    ['without one, is not recorded', '-- Transaction: none\n', ['before', 'kept']],
+  ])('%s', async (_what, header, tables) => {
+    const database = await scratchDatabase();
+    const giveAway = 'DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$;';
+    const run = migrate.up({
+      target: database.url,
+      ...between(`${header}CREATE TABLE kept ();\n${giveAway}\n`),
+    });
+    await expect(run).rejects.toMatchObject({
+      code: 'faulty-statements',
+      message: expect.stringContaining(`${v2}_change.sql left the transaction or the lock`),
+    });
+    expect(await publicTables(database.sql)).toEqual(tables);
+    expect(await recordedVersions(database.sql)).toEqual([v1]);
+    expect(await loggedEvents(database.sql)).toEqual([`apply ${v1}`]);
   });
 });
 

@@ -104,6 +104,29 @@ describe('an applied file that is', () => {
     await expectAgreement(base.sql, folders);
   });
 
+  it('edited so that it fails stays rolled back after a redo, which says what does', async () => {
+    const base = await applied(all);
+    const folders = writePairs({
+      ...one,
+      ...three,
+      [`${v2}_create_two`]: ['SELECT 1 / 0;\n', 'SELECT 1;\n'],
+    });
+    const run = migrate.redo({ target: base.url, ...folders, steps: 3 });
+    await expect(run).rejects.toMatchObject({
+      code: 'migration-failed',
+      details: { version: v2, direction: 'up', sqlState: '22012', completed: [v1] },
+      problems: [
+        {},
+        {
+          message: `rolled back, and not applied again: ${v3}, ${v2}`,
+          hint: expect.stringContaining('migrate up'),
+        },
+      ],
+    });
+    expect(await publicTables(base.sql)).toEqual(['one']);
+    expect(await recordedVersions(base.sql)).toEqual([v1]);
+  });
+
   it('edited in its rollback only is rolled back as recorded once that is repaired', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({
@@ -142,6 +165,22 @@ describe('an applied file that is', () => {
     });
     expect(await migrate.up(options)).toMatchObject({ applied: 1, pending: [] });
     expect(await publicTables(base.sql)).toEqual(['one', 'two']);
+  });
+
+  it('deleted for good is dropped alone: what else differs stays as it is', async () => {
+    const base = await applied(all);
+    const options = {
+      target: base.url,
+      ...writePairs({ [`${v1}_create_one`]: ['CREATE TABLE one ();\n', 'DROP TABLE one;\n'] }),
+    };
+    for (const version of [v2, v3]) {
+      expect(await migrate.repair({ ...options, forget: [version] })).toEqual({
+        repaired: [],
+        forgotten: [version],
+      });
+    }
+    expect(await statesOf(base, options)).toEqual({ [v1]: 'changed' });
+    expect((await loggedEvents(base.sql)).slice(3)).toEqual([`forget ${v2}`, `forget ${v3}`]);
   });
 
   it('renamed is refused until its new name is recorded', async () => {
@@ -265,6 +304,34 @@ describe('the history', () => {
     }
     expect(await loggedEvents(sql)).toEqual([`apply ${v1}`]);
   });
+
+  it.each(['German', 'SQL, DMY'])(
+    'has the right dates where the database writes them as %s',
+    async (style) => {
+      const base = await applied(one);
+      await base.sql`update cryptosense_db.migrations set applied_at = '2026-03-04 05:06:07.089Z'`;
+      await base.sql.unsafe(`alter database ${base.name} set datestyle = ${style}`);
+      const folders = writePairs({
+        ...two,
+        [`${v1}_create_one`]: ['CREATE TABLE one ();\n', 'DROP TABLE one;\n'],
+      });
+      const options = { target: base.url, ...folders };
+      expect((await migrate.status(options)).migrations).toMatchObject([
+        { version: v1, state: 'changed', appliedAt: new Date('2026-03-04T05:06:07.089Z') },
+        { version: v2, state: 'pending' },
+      ]);
+      await expect(migrate.up(options)).rejects.toMatchObject({
+        ...mismatch(v1),
+        problems: [
+          {
+            evidence: expect.arrayContaining([expect.stringContaining('2026-03-04 05:06 UTC')]),
+          },
+        ],
+      });
+      await migrate.repair(options);
+      expect(await migrate.up(options)).toMatchObject({ applied: 2 });
+    },
+  );
 
   it('says who applied what, when, how long it took, and with which release', async () => {
     const { sql } = await applied(one);

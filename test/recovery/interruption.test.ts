@@ -16,7 +16,7 @@ import {
 } from '../support/recovery.ts';
 
 const chain = fixture('recovery-chain');
-const up = ['up', '--json', '--table-lock-timeout', '0'];
+const up = ['up', '--json', '--table-lock-timeout', '600s'];
 
 const signals = [
   { signal: 'SIGINT', code: 130 },
@@ -47,7 +47,7 @@ describe.each(signals)('$signal', ({ signal, code }) => {
       await untilNobodyRuns(database.sql);
 
       await gate.open();
-      await migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 0 });
+      await migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
       await expectAgreement(database.sql, chain);
       expect(await recordedVersions(database.sql)).toHaveLength(4);
       expect(await loggedEvents(database.sql)).not.toContain('failure 20260101_000100');

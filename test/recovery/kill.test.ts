@@ -18,13 +18,13 @@ import {
 const chain = fixture('recovery-chain');
 const versions = ['20260101_000100', '20260101_000200', '20260101_000300', '20260101_000400'];
 const tables = ['first_a', 'first_b', 'fourth_a', 'second_a', 'second_b', 'second_c', 'third_a'];
-const up = ['up', '--table-lock-timeout', '0'];
-const down = ['down', '--all', '--table-lock-timeout', '0'];
+const up = ['up', '--table-lock-timeout', '600s'];
+const down = ['down', '--all', '--table-lock-timeout', '600s'];
 
 /** The next run does what is left, and the schema is whole. */
 async function expectUp(database: ScratchDatabase): Promise<void> {
   const { sql, url } = database;
-  await migrate.up({ target: url, ...chain, tableLockTimeoutMs: 0 });
+  await migrate.up({ target: url, ...chain, tableLockTimeoutMs: 600_000 });
   await expectAgreement(sql, chain);
   expect(await publicTables(sql)).toEqual(tables);
   expect(await sql`select id from second_a`).toHaveLength(1);

@@ -156,6 +156,59 @@ describe('a file without a transaction', () => {
     }
   });
 
+  it('is refused when it is edited into one with a transaction, which would repeat what has run', async () => {
+    const database = await scratchDatabase();
+    await database.sql`create table tallies (n integer)`;
+    const root = temporaryFolder();
+    const insert = 'INSERT INTO tallies VALUES (1);';
+    const broken = statementByStatement(root)([insert, 'SELECT 1 / 0;']);
+    await expect(migrate.up({ target: database.url, ...broken })).rejects.toMatchObject({
+      code: 'migration-failed',
+    });
+    const edited = writePairs({ [`${version}_change`]: [`${insert}\n`, 'SELECT 1;\n'] }, root);
+    await expect(migrate.up({ target: database.url, ...edited })).rejects.toMatchObject({
+      code: 'history-mismatch',
+      details: { versions: [version] },
+      problems: [{ hint: expect.stringContaining(`--forget ${version}`) }],
+    });
+    expect(await database.sql`select n from tallies`).toEqual([{ n: 1 }]);
+    expect(await recordedVersions(database.sql)).toEqual([]);
+    expect(await stateOf(database, edited)).toEqual(['interrupted']);
+  });
+
+  it('keeps a baseline out while it is applied in part', async () => {
+    const database = await scratchDatabase();
+    const broken = statementByStatement(temporaryFolder())([
+      'CREATE TABLE one ();',
+      'SELECT 1 / 0;',
+    ]);
+    await expect(migrate.up({ target: database.url, ...broken })).rejects.toMatchObject({});
+    await expect(
+      migrate.baseline({ target: database.url, ...broken, version }),
+    ).rejects.toMatchObject({
+      code: 'history-mismatch',
+      problems: [{ evidence: [expect.stringContaining(version)] }],
+    });
+    expect(await recordedVersions(database.sql)).toEqual([]);
+    expect(await stateOf(database, broken)).toEqual(['interrupted']);
+  });
+
+  it('is recorded with the time that its run took', async () => {
+    const database = await scratchDatabase();
+    const folders = statementByStatement(temporaryFolder())([
+      'SELECT pg_sleep(0.1);',
+      'DO $$ BEGIN PERFORM pg_sleep(0.1); END $$;',
+    ]);
+    const startedAt = performance.now();
+    const { steps } = await migrate.up({ target: database.url, ...folders });
+    const elapsedMs = performance.now() - startedAt;
+    const [recorded] = await database.sql<{ durationMs: number }[]>`
+      select duration_ms as "durationMs" from cryptosense_db.migrations`;
+    expect(steps).toMatchObject([{ durationMs: recorded?.durationMs }]);
+    expect(recorded?.durationMs).toBeGreaterThanOrEqual(200);
+    expect(recorded?.durationMs).toBeLessThanOrEqual(elapsedMs);
+  });
+
   it('may CALL a procedure that commits by itself', async () => {
     const database = await scratchDatabase();
     const folders = statementByStatement(temporaryFolder())([

@@ -2,7 +2,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
 import type { ProgressEvent } from '../../src/progress.ts';
 import { connect, type ScratchDatabase } from '../support/databases.ts';
-import { fixture } from '../support/fixtures.ts';
+import { fixture, writePairs } from '../support/fixtures.ts';
 import {
   expectAgreement,
   loggedEvents,
@@ -80,6 +80,20 @@ describe('a table that a long query reads', () => {
     ]);
   });
 
+  it('is not waited for at all with a timeout of 0, rather than for ever', async () => {
+    const database = await scratchDatabase();
+    await migrate.up({ target: database.url, ...hotTable, steps: 1 });
+    await startReader(database, 'orders');
+    const run = migrate.up({
+      target: database.url,
+      ...hotTable,
+      tableLockTimeoutMs: 0,
+      tableLockRetries: 0,
+    });
+    await expect(run).rejects.toMatchObject({ details: { sqlState: '55P03' } });
+    await expectAgreement(database.sql, hotTable);
+  });
+
   it('takes all steps of a single transaction back before each retry', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...hotTable });
@@ -126,5 +140,83 @@ describe('an index that is built concurrently', () => {
     expect(await run).toMatchObject({ applied: 2 });
     expect(retries).toEqual([]);
     expect(await database.sql`select from pg_index where not indisvalid`).toHaveLength(0);
+  });
+});
+
+describe('a file without a transaction that meets a lock', () => {
+  const version = '20260101_000100';
+  const impatient = { tableLockTimeoutMs: 50, tableLockRetries: 20 };
+
+  /** A session that has changed the rows of a table, and does not commit. */
+  async function startWriter({ url }: ScratchDatabase, table: string) {
+    const sql = connect(url, 1);
+    onTestFinished(() => sql.end({ timeout: 1 }));
+    await sql.unsafe(`begin; update ${table} set n = n`);
+    return { end: () => sql.unsafe('commit').execute() };
+  }
+
+  async function scene(statements: readonly string[]) {
+    const database = await scratchDatabase();
+    await database.sql`create table hot as select 1 as n`;
+    await database.sql`create table parts (n integer)`;
+    const up = ['-- Transaction: none', ...statements, ''].join('\n');
+    const folders = writePairs({ [`${version}_change`]: [up, 'SELECT 1;\n'] });
+    const retries: ProgressEvent[] = [];
+    const writer = await startWriter(database, 'hot');
+    return { ...database, folders, retries, writer };
+  }
+
+  it.each([
+    [
+      'a DO block',
+      ['DO $$ BEGIN INSERT INTO parts VALUES (1); COMMIT; UPDATE hot SET n = 2; END $$;'],
+    ],
+    [
+      'a procedure',
+      [
+        'CREATE PROCEDURE work() LANGUAGE plpgsql AS $$ BEGIN INSERT INTO parts VALUES (1); COMMIT; UPDATE hot SET n = 2; END $$;',
+        'CALL work();',
+      ],
+    ],
+  ])('in %s that has committed a part of its work does not repeat that', async (_what, up) => {
+    const { url, sql, folders, retries } = await scene(up);
+    const run = migrate.up({
+      target: url,
+      ...folders,
+      ...impatient,
+      onProgress: (event) => event.kind === 'step-retried' && retries.push(event),
+    });
+    await expect(run).rejects.toMatchObject({
+      code: 'migration-failed',
+      details: { version, sqlState: '55P03', location: { line: up.length + 1 } },
+    });
+    expect(retries).toEqual([]);
+    expect(await sql`select n from parts`).toEqual([{ n: 1 }]);
+    expect(await recordedVersions(sql)).toEqual([]);
+  });
+
+  it.each([
+    ['a plain statement', ['UPDATE hot SET n = 2;']],
+    [
+      'an index that is built concurrently, with a timeout of its own',
+      ["SET lock_timeout = '50ms';", 'CREATE INDEX CONCURRENTLY hot_n ON hot (n);'],
+    ],
+  ])('in %s tries again', async (_what, up) => {
+    const { url, sql, folders, retries, writer } = await scene([
+      'INSERT INTO parts VALUES (1);',
+      ...up,
+    ]);
+    await migrate.up({
+      target: url,
+      ...folders,
+      ...impatient,
+      onProgress: (event) => {
+        if (event.kind === 'step-retried' && retries.push(event) === 1) void writer.end();
+      },
+    });
+    expect(retries.length).toBeGreaterThan(0);
+    expect(await sql`select n from parts`).toEqual([{ n: 1 }]);
+    expect(await sql`select from pg_index where not indisvalid`).toHaveLength(0);
+    expect(await recordedVersions(sql)).toEqual([version]);
   });
 });
