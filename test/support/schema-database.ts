@@ -75,7 +75,6 @@ async function openEmbedded(folder: string) {
   const engine = await openEmbeddedEngine({ folder });
   const options = {
     max: 1,
-    fetch_types: false,
     onnotice: () => {},
     socket: () => engine.connect(),
   };
