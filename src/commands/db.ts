@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Context } from './context.ts';
 import {
+  begin,
   type CommonFlags,
   examples,
   type FolderFlags,
@@ -8,7 +9,6 @@ import {
   type LockFlags,
   parseDuration,
   runControlOf,
-  targetOf,
   withFolderOptions,
   withLockOptions,
   withOutputOptions,
@@ -25,7 +25,7 @@ interface ForceFlags extends CommonFlags {
 }
 
 /** `cryptosense-db db …` */
-export function addDbCommands(program: Command, { open, signal, answerNo }: Context): void {
+export function addDbCommands(program: Command, context: Context): void {
   const group = program.command('db').description('create, drop, reset and wait for the database');
 
   withOutputOptions(
@@ -35,10 +35,9 @@ export function addDbCommands(program: Command, { open, signal, answerNo }: Cont
   )
     .addHelpText('after', examples([['cryptosense-db db create', 'no harm when it is there']]))
     .action(async (flags: CommonFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { lifecycle, render } = await load();
-      const result = await lifecycle.create({ target, signal, onProgress: output.onProgress });
+      const result = await lifecycle.create(common);
       output.result(result, render.renderCreate);
     });
 
@@ -52,11 +51,10 @@ export function addDbCommands(program: Command, { open, signal, answerNo }: Cont
   )
     .addHelpText('after', examples([['cryptosense-db db drop', 'a production database refuses']]))
     .action(async (flags: ForceFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { lifecycle, render } = await load();
       const { force } = flags;
-      const result = await lifecycle.drop({ target, force, signal, onProgress: output.onProgress });
+      const result = await lifecycle.drop({ ...common, force });
       output.result(result, render.renderDrop);
     });
 
@@ -76,15 +74,12 @@ export function addDbCommands(program: Command, { open, signal, answerNo }: Cont
   )
     .addHelpText('after', examples([['cryptosense-db db reset', 'a fresh start in development']]))
     .action(async (flags: ForceFlags & FolderFlags & LockFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { lifecycle, render } = await load();
       const result = await lifecycle.reset({
         ...flags,
         ...runControlOf(flags),
-        target,
-        signal,
-        onProgress: output.onProgress,
+        ...common,
       });
       output.result(result, render.renderRun);
     });
@@ -103,16 +98,13 @@ export function addDbCommands(program: Command, { open, signal, answerNo }: Cont
   )
     .addHelpText('after', examples([['cryptosense-db db wait --timeout 2m', 'in a pipeline']]))
     .action(async (flags: CommonFlags & { readonly timeout?: number }) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { lifecycle, render } = await load();
       const result = await lifecycle.wait({
-        target,
+        ...common,
         timeoutMs: flags.timeout,
-        signal,
-        onProgress: output.onProgress,
       });
       output.result(result, render.renderWait);
-      if (!result.isReady) answerNo();
+      if (!result.isReady) context.answerNo();
     });
 }

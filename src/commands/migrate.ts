@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Context } from './context.ts';
 import {
+  begin,
   type CommonFlags,
   collectVersions,
   examples,
@@ -10,7 +11,6 @@ import {
   parseSteps,
   parseVersion,
   runControlOf,
-  targetOf,
   withFolderOptions,
   withLockOptions,
   withOutputOptions,
@@ -60,7 +60,7 @@ interface UpFlags extends RunFlags {
   readonly env?: 'dev' | 'test' | 'production';
 }
 
-function addUp(group: Command, { open, signal }: Context): void {
+function addUp(group: Command, context: Context): void {
   runnable(
     group
       .command('up')
@@ -82,16 +82,13 @@ function addUp(group: Command, { open, signal }: Context): void {
       ]),
     )
     .action(async (flags: UpFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { migrate, render } = await load();
       const result = await migrate.up({
         ...flags,
         ...runControlOf(flags),
-        target,
+        ...common,
         environment: flags.env,
-        signal,
-        onProgress: output.onProgress,
       });
       output.result(result, render.renderRun);
     });
@@ -105,7 +102,7 @@ interface DownFlags extends RunFlags {
   readonly force?: string;
 }
 
-function addDown(group: Command, { open, signal }: Context): void {
+function addDown(group: Command, context: Context): void {
   runnable(
     group
       .command('down')
@@ -125,15 +122,12 @@ function addDown(group: Command, { open, signal }: Context): void {
       ]),
     )
     .action(async (flags: DownFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { migrate, render } = await load();
       const result = await migrate.down({
         ...flags,
         ...runControlOf(flags),
-        target,
-        signal,
-        onProgress: output.onProgress,
+        ...common,
       });
       output.result(result, render.renderRun);
     });
@@ -144,7 +138,7 @@ interface RedoFlags extends RunFlags {
   readonly force?: string;
 }
 
-function addRedo(group: Command, { open, signal }: Context): void {
+function addRedo(group: Command, context: Context): void {
   runnable(
     group
       .command('redo')
@@ -154,15 +148,12 @@ function addRedo(group: Command, { open, signal }: Context): void {
   )
     .addHelpText('after', examples([['cryptosense-db migrate redo', 'after editing the newest']]))
     .action(async (flags: RedoFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { migrate, render } = await load();
       const result = await migrate.redo({
         ...flags,
         ...runControlOf(flags),
-        target,
-        signal,
-        onProgress: output.onProgress,
+        ...common,
       });
       output.result(result, render.renderRun);
     });
@@ -172,7 +163,7 @@ interface StatusFlags extends CommonFlags, FolderFlags {
   readonly check?: boolean;
 }
 
-function addStatus(group: Command, { open, signal, answerNo }: Context): void {
+function addStatus(group: Command, context: Context): void {
   withOutputOptions(
     withFolderOptions(
       withTargetOptions(
@@ -191,19 +182,16 @@ function addStatus(group: Command, { open, signal, answerNo }: Context): void {
       ]),
     )
     .action(async (flags: StatusFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { migrate, render } = await load();
       const { migrations, rollbacks } = flags;
       const result = await migrate.status({
-        target,
+        ...common,
         migrations,
         rollbacks,
-        signal,
-        onProgress: output.onProgress,
       });
       output.result(result, render.renderStatus);
-      if (flags.check && !result.isCurrent) answerNo();
+      if (flags.check && !result.isCurrent) context.answerNo();
     });
 }
 
@@ -248,7 +236,7 @@ interface RepairFlags extends RunFlags {
   readonly forget: readonly string[];
 }
 
-function addRepair(group: Command, { open, signal }: Context): void {
+function addRepair(group: Command, context: Context): void {
   runnable(
     group
       .command('repair')
@@ -270,22 +258,19 @@ function addRepair(group: Command, { open, signal }: Context): void {
       ]),
     )
     .action(async (versions: readonly string[], flags: RepairFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { migrate, render } = await load();
       const result = await migrate.repair({
         ...flags,
         ...runControlOf(flags),
-        target,
+        ...common,
         versions,
-        signal,
-        onProgress: output.onProgress,
       });
       output.result(result, render.renderRepair);
     });
 }
 
-function addBaseline(group: Command, { open, signal }: Context): void {
+function addBaseline(group: Command, context: Context): void {
   runnable(
     group
       .command('baseline')
@@ -297,16 +282,13 @@ function addBaseline(group: Command, { open, signal }: Context): void {
       examples([['cryptosense-db migrate baseline 20251007_121300', 'for a schema made by hand']]),
     )
     .action(async (version: string, flags: RunFlags) => {
-      const output = await open(flags);
-      const target = targetOf(flags);
+      const { output, common } = await begin(context, flags);
       const { migrate, render } = await load();
       const result = await migrate.baseline({
         ...flags,
         ...runControlOf(flags),
-        target,
+        ...common,
         version,
-        signal,
-        onProgress: output.onProgress,
       });
       output.result(result, render.renderBaseline);
     });

@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readTarget, type TargetFlags } from '../config.ts';
 import { loginName, type Target } from '../database/target.ts';
 import type { OutputFlags } from '../ui/output.ts';
+import type { Context } from './context.ts';
 
 /** Flags that commands share, by their name in commander. */
 export interface CommonFlags extends OutputFlags, TargetFlags {}
@@ -72,11 +73,18 @@ export function runControlOf({ lockTimeout, tableLockTimeout, tableLockRetries }
 }
 
 /** The target of this process: its flags, its environment, the `.env` beside it. */
-export function targetOf({ url, embedded }: TargetFlags): Target {
+function targetOf({ url, embedded }: TargetFlags): Target {
   return readTarget(
     { url, embedded },
     { environment: process.env, folder: process.cwd(), osUser: loginName() },
   );
+}
+
+/** What every command that works on a database begins with: its output, and what it hands on. */
+export async function begin({ open, signal }: Context, flags: CommonFlags) {
+  const output = await open(flags);
+  const { onProgress } = output;
+  return { output, common: { target: targetOf(flags), signal, onProgress } };
 }
 
 const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
@@ -92,7 +100,7 @@ export function parseDuration(text: string): number {
 }
 
 /** A whole number, zero or more. */
-export function parseCount(text: string): number {
+function parseCount(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It is a whole number.');
   return Number(text);
 }

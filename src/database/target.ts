@@ -48,8 +48,8 @@ export const sslModes = [
 export type SslMode = (typeof sslModes)[number];
 
 export const defaultEmbeddedFolder = '.cryptosense';
-export const defaultConnectTimeoutMs = 10_000;
-export const defaultApplicationName = 'cryptosense-db';
+const defaultConnectTimeoutMs = 10_000;
+const defaultApplicationName = 'cryptosense-db';
 const defaultPort = 5432;
 
 /** What a URL leaves out. */
@@ -211,7 +211,7 @@ function parseTls(parameters: ReadonlyMap<string, string>, defaults: TargetDefau
   };
 }
 
-export function isSslMode(text: string): text is SslMode {
+function isSslMode(text: string): text is SslMode {
   return sslModes.some((mode) => mode === text);
 }
 
