@@ -24,6 +24,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   // Once each: whoever asks a second time gets the default, an end at once.
   process.once('SIGINT', onSignal);
   process.once('SIGTERM', onSignal);
+  process.once('beforeExit', onStranded);
 
   let output: Output | undefined;
   const open = async (flags: OutputFlags) => {
@@ -50,7 +51,14 @@ export async function main(argv: readonly string[]): Promise<void> {
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
+    process.off('beforeExit', onStranded);
   }
+}
+
+/** Node ends a process that waits for nothing any more, with 0: work that was cut off is no success. */
+function onStranded(): void {
+  process.exitCode = exitCodes.failed;
+  process.stderr.write('the run ended without an outcome; see: cryptosense-db migrate status\n');
 }
 
 function answerNo(): void {

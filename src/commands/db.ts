@@ -35,8 +35,7 @@ export function addDbCommands(program: Command, context: Context): void {
   )
     .addHelpText('after', examples([['cryptosense-db db create', 'no harm when it is there']]))
     .action(async (flags: CommonFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { lifecycle, render } = await load();
+      const { output, common, lifecycle, render } = await begin(context, flags, load);
       const result = await lifecycle.create(common);
       output.result(result, render.renderCreate);
     });
@@ -51,8 +50,7 @@ export function addDbCommands(program: Command, context: Context): void {
   )
     .addHelpText('after', examples([['cryptosense-db db drop', 'a production database refuses']]))
     .action(async (flags: ForceFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { lifecycle, render } = await load();
+      const { output, common, lifecycle, render } = await begin(context, flags, load);
       const { force } = flags;
       const result = await lifecycle.drop({ ...common, force });
       output.result(result, render.renderDrop);
@@ -74,8 +72,7 @@ export function addDbCommands(program: Command, context: Context): void {
   )
     .addHelpText('after', examples([['cryptosense-db db reset', 'a fresh start in development']]))
     .action(async (flags: ForceFlags & FolderFlags & LockFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { lifecycle, render } = await load();
+      const { output, common, lifecycle, render } = await begin(context, flags, load);
       const result = await lifecycle.reset({
         ...flags,
         ...runControlOf(flags),
@@ -98,8 +95,7 @@ export function addDbCommands(program: Command, context: Context): void {
   )
     .addHelpText('after', examples([['cryptosense-db db wait --timeout 2m', 'in a pipeline']]))
     .action(async (flags: CommonFlags & { readonly timeout?: number }) => {
-      const { output, common } = await begin(context, flags);
-      const { lifecycle, render } = await load();
+      const { output, common, lifecycle, render } = await begin(context, flags, load);
       const result = await lifecycle.wait({
         ...common,
         timeoutMs: flags.timeout,

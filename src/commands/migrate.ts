@@ -8,6 +8,7 @@ import {
   type FolderFlags,
   forceOption,
   type LockFlags,
+  leaveWebAssemblyAsItIs,
   parseSteps,
   parseVersion,
   runControlOf,
@@ -82,8 +83,7 @@ function addUp(group: Command, context: Context): void {
       ]),
     )
     .action(async (flags: UpFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { migrate, render } = await load();
+      const { output, common, migrate, render } = await begin(context, flags, load);
       const result = await migrate.up({
         ...flags,
         ...runControlOf(flags),
@@ -122,8 +122,7 @@ function addDown(group: Command, context: Context): void {
       ]),
     )
     .action(async (flags: DownFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { migrate, render } = await load();
+      const { output, common, migrate, render } = await begin(context, flags, load);
       const result = await migrate.down({
         ...flags,
         ...runControlOf(flags),
@@ -148,8 +147,7 @@ function addRedo(group: Command, context: Context): void {
   )
     .addHelpText('after', examples([['cryptosense-db migrate redo', 'after editing the newest']]))
     .action(async (flags: RedoFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { migrate, render } = await load();
+      const { output, common, migrate, render } = await begin(context, flags, load);
       const result = await migrate.redo({
         ...flags,
         ...runControlOf(flags),
@@ -182,8 +180,7 @@ function addStatus(group: Command, context: Context): void {
       ]),
     )
     .action(async (flags: StatusFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { migrate, render } = await load();
+      const { output, common, migrate, render } = await begin(context, flags, load);
       const { migrations, rollbacks } = flags;
       const result = await migrate.status({
         ...common,
@@ -220,6 +217,7 @@ function addNew(group: Command, { open }: Context): void {
       const output = await open(flags);
       const { migrate, render } = await load();
       const { authorName } = await import('../git.ts');
+      leaveWebAssemblyAsItIs();
       const { template, migrations = 'migrations', rollbacks = 'rollbacks' } = flags;
       const result = await migrate.create({
         description: words.join(' '),
@@ -258,8 +256,7 @@ function addRepair(group: Command, context: Context): void {
       ]),
     )
     .action(async (versions: readonly string[], flags: RepairFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { migrate, render } = await load();
+      const { output, common, migrate, render } = await begin(context, flags, load);
       const result = await migrate.repair({
         ...flags,
         ...runControlOf(flags),
@@ -282,8 +279,7 @@ function addBaseline(group: Command, context: Context): void {
       examples([['cryptosense-db migrate baseline 20251007_121300', 'for a schema made by hand']]),
     )
     .action(async (version: string, flags: RunFlags) => {
-      const { output, common } = await begin(context, flags);
-      const { migrate, render } = await load();
+      const { output, common, migrate, render } = await begin(context, flags, load);
       const result = await migrate.baseline({
         ...flags,
         ...runControlOf(flags),

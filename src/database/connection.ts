@@ -258,6 +258,8 @@ async function openClient(
     target_session_attrs: undefined,
     onclose: () => {
       isClosed = true;
+      // What was sent between the socket's error and its close is never answered otherwise.
+      void sql.end({ timeout: 0 });
     },
     onnotice: ({ severity = 'NOTICE', message = '' }) => {
       onProgress?.({ kind: 'notice', severity, message });

@@ -21,17 +21,21 @@ export interface TimescaleFacts {
   readonly license: string | null;
 }
 
-/**
- * Throws `server-unsuitable` when TimescaleDB is missing, too old, not preloaded, or runs under
- * its Apache licence, which has neither continuous aggregates nor compression nor policies.
- */
-export async function requireTimescale({ sql }: Session): Promise<void> {
+export async function readTimescale({ sql }: Session): Promise<TimescaleFacts> {
   const [facts] = await sql<[TimescaleFacts]>`
     select
       (select extversion from pg_extension where extname = 'timescaledb') as installed,
       (select default_version from pg_available_extensions where name = 'timescaledb') as available,
-      exists (select from pg_settings where name = 'timescaledb.disable_load') as "isPreloaded",
+      current_setting('timescaledb.disable_load', true) is not null as "isPreloaded",
       current_setting('timescaledb.license', true) as license`;
+  return facts;
+}
+
+/**
+ * Throws `server-unsuitable` when TimescaleDB is missing, too old, not preloaded, or runs under
+ * its Apache licence, which has neither continuous aggregates nor compression nor policies.
+ */
+export function requireTimescale(facts: TimescaleFacts): void {
   const problem = findTimescaleProblem(facts);
   if (problem) throw new CryptosenseDbError('server-unsuitable', problem);
 }

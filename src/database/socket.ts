@@ -42,6 +42,8 @@ export function openSocket({ host, port }: Host, patience: Patience): Promise<So
       stopWaiting();
       reject(error);
     });
+    // The farewell is written: like libpq, do not wait until the backend has put itself away.
+    socket.once('finish', () => socket.destroy());
     socket.once('connect', () => {
       stopWaiting();
       resolve(Object.assign(socket, { host }));

@@ -11,6 +11,7 @@ export const sqlErrorCodes = {
   lockNotAvailable: '55P03',
   deadlockDetected: '40P01',
   inFailedTransaction: '25P02',
+  notNullViolation: '23502',
 } as const;
 
 /** An error that the server reported, as the driver hands it on. */

@@ -138,7 +138,9 @@ function parseHosts(text: string, ports: string | undefined): Host[] {
     throw malformed(`it names ${names.length} hosts and ${fallback.length} ports`);
   }
   return names.map((name, index) => {
-    if (isIPv6(name)) return { host: name, port: parsePort(fallback[index] ?? fallback[0]) };
+    if (/:.*:/.test(name) && isIPv6(name)) {
+      return { host: name, port: parsePort(fallback[index] ?? fallback[0]) };
+    }
     const match = /^(?:\[(?<v6>[^\]]+)\]|(?<name>\/[^:]*|[^:/]+))(?::(?<port>[^:]*))?$/.exec(name);
     const host = match?.groups?.v6 ?? match?.groups?.name;
     if (host === undefined) throw malformed('a host in it is empty or not host:port');

@@ -4,14 +4,13 @@ import { isLockConflict } from '../database/lock.ts';
 import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import type { ProgressStep } from '../progress.ts';
 import { runStatementByStatement } from './journalled.ts';
-import { markTransaction, type Writer, type Written } from './ledger.ts';
+import { markTransaction, type Writer } from './ledger.ts';
 import type { Statement } from './statements.ts';
 import {
   type CompletedStep,
   discardRows,
   prepareSession,
   type RunOptions,
-  runLost,
   StatementError,
   type Step,
   writeHistory,
@@ -30,15 +29,25 @@ export async function runSteps(
   steps: readonly Step[],
   options: RunOptions & { readonly onCompleted: (step: CompletedStep) => void },
 ): Promise<void> {
+  let openedAhead: Opening | undefined;
   for (const [index, step] of steps.entries()) {
     session.throwIfInterrupted();
     const progress = describeStep(step, { index, total: steps.length });
     options.onProgress?.({ kind: 'step-started', step: progress });
-    const durationMs = await retryOnLock(session, progress, options, () =>
-      step.script.transaction === 'own'
-        ? runInTransaction(session, step, options)
-        : runStatementByStatement(session, { step, progress }, options),
-    );
+    const durationMs = await retryOnLock(session, progress, options, async () => {
+      if (step.script.transaction === 'none') {
+        return runStatementByStatement(session, { step, progress }, options);
+      }
+      const opening = openedAhead ?? open(session, step, options);
+      openedAhead = undefined;
+      const outcome = await runInTransaction(
+        session,
+        { step, opening, next: steps[index + 1] },
+        options,
+      );
+      openedAhead = outcome.openedAhead;
+      return outcome.durationMs;
+    });
     options.onCompleted(completed(step, durationMs));
     options.onProgress?.({ kind: 'step-finished', step: progress, durationMs });
   }
@@ -126,29 +135,60 @@ function isRepeatable(error: unknown): boolean {
   return step.script.transaction === 'own' || statement.run.kind !== 'alone';
 }
 
-async function runInTransaction(
+/** A transaction on its way to be open; settles without being waited for. */
+type Opening = Promise<PromiseSettledResult<unknown>[]>;
+
+/** A session as new, and the step's transaction in it. */
+function open(
   session: Session,
   step: Step,
-  options: RunOptions,
-): Promise<number> {
+  options: RunOptions & { readonly isAsNew?: boolean },
+): Opening {
   const { sql } = session;
+  return Promise.allSettled([
+    options.isAsNew ? undefined : sql.unsafe(prepareSession(session, options)).execute(),
+    // On lines of their own: a BEGIN with options may end in a comment.
+    sql.unsafe(`${step.script.begin}\n;${markTransaction}`).execute(),
+  ]);
+}
+
+/**
+ * The step's statements, its history row and COMMIT go to the server together, and so does the
+ * opening of the next step's transaction. A statement that fails makes the COMMIT a ROLLBACK, and
+ * so does a history row that finds itself in another transaction.
+ */
+async function runInTransaction(
+  session: Session,
+  run: { readonly step: Step; readonly opening: Opening; readonly next: Step | undefined },
+  options: RunOptions,
+): Promise<{ readonly durationMs: number; readonly openedAhead: Opening | undefined }> {
+  const { sql } = session;
+  const { step, opening, next } = run;
+  let openedAhead: Opening | undefined;
   return withRollback(sql, async () => {
     // Nothing follows before it is open: after a BEGIN that was cancelled, each would commit alone.
-    await Promise.all([
-      sql.unsafe(prepareSession(session, options)).execute(),
-      // On lines of their own: a BEGIN with options may end in a comment.
-      sql.unsafe(`${step.script.begin}\n;${markTransaction}`).execute(),
-    ]);
-    const durationMs = await runAndRecord(sql, step, options.writer);
-    await commit(sql, step);
-    return durationMs;
+    const [failure] = failuresOf(await opening);
+    if (failure !== undefined) throw failure;
+    const durationMs = await runAndRecord(sql, step, options.writer, () => {
+      const committed = sql.unsafe('commit').execute();
+      if (next?.script.transaction === 'own') {
+        openedAhead = open(session, next, { ...options, isAsNew: step.script.isPlain });
+      }
+      return committed;
+    });
+    return { durationMs, openedAhead };
   });
 }
 
 const statementsInFlight = 64;
 
-/** All statements and the history write in one pipeline, without waiting for each answer. */
-async function runAndRecord(sql: Sql, step: Step, writer: Writer): Promise<number> {
+/** All statements, the history write and what `finish` sends, without waiting for each answer. */
+async function runAndRecord(
+  sql: Sql,
+  step: Step,
+  writer: Writer,
+  finish?: () => PromiseLike<unknown>,
+): Promise<number> {
   const { statements } = step.script;
   const last = Math.max(0, statements.length - 1 - ((statements.length - 1) % statementsInFlight));
   for (let from = 0; from < last; from += statementsInFlight) {
@@ -159,12 +199,12 @@ async function runAndRecord(sql: Sql, step: Step, writer: Writer): Promise<numbe
   }
   const sent = sendStatements(sql, step, statements.slice(last));
   // A file may have set a role that may not write the history.
-  const owner = sql.unsafe('reset session authorization; reset role');
-  const record = writeHistory(sql, step, writer);
-  const answers = await settle(step, [...sent, owner.execute(), record.execute()]);
-  const [written] = (answers.at(-1) ?? []) as readonly Written[];
-  if (!written) throw runLost(step);
-  return written.durationMs;
+  const owner = step.script.isPlain
+    ? undefined
+    : sql.unsafe('reset session authorization; reset role').execute();
+  const recorded = writeHistory(sql, step, writer);
+  await settle(step, [...sent, owner, recorded, finish?.()]);
+  return recorded;
 }
 
 function sendStatements(
@@ -180,16 +220,18 @@ function sendStatements(
 }
 
 /** Waits for all; the first real failure wins over the ones that an aborted transaction causes. */
-async function settle(step: Step, sent: readonly PromiseLike<unknown>[]): Promise<unknown[]> {
-  const results = await Promise.allSettled(sent);
-  const failures = results.flatMap((result) =>
-    result.status === 'rejected' ? [result.reason] : [],
-  );
+async function settle(
+  step: Step,
+  sent: readonly (PromiseLike<unknown> | undefined)[],
+): Promise<void> {
+  const failures = failuresOf(await Promise.allSettled(sent));
   const failure = failures.find((error) => !isFollowUp(error)) ?? failures[0];
-  if (failure === undefined) {
-    return results.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
-  }
+  if (failure === undefined) return;
   throw isSqlError(failure) ? atTheEnd(step, failure) : failure;
+}
+
+function failuresOf(results: readonly PromiseSettledResult<unknown>[]): unknown[] {
+  return results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
 }
 
 function isFollowUp(error: unknown): boolean {

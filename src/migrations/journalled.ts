@@ -10,6 +10,7 @@ import { CryptosenseDbError } from '../errors.ts';
 import type { ProgressStep } from '../progress.ts';
 import {
   type JournalEntry,
+  journalClear,
   journalFinish,
   journalStart,
   journalWithdraw,
@@ -64,10 +65,10 @@ export async function runStatementByStatement(
     await sql`
       select set_config('cryptosense_db.started_at',
         (extract(epoch from clock_timestamp()) - ${elapsedSeconds()}::numeric)::text, true)`;
-    const [written] = await writeHistory(sql, step, options.writer);
-    if (!written) throw runLost(step);
+    const durationMs = await writeHistory(sql, step, options.writer);
+    await journalClear(sql, step.version);
     await sql.unsafe('commit');
-    return written.durationMs;
+    return durationMs;
   });
 }
 

@@ -89,20 +89,23 @@ function refuseNewer(format: number | undefined): void {
 }
 
 /**
- * Creates the ledger. Call it with the migration lock held.
+ * Creates the ledger. Call it with the migration lock held, in a transaction.
  * Throws `not-permitted` when the role may not create a schema.
  */
 export async function createLedger({ sql, server }: Session): Promise<void> {
-  const [{ isAllowed }] = await sql<[{ isAllowed: boolean }]>`
-    select has_database_privilege(current_database(), 'create') as "isAllowed"`;
-  if (!isAllowed) {
+  const [allowed, created] = await Promise.allSettled([
+    sql<[{ isAllowed: boolean }]>`
+      select has_database_privilege(current_database(), 'create') as "isAllowed"`,
+    sql.unsafe(ledgerDefinition),
+  ]);
+  if (allowed.status === 'fulfilled' && !allowed.value[0].isAllowed) {
     throw new CryptosenseDbError('not-permitted', {
       message: `the role "${server.user}" may not create a schema in the database "${server.database}"`,
       evidence: ['the history of migrations is kept in a schema of its own, cryptosense_db'],
       hint: `let an owner run: grant create on database ${quoteIdentifier(server.database)} to ${quoteIdentifier(server.user)}`,
     });
   }
-  await sql.unsafe(ledgerDefinition);
+  if (created.status === 'rejected') throw created.reason;
 }
 
 /** Throws `not-permitted` when the role may read the ledger that is there, but not write to it. */
@@ -136,8 +139,10 @@ function ledgerRefused({ server }: Session, what: 'read' | 'write to', cause?: u
   );
 }
 
-/** One simple query, and so one transaction: the ledger is there whole or not at all. */
 const ledgerDefinition = `
+  -- The transaction stays open while the files are parsed.
+  set local idle_in_transaction_session_timeout = 0;
+
   create schema if not exists cryptosense_db;
   comment on schema cryptosense_db is
     'History of schema migrations, written by the tool cryptosense-db. Not for editing by hand.';
@@ -217,15 +222,27 @@ export const markTransaction = `
     set_config('cryptosense_db.transaction', pg_current_xact_id()::text, true),
     set_config('cryptosense_db.started_at', extract(epoch from clock_timestamp())::text, true)`;
 
-/** True while this is still the backend that the run began on, with its lock. */
-function isSameRun(sql: Sql, { pid }: Writer) {
-  return sql`pg_backend_pid() = ${pid} and ${holdsMigrationLock(sql)}`;
+/** True while this is still the backend that the run began on. */
+function isSameBackend(sql: Sql, { pid }: Writer) {
+  return sql`pg_backend_pid() = ${pid}`;
 }
 
-/** True while this is, besides, the transaction that the step began in. */
-function isSameTransaction(sql: Sql, writer: Writer) {
+/** True while this is still the backend that the run began on, with its lock. */
+function isSameRun(sql: Sql, writer: Writer) {
+  return sql`${isSameBackend(sql, writer)} and ${holdsMigrationLock(sql)}`;
+}
+
+/** What a history write makes sure of before it keeps anything. */
+export interface WriteGuard {
+  readonly writer: Writer;
+  /** true: the step cannot have given the lock away, so that it need not be looked for. */
+  readonly isLockSafe: boolean;
+}
+
+/** True while this is the run, with its lock, and the transaction that the step began in. */
+function isSameTransaction(sql: Sql, { writer, isLockSafe }: WriteGuard) {
   return sql`
-    ${isSameRun(sql, writer)}
+    ${isLockSafe ? isSameBackend(sql, writer) : isSameRun(sql, writer)}
     and current_setting('cryptosense_db.transaction', true) = pg_current_xact_id()::text`;
 }
 
@@ -235,50 +252,58 @@ function elapsedMs(sql: Sql) {
       - current_setting('cryptosense_db.started_at')::numeric) * 1000)::integer`;
 }
 
-/** The rows that a history write returns: none when its transaction was not the step's any more. */
+/** What a history write returns. */
 export interface Written {
   readonly durationMs: number;
 }
 
-/** Records a migration as applied. To be run in the transaction that applied it. */
-export function recordApplied(sql: Sql, pair: MigrationPair, writer: Writer) {
+/**
+ * Records a migration as applied. To be run in the transaction that applied it.
+ *
+ * Here and in `recordRolledBack`: without an entry, because the transaction is not the step's any
+ * more, the line in the log has no version, which its table refuses. The transaction has failed
+ * then, so that a COMMIT that was sent already keeps nothing. See `isRefusedEntry`.
+ */
+export function recordApplied(sql: Sql, pair: MigrationPair, guard: WriteGuard) {
   const { version, description, migration, rollback } = pair;
-  return sql<Written[]>`
+  return sql<[Written]>`
     with entry as (
       insert into cryptosense_db.migrations
         (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
       select
         ${version}::text, ${description}::text, ${migration.checksum}::text,
         ${rollback.text}::text, ${rollback.checksum}::text, ${elapsedMs(sql)},
-        ${writer.toolVersion}::text
-      where ${isSameTransaction(sql, writer)}
+        ${guard.writer.toolVersion}::text
+      where ${isSameTransaction(sql, guard)}
       returning *
-    ), finished as (
-      delete from cryptosense_db.migration_journal where version = ${version}
     )
     insert into cryptosense_db.migration_log
       (event, version, description, checksum, duration_ms, tool_version)
-    select 'apply', version, description, checksum, duration_ms, tool_version from entry
+    select 'apply', version, description, checksum, duration_ms, tool_version
+    from (values (1)) as always left join entry on true
     returning duration_ms as "durationMs"`;
 }
 
 /** Takes a migration's row away. To be run in the transaction that rolled it back. */
-export function recordRolledBack(sql: Sql, version: Version, writer: Writer) {
-  return sql<Written[]>`
+export function recordRolledBack(sql: Sql, version: Version, guard: WriteGuard) {
+  return sql<[Written]>`
     with entry as (
       delete from cryptosense_db.migrations
-      where version = ${version} and ${isSameTransaction(sql, writer)}
+      where version = ${version} and ${isSameTransaction(sql, guard)}
       returning *
-    ), finished as (
-      delete from cryptosense_db.migration_journal where version = ${version}
     )
     insert into cryptosense_db.migration_log
       (event, version, description, checksum, duration_ms, tool_version)
     select
       'rollback', version, description, rollback_checksum, ${elapsedMs(sql)},
-      ${writer.toolVersion}::text
-    from entry
+      ${guard.writer.toolVersion}::text
+    from (values (1)) as always left join entry on true
     returning duration_ms as "durationMs"`;
+}
+
+/** True for the error of a history write that found itself outside the step's transaction. */
+export function isRefusedEntry(error: unknown): boolean {
+  return sqlState(error) === sqlErrorCodes.notNullViolation;
 }
 
 /** What a run says of a step that did not succeed. */
@@ -390,6 +415,11 @@ export function journalWithdraw(sql: Sql, entry: Omit<JournalEntry, 'isFinished'
     delete from cryptosense_db.migration_journal
     where version = ${version} and direction = ${direction} and position = ${position}
       and finished_at is null`;
+}
+
+/** Ends the journal of a file whose run has come to its end. */
+export function journalClear(sql: Sql, version: Version) {
+  return sql`delete from cryptosense_db.migration_journal where version = ${version}`;
 }
 
 /** Marks the database; the mark stays when there is one. Returns the mark that it bears. */

@@ -2,7 +2,13 @@ import { withTransaction } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
 import { CryptosenseDbError, isError } from '../errors.ts';
 import { guardProduction, markAs, requireMark } from './environment.ts';
-import { type Environment, recordBaseline, recordForgotten, recordRepaired } from './ledger.ts';
+import {
+  type Environment,
+  recordBaseline,
+  recordForgotten,
+  recordRepaired,
+  requireWritable,
+} from './ledger.ts';
 import type {
   BaselineOptions,
   BaselineResult,
@@ -29,7 +35,7 @@ import {
   requireKnown,
 } from './plan.ts';
 import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
-import { execute, type Run, requireLedger, withRun } from './run.ts';
+import { execute, type Run, withLedger, withRun } from './run.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
 import type { CompletedStep, Step } from './step.ts';
 import { compareVersions, type Version } from './version.ts';
@@ -52,12 +58,17 @@ export async function up(options: UpOptions): Promise<RunResult> {
       extent,
       outOfOrder: options.allowOutOfOrder ? 'allow' : 'refuse',
     });
-    const steps = await prepareUp(session, chosen);
-    if (options.singleTransaction) refuseTogether(steps);
+    const prepare = async () => {
+      const steps = await prepareUp(session, chosen);
+      if (options.singleTransaction) refuseTogether(steps);
+      return steps;
+    };
     if (options.dryRun) {
-      return summarise(run, { steps: steps.map(planned), pairs, isDryRun: true }, options);
+      const steps = (await prepare()).map(planned);
+      return summarise(run, { steps, pairs, isDryRun: true }, options);
     }
-    if (steps.length > 0 || options.environment) await requireLedger(run);
+    const writes = chosen.length > 0 || options.environment !== undefined;
+    const steps = await (writes ? withLedger(run, prepare) : []);
     // Before the first step: a first deployment that stops halfway is production all the same.
     if (options.environment) await markAs(session, options.environment);
     const done = await execute(run, steps, options.singleTransaction ? 'together' : 'one by one');
@@ -88,7 +99,7 @@ export async function down(options: DownOptions): Promise<RunResult> {
     if (options.dryRun) {
       return summarise(run, { steps: steps.map(planned), pairs, isDryRun: true }, {});
     }
-    if (steps.length > 0) await requireLedger(run);
+    if (steps.length > 0) await requireWritable(session);
     const done = await execute(run, steps, 'one by one');
     return summarise(run, { steps: done, pairs, isDryRun: false }, {});
   });
@@ -121,7 +132,7 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
       session,
       chosen.map(({ pair }) => pair),
     );
-    if (back.length > 0) await requireLedger(run);
+    if (back.length > 0) await requireWritable(session);
     return execute(run, back, 'one by one');
   });
   return withRun(options, { changes: true }, async (run) => {
@@ -180,7 +191,7 @@ export async function repair(options: RepairOptions): Promise<RepairResult> {
     const { session, ledger, writer } = run;
     const { versions = [], forget: forgotten = [] } = options;
     const repairs = planRepair(compareWithLedger(pairs, ledger), { versions, forget: forgotten });
-    if (repairs.length + forgotten.length > 0) await requireLedger(run);
+    if (repairs.length + forgotten.length > 0) await requireWritable(session);
     await withTransaction(session.sql, async () => {
       for (const entry of repairs) await recordRepaired(session.sql, entry, writer);
       for (const version of forgotten) await recordForgotten(session.sql, version, writer);
@@ -211,8 +222,7 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
       );
     }
     const recorded = pairs.filter(({ version }) => compareVersions(version, options.version) <= 0);
-    await prepareUp(session, recorded);
-    await requireLedger(run);
+    await withLedger(run, () => prepareUp(session, recorded));
     await withTransaction(session.sql, async () => {
       for (const pair of recorded) await recordBaseline(session.sql, pair, writer);
     });

@@ -1,5 +1,5 @@
 import type { Session } from '../database/connection.ts';
-import { requireTimescale } from '../database/requirements.ts';
+import { readTimescale, requireTimescale } from '../database/requirements.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import { type LedgerEntry, readRollbacks } from './ledger.ts';
 import { checksumOf, type MigrationPair } from './source.ts';
@@ -12,9 +12,14 @@ export async function prepareUp(
   pairs: readonly MigrationPair[],
 ): Promise<readonly Step[]> {
   if (pairs.length === 0) return [];
+  // Asked for ahead, so that the server answers while the files are parsed.
+  const facts = pairs.some(({ migration }) => /timescaledb/i.test(migration.text))
+    ? readTimescale(session)
+    : undefined;
+  facts?.catch(() => {});
   const { parsePairs } = await import('./statements.ts');
   const scripts = await parsePairs(pairs);
-  if (scripts.some(({ needsTimescale }) => needsTimescale)) await requireTimescale(session);
+  if (facts && scripts.some(({ needsTimescale }) => needsTimescale)) requireTimescale(await facts);
   const scriptOf = new Map(scripts.map((script) => [script.file, script]));
   return pairs.flatMap((pair): Step[] => {
     const { version, description, migration } = pair;

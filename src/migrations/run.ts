@@ -1,4 +1,4 @@
-import { type Session, withSession } from '../database/connection.ts';
+import { type Session, withSession, withTransaction } from '../database/connection.ts';
 import { defaultLockTimeoutMs, withMigrationLock } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
 import { requireServerVersion } from '../database/requirements.ts';
@@ -50,9 +50,26 @@ export async function withRun<T>(
   });
 }
 
-/** Creates the ledger where there is none: after all checks, so that what they refuse leaves nothing. */
-export async function requireLedger({ session, isRecorded }: Run): Promise<void> {
-  await (isRecorded ? requireWritable(session) : createLedger(session));
+/**
+ * The outcome of `check`, with a ledger that can be written to. Where there is none it is created
+ * while `check` works, and what `check` throws leaves nothing of it.
+ */
+export async function withLedger<T>(
+  { session, isRecorded }: Run,
+  check: () => Promise<T>,
+): Promise<T> {
+  if (isRecorded) {
+    const outcome = await check();
+    await requireWritable(session);
+    return outcome;
+  }
+  return withTransaction(session.sql, async () => {
+    const [created, checked] = await Promise.allSettled([createLedger(session), check()]);
+    // In this order: once creating it has failed, so does every query of the check.
+    if (created.status === 'rejected') throw created.reason;
+    if (checked.status === 'rejected') throw checked.reason;
+    return checked.value;
+  });
 }
 
 /** Runs the steps, and turns whatever ends them into an error that says how far they came. */

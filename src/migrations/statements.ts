@@ -3,6 +3,7 @@ import { CryptosenseDbError, type Problem } from '../errors.ts';
 import {
   createsTimescale,
   isIndexBuiltAlone,
+  isPlainDefinition,
   type RunMode,
   refusesTransaction,
   runMode,
@@ -14,6 +15,7 @@ import {
   copyHint,
   type Fault,
   faultAt,
+  isTemporary,
   nodes,
   type ParsedStatement,
   parse,
@@ -32,6 +34,8 @@ export interface Script {
   /** Why there is no way back, where a rollback says so. */
   readonly irreversible: string | undefined;
   readonly needsTimescale: boolean;
+  /** Runs in a transaction, and holds nothing but plain definitions: see `isPlainDefinition`. */
+  readonly isPlain: boolean;
 }
 
 export interface Statement {
@@ -117,6 +121,7 @@ function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
     statements: own.rest.map(({ text, index, node }) => ({ text, index, run: runMode(node) })),
     irreversible,
     needsTimescale: own.rest.some(({ node }) => createsTimescale(node)),
+    isPlain: transaction === 'own' && own.rest.every(({ node }) => isPlainDefinition(node)),
   };
 }
 
@@ -248,10 +253,8 @@ function checkResumable({ node: { type, body }, index }: ParsedStatement, fault:
   if (selectedFunctions(type, body).includes('set_config')) {
     fault(index, 'set_config() is not repeated when the file is taken up again', 'use SET');
   }
-  const relation = asNode(
-    body.relation ?? asNode(body.into ?? body.intoClause).rel ?? body.view ?? body.sequence,
-  );
-  if (relation.relpersistence === 't') {
+  const into = asNode(body.into ?? body.intoClause).rel;
+  if (isTemporary(body.relation ?? into ?? body.view ?? body.sequence)) {
     fault(
       index,
       'what is temporary is gone when the file is taken up again',

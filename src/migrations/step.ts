@@ -1,7 +1,13 @@
 import type { Session, Sql } from '../database/connection.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { Direction, OnProgress } from '../progress.ts';
-import { recordApplied, recordFailure, recordRolledBack, type Writer } from './ledger.ts';
+import {
+  isRefusedEntry,
+  recordApplied,
+  recordFailure,
+  recordRolledBack,
+  type Writer,
+} from './ledger.ts';
 import type { Checksum, MigrationPair } from './source.ts';
 import type { Script, Statement } from './statements.ts';
 import type { Version } from './version.ts';
@@ -69,10 +75,18 @@ export function tableLockSetting(tableLockTimeoutMs: number): number {
   return Math.max(1, Math.round(tableLockTimeoutMs));
 }
 
-export function writeHistory(sql: Sql, { direction, version, pair }: Step, writer: Writer) {
-  return direction === 'up' && pair
-    ? recordApplied(sql, pair, writer)
-    : recordRolledBack(sql, version, writer);
+/** Records the step, in the transaction that ran it. How long that took so far, in milliseconds. */
+export async function writeHistory(sql: Sql, step: Step, writer: Writer): Promise<number> {
+  const { direction, version, pair, script } = step;
+  const guard = { writer, isLockSafe: script.isPlain };
+  const record =
+    direction === 'up' && pair
+      ? recordApplied(sql, pair, guard)
+      : recordRolledBack(sql, version, guard);
+  const [{ durationMs }] = await record.catch((error: unknown) => {
+    throw isRefusedEntry(error) ? runLost(step) : error;
+  });
+  return durationMs;
 }
 
 /** Nobody reads what the statements of a migration return, and it may be a great deal. */

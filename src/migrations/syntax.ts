@@ -111,6 +111,12 @@ export function selectedFunctions(type: string, body: SyntaxNode): readonly stri
   });
 }
 
+/** A table, view or sequence that ends with its session. */
+export function isTemporary(relation: unknown): boolean {
+  const { relpersistence, schemaname } = asNode(relation);
+  return relpersistence === 't' || schemaname === 'pg_temp';
+}
+
 export function stringOf(node: SyntaxNode): string {
   return String(asNode(node.String).sval ?? '');
 }

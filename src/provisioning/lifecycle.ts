@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { quoteIdentifier, type Session, withSession } from '../database/connection.ts';
 import { refuseTransactionPooling } from '../database/lock.ts';
 import { interrupted } from '../database/refusals.ts';
-import { requireServerVersion, requireTimescale } from '../database/requirements.ts';
+import { readTimescale, requireServerVersion, requireTimescale } from '../database/requirements.ts';
 import { messageOf, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import {
   describeTarget,
@@ -117,7 +117,8 @@ export async function reset(options: ResetOptions): Promise<RunResult> {
       await refuseTransactionPooling(session);
       await requireCreateRight(session);
       requireServerVersion(session);
-      if (scripts.some(({ needsTimescale }) => needsTimescale)) await requireTimescale(session);
+      if (scripts.some(({ needsTimescale }) => needsTimescale))
+        requireTimescale(await readTimescale(session));
     });
   }
   const { environment } = await dropGuarded(target, options);

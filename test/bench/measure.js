@@ -19,7 +19,6 @@ import { fileURLToPath } from 'node:url';
  * @typedef {object} Contestant
  * @property {() => Promise<string>} [prepare]
  * @property {(prepared: string) => Command} run
- * @property {(prepared: string) => Promise<void>} [finish]
  */
 
 const peakMemoryHook = fileURLToPath(new URL('peak-memory.js', import.meta.url));
@@ -67,13 +66,8 @@ export async function peakMemory(contestant, folder) {
  * @param {Contestant} contestant
  * @param {(command: Command) => Promise<T>} measure
  */
-async function runOnce({ prepare = async () => '', run, finish = async () => {} }, measure) {
-  const prepared = await prepare();
-  try {
-    return await measure(run(prepared));
-  } finally {
-    await finish(prepared);
-  }
+async function runOnce({ prepare = async () => '', run }, measure) {
+  return measure(run(await prepare()));
 }
 
 /**

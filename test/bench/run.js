@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { forDbmate, forNodePgMigrate, listFiles, schemaFolders, smallMigrations } from './files.js';
 import { execute, peakMemory, race } from './measure.js';
-import { createDatabase, dropDatabase, openServer, psqlVersion } from './server.js';
+import { createDatabase, dropDatabases, openServer, psqlVersion } from './server.js';
 
 /** @typedef {import('./files.js').Folders} Folders */
 /** @typedef {import('./measure.js').Command} Command */
@@ -59,6 +59,7 @@ async function bench(runs) {
     return figures;
   } finally {
     rmSync(folder, { recursive: true, force: true });
+    await dropDatabases(server);
     await server.stop();
   }
 }
@@ -78,20 +79,16 @@ async function measureNothingToDo({ server, folder, runs }) {
   const nodePgMigrate = nodePgMigrateOn(forNodePgMigrate(join(folder, 'node-pg-migrate'), folders));
   const commands = [migrateUp(folders), dbmate, nodePgMigrate];
   const urls = await Promise.all(commands.map(() => createDatabase(server)));
-  try {
-    const contestants = commands.map((command, index) => ({
-      run: () => command(urls[index] ?? ''),
-    }));
-    for (const { run } of contestants) await execute(run());
-    const [ours = 0, ...peers] = await race(contestants, runs);
-    const what = `\`migrate up\`, ${listFiles(folders).length} applied and nothing to do, against`;
-    return [
-      compare(`${what} dbmate`, { ours, theirs: peers[0] ?? 0, target: 1.2 }),
-      compare(`${what} node-pg-migrate`, { ours, theirs: peers[1] ?? 0, target: 0.6 }),
-    ];
-  } finally {
-    for (const url of urls) await dropDatabase(server, url);
-  }
+  const contestants = commands.map((command, index) => ({
+    run: () => command(urls[index] ?? ''),
+  }));
+  for (const { run } of contestants) await execute(run());
+  const [ours = 0, ...peers] = await race(contestants, runs);
+  const what = `\`migrate up\`, ${listFiles(folders).length} applied and nothing to do, against`;
+  return [
+    compare(`${what} dbmate`, { ours, theirs: peers[0] ?? 0, target: 1.2 }),
+    compare(`${what} node-pg-migrate`, { ours, theirs: peers[1] ?? 0, target: 0.6 }),
+  ];
 }
 
 /** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
@@ -179,16 +176,12 @@ function node(path, args, url) {
 }
 
 /**
- * Each run on a database of its own, made before and dropped after it.
+ * Each run on a database of its own, made before it.
  * @param {Server} server @param {(url: string) => Command} run
  * @returns {Contestant}
  */
 function onFresh(server, run) {
-  return {
-    prepare: () => createDatabase(server),
-    run,
-    finish: (url) => dropDatabase(server, url),
-  };
+  return { prepare: () => createDatabase(server), run };
 }
 
 /**
