@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import type { Context } from './commands/context.ts';
 import { addDbCommands } from './commands/db.ts';
 import { addMigrateCommands } from './commands/migrate.ts';
+import { addTypesCommands } from './commands/types.ts';
 import { CryptosenseDbError } from './errors.ts';
 import { toolVersion } from './package.ts';
 import type { Output, OutputFlags } from './ui/output.ts';
@@ -74,6 +75,7 @@ function createProgram(context: Context): Command {
     .exitOverride();
   addMigrateCommands(program, context);
   addDbCommands(program, context);
+  addTypesCommands(program, context);
   return program;
 }
 

@@ -2,7 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import * as v from 'valibot';
-import { defaultEmbeddedFolder, parseTarget, sslModes, type Target } from './database/target.ts';
+import {
+  defaultEmbeddedFolder,
+  loginName,
+  parseTarget,
+  sslModes,
+  type Target,
+} from './database/target.ts';
 import { CryptosenseDbError, type Problem } from './errors.ts';
 
 /** What the command line says of the target. */
@@ -17,6 +23,11 @@ export interface Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly folder: string;
   readonly osUser: string;
+}
+
+/** Those of this process. */
+export function surroundings(): Surroundings {
+  return { environment: process.env, folder: process.cwd(), osUser: loginName() };
 }
 
 type Variables = Readonly<Record<string, string | undefined>>;

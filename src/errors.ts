@@ -39,6 +39,8 @@ export interface ErrorDetails {
   'faulty-statements': undefined;
   /** History and files disagree; nothing was run. */
   'history-mismatch': { readonly versions: readonly string[] };
+  /** The database lacks migrations of the folder. */
+  'pending-migrations': { readonly versions: readonly string[] };
   /** A version was named that neither the files nor the history know. */
   'unknown-version': { readonly version: string };
   /** A statement of a migration or rollback was refused by the server. */
@@ -51,6 +53,10 @@ export interface ErrorDetails {
   'ledger-newer': { readonly format: number };
   /** A file or folder cannot be read or written. */
   'file-problem': { readonly path: string };
+  /** Every connection of a pool was in use until the time was up, or the pool is closed. */
+  'pool-exhausted': { readonly connections: number; readonly waitedMs: number };
+  /** An optional package that the operation needs is not installed. */
+  'package-missing': { readonly package: string };
   /** The optional package of the embedded engine is not installed. */
   'embedded-missing': undefined;
   /** Another process has the embedded engine's folder open. */

@@ -2,7 +2,11 @@
  * The library: what the command line does, for programs. Functions take plain options, return
  * plain data, report through `onProgress`, and print nothing.
  */
+export { createDatabase, type DatabaseOptions } from './client.ts';
 export { describeTarget, parseTarget, type Target } from './database/target.ts';
+/** The tables and views of schema public, in the terms of Kysely; and the types of their columns. */
+export type * from './database/types.ts';
+export type { DB as Database } from './database/types.ts';
 export {
   CryptosenseDbError,
   type ErrorCode,
@@ -17,3 +21,5 @@ export * as migrate from './migrations/migrate.ts';
 export type { OnProgress, ProgressEvent, ProgressStep } from './progress.ts';
 /** As the commands of `cryptosense-db db`. */
 export * as database from './provisioning/lifecycle.ts';
+/** As the commands of `cryptosense-db types`. */
+export * as types from './types/generate.ts';

@@ -59,6 +59,7 @@ interface UpFlags extends RunFlags {
   readonly dryRun?: boolean;
   readonly allowOutOfOrder?: boolean;
   readonly env?: 'dev' | 'test' | 'production';
+  readonly types?: string;
 }
 
 function addUp(group: Command, context: Context): void {
@@ -71,7 +72,12 @@ function addUp(group: Command, context: Context): void {
       .option('--single-transaction', 'all in one transaction, or none')
       .option('--dry-run', 'check and list what would run, change nothing')
       .option('--allow-out-of-order', 'also apply migrations older than the newest applied')
-      .addOption(environmentOption()),
+      .addOption(environmentOption())
+      .addOption(
+        new Option('--types <file>', 'then write the Kysely types of the database').conflicts(
+          'dryRun',
+        ),
+      ),
   )
     .addHelpText(
       'after',
@@ -82,15 +88,21 @@ function addUp(group: Command, context: Context): void {
         ['cryptosense-db migrate up --embedded', 'no server needed'],
       ]),
     )
-    .action(async (flags: UpFlags) => {
+    .action(async ({ types: file, ...flags }: UpFlags) => {
       const { output, common, migrate, render } = await begin(context, flags, load);
-      const result = await migrate.up({
+      const run = await migrate.up({
         ...flags,
         ...runControlOf(flags),
         ...common,
         environment: flags.env,
       });
-      output.result(result, render.renderRun);
+      if (file === undefined) return output.result(run, render.renderRun);
+      const { generate } = await import('../types/generate.ts');
+      // What was left out on purpose, by --to or --steps, is no reason to refuse.
+      const types = await generate({ ...flags, ...common, file, allowPending: true });
+      output.result({ ...run, types }, (result, look) => {
+        return render.renderRun(result, look) + render.renderGenerated(types);
+      });
     });
 }
 

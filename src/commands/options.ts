@@ -1,7 +1,6 @@
 import { setFlagsFromString } from 'node:v8';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { readTarget, type TargetFlags } from '../config.ts';
-import { loginName, type Target } from '../database/target.ts';
+import { readTarget, surroundings, type TargetFlags } from '../config.ts';
 import type { OutputFlags } from '../ui/output.ts';
 import type { Context } from './context.ts';
 
@@ -73,14 +72,6 @@ export function runControlOf({ lockTimeout, tableLockTimeout, tableLockRetries }
   };
 }
 
-/** The target of this process: its flags, its environment, the `.env` beside it. */
-function targetOf({ url, embedded }: TargetFlags): Target {
-  return readTarget(
-    { url, embedded },
-    { environment: process.env, folder: process.cwd(), osUser: loginName() },
-  );
-}
-
 /**
  * What every command that works on a database begins with: its output, what it hands on, and the
  * modules that do the work.
@@ -91,7 +82,8 @@ export async function begin<Modules extends object>(
   load: () => Promise<Modules>,
 ) {
   const output = await open(flags);
-  const target = targetOf(flags);
+  const { url, embedded } = flags;
+  const target = readTarget({ url, embedded }, surroundings());
   const modules = await load();
   if (target.kind === 'server') leaveWebAssemblyAsItIs();
   return { output, common: { target, signal, onProgress: output.onProgress }, ...modules };

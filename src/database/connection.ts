@@ -1,36 +1,12 @@
-import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import postgres, { type Options, type Sql } from 'postgres';
 import { isError } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
-import {
-  connectionLost,
-  interrupted,
-  type Refusal,
-  refused,
-  statementRefused,
-} from './refusals.ts';
-import { brokenSocket, noAnswer, onTimeoutOrAbort, openSocket, tlsSettings } from './socket.ts';
-import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from './sql-errors.ts';
-import {
-  describeTarget,
-  type EmbeddedTarget,
-  type Host,
-  type ServerTarget,
-  type Target,
-} from './target.ts';
+import { type Client, openClient, openPrimary, type ServerFacts, type Sql } from './client.ts';
+import { connectionLost, interrupted, statementRefused } from './refusals.ts';
+import { isConnectionLost, isSqlError } from './sql-errors.ts';
+import { describeTarget, type EmbeddedTarget, type ServerTarget, type Target } from './target.ts';
 
-export type { Sql } from 'postgres';
-
-/** What the server said of itself when the session opened. */
-export interface ServerFacts {
-  readonly version: number;
-  readonly database: string;
-  readonly user: string;
-  readonly isReadOnly: boolean;
-  /** A pooler between the tool and the server answers under a process id of its own. */
-  readonly isPooled: boolean;
-}
+export type { ServerFacts, Sql } from './client.ts';
 
 /**
  * One backend, from opening to closing. `sql` never reconnects: once the backend is gone every
@@ -171,130 +147,6 @@ function cancelOnAbort({ target, pid, signal }: Session, client: Client): () => 
     done.abort();
     signal.removeEventListener('abort', start);
   };
-}
-
-interface Client {
-  readonly sql: Sql;
-  readonly pid: number;
-  readonly server: ServerFacts;
-  readonly isClosed: () => boolean;
-  readonly destroy: () => void;
-}
-
-async function openPrimary(target: ServerTarget, options: SessionOptions): Promise<Client> {
-  const startedAt = performance.now();
-  const refusals: Refusal[] = [];
-  const standbys: Host[] = [];
-  for (const host of target.hosts) {
-    const client = await openHost(target, host, options).catch((error: unknown) => {
-      refusals.push({ host, error });
-      return undefined;
-    });
-    if (options.signal?.aborted) {
-      await client?.sql.end({ timeout: 2 });
-      throw interrupted({ completed: [], pending: [] });
-    }
-    if (!client) continue;
-    if (!client.server.isReadOnly || options.isReadOnlyFine) return client;
-    standbys.push(host);
-    await client.sql.end({ timeout: 2 });
-  }
-  throw refused(target, { refusals, standbys, waitedMs: performance.now() - startedAt });
-}
-
-/** A server that is starting up is asked again until the connect timeout is over. */
-async function openHost(
-  target: ServerTarget,
-  host: Host,
-  options: SessionOptions,
-): Promise<Client> {
-  const deadline = performance.now() + target.connectTimeoutMs;
-  for (let isAnnounced = false; ; isAnnounced = true) {
-    options.signal?.throwIfAborted();
-    try {
-      return await openClient(
-        {
-          user: target.user,
-          password: target.password ?? '',
-          database: target.database,
-          ssl: host.host.startsWith('/') ? false : tlsSettings(target.tls),
-          connect_timeout: Math.ceil(target.connectTimeoutMs / 1000),
-          connection: { application_name: target.applicationName },
-        },
-        () => openSocket(host, { timeoutMs: target.connectTimeoutMs, signal: options.signal }),
-        { ...options, firstAnswerTimeoutMs: target.connectTimeoutMs },
-      );
-    } catch (error) {
-      const isStarting = sqlState(error) === sqlErrorCodes.cannotConnectNow;
-      if (!isStarting || performance.now() > deadline) throw error;
-      if (!isAnnounced) {
-        options.onProgress?.({ kind: 'waiting-for-server', reason: 'the server is starting up' });
-      }
-      await sleep(200, undefined, options.signal && { signal: options.signal });
-    }
-  }
-}
-
-/**
- * A postgres.js client of exactly one connection. postgres.js opens a new one silently when the
- * old one is lost and closes old ones after half an hour: both would drop the session's lock, so
- * the second socket it asks for is an error and a connection may grow as old as it likes.
- */
-async function openClient(
-  settings: Options<Record<string, never>>,
-  openFirstSocket: () => Promise<Duplex>,
-  options: SessionOptions & { readonly firstAnswerTimeoutMs: number },
-): Promise<Client> {
-  const { onProgress, signal, firstAnswerTimeoutMs } = options;
-  let socket: Duplex | undefined;
-  let isClosed = false;
-  const sql = postgres({
-    ...settings,
-    max: 1,
-    max_lifetime: null,
-    idle_timeout: 0,
-    fetch_types: false,
-    backoff: false,
-    target_session_attrs: undefined,
-    onclose: () => {
-      isClosed = true;
-      // What was sent between the socket's error and its close is never answered otherwise.
-      void sql.end({ timeout: 0 });
-    },
-    onnotice: ({ severity = 'NOTICE', message = '' }) => {
-      onProgress?.({ kind: 'notice', severity, message });
-    },
-    socket: async () => {
-      if (socket) return brokenSocket();
-      socket = await openFirstSocket();
-      return socket;
-    },
-  } as Options<Record<string, never>>);
-
-  const stopWaiting = onTimeoutOrAbort({ timeoutMs: firstAnswerTimeoutMs, signal }, () =>
-    socket?.destroy(noAnswer()),
-  );
-  try {
-    // Dates come as text, in the form that the database or the role is set to.
-    const [, result] = await Promise.all([
-      sql.unsafe("set datestyle = 'ISO'"),
-      sql<[Omit<ServerFacts, 'isPooled'> & { readonly pid: number }]>`
-      select
-        pg_backend_pid() as pid,
-        current_setting('server_version_num')::int as version,
-        current_database() as database,
-        current_user as user,
-        pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly"`,
-    ]);
-    const [{ pid, ...facts }] = result;
-    const server = { ...facts, isPooled: result.state.pid !== pid };
-    return { sql, pid, server, isClosed: () => isClosed, destroy: () => socket?.destroy() };
-  } catch (error) {
-    await sql.end({ timeout: 0 });
-    throw error;
-  } finally {
-    stopWaiting();
-  }
 }
 
 /** A transaction around `work`; on failure it is rolled back, and the failure thrown on. */

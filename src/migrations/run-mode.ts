@@ -1,12 +1,5 @@
-import {
-  asNode,
-  functionName,
-  isTemporary,
-  nodes,
-  type ParsedStatement,
-  type SyntaxNode,
-  stringOf,
-} from './syntax.ts';
+import { asNode, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
+import { functionName, isTemporary, type ParsedStatement } from './syntax.ts';
 
 /**
  * How a statement of a file without a transaction is run.

@@ -1,5 +1,6 @@
 import { loadModule } from 'libpg-query';
 import { CryptosenseDbError, type Problem } from '../errors.ts';
+import { asNode, nodes } from '../sql/tree.ts';
 import {
   createsTimescale,
   isIndexBuiltAlone,
@@ -10,13 +11,11 @@ import {
 } from './run-mode.ts';
 import type { MigrationPair, SqlFile } from './source.ts';
 import {
-  asNode,
   copyFact,
   copyHint,
   type Fault,
   faultAt,
   isTemporary,
-  nodes,
   type ParsedStatement,
   parse,
   selectedFunctions,

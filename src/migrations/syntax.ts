@@ -1,5 +1,6 @@
 import { parseSync } from 'libpg-query';
 import type { Problem } from '../errors.ts';
+import { asNode, nodes, type SyntaxNode, stringOf, typed } from '../sql/tree.ts';
 import { excerpt, indexOfCharacter, locate } from './location.ts';
 import type { SqlFile } from './source.ts';
 import { endOfText, skipTrivia } from './trivia.ts';
@@ -20,9 +21,6 @@ export function faultAt(
     ...(hint !== undefined && { hint }),
   };
 }
-
-/** A node of the parse tree, by its fields. */
-export type SyntaxNode = Readonly<Record<string, unknown>>;
 
 export interface ParsedStatement {
   readonly text: string;
@@ -56,11 +54,10 @@ export function parse(file: SqlFile, fault: Fault): readonly ParsedStatement[] |
       ? file.text.slice(from, from + length)
       : bytes.toString('utf8', from, from + length);
     const start = skipTrivia(whole, 0);
-    const [type = '', body = {}] = Object.entries(asNode(raw.stmt))[0] ?? [];
     return {
       text: whole.slice(start, endOfText(whole)),
       index: indexAt + start,
-      node: { type, body: asNode(body) },
+      node: typed(raw.stmt),
     };
   });
 }
@@ -116,21 +113,3 @@ export function isTemporary(relation: unknown): boolean {
   const { relpersistence, schemaname } = asNode(relation);
   return relpersistence === 't' || schemaname === 'pg_temp';
 }
-
-export function stringOf(node: SyntaxNode): string {
-  return String(asNode(node.String).sval ?? '');
-}
-
-export function asNode(value: unknown): SyntaxNode {
-  return isNode(value) ? value : {};
-}
-
-function isNode(value: unknown): value is SyntaxNode {
-  return typeof value === 'object' && value !== null;
-}
-
-export function nodes(value: unknown): SyntaxNode[] {
-  return Array.isArray(value) ? value.map(asNode) : [];
-}
-
-// What PostgreSQL takes for white space: fewer characters than JavaScript's \s.

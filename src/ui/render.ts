@@ -10,6 +10,7 @@ import type {
 import type { MigrationState } from '../migrations/plan.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
 import type { CreateResult, DropResult, WaitResult } from '../provisioning/lifecycle.ts';
+import type { CheckResult, GenerateResult } from '../types/generate.ts';
 import { renderTable } from './table.ts';
 
 /** How text is to look where it goes. */
@@ -122,6 +123,29 @@ export function renderWait(result: WaitResult): string {
   if (!isReady) return `${target} is not ready after ${waited}: ${reason ?? 'no answer'}\n`;
   const note = isDatabaseThere ? '' : '; the database is still to be created';
   return `${target} is ready after ${waited}${note}\n`;
+}
+
+export function renderGenerated({ file, tables, isChanged }: GenerateResult): string {
+  const what = `the types of ${plural(tables, 'table')} and views`;
+  return isChanged ? `wrote ${what} to ${file}\n` : `${file} holds ${what} already\n`;
+}
+
+/** A line a difference: what the file says, what the database gives. */
+export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
+  const { file, target, isCurrent, differences } = result;
+  if (isCurrent) return `${file} is what ${target} gives\n`;
+  const width = Math.min(40, Math.max(...differences.map(({ where }) => where.length)));
+  const lines = differences.map((difference) => {
+    const { where, file: before, database: after } = difference;
+    const name = `  ${chalk.bold(where.padEnd(width))}`;
+    if (before === undefined) return `${name}  ${chalk.green('only in the database:')} ${after}`;
+    if (after === undefined) return `${name}  ${chalk.red('only in the file:')} ${before}`;
+    const indent = ' '.repeat(width + 4);
+    return `${name}  ${chalk.red('file:')}     ${before}\n${indent}${chalk.green('database:')} ${after}`;
+  });
+  const head = chalk.red(`${file} is not what ${target} gives`);
+  const hint = `${chalk.cyan('hint:')} cryptosense-db types generate --out ${file}`;
+  return `${[head, ...lines, hint].join('\n')}\n`;
 }
 
 /** Facts in red, evidence indented below them, what to do at the end. */

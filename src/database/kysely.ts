@@ -1,0 +1,75 @@
+import { Kysely } from 'kysely';
+import { PostgresJSDialect, type PostgresJSDialectConfig } from 'kysely-postgres-js';
+import { type Client, openClient, openPrimary, type Sql } from './client.ts';
+import type { Session } from './connection.ts';
+import { openPool, type Pool, type PoolSettings } from './pool.ts';
+import type { EmbeddedTarget, ServerTarget, Target } from './target.ts';
+import type { DB } from './types.ts';
+
+/** Over a session that is open already, for as long as it is. */
+export function borrowedKysely({ sql }: Pick<Session, 'sql'>): Kysely<unknown> {
+  const lease = { client: { sql }, release: () => {} };
+  return new Kysely({ dialect: dialectOver({ lease: async () => lease, end: async () => {} }) });
+}
+
+/** Over a pool of connections of its own, which `destroy()` closes. Connects with the first query. */
+export function pooledKysely(target: Target, settings: PoolSettings): Kysely<DB> {
+  const pool =
+    target.kind === 'embedded'
+      ? embeddedPool(target, settings)
+      : openPool(() => openServerClient(target, settings), settings);
+  return new Kysely<DB>({ dialect: dialectOver(pool) });
+}
+
+function openServerClient(target: ServerTarget, settings: PoolSettings): Promise<Client> {
+  const { connectTimeoutMs } = settings;
+  // Who names one host means it, a replica say; of several the primary is meant.
+  const isReadOnlyFine = target.hosts.length === 1;
+  return openPrimary({ ...target, connectTimeoutMs }, { isReadOnlyFine, fetchTypes: true });
+}
+
+/** The engine has one session: callers take turns, and wait as long as it takes to start. */
+function embeddedPool({ folder }: EmbeddedTarget, settings: PoolSettings): Pool {
+  let engine: ReturnType<typeof openEngine> | undefined;
+  const openEngine = async () => {
+    const { openEmbeddedEngine } = await import('./embedded/engine.ts');
+    return openEmbeddedEngine({ folder, lockTimeoutMs: settings.connectTimeoutMs });
+  };
+  const pool = openPool(
+    async () => {
+      engine ??= openEngine();
+      const started = await engine;
+      return openClient(
+        { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
+        async () => started.connect(),
+        { firstAnswerTimeoutMs: 60_000, fetchTypes: true },
+      );
+    },
+    { ...settings, maxConnections: 1 },
+  );
+  return {
+    lease: pool.lease,
+    end: async () => {
+      await pool.end();
+      await (await engine)?.close();
+    },
+  };
+}
+
+interface Lending {
+  readonly lease: () => Promise<{
+    readonly client: { readonly sql: Sql };
+    readonly release: () => void;
+  }>;
+  readonly end: () => Promise<void>;
+}
+
+/** Of the client that it is given, kysely-postgres-js uses `reserve()` and `end()`. */
+function dialectOver({ lease, end }: Lending): PostgresJSDialect {
+  const reserve = async () => {
+    const { client, release } = await lease();
+    return { unsafe: client.sql.unsafe, release };
+  };
+  const postgres: unknown = Object.assign(() => {}, { reserve, end });
+  return new PostgresJSDialect({ postgres } as PostgresJSDialectConfig);
+}

@@ -1,0 +1,25 @@
+/** A node of PostgreSQL's parse tree, as libpg-query gives it, by its fields. */
+export type SyntaxNode = Readonly<Record<string, unknown>>;
+
+export function asNode(value: unknown): SyntaxNode {
+  return isNode(value) ? value : {};
+}
+
+function isNode(value: unknown): value is SyntaxNode {
+  return typeof value === 'object' && value !== null;
+}
+
+export function nodes(value: unknown): SyntaxNode[] {
+  return Array.isArray(value) ? value.map(asNode) : [];
+}
+
+/** The text of a String node; empty for any other. */
+export function stringOf(node: SyntaxNode): string {
+  return String(asNode(node.String).sval ?? '');
+}
+
+/** A node's type, and what stands below it. */
+export function typed(node: unknown): { readonly type: string; readonly body: SyntaxNode } {
+  const [type = '', body = {}] = Object.entries(asNode(node))[0] ?? [];
+  return { type, body: asNode(body) };
+}

@@ -1,0 +1,177 @@
+import { randomUUID } from 'node:crypto';
+import {
+  chmodSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type Session, withTransaction } from '../database/connection.ts';
+import { borrowedKysely } from '../database/kysely.ts';
+import { isSqlError, messageOf, sqlErrorCodes } from '../database/sql-errors.ts';
+import { describeTarget } from '../database/target.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import type { MigrateOptions } from '../migrations/options.ts';
+import {
+  compareWithLedger,
+  type MigrationState,
+  type MigrationStatus,
+} from '../migrations/plan.ts';
+import { withRun } from '../migrations/run.ts';
+import { readMigrations, resolveFolders } from '../migrations/source.ts';
+import { readCatalog } from './catalog.ts';
+import { type Difference, differencesOf } from './difference.ts';
+import { learn } from './knowledge.ts';
+import { renderTypes } from './render.ts';
+
+export type { Difference } from './difference.ts';
+
+export interface TypesOptions extends MigrateOptions {
+  /** The file of types. */
+  readonly file: string;
+  /** Also from a database that lacks migrations of the folder. */
+  readonly allowPending?: boolean | undefined;
+}
+
+export interface TypesResult {
+  readonly target: string;
+  readonly file: string;
+  /** How many tables and views the types describe. */
+  readonly tables: number;
+}
+
+export interface GenerateResult extends TypesResult {
+  /** false: the file held the same text already, and was left alone. */
+  readonly isChanged: boolean;
+}
+
+export interface CheckResult extends TypesResult {
+  /** The file is, to the byte, what the database gives. */
+  readonly isCurrent: boolean;
+  /** What of the file differs; a file that is not there differs in everything. */
+  readonly differences: readonly Difference[];
+}
+
+/**
+ * Writes the types of schema public, as the database has it, to the file. The file is replaced in
+ * one step: what fails leaves it as it was.
+ * Throws `pending-migrations`, `package-missing`, `not-permitted` and `file-problem`.
+ */
+export async function generate(options: TypesOptions): Promise<GenerateResult> {
+  const { text, ...result } = await typesOf(options);
+  const isChanged = readText(options.file) !== text;
+  if (isChanged) replaceFile(options.file, text);
+  return { ...result, isChanged };
+}
+
+/** Compares the file with the types that the database gives; writes nothing. Throws as `generate`. */
+export async function check(options: TypesOptions): Promise<CheckResult> {
+  const { text, ...result } = await typesOf(options);
+  const before = readText(options.file);
+  const differences = before === text ? [] : differencesOf(before ?? '', text);
+  return { ...result, isCurrent: before === text, differences };
+}
+
+async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly text: string }> {
+  const { file, allowPending = false } = options;
+  const pairs = readMigrations(resolveFolders(options));
+  return withRun(options, { changes: false }, async ({ session, ledger }) => {
+    const lacking = compareWithLedger(pairs, ledger).filter(({ state }) =>
+      lackingStates.has(state),
+    );
+    if (lacking.length > 0 && !allowPending) throw pendingMigrations(session, lacking);
+    const { text, tables } = await readTypes(session);
+    return { target: describeTarget(session.target), file, tables, text };
+  });
+}
+
+/** The text is the same for the same schema, whoever asks: nothing of the role's settings shows. */
+async function readTypes(
+  session: Session,
+): Promise<{ readonly text: string; readonly tables: number }> {
+  const { sql } = session;
+  return withTransaction(sql, async () => {
+    await sql.unsafe(
+      "set transaction isolation level repeatable read, read only; set local search_path = ''",
+    );
+    const catalog = await readCatalog(session);
+    const text = await renderTypes(catalog, await learn(catalog), borrowedKysely(session));
+    return { text, tables: catalog.relations.length };
+  }).catch((error: unknown) => {
+    const isRefused = isSqlError(error) && error.code === sqlErrorCodes.insufficientPrivilege;
+    throw isRefused ? catalogRefused(session, error) : error;
+  });
+}
+
+function catalogRefused({ server }: Session, cause: Error) {
+  return new CryptosenseDbError(
+    'not-permitted',
+    {
+      message: `the role "${server.user}" may not read the catalog of "${server.database}"`,
+      evidence: [messageOf(cause)],
+      hint: 'run it as a role that may read pg_catalog, which every role may unless it was revoked',
+    },
+    { cause },
+  );
+}
+
+const lackingStates: ReadonlySet<MigrationState> = new Set([
+  'pending',
+  'out of order',
+  'interrupted',
+]);
+
+function pendingMigrations({ server }: Session, lacking: readonly MigrationStatus[]) {
+  const versions = lacking.map(({ version }) => version);
+  const count = versions.length === 1 ? 'a migration' : `${versions.length} migrations`;
+  return new CryptosenseDbError(
+    'pending-migrations',
+    {
+      message: `"${server.database}" lacks ${count} of the folder, and so would its types`,
+      evidence: [versions.join(', ')],
+      hint: 'cryptosense-db migrate up; --allow-pending takes the database as it is',
+    },
+    { details: { versions } },
+  );
+}
+
+/** undefined where there is no file. */
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw fileProblem(path, 'read', error);
+  }
+}
+
+/** Written beside it, then renamed: nobody ever reads half a file. A link stays one. */
+function replaceFile(path: string, text: string): void {
+  let written: string | undefined;
+  try {
+    const existing = statSync(path, { throwIfNoEntry: false });
+    const target = existing ? realpathSync(path) : path;
+    written = join(dirname(target), `.${randomUUID()}.tmp`);
+    writeFileSync(written, text, { flag: 'wx' });
+    if (existing) chmodSync(written, existing.mode);
+    renameSync(written, target);
+  } catch (error) {
+    if (written !== undefined) rmSync(written, { force: true });
+    throw fileProblem(path, 'written', error);
+  }
+}
+
+function fileProblem(path: string, what: 'read' | 'written', cause: unknown) {
+  return new CryptosenseDbError(
+    'file-problem',
+    {
+      message: `the file of types ${path} cannot be ${what}`,
+      evidence: [messageOf(cause)],
+      hint: 'name another with --out, in a folder that is there',
+    },
+    { details: { path }, cause },
+  );
+}

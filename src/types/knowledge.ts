@@ -1,0 +1,91 @@
+import { loadModule, parseSync } from 'libpg-query';
+import { asNode, nodes, type SyntaxNode } from '../sql/tree.ts';
+import type { Catalog, View } from './catalog.ts';
+import { wordsOf } from './check-words.ts';
+import { type ColumnFacts, factsOfQuery, type Resolve } from './view-columns.ts';
+
+/** What is known of a column beyond its declaration. */
+export interface ColumnKnowledge {
+  /** The column itself, or the table's column that a view shows as it is: `table.column`. */
+  readonly source: string;
+  readonly isNeverNull: boolean;
+  /** What is written there is refused. */
+  readonly isReadOnly: boolean;
+  /** The words that validated CHECK constraints allow, undefined where none lists them. */
+  readonly words: readonly string[] | undefined;
+}
+
+/**
+ * What constraints and the queries of views say of each column, by `table.column`. An expression
+ * that PostgreSQL's grammar of release 15 does not know says nothing.
+ */
+export async function learn(catalog: Catalog): Promise<ReadonlyMap<string, ColumnKnowledge>> {
+  await loadModule();
+  const words = allowedWords(catalog);
+  const factsOf = resolver(catalog);
+  const found = new Map<string, ColumnKnowledge>();
+  for (const { name: table, columns } of catalog.relations) {
+    const facts = factsOf(undefined, table);
+    for (const { name, isReadOnly } of columns) {
+      const path = `${table}.${name}`;
+      const fact = facts?.get(name);
+      const source = fact?.source ?? path;
+      const isNeverNull = fact?.isNeverNull === true;
+      found.set(path, { source, isNeverNull, isReadOnly, words: words.get(source) });
+    }
+  }
+  return found;
+}
+
+function allowedWords({ checks }: Catalog): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>();
+  for (const { table, condition } of checks) {
+    const [target] = nodes(parseSelect(`select ${condition}`)?.targetList);
+    for (const { column, words } of wordsOf(asNode(asNode(target?.ResTarget).val))) {
+      const path = `${table}.${column}`;
+      const before = found.get(path);
+      found.set(path, before?.filter((word) => words.includes(word)) ?? words);
+    }
+  }
+  return found;
+}
+
+/** Tables by their declaration, views by their queries, views over views by theirs in turn. */
+function resolver({ relations, views }: Catalog): Resolve {
+  const viewOf = new Map(views.map((view) => [view.name, view]));
+  const found = new Map<string, ColumnFacts>();
+  const resolve: Resolve = (schema, name) => {
+    if (schema !== undefined && schema !== 'public') return undefined;
+    const known = found.get(name);
+    if (known) return known;
+    const view = viewOf.get(name);
+    const table = relations.find((relation) => relation.name === name);
+    const facts = view ? factsOfView(view, resolve) : table && factsOfTable(table);
+    if (facts) found.set(name, facts);
+    return facts;
+  };
+  return resolve;
+}
+
+function factsOfTable({ name: table, columns }: Catalog['relations'][number]): ColumnFacts {
+  return new Map(
+    columns.map(({ name, isNullable }) => [
+      name,
+      { isNeverNull: !isNullable, source: `${table}.${name}` },
+    ]),
+  );
+}
+
+function factsOfView({ query, columns }: View, resolve: Resolve): ColumnFacts | undefined {
+  const select = parseSelect(query);
+  return select && factsOfQuery(select, columns, resolve);
+}
+
+function parseSelect(text: string): SyntaxNode | undefined {
+  try {
+    const [statement] = nodes(asNode(parseSync(text)).stmts);
+    return asNode(asNode(statement?.stmt).SelectStmt);
+  } catch {
+    return undefined;
+  }
+}
