@@ -58,7 +58,7 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 /** Node ends a process that waits for nothing any more, with 0: work that was cut off is no success. */
 function onStranded(): void {
-  process.exitCode = exitCodes.failed;
+  process.exitCode ??= exitCodes.failed;
   process.stderr.write('the run ended without an outcome; see: cryptosense-db migrate status\n');
 }
 

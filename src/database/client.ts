@@ -73,6 +73,9 @@ async function openHost(target: ServerTarget, host: Host, options: ClientOptions
     try {
       return await openClient(
         {
+          // For the driver's messages: the socket is opened here.
+          host: host.host,
+          port: host.port,
           user: target.user,
           password: target.password ?? '',
           database: target.database,
@@ -120,8 +123,9 @@ export async function openClient(
       // What was sent between the socket's error and its close is never answered otherwise.
       void sql.end({ timeout: 0 });
     },
-    onnotice: ({ severity = 'NOTICE', message = '' }) => {
-      onProgress?.({ kind: 'notice', severity, message });
+    onnotice: ({ severity = 'NOTICE', message = '', code }) => {
+      // A COMMIT that failed has ended the transaction that a ROLLBACK makes sure of.
+      if (code !== sqlErrorCodes.noTransaction) onProgress?.({ kind: 'notice', severity, message });
     },
     socket: async () => {
       if (socket) return brokenSocket();

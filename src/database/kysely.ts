@@ -28,7 +28,9 @@ function openServerClient(target: ServerTarget, settings: PoolSettings): Promise
   return openPrimary({ ...target, connectTimeoutMs }, { isReadOnlyFine, fetchTypes: true });
 }
 
-/** The engine has one session: callers take turns, and wait as long as it takes to start. */
+const embeddedPatienceMs = 60_000;
+
+/** The engine has one session, and takes seconds to start: callers take turns, and are patient. */
 function embeddedPool({ folder }: EmbeddedTarget, settings: PoolSettings): Pool {
   let engine: ReturnType<typeof openEngine> | undefined;
   const openEngine = async () => {
@@ -42,10 +44,10 @@ function embeddedPool({ folder }: EmbeddedTarget, settings: PoolSettings): Pool 
       return openClient(
         { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
         async () => started.connect(),
-        { firstAnswerTimeoutMs: 60_000, fetchTypes: true },
+        { firstAnswerTimeoutMs: embeddedPatienceMs, fetchTypes: true },
       );
     },
-    { ...settings, maxConnections: 1 },
+    { ...settings, maxConnections: 1, connectTimeoutMs: embeddedPatienceMs },
   );
   return {
     lease: pool.lease,

@@ -10,6 +10,7 @@ export const sqlErrorCodes = {
   insufficientPrivilege: '42501',
   lockNotAvailable: '55P03',
   deadlockDetected: '40P01',
+  noTransaction: '25P01',
   inFailedTransaction: '25P02',
   notNullViolation: '23502',
 } as const;

@@ -9,8 +9,10 @@ import type { Statement } from './statements.ts';
 import {
   type CompletedStep,
   discardRows,
+  ownSession,
   prepareSession,
   type RunOptions,
+  runLost,
   StatementError,
   type Step,
   writeHistory,
@@ -72,7 +74,7 @@ export async function runStepsTogether(
         session.throwIfInterrupted();
         const progress = describeStep(step, { index, total });
         options.onProgress?.({ kind: 'step-started', step: progress });
-        await sql.unsafe(`${prepareSession(session, options)}; ${markTransaction}`);
+        await sql.unsafe(`${prepareSession(session, options)}; ${markTransaction(step)}`);
         const durationMs = await runAndRecord(sql, step, options.writer);
         finished.push({ step, progress, durationMs });
       }
@@ -139,23 +141,19 @@ function isRepeatable(error: unknown): boolean {
 type Opening = Promise<PromiseSettledResult<unknown>[]>;
 
 /** A session as new, and the step's transaction in it. */
-function open(
-  session: Session,
-  step: Step,
-  options: RunOptions & { readonly isAsNew?: boolean },
-): Opening {
+function open(session: Session, step: Step, options: RunOptions): Opening {
   const { sql } = session;
   return Promise.allSettled([
-    options.isAsNew ? undefined : sql.unsafe(prepareSession(session, options)).execute(),
+    sql.unsafe(prepareSession(session, options)).execute(),
     // On lines of their own: a BEGIN with options may end in a comment.
-    sql.unsafe(`${step.script.begin}\n;${markTransaction}`).execute(),
+    sql.unsafe(`${step.script.begin}\n;${markTransaction(step)}`).execute(),
   ]);
 }
 
 /**
  * The step's statements, its history row and COMMIT go to the server together, and so does the
  * opening of the next step's transaction. A statement that fails makes the COMMIT a ROLLBACK, and
- * so does a history row that finds itself in another transaction.
+ * so does a history row that finds itself in another transaction; COMMIT's own answer says so.
  */
 async function runInTransaction(
   session: Session,
@@ -168,12 +166,10 @@ async function runInTransaction(
   return withRollback(sql, async () => {
     // Nothing follows before it is open: after a BEGIN that was cancelled, each would commit alone.
     const [failure] = failuresOf(await opening);
-    if (failure !== undefined) throw failure;
+    if (failure !== undefined) throw inStatement(step, step.script.statements[0], failure);
     const durationMs = await runAndRecord(sql, step, options.writer, () => {
-      const committed = sql.unsafe('commit').execute();
-      if (next?.script.transaction === 'own') {
-        openedAhead = open(session, next, { ...options, isAsNew: step.script.isPlain });
-      }
+      const committed = commit(sql, step);
+      if (next?.script.transaction === 'own') openedAhead = open(session, next, options);
       return committed;
     });
     return { durationMs, openedAhead };
@@ -187,24 +183,24 @@ async function runAndRecord(
   sql: Sql,
   step: Step,
   writer: Writer,
-  finish?: () => PromiseLike<unknown>,
+  finish?: () => Promise<unknown>,
 ): Promise<number> {
-  const { statements } = step.script;
-  const last = Math.max(0, statements.length - 1 - ((statements.length - 1) % statementsInFlight));
-  for (let from = 0; from < last; from += statementsInFlight) {
-    await settle(
-      step,
-      sendStatements(sql, step, statements.slice(from, from + statementsInFlight)),
-    );
+  const { statements, rollsBackToSavepoint } = step.script;
+  // Behind a ROLLBACK TO, the history row would not notice that a statement has failed.
+  const waited = rollsBackToSavepoint ? statements.length : statementsBeforeLastFlight(statements);
+  for (let from = 0; from < waited; from += statementsInFlight) {
+    const flight = statements.slice(from, Math.min(from + statementsInFlight, waited));
+    await settle(step, sendStatements(sql, step, flight));
   }
-  const sent = sendStatements(sql, step, statements.slice(last));
-  // A file may have set a role that may not write the history.
-  const owner = step.script.isPlain
-    ? undefined
-    : sql.unsafe('reset session authorization; reset role').execute();
+  const sent = sendStatements(sql, step, statements.slice(waited));
+  const owner = sql.unsafe(ownSession).execute();
   const recorded = writeHistory(sql, step, writer);
   await settle(step, [...sent, owner, recorded, finish?.()]);
   return recorded;
+}
+
+function statementsBeforeLastFlight({ length }: readonly Statement[]): number {
+  return Math.max(0, length - 1 - ((length - 1) % statementsInFlight));
 }
 
 function sendStatements(
@@ -214,7 +210,7 @@ function sendStatements(
 ): readonly Promise<unknown>[] {
   return statements.map((statement) =>
     discardRows(sql.unsafe(statement.text)).catch((error: unknown) => {
-      throw isConnectionLost(error) ? error : new StatementError(step, statement, error);
+      throw inStatement(step, statement, error);
     }),
   );
 }
@@ -227,7 +223,7 @@ async function settle(
   const failures = failuresOf(await Promise.allSettled(sent));
   const failure = failures.find((error) => !isFollowUp(error)) ?? failures[0];
   if (failure === undefined) return;
-  throw isSqlError(failure) ? atTheEnd(step, failure) : failure;
+  throw atTheEnd(step, failure);
 }
 
 function failuresOf(results: readonly PromiseSettledResult<unknown>[]): unknown[] {
@@ -239,14 +235,21 @@ function isFollowUp(error: unknown): boolean {
   return sqlState(cause) === sqlErrorCodes.inFailedTransaction;
 }
 
+/** A transaction that has failed is rolled back by COMMIT, which is no error to the server. */
 async function commit(sql: Sql, step: Step): Promise<void> {
-  await sql.unsafe('commit').catch((error: unknown) => {
-    throw isSqlError(error) && !isConnectionLost(error) ? atTheEnd(step, error) : error;
+  const { command } = await sql.unsafe('commit').catch((error: unknown) => {
+    throw atTheEnd(step, error);
   });
+  if (command !== 'COMMIT') throw runLost(step);
 }
 
 /** What fails at the end of a file, deferred constraints say, has no statement of its own. */
-function atTheEnd(step: Step, error: unknown): StatementError | unknown {
-  const last = step.script.statements.at(-1);
-  return last && !isConnectionLost(error) ? new StatementError(step, last, error) : error;
+function atTheEnd(step: Step, error: unknown): unknown {
+  return inStatement(step, step.script.statements.at(-1), error);
+}
+
+/** The server's refusal, as one of a statement; a lost connection stays what it is. */
+function inStatement(step: Step, statement: Statement | undefined, error: unknown): unknown {
+  const isRefusal = isSqlError(error) && !isConnectionLost(error);
+  return statement && isRefusal ? new StatementError(step, statement, error) : error;
 }

@@ -21,6 +21,7 @@ import { checksumOf } from './source.ts';
 import type { Statement } from './statements.ts';
 import {
   discardRows,
+  ownSession,
   prepareSession,
   type RunOptions,
   runLost,
@@ -61,7 +62,7 @@ export async function runStatementByStatement(
   }
 
   return withRollback(sql, async () => {
-    await sql.unsafe(`reset session authorization; reset role; begin; ${markTransaction}`);
+    await sql.unsafe(`${ownSession}; begin; ${markTransaction(step)}`);
     await sql`
       select set_config('cryptosense_db.started_at',
         (extract(epoch from clock_timestamp()) - ${elapsedSeconds()}::numeric)::text, true)`;

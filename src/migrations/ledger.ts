@@ -140,9 +140,6 @@ function ledgerRefused({ server }: Session, what: 'read' | 'write to', cause?: u
 }
 
 const ledgerDefinition = `
-  -- The transaction stays open while the files are parsed.
-  set local idle_in_transaction_session_timeout = 0;
-
   create schema if not exists cryptosense_db;
   comment on schema cryptosense_db is
     'History of schema migrations, written by the tool cryptosense-db. Not for editing by hand.';
@@ -213,43 +210,46 @@ export interface Writer {
   readonly toolVersion: string;
 }
 
-/**
- * Set at the start of a transaction that a migration runs in, and looked at before its history row
- * is written: a COMMIT that slipped through would have cleared it.
- */
-export const markTransaction = `
-  select
-    set_config('cryptosense_db.transaction', pg_current_xact_id()::text, true),
-    set_config('cryptosense_db.started_at', extract(epoch from clock_timestamp())::text, true)`;
+/** Whose transaction it is. */
+export interface TransactionMark {
+  readonly version: Version;
+  readonly direction: Direction;
+}
 
-/** True while this is still the backend that the run began on. */
-function isSameBackend(sql: Sql, { pid }: Writer) {
-  return sql`pg_backend_pid() = ${pid}`;
+/**
+ * To be run at the start of a transaction that a step runs in, and looked at before its history row
+ * is written: a COMMIT that slipped through has cleared the mark, and the transaction of another
+ * step bears another one.
+ */
+export function markTransaction(mark: TransactionMark): string {
+  return `
+  select
+    set_config('cryptosense_db.transaction', pg_current_xact_id()::text || ':${nameOfMark(mark)}', true),
+    set_config('cryptosense_db.started_at', extract(epoch from clock_timestamp())::text, true)`;
+}
+
+/** Digits, an underscore and a word: nothing to quote. */
+function nameOfMark({ version, direction }: TransactionMark): string {
+  return `${version}:${direction}`;
 }
 
 /** True while this is still the backend that the run began on, with its lock. */
-function isSameRun(sql: Sql, writer: Writer) {
-  return sql`${isSameBackend(sql, writer)} and ${holdsMigrationLock(sql)}`;
+function isSameRun(sql: Sql, { pid }: Writer) {
+  return sql`pg_backend_pid() = ${pid} and ${holdsMigrationLock(sql)}`;
 }
 
-/** What a history write makes sure of before it keeps anything. */
-export interface WriteGuard {
-  readonly writer: Writer;
-  /** true: the step cannot have given the lock away, so that it need not be looked for. */
-  readonly isLockSafe: boolean;
-}
-
-/** True while this is the run, with its lock, and the transaction that the step began in. */
-function isSameTransaction(sql: Sql, { writer, isLockSafe }: WriteGuard) {
+/** True while this is, besides, the transaction that was opened for this step. */
+function isSameTransaction(sql: Sql, mark: TransactionMark, writer: Writer) {
   return sql`
-    ${isLockSafe ? isSameBackend(sql, writer) : isSameRun(sql, writer)}
-    and current_setting('cryptosense_db.transaction', true) = pg_current_xact_id()::text`;
+    ${isSameRun(sql, writer)}
+    and current_setting('cryptosense_db.transaction', true)
+      = pg_current_xact_id()::text || ${`:${nameOfMark(mark)}`}::text`;
 }
 
 function elapsedMs(sql: Sql) {
   return sql`
     round((extract(epoch from clock_timestamp())
-      - current_setting('cryptosense_db.started_at')::numeric) * 1000)::integer`;
+      - nullif(current_setting('cryptosense_db.started_at', true), '')::numeric) * 1000)::integer`;
 }
 
 /** What a history write returns. */
@@ -264,8 +264,9 @@ export interface Written {
  * more, the line in the log has no version, which its table refuses. The transaction has failed
  * then, so that a COMMIT that was sent already keeps nothing. See `isRefusedEntry`.
  */
-export function recordApplied(sql: Sql, pair: MigrationPair, guard: WriteGuard) {
+export function recordApplied(sql: Sql, pair: MigrationPair, writer: Writer) {
   const { version, description, migration, rollback } = pair;
+  const mark = { version, direction: 'up' } as const;
   return sql<[Written]>`
     with entry as (
       insert into cryptosense_db.migrations
@@ -273,8 +274,8 @@ export function recordApplied(sql: Sql, pair: MigrationPair, guard: WriteGuard) 
       select
         ${version}::text, ${description}::text, ${migration.checksum}::text,
         ${rollback.text}::text, ${rollback.checksum}::text, ${elapsedMs(sql)},
-        ${guard.writer.toolVersion}::text
-      where ${isSameTransaction(sql, guard)}
+        ${writer.toolVersion}::text
+      where ${isSameTransaction(sql, mark, writer)}
       returning *
     )
     insert into cryptosense_db.migration_log
@@ -285,18 +286,19 @@ export function recordApplied(sql: Sql, pair: MigrationPair, guard: WriteGuard) 
 }
 
 /** Takes a migration's row away. To be run in the transaction that rolled it back. */
-export function recordRolledBack(sql: Sql, version: Version, guard: WriteGuard) {
+export function recordRolledBack(sql: Sql, version: Version, writer: Writer) {
+  const mark = { version, direction: 'down' } as const;
   return sql<[Written]>`
     with entry as (
       delete from cryptosense_db.migrations
-      where version = ${version} and ${isSameTransaction(sql, guard)}
+      where version = ${version} and ${isSameTransaction(sql, mark, writer)}
       returning *
     )
     insert into cryptosense_db.migration_log
       (event, version, description, checksum, duration_ms, tool_version)
     select
       'rollback', version, description, rollback_checksum, ${elapsedMs(sql)},
-      ${guard.writer.toolVersion}::text
+      ${writer.toolVersion}::text
     from (values (1)) as always left join entry on true
     returning duration_ms as "durationMs"`;
 }

@@ -1,5 +1,5 @@
 import { asNode, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
-import { functionName, isTemporary, type ParsedStatement } from './syntax.ts';
+import { functionName, type ParsedStatement } from './syntax.ts';
 
 /**
  * How a statement of a file without a transaction is run.
@@ -92,33 +92,6 @@ export function runMode(node: ParsedStatement['node']): RunMode {
   const isAlone =
     type === 'CallStmt' || type === 'DoStmt' || refusesTransaction(node) !== undefined;
   return { kind: isAlone ? 'alone' : 'in-transaction' };
-}
-
-/**
- * True for a definition that sets nothing and calls no code of anyone's: the session is what it
- * was, with the run's lock, and has neither to be looked at nor made as new for the next file.
- * ALTER TABLE is none: it may compute defaults and checks of rows that are there.
- */
-export function isPlainDefinition({ type, body }: ParsedStatement['node']): boolean {
-  switch (type) {
-    case 'CreateStmt':
-      return !isTemporary(body.relation);
-    case 'ViewStmt':
-      return !isTemporary(body.view);
-    case 'IndexStmt':
-      return (
-        body.whereClause === undefined &&
-        nodes(body.indexParams).every((part) => asNode(part.IndexElem).name !== undefined)
-      );
-    case 'CommentStmt':
-    case 'CreateEnumStmt':
-    case 'CreateFunctionStmt':
-    case 'CreateTrigStmt':
-    case 'GrantStmt':
-      return true;
-    default:
-      return false;
-  }
 }
 
 export function isIndexBuiltAlone(body: SyntaxNode): boolean {

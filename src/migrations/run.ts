@@ -1,4 +1,4 @@
-import { type Session, withSession, withTransaction } from '../database/connection.ts';
+import { type Session, withRollback, withSession } from '../database/connection.ts';
 import { defaultLockTimeoutMs, withMigrationLock } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
 import { requireServerVersion } from '../database/requirements.ts';
@@ -63,11 +63,15 @@ export async function withLedger<T>(
     await requireWritable(session);
     return outcome;
   }
-  return withTransaction(session.sql, async () => {
+  const { sql } = session;
+  return withRollback(sql, async () => {
+    // It stays open while the files are parsed.
+    await sql.unsafe('begin; set local idle_in_transaction_session_timeout = 0');
     const [created, checked] = await Promise.allSettled([createLedger(session), check()]);
     // In this order: once creating it has failed, so does every query of the check.
     if (created.status === 'rejected') throw created.reason;
     if (checked.status === 'rejected') throw checked.reason;
+    await sql.unsafe('commit');
     return checked.value;
   });
 }

@@ -4,7 +4,6 @@ import { asNode, nodes } from '../sql/tree.ts';
 import {
   createsTimescale,
   isIndexBuiltAlone,
-  isPlainDefinition,
   type RunMode,
   refusesTransaction,
   runMode,
@@ -33,8 +32,8 @@ export interface Script {
   /** Why there is no way back, where a rollback says so. */
   readonly irreversible: string | undefined;
   readonly needsTimescale: boolean;
-  /** Runs in a transaction, and holds nothing but plain definitions: see `isPlainDefinition`. */
-  readonly isPlain: boolean;
+  /** ROLLBACK TO a savepoint: after it, a transaction whose statement failed is sound again. */
+  readonly rollsBackToSavepoint: boolean;
 }
 
 export interface Statement {
@@ -120,7 +119,9 @@ function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
     statements: own.rest.map(({ text, index, node }) => ({ text, index, run: runMode(node) })),
     irreversible,
     needsTimescale: own.rest.some(({ node }) => createsTimescale(node)),
-    isPlain: transaction === 'own' && own.rest.every(({ node }) => isPlainDefinition(node)),
+    rollsBackToSavepoint: own.rest.some(
+      ({ node }) => node.type === 'TransactionStmt' && node.body.kind === 'TRANS_STMT_ROLLBACK_TO',
+    ),
   };
 }
 

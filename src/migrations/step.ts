@@ -77,17 +77,22 @@ export function tableLockSetting(tableLockTimeoutMs: number): number {
 
 /** Records the step, in the transaction that ran it. How long that took so far, in milliseconds. */
 export async function writeHistory(sql: Sql, step: Step, writer: Writer): Promise<number> {
-  const { direction, version, pair, script } = step;
-  const guard = { writer, isLockSafe: script.isPlain };
+  const { direction, version, pair } = step;
   const record =
     direction === 'up' && pair
-      ? recordApplied(sql, pair, guard)
-      : recordRolledBack(sql, version, guard);
+      ? recordApplied(sql, pair, writer)
+      : recordRolledBack(sql, version, writer);
   const [{ durationMs }] = await record.catch((error: unknown) => {
     throw isRefusedEntry(error) ? runLost(step) : error;
   });
   return durationMs;
 }
+
+/**
+ * The role and encoding that the tool writes its own tables with, whatever a file has set: it may
+ * have set a role that may not write them.
+ */
+export const ownSession = "reset session authorization; reset role; set client_encoding = 'UTF8'";
 
 /** Nobody reads what the statements of a migration return, and it may be a great deal. */
 export function discardRows<T extends { forEach(each: () => void): Promise<unknown> }>(query: T) {
@@ -103,7 +108,7 @@ export function runLost({ script: { file, transaction } }: Step) {
         ? 'its history row could not be written in the same transaction, so neither was kept'
         : 'what it did so far stays; the journal knows what was finished',
     ],
-    hint: 'take COMMIT, ROLLBACK, RESET ALL and pg_advisory_unlock_all() out of the file and of what it calls',
+    hint: 'take COMMIT, ROLLBACK, RESET ALL, DEALLOCATE ALL and pg_advisory_unlock_all() out of the file and of what it calls',
   });
 }
 
@@ -116,7 +121,7 @@ export async function logFailure(
   const { version, description, checksum } = step;
   const detail = cause instanceof Error ? cause.message : String(cause);
   await sql
-    .unsafe('reset session authorization; reset role')
+    .unsafe(ownSession)
     .then(() => recordFailure(sql, { version, description, checksum, detail }, writer))
     .catch(() => {});
 }

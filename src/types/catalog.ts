@@ -47,7 +47,7 @@ export async function readCatalog({ sql }: Pick<Session, 'sql'>): Promise<Catalo
     sql<{ table: string; condition: string }[]>`
       select c.relname as "table", pg_get_expr(k.conbin, k.conrelid) as condition
       from pg_constraint k join pg_class c on c.oid = k.conrelid
-      where k.contype = 'c' and k.convalidated and c.relnamespace = 'public'::regnamespace
+      where k.contype = 'c' and k.convalidated and not k.connoinherit and c.relnamespace = 'public'::regnamespace
       order by c.relname collate "C", k.conname collate "C"`,
     sql<View[]>`
       select c.relname as name, pg_get_viewdef(c.oid) as query, array_to_json(array(
@@ -91,7 +91,8 @@ async function readColumns(sql: Sql): Promise<readonly ColumnRow[]> {
       a.attname as name,
       t.typname as "dataType",
       t.typnamespace::regnamespace::text as "dataTypeSchema",
-      not (a.attnotnull or t.typnotnull) as "isNullable",
+      -- An outer join gives NULL in a view for a domain that is never NULL in a table.
+      not (a.attnotnull or t.typnotnull and c.relkind not in ('v', 'm')) as "isNullable",
       a.attidentity <> '' as "isAutoIncrementing",
       a.atthasdef or a.attidentity <> '' or t.typdefault is not null as "hasDefaultValue",
       a.attgenerated <> '' or a.attidentity = 'a' as "isReadOnly",

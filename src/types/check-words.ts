@@ -23,16 +23,17 @@ function alternativesOf(condition: SyntaxNode): CheckWords | undefined {
   const { type, body } = typed(condition);
   if (type === 'A_Expr') return comparedWords(body);
   if (type !== 'BoolExpr' || body.boolop !== 'OR_EXPR') return undefined;
-  const parts = nodes(body.args).filter((part) => !isNullTest(part));
-  const found = parts.map(alternativesOf);
+  const found = nodes(body.args).map((part) => nullTestOf(part) ?? alternativesOf(part));
   const [first] = found;
   if (!first || found.some((part) => part?.column !== first.column)) return undefined;
-  return { column: first.column, words: [...new Set(found.flatMap((part) => part?.words ?? []))] };
+  const words = [...new Set(found.flatMap((part) => part?.words ?? []))];
+  return words.length > 0 ? { column: first.column, words } : undefined;
 }
 
 /** `column IN (…)`, `column = ANY (ARRAY[…])`, as the server writes it, and `column = '…'`. */
 function comparedWords(body: SyntaxNode): CheckWords | undefined {
-  if (stringOf(nodes(body.name).at(-1) ?? {}) !== '=') return undefined;
+  // With a schema before it, it is not PostgreSQL's own: citext's takes capitals for small letters.
+  if (nodes(body.name).map(stringOf).join('.') !== '=') return undefined;
   const column = columnOf(body.lexpr);
   const listed =
     body.kind === 'AEXPR_OP_ANY'
@@ -47,8 +48,17 @@ function comparedWords(body: SyntaxNode): CheckWords | undefined {
   return { column, words: words.filter((word) => word !== undefined) };
 }
 
+/** Casts to other types than these, or to a length, make two words one. */
+const textTypes = new Set(['text', 'varchar']);
+
 function columnOf(node: unknown): string | undefined {
-  const fields = nodes(asNode(withoutCast(node).ColumnRef).fields);
+  const { type, body } = typed(node);
+  if (type === 'TypeCast') {
+    const { names, typmods } = asNode(body.typeName);
+    const isKept = typmods === undefined && textTypes.has(stringOf(nodes(names).at(-1) ?? {}));
+    return isKept ? columnOf(body.arg) : undefined;
+  }
+  const fields = nodes(asNode(asNode(node).ColumnRef).fields);
   return fields.length === 1 ? stringOf(fields[0] ?? {}) : undefined;
 }
 
@@ -63,6 +73,9 @@ function withoutCast(node: unknown): SyntaxNode {
   return type === 'TypeCast' ? withoutCast(body.arg) : asNode(node);
 }
 
-function isNullTest(node: SyntaxNode): boolean {
-  return asNode(node.NullTest).nulltesttype === 'IS_NULL';
+/** `column IS NULL`, which adds no word. */
+function nullTestOf({ NullTest }: SyntaxNode): CheckWords | undefined {
+  const { nulltesttype, arg } = asNode(NullTest);
+  const column = nulltesttype === 'IS_NULL' ? columnOf(arg) : undefined;
+  return column === undefined ? undefined : { column, words: [] };
 }

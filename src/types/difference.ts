@@ -14,18 +14,25 @@ export function differencesOf(file: string, database: string): readonly Differen
   const names = [...new Set([...before.keys(), ...after.keys()])].sort();
   const found = names.flatMap((where): Difference[] => {
     const [old, current] = [before.get(where), after.get(where)];
-    if (old === current) return [];
+    if (old?.text === current?.text) return [];
     // A table that is on one side alone says it all; its columns need not.
-    const [table = '', column] = where.split('.');
-    const isWhole = column !== undefined && !(before.has(table) && after.has(table));
-    return isWhole && !table.startsWith('type ') ? [] : [{ where, file: old, database: current }];
+    const table = (old ?? current)?.table;
+    if (table !== undefined && !(before.has(table) && after.has(table))) return [];
+    return [{ where, file: old?.text, database: current?.text }];
   });
   return found.length > 0 ? found : [firstLineApart(file, database)];
 }
 
+interface Declaration {
+  readonly text: string;
+  /** Of a column: the table that it is in. */
+  readonly table?: string;
+}
+
 /** Tables, columns with their comments, and other types, by name; as the generator writes them. */
-function declarationsOf(text: string): ReadonlyMap<string, string> {
-  const found = new Map<string, string>();
+function declarationsOf(written: string): ReadonlyMap<string, Declaration> {
+  const found = new Map<string, Declaration>();
+  const text = written.replaceAll(/[ \t\r]+$/gm, '');
   const tables = tableNames(text);
   let comment = '';
   let table: string | undefined;
@@ -38,18 +45,18 @@ function declarationsOf(text: string): ReadonlyMap<string, string> {
     else {
       const remark = comment && ` /* ${comment} */`;
       const [, symbol] = /^export interface (\S+) \{$/.exec(line) ?? [];
-      const [, alias] = /^export type (\w+)/.exec(line) ?? [];
+      const [, alias] = /^export type ([^\s<]+)/.exec(line) ?? [];
       const [, column, type] = /^ {2}("(?:[^"\\]|\\.)*"|[\w$]+): (.*);$/.exec(line) ?? [];
       if (symbol !== undefined) {
         table = tables.get(symbol);
-        if (table !== undefined) found.set(table, `a table${remark}`);
+        if (table !== undefined) found.set(table, { text: `a table${remark}` });
       } else if (alias !== undefined) {
         const end = blocks.indexOf('', index);
         const whole = blocks.slice(index, end < 0 ? undefined : end).join(' ');
-        found.set(`type ${alias}`, whole.replaceAll(/\s+/g, ' '));
+        found.set(`type ${alias}`, { text: whole.replaceAll(/\s+/g, ' ') });
         index = end < 0 ? blocks.length : end;
       } else if (column !== undefined && table !== undefined) {
-        found.set(`${table}.${unquote(column)}`, `${type}${remark}`);
+        found.set(`${table}.${unquote(column)}`, { text: `${type}${remark}`, table });
       }
       if (line === '}') table = undefined;
       comment = '';
@@ -65,13 +72,23 @@ function tableNames(text: string): ReadonlyMap<string, string> {
   return new Map(entries.map(([, name = '', symbol = '']) => [symbol, unquote(name)]));
 }
 
+/** A key that is no JSON, which the generator does not write, as it stands. */
 function unquote(key: string): string {
-  return key.startsWith('"') ? String(JSON.parse(key)) : key;
+  if (!key.startsWith('"')) return key;
+  try {
+    return String(JSON.parse(key));
+  } catch {
+    return key;
+  }
 }
 
+/** Quoted: what differs may be white space. */
 function firstLineApart(file: string, database: string): Difference {
   const [before, after] = [file.split('\n'), database.split('\n')];
   const index = after.findIndex((line, at) => line !== before[at]);
   const at = index < 0 ? after.length : index;
-  return { where: `line ${at + 1}`, file: before[at], database: after[at] };
+  const [old, current] = [before[at], after[at]].map((line) =>
+    line === undefined ? undefined : JSON.stringify(line),
+  );
+  return { where: `line ${at + 1}`, file: old, database: current };
 }

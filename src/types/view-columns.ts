@@ -51,7 +51,7 @@ function outputOf(query: SyntaxNode, outer: Resolve): readonly Output[] {
     const fields = nodes(asNode(asNode(val).ColumnRef).fields);
     return {
       name: typeof name === 'string' ? name : stringOf(fields.at(-1) ?? {}),
-      isNeverNull: isNeverNull(val, scope),
+      isNeverNull: isNeverNull(val, scope) && (!scope.isPadded || isCount(val)),
       source: findColumn(asNode(val), scope)?.source,
     };
   });
@@ -59,10 +59,13 @@ function outputOf(query: SyntaxNode, outer: Resolve): readonly Output[] {
 
 function withCommonTables(query: SyntaxNode, outer: Resolve): Resolve {
   const { ctes, recursive } = asNode(query.withClause);
-  if (recursive === true) return outer;
   return nodes(ctes).reduce<Resolve>((resolve, item) => {
-    const { ctename, ctequery } = asNode(item.CommonTableExpr);
-    const columns = toMap(outputOf(asNode(asNode(ctequery).SelectStmt), resolve));
+    const { ctename, ctequery, aliascolnames } = asNode(item.CommonTableExpr);
+    // Of one that may read itself, or names its columns anew, nothing is known but that it is there.
+    const columns =
+      recursive === true || aliascolnames !== undefined
+        ? undefined
+        : toMap(outputOf(asNode(asNode(ctequery).SelectStmt), resolve));
     return (schema, relation) =>
       schema === undefined && relation === ctename ? columns : resolve(schema, relation);
   }, outer);
@@ -80,20 +83,21 @@ interface Scope {
   readonly asked: ReadonlySet<string>;
   /** A group has a row at least, so that an aggregate over values that are never NULL is none. */
   readonly isGrouped: boolean;
+  /** ROLLUP and its like put NULL for whatever is grouped by, be it `coalesce(a, 'none')`. */
+  readonly isPadded: boolean;
 }
 
 function scopeOf(query: SyntaxNode, resolve: Resolve): Scope {
   const groups = nodes(query.groupClause);
   const relations = new Map<string, ColumnFacts>();
-  // ROLLUP and its like put NULL where a column is not grouped by.
-  const isPadded = groups.some(({ GroupingSet }) => GroupingSet !== undefined);
   for (const item of nodes(query.fromClause)) {
-    addRelations(item, { resolve, isOptional: isPadded, relations });
+    addRelations(item, { resolve, isOptional: false, relations });
   }
   return {
     relations,
-    asked: isPadded ? new Set() : new Set(askedColumns(asNode(query.whereClause))),
-    isGrouped: groups.length > 0 && !isPadded,
+    asked: new Set(askedColumns(asNode(query.whereClause))),
+    isGrouped: groups.length > 0,
+    isPadded: groups.some(({ GroupingSet }) => GroupingSet !== undefined),
   };
 }
 
@@ -159,6 +163,7 @@ const aggregates = new Set(
 const strictFunctions = new Set(
   'time_bucket date_trunc length round floor ceil abs btrim'.split(' '),
 );
+const timescaleFunctions = new Set(['time_bucket', 'first', 'last']);
 /** Operators of numbers, texts and times that are NULL only where an operand is. */
 const strictOperators = new Set('+ - * / % || = <> < > <= >='.split(' '));
 
@@ -174,8 +179,10 @@ function isNeverNull(node: unknown, scope: Scope): boolean {
       return isNeverNull(body.arg, scope);
     case 'NullTest':
     case 'BooleanTest':
-    case 'SQLValueFunction':
       return true;
+    case 'SQLValueFunction':
+      // The one of them that is NULL, where search_path names no schema that is there.
+      return body.op !== 'SVFOP_CURRENT_SCHEMA';
     case 'BoolExpr':
       return all(body.args);
     case 'CoalesceExpr':
@@ -190,7 +197,7 @@ function isNeverNull(node: unknown, scope: Scope): boolean {
     case 'A_Expr':
       return (
         body.kind === 'AEXPR_OP' &&
-        strictOperators.has(stringOf(nodes(body.name).at(-1) ?? {})) &&
+        strictOperators.has(nameOf(body.name)) &&
         (body.lexpr === undefined || isNeverNull(body.lexpr, scope)) &&
         isNeverNull(body.rexpr, scope)
       );
@@ -208,11 +215,26 @@ function isCallNeverNull(
   { isGrouped }: Scope,
   all: (list: unknown) => boolean,
 ): boolean {
-  const name = stringOf(nodes(body.funcname).at(-1) ?? {});
+  const name = nameOf(body.funcname);
   if (body.over !== undefined) return name === 'row_number' || name === 'count';
   if (name === 'count') return true;
   if (strictFunctions.has(name)) return all(body.args);
   return aggregates.has(name) && isGrouped && body.agg_filter === undefined && all(body.args);
+}
+
+function isCount(node: unknown): boolean {
+  return nameOf(asNode(asNode(node).FuncCall).funcname) === 'count';
+}
+
+/**
+ * A function or operator by its name. The server writes a schema before what is not PostgreSQL's
+ * own, whose namesakes may return what they like: TimescaleDB's functions alone are known by it.
+ */
+function nameOf(names: unknown): string {
+  const path = nodes(names).map(stringOf);
+  const name = path.at(-1) ?? '';
+  const isKnown = path.length === 1 || path[0] === 'pg_catalog' || timescaleFunctions.has(name);
+  return isKnown ? name : '';
 }
 
 function isColumnNeverNull(node: SyntaxNode, scope: Scope): boolean {
@@ -220,10 +242,10 @@ function isColumnNeverNull(node: SyntaxNode, scope: Scope): boolean {
   return isAsked || findColumn(node, scope)?.isNeverNull === true;
 }
 
-/** undefined for what is no column, or one that several relations have. */
+/** undefined for what is no column, or one of several relations that does not say of which. */
 function findColumn(node: SyntaxNode, { relations }: Scope): ColumnFact | undefined {
   const [column = '', alias] = pathOf(node)?.toReversed() ?? [];
   if (alias !== undefined) return relations.get(alias)?.get(column);
-  const found = [...relations.values()].filter((columns) => columns.has(column));
-  return found.length === 1 ? found[0]?.get(column) : undefined;
+  const [only, ...others] = relations.values();
+  return others.length === 0 ? only?.get(column) : undefined;
 }

@@ -291,45 +291,6 @@ describe('what a session would have to keep', () => {
   );
 });
 
-describe('a file of plain definitions leaves the session as it was', () => {
-  it.each([
-    'CREATE TABLE t (a integer PRIMARY KEY DEFAULT f(), CHECK (g(a)))',
-    'CREATE INDEX i ON t (a DESC, b)',
-    'CREATE VIEW v AS SELECT f()',
-    "COMMENT ON TABLE t IS 'x'",
-    'CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$',
-    'CREATE TRIGGER g BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()',
-    "CREATE TYPE e AS ENUM ('a')",
-    'GRANT SELECT ON t TO PUBLIC',
-  ])('%s is one', async (statement) => {
-    expect(await parse(`BEGIN; ${statement}; COMMIT;`)).toMatchObject({ isPlain: true });
-  });
-
-  it.each([
-    'CREATE TEMP TABLE t (a integer)',
-    'CREATE TABLE pg_temp.t (a integer)',
-    'CREATE TEMP VIEW v AS SELECT 1',
-    'CREATE TABLE t AS SELECT f()',
-    'CREATE INDEX i ON t (f(a))',
-    'CREATE INDEX i ON t (a) WHERE f(a)',
-    'ALTER TABLE t ADD b integer DEFAULT f()',
-    'CREATE MATERIALIZED VIEW m AS SELECT f()',
-    'SELECT f()',
-    'INSERT INTO t VALUES (f())',
-    'SET search_path = own',
-    'SET LOCAL search_path = own',
-    'DO $$ BEGIN END $$',
-  ])('%s is none, and one such statement is enough', async (statement) => {
-    const text = `CREATE TABLE other (a integer); ${statement};`;
-    expect(await parse(text)).toMatchObject({ isPlain: false });
-  });
-
-  it('one that runs without a transaction is none', async () => {
-    const text = '-- Transaction: none\nCREATE TABLE t (a integer);';
-    expect(await parse(text)).toMatchObject({ isPlain: false });
-  });
-});
-
 describe('how statements of a file without a transaction run', () => {
   it.each<[string, RunMode]>([
     ['SELECT 1', { kind: 'in-transaction' }],
