@@ -14,6 +14,8 @@ const commands = [
   'db drop',
   'db reset',
   'db wait',
+  'types generate',
+  'types check',
 ];
 
 it('docs/commands.md holds the help of every command (npm run docs writes it)', async () => {

@@ -31,11 +31,13 @@ describe('the face of the library', () => {
   it('has these names on purpose, and no other', () => {
     expect(Object.keys(library).sort()).toEqual([
       'CryptosenseDbError',
+      'createDatabase',
       'database',
       'describeTarget',
       'isError',
       'migrate',
       'parseTarget',
+      'types',
     ]);
     expect(Object.keys(migrate).sort()).toEqual([
       'baseline',
@@ -47,6 +49,7 @@ describe('the face of the library', () => {
       'templateNames',
       'up',
     ]);
+    expect(Object.keys(library.types).sort()).toEqual(['check', 'generate']);
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'reset', 'wait']);
   });
 

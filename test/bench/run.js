@@ -6,7 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { forDbmate, forNodePgMigrate, listFiles, schemaFolders, smallMigrations } from './files.js';
 import { execute, peakMemory, race } from './measure.js';
-import { createDatabase, dropDatabases, openServer, psqlVersion } from './server.js';
+import {
+  createDatabase,
+  dropDatabases,
+  fillWithChunks,
+  openServer,
+  psqlVersion,
+} from './server.js';
 
 /** @typedef {import('./files.js').Folders} Folders */
 /** @typedef {import('./measure.js').Command} Command */
@@ -54,6 +60,7 @@ async function bench(runs) {
       ...(await measureNothingToDo(setting)),
       ...(await measureSchema(setting)),
       ...(await measureSmall(setting)),
+      ...(await measureTypes(setting)),
     ];
     console.log(renderTable(figures));
     return figures;
@@ -128,6 +135,37 @@ async function measureSmall({ server, folder, runs, psql }) {
   return [compare(`${what} against psql`, { ours, theirs, target: 1.15 }), memory];
 }
 
+const chunkCount = 1_000;
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureTypes({ server, folder, runs }) {
+  say('types generate');
+  const folders = schemaFolders(join(folder, 'types'), server);
+  const url = await createDatabase(server);
+  await execute(migrateUp(folders)(url));
+  const generate = (/** @type {string} */ on) => ({
+    run: () =>
+      tool(['types', 'generate', '--out', join(folder, 'ours.ts'), ...folderFlags(folders)], on),
+  });
+  const bare = { run: () => node('bare-codegen.js', [join(folder, 'bare.ts')], url) };
+  const [ours = 0, theirs = 0] = await race([generate(url), bare], runs);
+  const figure = compare('`types generate` against a bare call of kysely-codegen', {
+    ours,
+    theirs,
+    target: 1.3,
+  });
+  if (!server.timescale) return [figure];
+
+  const many = chunkCount.toLocaleString('en');
+  say(`types generate with ${many} chunks`);
+  const filled = await createDatabase(server);
+  await execute(migrateUp(folders)(filled));
+  await fillWithChunks(filled, chunkCount);
+  const [withMany = 0, withNone = 0] = await race([generate(filled), generate(url)], runs);
+  const times = { ours: withMany, theirs: withNone, target: 1.5 };
+  return [figure, compare(`\`types generate\` with ${many} chunks, against none`, times)];
+}
+
 /** @type {Contestant} */
 const nothing = { run: () => ({ file: process.execPath, args: ['-e', '0'] }) };
 
@@ -137,8 +175,13 @@ function tool(args, url) {
 }
 
 /** @param {Folders} folders */
-function migrateUp({ migrations, rollbacks }) {
-  const args = ['migrate', 'up', '--migrations', migrations, '--rollbacks', rollbacks];
+function folderFlags({ migrations, rollbacks }) {
+  return ['--migrations', migrations, '--rollbacks', rollbacks];
+}
+
+/** @param {Folders} folders */
+function migrateUp(folders) {
+  const args = ['migrate', 'up', ...folderFlags(folders)];
   return (/** @type {string} */ url) => tool(args, url);
 }
 

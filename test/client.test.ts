@@ -1,0 +1,227 @@
+import { sql } from 'kysely';
+import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { createDatabase, type DatabaseOptions } from '../src/client.ts';
+import { createScratchDatabase, type ScratchDatabase } from './support/databases.ts';
+import { temporaryFolder } from './support/fixtures.ts';
+
+let scratch: ScratchDatabase;
+const opened: ReturnType<typeof createDatabase>[] = [];
+
+beforeEach(async () => {
+  scratch = await createScratchDatabase(inject('postgresUrl'));
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await Promise.all(opened.splice(0).map((db) => db.destroy()));
+  await scratch.drop();
+});
+
+function open(options: DatabaseOptions = {}) {
+  const db = createDatabase({ target: scratch.url, applicationName: 'service', ...options });
+  opened.push(db);
+  return db;
+}
+
+type Db = ReturnType<typeof createDatabase>;
+
+async function pidOf(db: Db): Promise<number> {
+  const { rows } = await sql<{ pid: number }>`select pg_backend_pid() as pid`.execute(db);
+  return rows[0]?.pid ?? 0;
+}
+
+/** The backends that the server lists under the name, in order of their ids. */
+async function backends(name = 'service'): Promise<readonly number[]> {
+  const rows = await scratch.sql<{ pid: number }[]>`
+    select pid from pg_stat_activity where application_name = ${name} order by pid`;
+  return rows.map(({ pid }) => pid);
+}
+
+async function terminate(pid: number): Promise<void> {
+  await scratch.sql`select pg_terminate_backend(${pid})`;
+  await vi.waitFor(async () => expect(await backends()).not.toContain(pid));
+}
+
+/** postgres.js tells of the end of the connection, not of the server's reason for it. */
+const lost = expect.stringMatching(/^(CONNECTION_|ECONNRESET|EPIPE)/);
+
+const untilDone = { timeout: 20_000, interval: 20 };
+
+describe('connections', () => {
+  it('are opened with the first query, and used again', async () => {
+    const db = open();
+    expect(await backends()).toEqual([]);
+    expect([await pidOf(db), await pidOf(db)]).toEqual([
+      ...(await backends()),
+      ...(await backends()),
+    ]);
+  });
+
+  it('are as many as are asked for at once, and never more', async () => {
+    const db = open({ maxConnections: 3, connectTimeoutMs: 20_000 });
+    const work = Array.from({ length: 9 }, () =>
+      sql<{ pid: number }>`select pg_backend_pid() as pid, pg_sleep(0.05)`.execute(db),
+    );
+    const pids = (await Promise.all(work)).map(({ rows }) => rows[0]?.pid);
+    expect(new Set(pids).size).toBe(3);
+    expect(await backends()).toHaveLength(3);
+  });
+
+  it('that nobody uses are closed', async () => {
+    const db = open({ idleTimeoutMs: 50 });
+    await pidOf(db);
+    await vi.waitFor(async () => expect(await backends()).toEqual([]), untilDone);
+    expect(await pidOf(db)).toBeGreaterThan(0);
+  });
+
+  it('that nobody gives back are waited for as long as it takes to connect, and no longer', async () => {
+    const db = open({ maxConnections: 1, connectTimeoutMs: 100 });
+    await db.transaction().execute(async () => {
+      await expect(pidOf(db)).rejects.toMatchObject({
+        code: 'pool-exhausted',
+        details: { connections: 1, waitedMs: 100 },
+      });
+    });
+    expect(await pidOf(db)).toBeGreaterThan(0);
+  });
+
+  it('go to whoever waits longest when they are given back', async () => {
+    const db = open({ maxConnections: 1, connectTimeoutMs: 20_000 });
+    const order: number[] = [];
+    await Promise.all(
+      [1, 2, 3].map(async (turn) => {
+        await pidOf(db);
+        order.push(turn);
+      }),
+    );
+    expect(order).toEqual([1, 2, 3]);
+  });
+
+  it('have the name of the service, or the one in the URL', async () => {
+    const url = new URL(scratch.url);
+    url.searchParams.set('application_name', 'from-the-url');
+    const db = open({ target: url.href, applicationName: undefined });
+    const pid = await pidOf(db);
+    expect(await backends('from-the-url')).toEqual([pid]);
+  });
+});
+
+describe('a backend that is terminated', () => {
+  it('while nobody uses it is replaced, as soon as its end has arrived', async () => {
+    const db = open();
+    const first = await pidOf(db);
+    await terminate(first);
+    expect(await vi.waitFor(() => pidOf(db), untilDone)).not.toBe(first);
+  });
+
+  it('in a statement fails that statement alone', async () => {
+    const db = open();
+    const running = sql`select pg_sleep(600)`.execute(db);
+    const outcome = expect(running).rejects.toMatchObject({ code: lost });
+    const [pid = 0] = await vi.waitFor(async () => {
+      const asleep = await scratch.sql<{ pid: number }[]>`
+        select pid from pg_stat_activity
+        where application_name = 'service' and wait_event = 'PgSleep'`;
+      expect(asleep).toHaveLength(1);
+      return asleep.map(({ pid }) => pid);
+    }, untilDone);
+    await terminate(pid);
+    await outcome;
+    expect(await pidOf(db)).toBeGreaterThan(0);
+  });
+
+  it('between two statements of a transaction fails the transaction, and nothing else', async () => {
+    const db = open();
+    const run = db.transaction().execute(async (transaction) => {
+      await terminate(await pidOf(transaction));
+      await pidOf(transaction);
+    });
+    await expect(run).rejects.toMatchObject({ code: lost });
+    expect(await pidOf(db)).toBeGreaterThan(0);
+  });
+
+  it('a hundred times in the middle of work leaves no connection and no caller behind', async () => {
+    const db = open({ maxConnections: 4, connectTimeoutMs: 20_000 });
+    const work = Array.from({ length: 100 }, () =>
+      db.transaction().execute(async (transaction) => {
+        const pid = await pidOf(transaction);
+        const end = scratch.sql`select pg_terminate_backend(${pid})`;
+        await sql`select 1`.execute(transaction).catch(() => {});
+        await end;
+        await sql`select 1`.execute(transaction);
+      }),
+    );
+    const outcomes = await Promise.allSettled(work);
+    expect(outcomes.every(({ status }) => status === 'rejected')).toBe(true);
+    expect(await pidOf(db)).toBeGreaterThan(0);
+    expect((await backends()).length).toBeLessThanOrEqual(4);
+  });
+});
+
+describe('destroy()', () => {
+  it('waits for what runs, closes every connection, and lets nobody in any more', async () => {
+    const db = open();
+    await Promise.all([pidOf(db), pidOf(db)]);
+    const running = sql<{ done: boolean }>`select true as done, pg_sleep(0.2)`.execute(db);
+    await vi.waitFor(async () => expect((await backends()).length).toBeGreaterThan(0), untilDone);
+    await db.destroy();
+    expect((await running).rows).toMatchObject([{ done: true }]);
+    await vi.waitFor(async () => expect(await backends()).toEqual([]), untilDone);
+    await expect(pidOf(db)).rejects.toThrow();
+  });
+
+  it('before the first query has nothing to do', async () => {
+    await createDatabase({ target: scratch.url }).destroy();
+  });
+});
+
+describe('where it connects to', () => {
+  it('is what the environment names, by the rules of the command line', async () => {
+    vi.stubEnv('DATABASE_URL', scratch.url);
+    const db = createDatabase();
+    opened.push(db);
+    const { rows } = await sql<{ name: string }>`select current_database() as name`.execute(db);
+    expect(rows).toEqual([{ name: scratch.name }]);
+  });
+
+  it('has to be said somewhere, and in words that can be read', () => {
+    for (const name of Object.keys(process.env)) {
+      if (/^(DATABASE_|PG)/.test(name)) vi.stubEnv(name, '');
+    }
+    expect(() => createDatabase()).toThrow(expect.objectContaining({ code: 'no-target' }));
+    expect(() => createDatabase({ target: 'postgresql://h:port/d' })).toThrow(
+      expect.objectContaining({ code: 'bad-configuration' }),
+    );
+    expect(() => createDatabase({ target: scratch.url, maxConnections: 0 })).toThrow(
+      expect.objectContaining({ code: 'bad-configuration' }),
+    );
+  });
+
+  it('is told in the terms of the command line when it is not there', async () => {
+    const nowhere = open({ target: 'postgresql://u@127.0.0.1:1/d', connectTimeoutMs: 500 });
+    await expect(pidOf(nowhere)).rejects.toMatchObject({ code: 'server-unreachable' });
+    const url = new URL(scratch.url);
+    url.pathname = '/not_there_at_all';
+    await expect(pidOf(open({ target: url.href }))).rejects.toMatchObject({
+      code: 'no-such-database',
+    });
+  });
+
+  it('is reached by TLS where the URL asks for it', async () => {
+    const url = new URL(scratch.url);
+    url.searchParams.set('sslmode', 'require');
+    const [{ has } = { has: false }] = await scratch.sql<{ has: boolean }[]>`
+      select current_setting('ssl')::boolean as has`;
+    const answer = pidOf(open({ target: url.href }));
+    if (has) expect(await answer).toBeGreaterThan(0);
+    else await expect(answer).rejects.toMatchObject({ code: 'server-unreachable' });
+  });
+
+  it('may be the embedded engine, whose one session callers take in turn', async () => {
+    const db = open({ target: `embedded:${temporaryFolder()}/database` });
+    const answers = await Promise.all(
+      [1, 2, 3].map((value) => sql<{ value: number }>`select ${value}::int as value`.execute(db)),
+    );
+    expect(answers.map(({ rows }) => rows[0]?.value)).toEqual([1, 2, 3]);
+    await db.destroy();
+  });
+});

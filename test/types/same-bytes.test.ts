@@ -1,0 +1,95 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Sql } from 'postgres';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
+import { generate } from '../../src/types/generate.ts';
+import { cleanEnvironment } from '../support/cli.ts';
+import { temporaryFolder } from '../support/fixtures.ts';
+import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+
+const committed = readFileSync('src/database/types.ts', 'utf8');
+const program = join(import.meta.dirname, '../../bin/cryptosense-db.js');
+
+let database: TimescaleDatabase;
+beforeAll(async () => {
+  database = await createTimescaleDatabase();
+  await migrate.up({ target: database.url });
+});
+afterAll(() => database?.drop());
+
+async function textOf(url: string, out = join(temporaryFolder(), 'types.ts')): Promise<string> {
+  await generate({ target: url, file: out });
+  return readFileSync(out, 'utf8');
+}
+
+/** Prices of a year, a chunk a week, all but the newest compressed. */
+async function fillWithChunks(sql: Sql): Promise<number> {
+  await sql`
+    insert into price_history (time, asset_symbol, price_usd)
+    select now() - n * interval '1 day', 'BTC', 43000 + n from generate_series(0, 364) as n`;
+  await sql`select compress_chunk(c, true) from show_chunks('price_history', older_than => interval '30 days') as c`;
+  const [{ count } = { count: 0 }] = await sql<{ count: number }[]>`
+    select count(*)::int as count from show_chunks('price_history')`;
+  return count;
+}
+
+describe('the types of the packaged schema are, to the byte, the ones that are committed', () => {
+  it('from a database that was migrated just now', async () => {
+    expect(await textOf(database.url)).toBe(committed);
+  });
+
+  it('with chunks, compressed chunks and a refreshed aggregate in it', async () => {
+    const chunks = await database.withSql(fillWithChunks);
+    expect(chunks).toBeGreaterThan(40);
+    expect(await textOf(database.url)).toBe(committed);
+  });
+
+  it('with what other extensions and sessions leave lying about', async () => {
+    await database.withSql(async (sql) => {
+      await sql`create table somebodys (id integer)`;
+      await sql`create schema elsewhere create table users (nothing integer)`;
+      await sql`create table elsewhere.part (id integer) partition by range (id)`;
+      const available = await sql<{ name: string }[]>`
+        select name from pg_available_extensions
+        where name in ('pg_stat_statements', 'pg_buffercache', 'pg_freespacemap')`;
+      for (const { name } of available) await sql`create extension ${sql(name)} schema public`;
+      // What belongs to an extension has no place in the types, even among the tables.
+      await sql`drop table somebodys`;
+    });
+    expect(await textOf(database.url)).toBe(committed);
+  });
+
+  it('whatever the settings of the database and the locale of the process', async () => {
+    await database.withSql(async (sql) => {
+      const [{ name = '' } = {}] = await sql<{ name: string }[]>`select current_database() as name`;
+      for (const setting of [
+        "timezone = 'Asia/Kathmandu'",
+        "datestyle = 'German'",
+        "search_path = 'elsewhere'",
+        "bytea_output = 'escape'",
+        'quote_all_identifiers = on',
+      ]) {
+        await sql.unsafe(`alter database ${name} set ${setting}`);
+      }
+    });
+    const out = join(temporaryFolder(), 'types.ts');
+    const args = [program, 'types', 'generate', '--url', database.url, '--out', out, '--quiet'];
+    const env = { ...cleanEnvironment(), LC_ALL: 'et_EE.UTF-8', LANG: 'et_EE.UTF-8', TZ: 'UTC+9' };
+    await promisify(execFile)(process.execPath, args, { env });
+    expect(readFileSync(out, 'utf8')).toBe(committed);
+  });
+});
+
+describe('with a thousand tables of other schemas', () => {
+  it.skipIf(!inject('timescaleUrl'))('only those of public are read', async () => {
+    await database.withSql((sql) =>
+      sql.unsafe(`do $$ begin for n in 1..1000 loop
+        execute format('create table elsewhere.many_%s (a integer, b text, c numeric)', n);
+      end loop; end $$`),
+    );
+    expect(await textOf(database.url)).toBe(committed);
+  });
+});
