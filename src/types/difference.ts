@@ -53,7 +53,7 @@ function declarationsOf(written: string): ReadonlyMap<string, Declaration> {
       } else if (alias !== undefined) {
         const end = blocks.indexOf('', index);
         const whole = blocks.slice(index, end < 0 ? undefined : end).join(' ');
-        found.set(`type ${alias}`, { text: whole.replaceAll(/\s+/g, ' ') });
+        found.set(`type ${alias}`, { text: whole.replaceAll(/\s+/g, ' ').replace(/^.*? = /, '') });
         index = end < 0 ? blocks.length : end;
       } else if (column !== undefined && table !== undefined) {
         found.set(`${table}.${unquote(column)}`, { text: `${type}${remark}`, table });

@@ -1,14 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import {
-  chmodSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
 import { type Session, withTransaction } from '../database/connection.ts';
 import { borrowedKysely } from '../database/kysely.ts';
 import { isSqlError, messageOf, sqlErrorCodes } from '../database/sql-errors.ts';
@@ -24,6 +13,7 @@ import { withRun } from '../migrations/run.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { readCatalog } from './catalog.ts';
 import { type Difference, differencesOf } from './difference.ts';
+import { readText, replaceFile } from './file.ts';
 import { learn } from './knowledge.ts';
 import { renderTypes } from './render.ts';
 
@@ -77,6 +67,9 @@ export async function check(options: TypesOptions): Promise<CheckResult> {
 
 async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly text: string }> {
   const { file, allowPending = false } = options;
+  if (file === '') {
+    throw new CryptosenseDbError('bad-configuration', { message: 'the file of types has no name' });
+  }
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { changes: false }, async ({ session, ledger }) => {
     const lacking = compareWithLedger(pairs, ledger).filter(({ state }) =>
@@ -135,43 +128,5 @@ function pendingMigrations({ server }: Session, lacking: readonly MigrationStatu
       hint: 'cryptosense-db migrate up; --allow-pending takes the database as it is',
     },
     { details: { versions } },
-  );
-}
-
-/** undefined where there is no file. */
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
-    throw fileProblem(path, 'read', error);
-  }
-}
-
-/** Written beside it, then renamed: nobody ever reads half a file. A link stays one. */
-function replaceFile(path: string, text: string): void {
-  let written: string | undefined;
-  try {
-    const existing = statSync(path, { throwIfNoEntry: false });
-    const target = existing ? realpathSync(path) : path;
-    written = join(dirname(target), `.${randomUUID()}.tmp`);
-    writeFileSync(written, text, { flag: 'wx' });
-    if (existing) chmodSync(written, existing.mode);
-    renameSync(written, target);
-  } catch (error) {
-    if (written !== undefined) rmSync(written, { force: true });
-    throw fileProblem(path, 'written', error);
-  }
-}
-
-function fileProblem(path: string, what: 'read' | 'written', cause: unknown) {
-  return new CryptosenseDbError(
-    'file-problem',
-    {
-      message: `the file of types ${path} cannot be ${what}`,
-      evidence: [messageOf(cause)],
-      hint: 'name another with --out, in a folder that is there',
-    },
-    { details: { path }, cause },
   );
 }

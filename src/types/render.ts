@@ -27,7 +27,8 @@ const jsonShapes: Readonly<Record<string, { readonly name: string; readonly shap
 /** What postgres.js returns as text, and node-postgres, which kysely-codegen has in mind, does not. */
 const typeMapping = { circle: 'string', interval: 'string', point: 'string' };
 
-const textTypes = new Set(['varchar', 'text', 'bpchar']);
+/** Not bpchar, whose words arrive padded with spaces. */
+const textTypes = new Set(['varchar', 'text']);
 
 /**
  * The types of a catalog, as text: kysely-codegen's transformation and serializer, told what else is

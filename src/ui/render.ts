@@ -126,7 +126,7 @@ export function renderWait(result: WaitResult): string {
 }
 
 export function renderGenerated({ file, tables, isChanged }: GenerateResult): string {
-  const what = `the types of ${plural(tables, 'table')} and views`;
+  const what = `the types of ${plural(tables, 'table')}`;
   return isChanged ? `wrote ${what} to ${file}\n` : `${file} holds ${what} already\n`;
 }
 
@@ -144,8 +144,13 @@ export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
     return `${name}  ${chalk.red('file:')}     ${before}\n${indent}${chalk.green('database:')} ${after}`;
   });
   const head = chalk.red(`${file} is not what ${target} gives`);
-  const hint = `${chalk.cyan('hint:')} cryptosense-db types generate --out ${file}`;
+  const hint = `${chalk.cyan('hint:')} cryptosense-db types generate --out ${quoted(file)}`;
   return `${[head, ...lines, hint].join('\n')}\n`;
+}
+
+/** As a shell takes it for one word. */
+function quoted(path: string): string {
+  return /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Facts in red, evidence indented below them, what to do at the end. */
