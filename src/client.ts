@@ -24,8 +24,9 @@ export interface DatabaseOptions {
  * `sslmode`. `destroy()` waits for the queries in flight and closes every connection.
  *
  * Throws `no-target`, `bad-configuration` at once. Queries reject with `server-unreachable`,
- * `login-refused`, `no-such-database`, `no-primary` or `pool-exhausted` when there is no connection
- * for them, and with the driver's own error, its `code` a SQLSTATE, when the server refuses them.
+ * `login-refused`, `no-such-database`, `no-primary`, `pool-exhausted` or `pool-closed` when there is
+ * no connection for them; with the driver's own error, its `code` a SQLSTATE, when the server refuses
+ * them; and with ECONNRESET or a code that begins with CONNECTION_ when the connection is lost.
  */
 export function createDatabase({
   target,
@@ -35,15 +36,26 @@ export function createDatabase({
   idleTimeoutMs = 30_000,
   connectTimeoutMs = 2_000,
 }: DatabaseOptions = {}): Kysely<DB> {
-  if (!Number.isInteger(maxConnections) || maxConnections < 1) {
-    throw new CryptosenseDbError('bad-configuration', {
-      message: `maxConnections is ${maxConnections}; it can be a whole number from 1`,
-    });
-  }
+  const pool = { maxConnections, idleTimeoutMs, connectTimeoutMs };
+  refuseUnusable(pool);
   const found = target === undefined ? readTarget({}, surroundings()) : resolveTarget(target);
   const named =
     found.kind === 'server' && applicationName !== undefined
       ? { ...found, applicationName }
       : found;
-  return pooledKysely(named, { maxConnections, idleTimeoutMs, connectTimeoutMs });
+  return pooledKysely(named, pool);
+}
+
+/** Node's timers know no more. */
+const mostMs = 2 ** 31 - 1;
+
+function refuseUnusable(pool: Readonly<Record<string, unknown>>): void {
+  const problems = Object.entries(pool).flatMap(([name, value]) => {
+    const isUsable = Number.isInteger(value) && Number(value) >= 1 && Number(value) <= mostMs;
+    const shown = typeof value === 'number' ? value : JSON.stringify(value);
+    return isUsable
+      ? []
+      : [{ message: `${name} is ${shown}; it can be a whole number from 1 to ${mostMs}` }];
+  });
+  if (problems.length > 0) throw new CryptosenseDbError('bad-configuration', problems);
 }

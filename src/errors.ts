@@ -53,8 +53,10 @@ export interface ErrorDetails {
   'ledger-newer': { readonly format: number };
   /** A file or folder cannot be read or written. */
   'file-problem': { readonly path: string };
-  /** Every connection of a pool was in use until the time was up, or the pool is closed. */
+  /** Every connection of a pool was in use until the time was up. */
   'pool-exhausted': { readonly connections: number; readonly waitedMs: number };
+  /** The pool was closed before. */
+  'pool-closed': undefined;
   /** An optional package that the operation needs is not installed. */
   'package-missing': { readonly package: string };
   /** The optional package of the embedded engine is not installed. */

@@ -113,6 +113,15 @@ describe('a backend that is terminated', () => {
     expect(await vi.waitFor(() => pidOf(db), untilDone)).not.toBe(first);
   });
 
+  it('fails one query at most: the next has another connection', async () => {
+    const db = open({ maxConnections: 1 });
+    for (let turn = 0; turn < 10; turn += 1) {
+      await terminate(await pidOf(db));
+      await pidOf(db).catch(() => {});
+      expect(await pidOf(db)).toBeGreaterThan(0);
+    }
+  });
+
   it('in a statement fails that statement alone', async () => {
     const db = open();
     const running = sql`select pg_sleep(600)`.execute(db);
@@ -157,6 +166,55 @@ describe('a backend that is terminated', () => {
   });
 });
 
+describe('a query that cannot be sent', () => {
+  const tooMany = Array.from({ length: 65_534 }, () => 1);
+  it.each([
+    ['a parameter that is undefined', (db: Db) => sql`select ${undefined}`.execute(db)],
+    ['too many parameters', (db: Db) => sql`select ${sql.join(tooMany)}`.execute(db)],
+    ['COPY', (db: Db) => sql`copy (select 1) to stdout`.execute(db)],
+  ])('for %s rejects, as often as it comes, and spoils no connection', async (_what, run) => {
+    const db = open({ maxConnections: 1 });
+    const first = await pidOf(db);
+    for (let turn = 0; turn < 3; turn += 1) await expect(run(db)).rejects.toThrow(/parameter|COPY/);
+    expect(await pidOf(db)).toBe(first);
+  });
+});
+
+describe('values whose type only the column tells', () => {
+  it('arrive in JSONB as they are, and in arrays', async () => {
+    await scratch.sql`create table kept (id integer, doc jsonb, flags boolean[], times timestamptz[])`;
+    const db = open().withTables<{
+      kept: { id: number; doc: unknown; flags: boolean[] | null; times: Date[] | null };
+    }>();
+    const docs = [
+      true,
+      false,
+      [true, false],
+      ['a'],
+      [],
+      [[1]],
+      { a: [null, true] },
+      'text',
+      1.5,
+      null,
+    ];
+    await db
+      .insertInto('kept')
+      .values(docs.map((doc, id) => ({ id, doc, flags: null, times: null })))
+      .execute();
+    const rows = await db.selectFrom('kept').select('doc').orderBy('id').execute();
+    expect(rows.map(({ doc }) => doc)).toEqual(docs);
+
+    const arrays = { flags: [true, false], times: [new Date('2026-11-20T12:00:00Z')] };
+    await db
+      .insertInto('kept')
+      .values({ id: 99, doc: null, ...arrays })
+      .execute();
+    const where = db.selectFrom('kept').where(sql<boolean>`${true}`, '=', true);
+    expect(await where.where('id', '=', 99).select(['flags', 'times']).execute()).toEqual([arrays]);
+  });
+});
+
 describe('destroy()', () => {
   it('waits for what runs, closes every connection, and lets nobody in any more', async () => {
     const db = open();
@@ -191,9 +249,13 @@ describe('where it connects to', () => {
     expect(() => createDatabase({ target: 'postgresql://h:port/d' })).toThrow(
       expect.objectContaining({ code: 'bad-configuration' }),
     );
-    expect(() => createDatabase({ target: scratch.url, maxConnections: 0 })).toThrow(
-      expect.objectContaining({ code: 'bad-configuration' }),
-    );
+    for (const value of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 31]) {
+      for (const name of ['maxConnections', 'idleTimeoutMs', 'connectTimeoutMs']) {
+        expect(() => createDatabase({ target: scratch.url, [name]: value })).toThrow(
+          expect.objectContaining({ code: 'bad-configuration' }),
+        );
+      }
+    }
   });
 
   it('is told in the terms of the command line when it is not there', async () => {

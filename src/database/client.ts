@@ -151,7 +151,13 @@ export async function openClient(
     ]);
     const [{ pid, ...facts }] = result;
     const server = { ...facts, isPooled: result.state.pid !== pid };
-    return { sql, pid, server, isClosed: () => isClosed, destroy: () => socket?.destroy() };
+    return {
+      sql,
+      pid,
+      server,
+      isClosed: () => isClosed || socket?.destroyed === true,
+      destroy: () => socket?.destroy(),
+    };
   } catch (error) {
     await sql.end({ timeout: 0 });
     throw error;

@@ -40,7 +40,10 @@ function embeddedPool({ folder }: EmbeddedTarget, settings: PoolSettings): Pool 
   const pool = openPool(
     async () => {
       engine ??= openEngine();
-      const started = await engine;
+      const started = await engine.catch((error: unknown) => {
+        engine = undefined;
+        throw error;
+      });
       return openClient(
         { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
         async () => started.connect(),
@@ -70,8 +73,42 @@ interface Lending {
 function dialectOver({ lease, end }: Lending): PostgresJSDialect {
   const reserve = async () => {
     const { client, release } = await lease();
-    return { unsafe: client.sql.unsafe, release };
+    const unsafe = (text: string, parameters: readonly unknown[]) => {
+      refuseUnsendable(text, parameters);
+      return client.sql.unsafe(
+        text,
+        parameters.map((value) => asServerSays(client.sql, value)),
+      );
+    };
+    return { unsafe, release };
   };
   const postgres: unknown = Object.assign(() => {}, { reserve, end });
   return new PostgresJSDialect({ postgres } as PostgresJSDialectConfig);
+}
+
+/** The protocol counts parameters in 16 bits, of which postgres.js keeps one value. */
+const mostParameters = 65_533;
+
+/** What postgres.js refuses after it has begun to write, or cannot answer, spoils the connection. */
+function refuseUnsendable(text: string, parameters: readonly unknown[]): void {
+  if (parameters.length > mostParameters) {
+    throw new RangeError(
+      `the query has ${parameters.length} parameters; ${mostParameters} are the most that PostgreSQL takes`,
+    );
+  }
+  const missing = parameters.indexOf(undefined);
+  if (missing >= 0) {
+    throw new TypeError(`parameter ${missing + 1} of the query is undefined; NULL is written null`);
+  }
+  if (/^\s*copy\b/i.test(text))
+    throw new TypeError('COPY needs a stream, and Kysely has none for it');
+}
+
+/**
+ * postgres.js takes a value's type from its first element, or from its being true or false: JSONB
+ * `[true]` would be sent as a boolean. The server knows what the column is.
+ */
+function asServerSays(sql: Sql, value: unknown): never {
+  const isGuessed = typeof value === 'boolean' || Array.isArray(value);
+  return (isGuessed ? sql.typed(value as never, 0) : value) as never;
 }

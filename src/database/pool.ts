@@ -13,12 +13,12 @@ export interface PoolSettings {
 /** A connection for one caller at a time. */
 export interface Lease {
   readonly client: Client;
-  /** Gives it back; to be called once. */
+  /** Gives it back; a second call does nothing. */
   readonly release: () => void;
 }
 
 export interface Pool {
-  /** Throws `pool-exhausted`, and what `open` throws. */
+  /** Throws `pool-exhausted`, `pool-closed`, and what `open` throws. */
   readonly lease: () => Promise<Lease>;
   /** Lets nobody in any more, and closes each connection as it is given back. */
   readonly end: () => Promise<void>;
@@ -40,7 +40,6 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
   const { maxConnections, idleTimeoutMs, connectTimeoutMs } = settings;
   const idle: { readonly client: Client; readonly timer: NodeJS.Timeout }[] = [];
   const waiting: Waiting[] = [];
-  const closing = new Set<Promise<void>>();
   let size = 0;
   let ended: { readonly resolve: () => void; readonly promise: Promise<void> } | undefined;
 
@@ -52,11 +51,7 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
   };
 
   const close = (client: Client) => {
-    const closed = client.sql.end({ timeout: client.isClosed() ? 0 : 2 }).finally(() => {
-      closing.delete(closed);
-      forget();
-    });
-    closing.add(closed);
+    void client.sql.end({ timeout: client.isClosed() ? 0 : 2 }).finally(forget);
   };
 
   const lend = (client: Client): Lease => {
@@ -92,7 +87,7 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
     new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         waiting.splice(waiting.indexOf(entry), 1);
-        reject(exhausted(`none of ${maxConnections} connections was free`, settings));
+        reject(exhausted(settings));
       }, connectTimeoutMs);
       const entry: Waiting = {
         resolve: (lease) => {
@@ -109,7 +104,7 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
 
   return {
     lease: async () => {
-      if (ended) throw exhausted('the pool is closed', settings);
+      if (ended) throw closed();
       for (let entry = idle.pop(); entry; entry = idle.pop()) {
         clearTimeout(entry.timer);
         if (!entry.client.isClosed()) return lend(entry.client);
@@ -121,8 +116,7 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
       if (!ended) {
         const { promise, resolve } = withResolvers();
         ended = { promise, resolve };
-        for (const { reject } of waiting.splice(0))
-          reject(exhausted('the pool is closed', settings));
+        for (const { reject } of waiting.splice(0)) reject(closed());
         for (const { client, timer } of idle.splice(0)) {
           clearTimeout(timer);
           close(client);
@@ -142,13 +136,20 @@ function withResolvers() {
   return { promise, resolve };
 }
 
-function exhausted(fact: string, { maxConnections, connectTimeoutMs }: PoolSettings) {
+function exhausted({ maxConnections, connectTimeoutMs }: PoolSettings) {
   return new CryptosenseDbError(
     'pool-exhausted',
     {
-      message: `${fact}${fact.startsWith('none') ? ` within ${connectTimeoutMs} ms` : ''}`,
-      hint: 'destroy() comes last; a transaction gives its connection back when it ends',
+      message: `none of ${maxConnections} connections was free within ${connectTimeoutMs} ms`,
+      hint: 'end transactions sooner, or raise maxConnections as far as the server allows',
     },
     { details: { connections: maxConnections, waitedMs: connectTimeoutMs } },
   );
+}
+
+function closed() {
+  return new CryptosenseDbError('pool-closed', {
+    message: 'the pool is closed',
+    hint: 'destroy() comes last',
+  });
 }

@@ -19,11 +19,13 @@ export interface Column {
   readonly hasDefaultValue: boolean;
   /** GENERATED ALWAYS, stored or as identity: what is written there is refused. */
   readonly isReadOnly: boolean;
+  /** Its collation takes no two texts that differ for equal. */
+  readonly isComparedByBytes: boolean;
   readonly comment: string | null;
 }
 
 export interface Catalog {
-  /** Without what belongs to an extension, and without partitions. */
+  /** Without what belongs to an extension, and without partitions and chunks. */
   readonly relations: readonly Relation[];
   /** The conditions of CHECK constraints that every row satisfies, by table. */
   readonly checks: readonly { readonly table: string; readonly condition: string }[];
@@ -89,19 +91,29 @@ async function readColumns(sql: Sql): Promise<readonly ColumnRow[]> {
       c.relkind in ('v', 'm') as "isView",
       obj_description(c.oid, 'pg_class') as "tableComment",
       a.attname as name,
-      t.typname as "dataType",
+      -- A row of a table arrives as text.
+      case when t.typtype = 'c' then 'text'
+        when e.typtype = 'c' then '_text'
+        else t.typname end as "dataType",
       t.typnamespace::regnamespace::text as "dataTypeSchema",
       -- An outer join gives NULL in a view for a domain that is never NULL in a table.
       not (a.attnotnull or t.typnotnull and c.relkind not in ('v', 'm')) as "isNullable",
       a.attidentity <> '' as "isAutoIncrementing",
       a.atthasdef or a.attidentity <> '' or t.typdefault is not null as "hasDefaultValue",
       a.attgenerated <> '' or a.attidentity = 'a' as "isReadOnly",
+      coalesce(l.collisdeterministic, true) as "isComparedByBytes",
       col_description(c.oid, a.attnum) as comment
     from pg_class c
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     join pg_type t on t.oid = a.atttypid
+    left join pg_type e on e.oid = t.typelem and t.typcategory = 'A'
+    left join pg_collation l on l.oid = a.attcollation
     where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relnamespace = 'public'::regnamespace
-      and not exists (select from pg_inherits where inhrelid = c.oid)
+      and not c.relispartition
+      -- Chunks inherit from their hypertable, and may lie in any schema.
+      and not (
+        c.relname like '%\\_chunk' and exists (select from pg_inherits where inhrelid = c.oid)
+      )
       and not exists (
         select from pg_depend
         where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e'

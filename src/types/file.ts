@@ -31,6 +31,7 @@ export function replaceFile(path: string, text: string): void {
   let written: string | undefined;
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
+    if (existing && !existing.isFile()) throw new Error('it is not a regular file');
     const target = existing ? realpathSync(path) : missingFile(path);
     written = join(dirname(target), `.${randomUUID()}.tmp`);
     writeFileSync(written, text, { flag: 'wx' });
@@ -52,6 +53,8 @@ function missingFile(path: string): string {
 export function requireWritable(file: string): void {
   try {
     accessSync(dirname(file), constants.W_OK);
+    const existing = statSync(file, { throwIfNoEntry: false });
+    if (existing && !existing.isFile()) throw new Error('it is not a regular file');
   } catch (error) {
     throw fileProblem(file, 'written', error);
   }
@@ -63,7 +66,7 @@ function fileProblem(path: string, what: 'read' | 'written', cause: unknown) {
     {
       message: `the file of types ${path} cannot be ${what}`,
       evidence: [messageOf(cause)],
-      hint: 'name another with --out, in a folder that is there',
+      hint: 'name another, in a folder that is there',
     },
     { details: { path }, cause },
   );

@@ -41,7 +41,8 @@ export interface GenerateResult extends TypesResult {
 export interface CheckResult extends TypesResult {
   /** The file is, to the byte, what the database gives. */
   readonly isCurrent: boolean;
-  /** What of the file differs; a file that is not there differs in everything. */
+  readonly isFileThere: boolean;
+  /** What differs; empty without a file. */
   readonly differences: readonly Difference[];
 }
 
@@ -61,8 +62,10 @@ export async function generate(options: TypesOptions): Promise<GenerateResult> {
 export async function check(options: TypesOptions): Promise<CheckResult> {
   const { text, ...result } = await typesOf(options);
   const before = readText(options.file);
-  const differences = before === text ? [] : differencesOf(before ?? '', text);
-  return { ...result, isCurrent: before === text, differences };
+  const isFileThere = before !== undefined;
+  const isCurrent = before === text;
+  const differences = isFileThere && !isCurrent ? differencesOf(before, text) : [];
+  return { ...result, isCurrent, isFileThere, differences };
 }
 
 async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly text: string }> {

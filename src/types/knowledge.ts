@@ -22,6 +22,12 @@ export interface ColumnKnowledge {
 export async function learn(catalog: Catalog): Promise<ReadonlyMap<string, ColumnKnowledge>> {
   await loadModule();
   const words = allowedWords(catalog);
+  // Where 'A' equals 'a', a CHECK that lists one of them lets the other pass.
+  for (const { name: table, columns } of catalog.relations) {
+    for (const { name, isComparedByBytes } of columns) {
+      if (!isComparedByBytes) words.delete(`${table}.${name}`);
+    }
+  }
   const factsOf = resolver(catalog);
   const found = new Map<string, ColumnKnowledge>();
   for (const { name: table, columns } of catalog.relations) {
@@ -37,7 +43,7 @@ export async function learn(catalog: Catalog): Promise<ReadonlyMap<string, Colum
   return found;
 }
 
-function allowedWords({ checks }: Catalog): ReadonlyMap<string, readonly string[]> {
+function allowedWords({ checks }: Catalog): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   for (const { table, condition } of checks) {
     const [target] = nodes(parseSelect(`select ${condition}`)?.targetList);

@@ -89,6 +89,8 @@ async function loadCodegen(): Promise<typeof Codegen> {
   }
 }
 
+type Introspector = InstanceType<typeof Codegen.PostgresIntrospector>;
+
 /**
  * kysely-codegen's own reading of domains and enums, over this tool's reading of the tables: its
  * own reads every chunk of TimescaleDB, and leaves extensions' tables in.
@@ -101,6 +103,13 @@ async function introspect(
   class CatalogIntrospector extends PostgresIntrospector {
     protected override getTables() {
       return Promise.resolve(relations.map(tableOf));
+    }
+    override async introspectEnums(...parameters: Parameters<Introspector['introspectEnums']>) {
+      const enums = await super.introspectEnums(...parameters);
+      const wordsOf = enums.get.bind(enums);
+      // Its own order is that of the process's locale.
+      enums.get = (key) => wordsOf(key)?.toSorted(compareNames) ?? null;
+      return enums;
     }
     override introspectPartitions() {
       return Promise.resolve([]);
@@ -117,7 +126,7 @@ function tableOf({ name, isView, columns }: Relation) {
   return { name, schema: 'public', isView, isForeign: false, columns: columns.map(columnOf) };
 }
 
-function columnOf({ comment, isReadOnly, ...column }: Column) {
+function columnOf({ comment, isReadOnly, isComparedByBytes, ...column }: Column) {
   // A comment's end in the middle of a comment would end it in the file.
   return { ...column, ...(comment !== null && { comment: comment.replaceAll('*/', '*\\/') }) };
 }

@@ -132,7 +132,7 @@ export function renderGenerated({ file, tables, isChanged }: GenerateResult): st
 
 /** A line a difference: what the file says, what the database gives. */
 export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
-  const { file, target, isCurrent, differences } = result;
+  const { file, target, isCurrent, isFileThere, differences } = result;
   if (isCurrent) return `${file} is what ${target} gives\n`;
   const width = Math.min(40, Math.max(...differences.map(({ where }) => where.length)));
   const lines = differences.map((difference) => {
@@ -143,7 +143,8 @@ export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
     const indent = ' '.repeat(width + 4);
     return `${name}  ${chalk.red('file:')}     ${before}\n${indent}${chalk.green('database:')} ${after}`;
   });
-  const head = chalk.red(`${file} is not what ${target} gives`);
+  const fact = isFileThere ? `is not what ${target} gives` : 'is not there';
+  const head = chalk.red(`${file} ${fact}`);
   const hint = `${chalk.cyan('hint:')} cryptosense-db types generate --out ${quoted(file)}`;
   return `${[head, ...lines, hint].join('\n')}\n`;
 }

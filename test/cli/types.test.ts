@@ -266,8 +266,9 @@ describe('types check', () => {
     await run(['migrate', 'up']);
     const { code, stdout } = await run(['types', 'check']);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/^ {2}orders +only in the database: a table/m);
-    expect(stdout).not.toContain('orders.id');
+    expect(stdout).toBe(
+      `${file} is not there\nhint: cryptosense-db types generate --out ${file}\n`,
+    );
     expect(existsSync(file)).toBe(false);
   });
 
@@ -293,7 +294,7 @@ describe('a file that cannot be written or read', () => {
     const { code, stdout, stderr } = await run(['types', 'generate', '--out', file]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(`${file} cannot be written`);
-    expect(stderr).toMatch(/^hint: name another with --out/m);
+    expect(stderr).toMatch(/^hint: name another, in a folder that is there/m);
     const error = errorOf(await run(['types', 'generate', '--out', file, '--json']));
     expect(error).toMatchObject({ code: 'file-problem', details: { path: file } });
     expect(readdirSync(folder)).toEqual(['types.ts']);

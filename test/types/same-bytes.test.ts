@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { generate } from '../../src/types/generate.ts';
 import { cleanEnvironment } from '../support/cli.ts';
-import { temporaryFolder } from '../support/fixtures.ts';
+import { createScratchDatabase } from '../support/databases.ts';
+import { folderFlags, temporaryFolder, writePairs } from '../support/fixtures.ts';
 import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
 
 const committed = readFileSync('src/database/types.ts', 'utf8');
@@ -81,6 +82,28 @@ describe('the types of the packaged schema are, to the byte, the ones that are c
     await promisify(execFile)(process.execPath, args, { env });
     expect(readFileSync(out, 'utf8')).toBe(committed);
   });
+});
+
+it('the words of an enum stand in one order, in a process of any locale', async () => {
+  const scratch = await createScratchDatabase(inject('postgresUrl'));
+  try {
+    await scratch.sql`create type word as enum ('chat', 'dark', 'hidden', 'crypto')`;
+    await scratch.sql`create table words (word word)`;
+    const none = writePairs({});
+    const texts = await Promise.all(
+      ['C', 'cs_CZ.UTF-8', 'sv_SE.UTF-8'].map(async (locale) => {
+        const out = join(temporaryFolder(), 'types.ts');
+        const args = [program, 'types', 'generate', '--url', scratch.url, '--out', out, '--quiet'];
+        const env = { ...cleanEnvironment(), LC_ALL: locale };
+        await promisify(execFile)(process.execPath, [...args, ...folderFlags(none)], { env });
+        return readFileSync(out, 'utf8');
+      }),
+    );
+    expect(new Set(texts).size).toBe(1);
+    expect(texts[0]).toContain('"chat" | "crypto" | "dark" | "hidden"');
+  } finally {
+    await scratch.drop();
+  }
 });
 
 describe('with a thousand tables of other schemas', () => {

@@ -352,6 +352,7 @@ describe('what is learnt of a catalog', () => {
     isAutoIncrementing: false,
     hasDefaultValue: false,
     isReadOnly: false,
+    isComparedByBytes: true,
     comment: null,
   });
   const relation = (name: string, columns: readonly Column[], isView = false) => ({
