@@ -41,6 +41,8 @@ export interface ErrorDetails {
   'history-mismatch': { readonly versions: readonly string[] };
   /** The database lacks migrations of the folder. */
   'pending-migrations': { readonly versions: readonly string[] };
+  /** Tables whose types would have the names of others in the file; nothing was written. */
+  'name-taken': { readonly names: readonly string[] };
   /** A version was named that neither the files nor the history know. */
   'unknown-version': { readonly version: string };
   /** A statement of a migration or rollback was refused by the server. */

@@ -34,7 +34,7 @@ export function refused(
   const hosts = target.hosts.map(describeHost);
   const evidence = [
     ...standbys.map((host) => `${describeHost(host)}  is a standby or read only`),
-    ...refusals.map(({ host, error }) => `${describeHost(host)}  ${messageOf(error)}`),
+    ...refusals.map(({ host, error }) => `${describeHost(host)}  ${reasonOf(error)}`),
   ];
   if (standbys.length > 0) {
     return new CryptosenseDbError(
@@ -52,10 +52,23 @@ export function refused(
     {
       message: `no server answered at ${hosts.join(', ')} (tried for ${duration(waitedMs)})`,
       evidence,
-      hint: 'start the server, or wait for it with: cryptosense-db db wait',
+      hint: refusals.some(({ error }) => isWithoutTls(error))
+        ? 'turn TLS on at the server, or name another sslmode in the URL or in PGSSLMODE'
+        : 'start the server, or wait for it with: cryptosense-db db wait',
     },
     { details: { hosts, waitedMs }, cause: refusals[0]?.error },
   );
+}
+
+function reasonOf(error: unknown): string {
+  return isWithoutTls(error)
+    ? 'ended the connection before TLS began; sslmode asks for it, and the server may have none'
+    : messageOf(error);
+}
+
+/** Node has no code of its own for it. */
+function isWithoutTls(error: unknown): boolean {
+  return /before secure TLS connection was established/.test(messageOf(error));
 }
 
 function loginRefused(target: ServerTarget, { host, error }: Refusal): CryptosenseDbError {
@@ -102,16 +115,13 @@ export function connectionLost(
     readonly pending: readonly string[];
   },
 ): CryptosenseDbError<'connection-lost'> {
-  const { completed, pending } = progress;
   return new CryptosenseDbError(
     'connection-lost',
     {
       message: `the connection to ${describeTarget(target)} was lost`,
       evidence: [
         isSqlError(cause) ? messageOf(cause) : 'the server, or something on the way, closed it',
-        ...(completed.length + pending.length === 0
-          ? []
-          : [`${completed.length} done, ${pending.length} still to do`]),
+        ...countsOf(progress),
       ],
       hint: 'what was not committed is rolled back; run the same command again to go on',
     },
@@ -137,16 +147,27 @@ export function interrupted(progress: {
   readonly completed: readonly string[];
   readonly pending: readonly string[];
 }): CryptosenseDbError<'interrupted'> {
-  const { completed, pending } = progress;
   return new CryptosenseDbError(
     'interrupted',
     {
       message: 'interrupted; what was not committed is rolled back',
-      evidence: [`${completed.length} done, ${pending.length} still to do`],
+      evidence: countsOf(progress),
     },
     { details: progress },
   );
 }
+/** Nothing for work that has no steps. */
+function countsOf({
+  completed,
+  pending,
+}: {
+  readonly completed: readonly string[];
+  readonly pending: readonly string[];
+}): readonly string[] {
+  const total = completed.length + pending.length;
+  return total === 0 ? [] : [`${completed.length} done, ${pending.length} still to do`];
+}
+
 function duration(ms: number): string {
   return ms < 1_000 ? `${Math.ceil(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -128,12 +128,13 @@ export async function requireWritable(session: Session): Promise<void> {
 function ledgerRefused({ server }: Session, what: 'read' | 'write to', cause?: unknown) {
   const user = quoteIdentifier(server.user);
   const schema = 'schema cryptosense_db';
+  const rights = what === 'read' ? 'select' : 'select, insert, update, delete';
   return new CryptosenseDbError(
     'not-permitted',
     {
       message: `the role "${server.user}" may not ${what} the history of migrations in "${server.database}"`,
       evidence: ['it is kept in a schema of its own, cryptosense_db'],
-      hint: `run it as the role that owns it, or let an owner run: grant usage on ${schema} to ${user}; grant select, insert, update, delete on all tables in ${schema} to ${user}`,
+      hint: `run it as the role that owns it, or let an owner run: grant usage on ${schema} to ${user}; grant ${rights} on all tables in ${schema} to ${user}`,
     },
     { cause },
   );

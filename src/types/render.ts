@@ -63,7 +63,7 @@ export async function renderTypes(
       if (override !== undefined) columns[path] = override;
     }
   }
-  return codegen.serializeFromMetadata({
+  const text = codegen.serializeFromMetadata({
     metadata,
     dialect,
     overrides: { columns },
@@ -71,6 +71,30 @@ export async function renderTypes(
     customImports: { GeneratedAlways: 'kysely', SelectType: 'kysely' },
     serializer: new (stableSerializer(codegen, catalog))({ typeOnlyImports: true }),
   });
+  refuseTaken(text, definitions);
+  return text;
+}
+
+/** What the file declares or imports under names of its own, beside the definitions of its dialect. */
+const ownNames = 'ArrayType ArrayTypeImpl ColumnType DB Generated GeneratedAlways SelectType'.split(
+  ' ',
+);
+
+/** A table called "DB" or array_type would get the name of a type that the file needs itself. */
+function refuseTaken(text: string, definitions: Codegen.Definitions): void {
+  const interfaces = [...text.matchAll(/^export interface (\S+) /gm)].map(([, name = '']) => name);
+  const taken = new Set([...Object.keys(definitions), ...ownNames]);
+  // The last one is the list of tables.
+  const names = interfaces.slice(0, -1).filter((name) => taken.has(name));
+  if (names.length === 0) return;
+  throw new CryptosenseDbError(
+    'name-taken',
+    {
+      message: `the file of types needs the name ${names.join(', ')} itself, and a table would have it`,
+      hint: 'rename the table',
+    },
+    { details: { names } },
+  );
 }
 
 async function loadCodegen(): Promise<typeof Codegen> {

@@ -106,6 +106,22 @@ it('the words of an enum stand in one order, in a process of any locale', async 
   }
 });
 
+it.each(['"DB"', 'generated'])(
+  'a table called %s, whose type would take the name of another, is refused',
+  async (table) => {
+    const scratch = await createScratchDatabase(inject('postgresUrl'));
+    try {
+      await scratch.sql.unsafe(`create table ${table} (a numeric[])`);
+      const file = join(temporaryFolder(), 'types.ts');
+      await expect(
+        generate({ target: scratch.url, file, ...writePairs({}) }),
+      ).rejects.toMatchObject({ code: 'name-taken' });
+    } finally {
+      await scratch.drop();
+    }
+  },
+);
+
 describe('with a thousand tables of other schemas', () => {
   it.skipIf(!inject('timescaleUrl'))('only those of public are read', async () => {
     await database.withSql((sql) =>
