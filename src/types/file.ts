@@ -28,11 +28,11 @@ export function readText(path: string): string | undefined {
 
 /** Written beside it, then renamed: nobody ever reads half a file. A link stays one. */
 export function replaceFile(path: string, text: string): void {
+  requireWritable(path);
   let written: string | undefined;
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
-    if (existing && !existing.isFile()) throw new Error('it is not a regular file');
-    const target = existing ? realpathSync(path) : missingFile(path);
+    const target = placeOf(path);
     written = join(dirname(target), `.${randomUUID()}.tmp`);
     writeFileSync(written, text, { flag: 'wx' });
     if (existing) chmodSync(written, existing.mode);
@@ -43,8 +43,9 @@ export function replaceFile(path: string, text: string): void {
   }
 }
 
-/** Where a file that is not there is to be: a link may say so. */
-function missingFile(path: string): string {
+/** Where the file is, or is to be: a link may say so, even one to a file that is not there. */
+function placeOf(path: string): string {
+  if (statSync(path, { throwIfNoEntry: false })) return realpathSync(path);
   const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   return isLink ? resolve(realpathSync(dirname(path)), readlinkSync(path)) : path;
 }
@@ -52,7 +53,7 @@ function missingFile(path: string): string {
 /** Throws `file-problem` for a file that could not be written: for work that ends with writing it. */
 export function requireWritable(file: string): void {
   try {
-    accessSync(dirname(file), constants.W_OK);
+    accessSync(dirname(placeOf(file)), constants.W_OK);
     const existing = statSync(file, { throwIfNoEntry: false });
     if (existing && !existing.isFile()) throw new Error('it is not a regular file');
   } catch (error) {
