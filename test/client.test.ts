@@ -1,3 +1,5 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { createDatabase, type DatabaseOptions } from '../src/client.ts';
@@ -227,6 +229,15 @@ describe('destroy()', () => {
     await expect(pidOf(db)).rejects.toThrow();
   });
 
+  it('turns away who still waits for a connection', async () => {
+    const db = open({ maxConnections: 1, connectTimeoutMs: 20_000 });
+    const busy = sql`select pg_sleep(0.2)`.execute(db);
+    const waiting = expect(pidOf(db)).rejects.toMatchObject({ code: 'pool-closed' });
+    await vi.waitFor(async () => expect(await backends()).toHaveLength(1), untilDone);
+    await db.destroy();
+    await Promise.all([busy, waiting]);
+  });
+
   it('before the first query has nothing to do', async () => {
     await createDatabase({ target: scratch.url }).destroy();
   });
@@ -289,6 +300,17 @@ describe('where it connects to', () => {
       [1, 2, 3].map((value) => sql<{ value: number }>`select ${value}::int as value`.execute(db)),
     );
     expect(answers.map(({ rows }) => rows[0]?.value)).toEqual([1, 2, 3]);
+    await db.destroy();
+  });
+
+  it('starts the embedded engine with a later query when it could not with the first', async () => {
+    const folder = join(temporaryFolder(), 'database');
+    writeFileSync(folder, 'in the way');
+    const db = open({ target: `embedded:${folder}` });
+    const ask = () => sql`select 1 as value`.execute(db);
+    await expect(ask()).rejects.toMatchObject({ code: expect.stringMatching(/^(embedded|file)-/) });
+    rmSync(folder);
+    expect((await ask()).rows).toEqual([{ value: 1 }]);
     await db.destroy();
   });
 });

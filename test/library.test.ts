@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
@@ -51,6 +52,25 @@ describe('the face of the library', () => {
     ]);
     expect(Object.keys(library.types).sort()).toEqual(['check', 'generate']);
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'reset', 'wait']);
+  });
+
+  it('loads no grammar, engine or generator with its import', () => {
+    const isSeen = new Set<string>();
+    const packages = new Set<string>();
+    const follow = (name: string) => {
+      if (isSeen.has(name)) return;
+      isSeen.add(name);
+      const text = readFileSync(join('dist', name), 'utf8');
+      for (const [, from = ''] of text.matchAll(
+        /^(?:import (?:.* from )?|\} from )"([^"]+)";$/gm,
+      )) {
+        if (from.startsWith('./')) follow(from);
+        else packages.add(from);
+      }
+    };
+    follow('index.js');
+    const own = [...packages].filter((name) => !isBuiltin(name));
+    expect(own.sort()).toEqual(['kysely', 'kysely-postgres-js', 'postgres']);
   });
 
   it('takes a URL or a target that was parsed before', async () => {

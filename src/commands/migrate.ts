@@ -1,6 +1,4 @@
 import { type Command, Option } from 'commander';
-import type { Target } from '../database/target.ts';
-import { CryptosenseDbError } from '../errors.ts';
 import type { Context } from './context.ts';
 import {
   begin,
@@ -102,26 +100,11 @@ function addUp(group: Command, context: Context): void {
         output.result(await migrate.up(upOptions), render.renderRun);
         return;
       }
-      const { generate } = await import('../types/generate.ts');
-      const { requireWritable } = await import('../types/file.ts');
-      requireWritable(file);
-      requireLasting(common.target);
-      const run = await migrate.up(upOptions);
-      // What was left out on purpose, by --to or --steps, is no reason to refuse.
-      const types = await generate({ ...flags, ...common, file, allowPending: true });
-      output.result({ ...run, types }, (result, look) =>
+      const { upWithTypes } = await import('../types/after-migration.ts');
+      output.result(await upWithTypes({ ...upOptions, file }), (result, look) =>
         [render.renderRun(result, look), render.renderGenerated(result.types)].join(''),
       );
     });
-}
-
-/** The types are read by a session of their own, to which a database in memory is another one. */
-function requireLasting(target: Target): void {
-  if (target.kind === 'server' || target.folder !== undefined) return;
-  throw new CryptosenseDbError('bad-configuration', {
-    message: '--types needs a database that lasts, and embedded::memory: ends with the run',
-    hint: 'name a folder: --embedded FOLDER',
-  });
 }
 
 interface DownFlags extends RunFlags {

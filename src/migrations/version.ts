@@ -1,10 +1,7 @@
 /** `YYYYMMDD_HHMMSS`, in UTC. Fixed width, so that order by code unit is order in time. */
 export type Version = string;
 
-export function compareVersions(a: Version, b: Version): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
-}
+export { compareText as compareVersions } from '../order.ts';
 
 /** True when the stamp names a day and a second that exist. */
 export function isRealStamp(version: Version): boolean {

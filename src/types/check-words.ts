@@ -48,8 +48,11 @@ function comparedWords(body: SyntaxNode): CheckWords | undefined {
   return { column, words: words.filter((word) => word !== undefined) };
 }
 
-/** Casts to other types than these, or to a length, make two words one. */
-const textTypes = new Set(['text', 'varchar']);
+/**
+ * Types that keep a text as it is. bpchar pads it with spaces; a cast to other types than these, or
+ * to a length, makes two words one.
+ */
+export const textTypes: ReadonlySet<string> = new Set(['text', 'varchar']);
 
 function columnOf(node: unknown): string | undefined {
   const { type, body } = typed(node);

@@ -14,7 +14,6 @@ import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { readCatalog } from './catalog.ts';
 import { type Difference, differencesOf } from './difference.ts';
 import { readText, replaceFile } from './file.ts';
-import { learn } from './knowledge.ts';
 import { renderTypes } from './render.ts';
 
 export type { Difference } from './difference.ts';
@@ -94,6 +93,8 @@ async function readTypes(
       "set transaction isolation level repeatable read, read only; set local search_path = ''",
     );
     const catalog = await readCatalog(session);
+    // It loads the grammar, which nobody who only imports the library has a use for.
+    const { learn } = await import('./knowledge.ts');
     const text = await renderTypes(catalog, await learn(catalog), borrowedKysely(session));
     return { text, tables: catalog.relations.length };
   }).catch((error: unknown) => {

@@ -2,7 +2,9 @@ import type { Kysely } from 'kysely';
 import type * as Codegen from 'kysely-codegen';
 import { messageOf } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
+import { compareText } from '../order.ts';
 import type { Catalog, Column, Relation } from './catalog.ts';
+import { textTypes } from './check-words.ts';
 import type { ColumnKnowledge } from './knowledge.ts';
 
 /**
@@ -25,10 +27,11 @@ const jsonShapes: Readonly<Record<string, { readonly name: string; readonly shap
 };
 
 /** What postgres.js returns as text, and node-postgres, which kysely-codegen has in mind, does not. */
-const typeMapping = { circle: 'string', interval: 'string', point: 'string' };
-
-/** Not bpchar, whose words arrive padded with spaces. */
-const textTypes = new Set(['varchar', 'text']);
+const typeMapping: Record<string, string> = {
+  circle: 'string',
+  interval: 'string',
+  point: 'string',
+};
 
 /**
  * The types of a catalog, as text: kysely-codegen's transformation and serializer, told what else is
@@ -132,7 +135,7 @@ async function introspect(
       const enums = await super.introspectEnums(...parameters);
       const wordsOf = enums.get.bind(enums);
       // Its own order is that of the process's locale.
-      enums.get = (key) => wordsOf(key)?.toSorted(compareNames) ?? null;
+      enums.get = (key) => wordsOf(key)?.toSorted(compareText) ?? null;
       return enums;
     }
     override introspectPartitions() {
@@ -151,8 +154,12 @@ function tableOf({ name, isView, columns }: Relation) {
 }
 
 function columnOf({ comment, isReadOnly, isComparedByBytes, ...column }: Column) {
-  // A comment's end in the middle of a comment would end it in the file.
-  return { ...column, ...(comment !== null && { comment: comment.replaceAll('*/', '*\\/') }) };
+  return { ...column, ...(comment !== null && { comment: withoutEnd(comment) }) };
+}
+
+/** A comment's end in the middle of one would end it in the file. */
+function withoutEnd(comment: string): string {
+  return comment.replaceAll('*/', '*\\/');
 }
 
 /** The column's type where kysely-codegen cannot tell it. */
@@ -175,8 +182,7 @@ function selectType(
 ): string {
   const scalar = scalars[dataType];
   const name = scalar?.type === 'Identifier' ? scalar.name : 'string';
-  const mapped: string =
-    Object.entries(typeMapping).find(([type]) => type === dataType)?.[1] ?? name;
+  const mapped = typeMapping[dataType] ?? name;
   const one = definitions[mapped] ? `SelectType<${mapped}>` : mapped;
   const words = enumValues?.map((word) => JSON.stringify(word)).join(' | ') ?? one;
   return isArray ? `(${words})[]` : words;
@@ -212,7 +218,7 @@ function stableSerializer(
     }
 
     override serializeObjectExpression({ properties }: Codegen.ObjectExpressionNode) {
-      const sorted = properties.toSorted((a, b) => compareNames(a.key, b.key));
+      const sorted = properties.toSorted((a, b) => compareText(a.key, b.key));
       const lines = sorted.map((property) => `  ${this.serializeProperty(property)}`);
       return `{\n${lines.join('')}}`;
     }
@@ -226,7 +232,7 @@ const header = `/**
 `;
 
 function docComment(comment: string): string {
-  const lines = comment.replaceAll('*/', '*\\/').split(/\r?\n/);
+  const lines = withoutEnd(comment).split(/\r?\n/);
   return `/**\n${lines.map((line) => ` * ${line}`.trimEnd()).join('\n')}\n */\n`;
 }
 
@@ -251,15 +257,9 @@ function kindOf(node: Codegen.StatementNode): (typeof kinds)[number] {
 
 function byKindAndName(a: Codegen.StatementNode, b: Codegen.StatementNode): number {
   const order = kinds.indexOf(kindOf(a)) - kinds.indexOf(kindOf(b));
-  return order || compareNames(nameOf(a), nameOf(b));
+  return order || compareText(nameOf(a), nameOf(b));
 }
 
 function nameOf(node: Codegen.StatementNode): string {
   return node.type === 'ImportStatement' ? node.moduleName : node.argument.id.name;
-}
-
-/** By code unit: localeCompare depends on the process's locale. */
-function compareNames(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }

@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { runCli } from '../support/cli.ts';
+import { temporaryFolder } from '../support/fixtures.ts';
 
 const commands = [
   ['migrate', 'up'],
@@ -14,6 +16,8 @@ const commands = [
   ['db', 'drop'],
   ['db', 'reset'],
   ['db', 'wait'],
+  ['types', 'generate'],
+  ['types', 'check'],
 ] as const;
 
 describe('--help', () => {
@@ -120,4 +124,21 @@ describe('arguments that cannot be', () => {
       expect(JSON.parse(stdout)).toHaveProperty('error.code', 'bad-configuration');
     }
   });
+});
+
+it('a run that waits for nothing any more without having ended is no success', async () => {
+  const preload = join(temporaryFolder(), 'strand.cjs');
+  // Sockets that never connect, and timers that keep no process alive.
+  writeFileSync(
+    preload,
+    `require('node:net').Socket.prototype.connect = function () { return this; };
+     const { setTimeout: start } = globalThis;
+     globalThis.setTimeout = (...parameters) => start(...parameters).unref();`,
+  );
+  const { code, stdout, stderr } = await runCli(
+    ['migrate', 'up', '--url', 'postgresql://u@127.0.0.1:1/d'],
+    { env: { NODE_OPTIONS: `--require ${preload}` } },
+  );
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+  expect(stderr).toContain('the run ended without an outcome');
 });

@@ -106,6 +106,29 @@ it('the words of an enum stand in one order, in a process of any locale', async 
   }
 });
 
+it('tables that inherit are in the types, partitions and chunks are not, rows of tables are text', async () => {
+  const scratch = await createScratchDatabase(inject('postgresUrl'));
+  try {
+    await scratch.sql.unsafe(`
+      create table parent (a integer not null);
+      create table child (b text) inherits (parent);
+      create table _hyper_1_1_chunk () inherits (parent);
+      create table parts (a integer) partition by list (a);
+      create table part partition of parts for values in (1);
+      create view rows as select p as row, array[p] as many from parent p`);
+    const file = join(temporaryFolder(), 'types.ts');
+    await generate({ target: scratch.url, file, ...writePairs({}) });
+    const text = readFileSync(file, 'utf8');
+    expect(text.match(/^export interface \w+/gm)).toEqual(
+      ['Child', 'Parent', 'Parts', 'Rows', 'DB'].map((name) => `export interface ${name}`),
+    );
+    expect(text).toContain('interface Child {\n  a: number;\n  b: string | null;\n}');
+    expect(text).toContain('interface Rows {\n  many: string[] | null;\n  row: string | null;\n}');
+  } finally {
+    await scratch.drop();
+  }
+});
+
 it.each(['"DB"', 'generated'])(
   'a table called %s, whose type would take the name of another, is refused',
   async (table) => {

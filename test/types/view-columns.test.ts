@@ -408,6 +408,15 @@ describe('what is learnt of a catalog', () => {
     expect(known['users.tier']?.words).toEqual(['b', 'c']);
   });
 
+  it('a column whose collation takes different texts for equal has no words', async () => {
+    const blind = users.columns.map((column) => ({ ...column, isComparedByBytes: false }));
+    const known = await learnt({
+      relations: [{ ...users, columns: blind }],
+      checks: [{ table: 'users', condition: "tier in ('a', 'b')" }],
+    });
+    expect(known['users.tier']?.words).toBeUndefined();
+  });
+
   it('a view that reads itself, as CREATE RECURSIVE VIEW makes it, is not followed', async () => {
     const query =
       'WITH RECURSIVE tree(tier) AS (SELECT tier FROM public.users UNION ALL SELECT tree.tier FROM tree) SELECT tree.tier FROM tree';
