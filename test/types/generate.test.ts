@@ -6,6 +6,7 @@ import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { generate } from '../../src/types/generate.ts';
+import { requireParser } from '../../src/types/render.ts';
 import { cleanEnvironment } from '../support/cli.ts';
 import { createScratchDatabase } from '../support/databases.ts';
 import { folderFlags, temporaryFolder, writePairs } from '../support/fixtures.ts';
@@ -127,6 +128,16 @@ it('tables that inherit are in the types, partitions and chunks are not, rows of
   } finally {
     await scratch.drop();
   }
+});
+
+it('a TypeScript without a parser to call is refused, and which one is needed is said', () => {
+  expect(() => requireParser({ version: '7.0.1' })).toThrow(
+    expect.objectContaining({
+      code: 'package-missing',
+      message: expect.stringContaining('TypeScript 5 or 6, and 7.0.1 is installed'),
+      details: { package: 'typescript' },
+    }),
+  );
 });
 
 it.each(['"DB"', 'generated'])(
