@@ -3,8 +3,8 @@ import { type Session, type Sql, withRollback } from '../database/connection.ts'
 import { isLockConflict } from '../database/lock.ts';
 import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import type { ProgressStep } from '../progress.ts';
+import { markTransaction, type Writer } from './history.ts';
 import { runStatementByStatement } from './journalled.ts';
-import { markTransaction, type Writer } from './ledger.ts';
 import type { Statement } from './statements.ts';
 import {
   type CompletedStep,

@@ -8,14 +8,9 @@ import {
 import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { ProgressStep } from '../progress.ts';
-import {
-  type JournalEntry,
-  journalClear,
-  journalFinish,
-  journalStart,
-  journalWithdraw,
-  markTransaction,
-} from './ledger.ts';
+import { markTransaction } from './history.ts';
+import { journalClear, journalFinish, journalStart, journalWithdraw } from './journal.ts';
+import type { JournalEntry } from './ledger.ts';
 import type { RunMode } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import type { Statement } from './statements.ts';

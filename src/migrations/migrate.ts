@@ -2,13 +2,8 @@ import { withTransaction } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
 import { CryptosenseDbError, isError } from '../errors.ts';
 import { guardProduction, markAs, requireMark } from './environment.ts';
-import {
-  type Environment,
-  recordBaseline,
-  recordForgotten,
-  recordRepaired,
-  requireWritable,
-} from './ledger.ts';
+import { recordBaseline, recordForgotten, recordRepaired } from './history.ts';
+import { type Environment, requireWritable } from './ledger.ts';
 import type {
   BaselineOptions,
   BaselineResult,

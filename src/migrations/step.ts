@@ -7,7 +7,7 @@ import {
   recordFailure,
   recordRolledBack,
   type Writer,
-} from './ledger.ts';
+} from './history.ts';
 import type { Checksum, MigrationPair } from './source.ts';
 import type { Script, Statement } from './statements.ts';
 import type { Version } from './version.ts';
