@@ -1,21 +1,22 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
 
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
 /**
- * Two builds. The library keeps its dependencies outside, so that a program which uses them too
+ * Three builds. The library keeps its dependencies outside, so that a program which uses them too
  * has one copy. The command line is one CommonJS file with the packages it always needs inside:
  * Node takes twice as long to load the same code as ECMAScript modules from many files. What only
  * some commands use (the parser, the spinner, the embedded engine) stays outside and is loaded late.
+ * The seeders are files that are discovered by their names, with what they share, and Faker, beside them.
  */
 export default defineConfig([
   {
     entry: { index: 'src/index.ts' },
     format: 'esm',
     target: 'node20',
-    clean: ['!cli.cjs', '!THIRD_PARTY_LICENSES.txt'],
+    clean: ['!cli.cjs', '!THIRD_PARTY_LICENSES.txt', '!seeds'],
     dts: true,
   },
   {
@@ -26,6 +27,15 @@ export default defineConfig([
     noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
     esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
   },
+  {
+    entry: ['seeds/dev/*.ts', 'seeds/production/*.ts'],
+    outDir: 'dist/seeds',
+    format: 'esm',
+    target: 'node20',
+    clean: true,
+    noExternal: ['@faker-js/faker'],
+    esbuildPlugins: [collectLicences('dist/seeds/THIRD_PARTY_LICENSES.txt')],
+  },
 ]);
 
 /** The licences of the packages that went into a bundle, which have to go where it goes. */
@@ -35,7 +45,10 @@ function collectLicences(path: string): Plugin {
     setup: (build) => {
       build.onEnd(({ metafile }) => {
         const inputs = Object.keys(metafile?.inputs ?? {});
-        const names = inputs.flatMap((input) => /node_modules\/([^/]+)\//.exec(input)?.[1] ?? []);
+        const names = inputs.flatMap(
+          (input) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1] ?? [],
+        );
+        mkdirSync(dirname(path), { recursive: true });
         writeFileSync(path, [...new Set(names)].sort().map(licenceOf).join('\n'));
       });
     },

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import type { Context } from './commands/context.ts';
 import { addDbCommands } from './commands/db.ts';
 import { addMigrateCommands } from './commands/migrate.ts';
+import { addSeedCommand } from './commands/seed.ts';
 import { addTypesCommands } from './commands/types.ts';
 import { CryptosenseDbError } from './errors.ts';
 import { toolVersion } from './package.ts';
@@ -76,6 +77,7 @@ function createProgram(context: Context): Command {
   addMigrateCommands(program, context);
   addDbCommands(program, context);
   addTypesCommands(program, context);
+  addSeedCommand(program, context);
   return program;
 }
 

@@ -9,7 +9,7 @@ import {
   sslModes,
   type Target,
 } from './database/target.ts';
-import { CryptosenseDbError, type Problem } from './errors.ts';
+import { CryptosenseDbError, isError, type Problem } from './errors.ts';
 
 /** What the command line says of the target. */
 export interface TargetFlags {
@@ -141,6 +141,45 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
     sslMode: output.sslMode,
     rootCertificate: merged.PGSSLROOTCERT,
   });
+}
+
+/** Whether anything names a database; what it names is another question. */
+export function isTargetNamed(flags: TargetFlags, surroundings: Surroundings): boolean {
+  try {
+    readTarget(flags, surroundings);
+    return true;
+  } catch (error) {
+    if (isError(error, 'no-target')) return false;
+    throw error;
+  }
+}
+
+/** What the environment and `.env` say of CoinGecko; without a key, it answers too. */
+export interface CoinGeckoSettings {
+  readonly apiKey: string | undefined;
+  readonly plan: 'demo' | 'pro' | undefined;
+}
+
+const coinGeckoVariables = v.object({
+  COINGECKO_API_KEY: text,
+  COINGECKO_PLAN: v.optional(v.picklist(['demo', 'pro'])),
+});
+
+/** Throws `bad-configuration` for a plan that there is not. */
+export function readCoinGecko(surroundings: Surroundings): CoinGeckoSettings {
+  const own = withoutEmpty(surroundings.environment);
+  const isNeeded = own.COINGECKO_API_KEY === undefined || own.COINGECKO_PLAN === undefined;
+  const variables = {
+    ...(isNeeded ? readDotEnv(surroundings.folder, { isNeeded: false }) : {}),
+    ...own,
+  };
+  const { success, output } = v.safeParse(coinGeckoVariables, variables);
+  if (!success) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `COINGECKO_PLAN is "${variables.COINGECKO_PLAN}"; it can be demo, pro`,
+    });
+  }
+  return { apiKey: output.COINGECKO_API_KEY, plan: output.COINGECKO_PLAN };
 }
 
 function levelOf(variables: Variables): Level | undefined {

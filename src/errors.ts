@@ -41,6 +41,18 @@ export interface ErrorDetails {
   'history-mismatch': { readonly versions: readonly string[] };
   /** The database lacks migrations of the folder. */
   'pending-migrations': { readonly versions: readonly string[] };
+  /** A seeder stopped; it is rolled back, those before it stay. */
+  'seed-failed': SeedFailure;
+  /** CoinGecko gave no answer, or refused; nothing was written. */
+  'coingecko-failed': {
+    /** undefined: no answer came. */
+    readonly status: number | undefined;
+    /** CoinGecko's own number, where it gave one. */
+    readonly errorCode: number | undefined;
+    readonly attempts: number;
+  };
+  /** An answer of CoinGecko's, or a file of one, does not hold what it should; nothing was written. */
+  'faulty-answer': { readonly source: string };
   /** Tables whose types would have the names of others in the file; nothing was written. */
   'name-taken': { readonly names: readonly string[] };
   /** A version was named that neither the files nor the history know. */
@@ -94,6 +106,17 @@ export interface MigrationFailure {
   readonly completed: readonly string[];
   readonly pending: readonly string[];
   readonly location: { readonly file: string; readonly line: number; readonly column: number };
+  readonly sqlState: string;
+}
+
+/** Where seeding stopped, and what it leaves behind: `completed` is committed, `pending` untouched. */
+export interface SeedFailure {
+  readonly seeder: string;
+  readonly completed: readonly string[];
+  readonly pending: readonly string[];
+  readonly table: string | undefined;
+  readonly constraint: string | undefined;
+  /** Empty where it was not the server that refused. */
   readonly sqlState: string;
 }
 

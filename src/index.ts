@@ -21,5 +21,7 @@ export * as migrate from './migrations/migrate.ts';
 export type { OnProgress, ProgressEvent, ProgressStep } from './progress.ts';
 /** As the commands of `cryptosense-db db`. */
 export * as database from './provisioning/lifecycle.ts';
+/** As `cryptosense-db seed --env dev`, `--env production` and `--list`. */
+export * as seed from './seeding/seed.ts';
 /** As the commands of `cryptosense-db types`. */
 export * as types from './types/generate.ts';

@@ -10,6 +10,9 @@ function packagePath(name: string): string {
 export const packagedMigrations = packagePath('migrations');
 export const packagedRollbacks = packagePath('rollbacks');
 export const packagedTemplates = packagePath('templates');
+/** Its seeders, compiled from `seeds/`; and the assets that `--offline` knows. */
+export const packagedSeeds = packagePath('dist/seeds');
+export const packagedSnapshot = packagePath('seeds/production/snapshot.json');
 
 /** The version in `package.json`. */
 export function toolVersion(): string {

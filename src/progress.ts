@@ -16,11 +16,37 @@ export type ProgressEvent =
       readonly delayMs: number;
     }
   | { readonly kind: 'step-finished'; readonly step: ProgressStep; readonly durationMs: number }
+  | { readonly kind: 'market-page'; readonly page: number; readonly pages: number }
+  | { readonly kind: 'market-retried'; readonly reason: string; readonly delayMs: number }
+  | { readonly kind: 'seeder-started'; readonly seeder: ProgressSeeder }
+  | {
+      readonly kind: 'rows-loaded';
+      readonly seeder: ProgressSeeder;
+      readonly table: string;
+      readonly rows: number;
+      readonly total: number;
+      /** Since the first row of this table. */
+      readonly elapsedMs: number;
+    }
+  | {
+      readonly kind: 'seeder-finished';
+      readonly seeder: ProgressSeeder;
+      readonly rows: number;
+      readonly durationMs: number;
+    }
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
 
 export interface ProgressStep {
   readonly direction: Direction;
   readonly version: string;
+  readonly description: string;
+  /** From 1. */
+  readonly index: number;
+  readonly total: number;
+}
+
+export interface ProgressSeeder {
+  readonly name: string;
   readonly description: string;
   /** From 1. */
   readonly index: number;

@@ -40,12 +40,7 @@ export function withFolderOptions(command: Command): Command {
 
 export function withLockOptions(command: Command): Command {
   return command
-    .addOption(
-      new Option(
-        '--lock-timeout <time>',
-        'how long to wait for another run to end (default: 60s)',
-      ).argParser(parseDuration),
-    )
+    .addOption(lockTimeoutOption())
     .addOption(
       new Option(
         '--table-lock-timeout <time>',
@@ -58,6 +53,13 @@ export function withLockOptions(command: Command): Command {
         'how often a step is tried again after that (default: 5)',
       ).argParser(parseCount),
     );
+}
+
+export function lockTimeoutOption(): Option {
+  return new Option(
+    '--lock-timeout <time>',
+    'how long to wait for another run to end (default: 60s)',
+  ).argParser(parseDuration);
 }
 
 export function forceOption(): Option {

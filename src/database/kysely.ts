@@ -7,7 +7,7 @@ import type { EmbeddedTarget, ServerTarget, Target } from './target.ts';
 import type { DB } from './types.ts';
 
 /** Over a session that is open already, for as long as it is. */
-export function borrowedKysely({ sql }: Pick<Session, 'sql'>): Kysely<unknown> {
+export function borrowedKysely<Tables>({ sql }: Pick<Session, 'sql'>): Kysely<Tables> {
   const lease = { client: { sql }, release: () => {} };
   return new Kysely({ dialect: dialectOver({ lease: async () => lease, end: async () => {} }) });
 }

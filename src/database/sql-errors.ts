@@ -26,6 +26,8 @@ export interface SqlError extends Error {
   /** In characters from 1 over the statement; absent for errors at run time. */
   readonly position?: string;
   readonly internal_query?: string;
+  readonly table_name?: string;
+  readonly constraint_name?: string;
 }
 
 /** The SQLSTATE of a server's error, undefined for anything else. */

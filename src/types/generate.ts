@@ -3,17 +3,13 @@ import { borrowedKysely } from '../database/kysely.ts';
 import { isSqlError, messageOf, sqlErrorCodes } from '../database/sql-errors.ts';
 import { describeTarget } from '../database/target.ts';
 import { CryptosenseDbError } from '../errors.ts';
+import { readText, replaceFile } from '../file.ts';
+import { findLacking, pendingMigrations } from '../migrations/lacking.ts';
 import type { MigrateOptions } from '../migrations/options.ts';
-import {
-  compareWithLedger,
-  type MigrationState,
-  type MigrationStatus,
-} from '../migrations/plan.ts';
 import { withRun } from '../migrations/run.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { readCatalog } from './catalog.ts';
 import { type Difference, differencesOf } from './difference.ts';
-import { readText, replaceFile } from './file.ts';
 import { renderTypes } from './render.ts';
 
 export type { Difference } from './difference.ts';
@@ -74,10 +70,13 @@ async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly 
   }
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { changes: false }, async ({ session, ledger }) => {
-    const lacking = compareWithLedger(pairs, ledger).filter(({ state }) =>
-      lackingStates.has(state),
-    );
-    if (lacking.length > 0 && !allowPending) throw pendingMigrations(session, lacking);
+    const lacking = findLacking(pairs, ledger);
+    if (lacking.length > 0 && !allowPending) {
+      throw pendingMigrations(session, lacking, {
+        consequence: ', and so would its types',
+        hint: 'cryptosense-db migrate up; --allow-pending takes the database as it is',
+      });
+    }
     const { text, tables } = await readTypes(session);
     return { target: describeTarget(session.target), file, tables, text };
   });
@@ -112,25 +111,5 @@ function catalogRefused({ server }: Session, cause: Error) {
       hint: 'run it as a role that may read pg_catalog, which every role may unless it was revoked',
     },
     { cause },
-  );
-}
-
-const lackingStates: ReadonlySet<MigrationState> = new Set([
-  'pending',
-  'out of order',
-  'interrupted',
-]);
-
-function pendingMigrations({ server }: Session, lacking: readonly MigrationStatus[]) {
-  const versions = lacking.map(({ version }) => version);
-  const count = versions.length === 1 ? 'a migration' : `${versions.length} migrations`;
-  return new CryptosenseDbError(
-    'pending-migrations',
-    {
-      message: `"${server.database}" lacks ${count} of the folder, and so would its types`,
-      evidence: [versions.join(', ')],
-      hint: 'cryptosense-db migrate up; --allow-pending takes the database as it is',
-    },
-    { details: { versions } },
   );
 }

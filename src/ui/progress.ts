@@ -1,6 +1,7 @@
 import type { Ora } from 'ora';
 import { describeHolder } from '../errors.ts';
-import type { OnProgress, ProgressEvent, ProgressStep } from '../progress.ts';
+import type { OnProgress, ProgressEvent, ProgressSeeder, ProgressStep } from '../progress.ts';
+import { formatCount, renderBar } from './bar.ts';
 import { formatDuration, type Look } from './render.ts';
 
 export interface ProgressOutput {
@@ -27,7 +28,7 @@ export function showProgress({ write, look, spinner, isVerbose }: ProgressOption
   };
   return {
     onProgress: (event) => {
-      const busy = busyText(event);
+      const busy = busyText(event, look);
       if (busy !== undefined && spinner) {
         spinner.text = busy;
         if (!spinner.isSpinning) spinner.start();
@@ -40,7 +41,7 @@ export function showProgress({ write, look, spinner, isVerbose }: ProgressOption
 }
 
 /** What a spinner says meanwhile. */
-function busyText(event: ProgressEvent): string | undefined {
+function busyText(event: ProgressEvent, look: Look): string | undefined {
   switch (event.kind) {
     case 'connected':
       return `connected to ${event.target}`;
@@ -54,7 +55,16 @@ function busyText(event: ProgressEvent): string | undefined {
       return `${nameStep(event.step)}, statement ${event.position + 1}`;
     case 'step-retried':
       return `${nameStep(event.step)}, waiting for a table lock`;
+    case 'market-page':
+      return `asking CoinGecko${event.pages > 1 ? `, page ${event.page} of ${event.pages}` : ''}`;
+    case 'market-retried':
+      return `waiting ${formatDuration(event.delayMs)} for CoinGecko: ${event.reason}`;
+    case 'seeder-started':
+      return nameSeeder(event.seeder);
+    case 'rows-loaded':
+      return loadText(event, look);
     case 'step-finished':
+    case 'seeder-finished':
     case 'notice':
       return undefined;
     default:
@@ -97,7 +107,17 @@ function lineText(
       return isVerbose
         ? chalk.dim(`${nameStep(event.step)}: statement ${event.position + 1}`)
         : undefined;
+    case 'market-retried':
+      return `${event.reason}; asking again in ${formatDuration(event.delayMs)}`;
+    case 'seeder-finished': {
+      const rows = `${formatCount(event.rows)} ${event.rows === 1 ? 'row' : 'rows'}`;
+      const took = chalk.dim(formatDuration(event.durationMs).padStart(8));
+      return `${chalk.green('seed')} ${event.seeder.name.padEnd(24)} ${rows.padStart(14)}  ${took}`;
+    }
     case 'step-started':
+    case 'market-page':
+    case 'seeder-started':
+    case 'rows-loaded':
       return undefined;
     default:
       return event satisfies never;
@@ -106,4 +126,20 @@ function lineText(
 
 function nameStep({ version, description, index, total }: ProgressStep): string {
   return `${version} ${description} (${index} of ${total})`;
+}
+
+function nameSeeder({ name, index, total }: ProgressSeeder): string {
+  return `${name} (${index} of ${total})`;
+}
+
+/** The spinner and a space stand before it. */
+const spinnerWidth = 3;
+
+function loadText(
+  { seeder, rows, total, elapsedMs }: ProgressEvent & { readonly kind: 'rows-loaded' },
+  look: Look,
+): string {
+  const name = `${seeder.name} `;
+  const columns = (look.columns ?? 80) - name.length - spinnerWidth;
+  return `${name}${renderBar({ rows, total, elapsedMs }, { ...look, columns })}`;
 }

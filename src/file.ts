@@ -13,8 +13,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { messageOf } from '../database/sql-errors.ts';
-import { CryptosenseDbError } from '../errors.ts';
+import { messageOf } from './database/sql-errors.ts';
+import { CryptosenseDbError } from './errors.ts';
 
 /** undefined where there is no file. */
 export function readText(path: string): string | undefined {
@@ -65,7 +65,7 @@ function fileProblem(path: string, what: 'read' | 'written', cause: unknown) {
   return new CryptosenseDbError(
     'file-problem',
     {
-      message: `the file of types ${path} cannot be ${what}`,
+      message: `${path} cannot be ${what}`,
       evidence: [messageOf(cause)],
       hint: 'name another, in a folder that is there',
     },

@@ -1,0 +1,31 @@
+import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
+import { portfoliosEach, type Setting, strangersAt } from '../story/cast.ts';
+import { seedIds } from '../story/identity.ts';
+import { holdingsEach, namedHoldings, positions } from '../story/positions.ts';
+
+export const seeder: DevSeeder = {
+  description: 'the three holdings of the specification, and twenty for each other portfolio',
+  run: async ({ db, load, wrote, ...setting }) => {
+    const { from, to } = seedIds('holdings');
+    await db.deleteFrom('holdings').where('id', '>=', from).where('id', '<=', to).execute();
+    const rows = holdings(setting);
+    const place = ['portfolio_id', 'asset_symbol', 'exchange_source', 'wallet_address'] as const;
+    for (let number = 0; number < namedHoldings; number += 1) {
+      const next = rows.next();
+      if (next.done) break;
+      // Somebody may have entered the same holding again by hand.
+      await db
+        .insertInto('holdings')
+        .values(next.value)
+        .onConflict((conflict) => conflict.columns(place).doUpdateSet(next.value))
+        .execute();
+      wrote('holdings', 1);
+    }
+    const total = strangersAt(setting.scale) * portfoliosEach * holdingsEach;
+    await load('holdings', { rows, total });
+  },
+};
+
+function* holdings(setting: Setting): Generator<NewRow<'holdings'>> {
+  for (const { holdings: own } of positions(setting)) yield* own;
+}

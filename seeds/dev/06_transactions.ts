@@ -1,0 +1,19 @@
+import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
+import { portfoliosEach, type Setting, strangersAt } from '../story/cast.ts';
+import { seedIds } from '../story/identity.ts';
+import { namedTransactions, positions, transactionsEach } from '../story/positions.ts';
+
+export const seeder: DevSeeder = {
+  description: 'transactions that add up to the holdings, asset by asset',
+  run: async ({ db, load, ...setting }) => {
+    const { from, to } = seedIds('transactions');
+    await db.deleteFrom('transactions').where('id', '>=', from).where('id', '<=', to).execute();
+    const total =
+      namedTransactions + strangersAt(setting.scale) * portfoliosEach * transactionsEach;
+    await load('transactions', { rows: transactions(setting), total });
+  },
+};
+
+function* transactions(setting: Setting): Generator<NewRow<'transactions'>> {
+  for (const { transactions: own } of positions(setting)) yield* own;
+}

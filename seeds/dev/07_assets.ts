@@ -1,0 +1,29 @@
+import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
+import { catalogue } from '../story/catalogue.ts';
+import { seedId, seedIds } from '../story/identity.ts';
+
+export const seeder: DevSeeder = {
+  description: 'twenty assets to look up, with synthetic figures',
+  run: ({ merge, now }) =>
+    merge('assets', { rows: assets(now), total: catalogue.length, ids: seedIds('assets') }),
+};
+
+function* assets(now: Date): Generator<NewRow<'assets'>> {
+  for (const [index, asset] of catalogue.entries()) {
+    yield {
+      id: seedId('assets', index),
+      coingecko_id: asset.coingeckoId,
+      symbol: asset.symbol,
+      name: asset.name,
+      market_cap_rank: index + 1,
+      current_price_usd: asset.priceUsd.toFixed(8),
+      market_cap_usd: (asset.priceUsd * asset.supply).toFixed(2),
+      volume_24h_usd: asset.volume24hUsd.toFixed(2),
+      price_updated_at: now,
+      image_url: null,
+      is_active: true,
+      created_at: now,
+      updated_at: now,
+    };
+  }
+}

@@ -1,0 +1,215 @@
+import { sql } from 'kysely';
+import type { NewRow, ProductionContext, ProductionSeeder } from '../../src/seeding/seeder.ts';
+
+type Db = ProductionContext['db'];
+type Asset = ProductionContext['market']['assets'][number];
+
+export const seeder: ProductionSeeder = {
+  description: "the largest assets from CoinGecko, and today's price of each",
+  run: async (context) => {
+    const { market } = context;
+    return market.source === 'snapshot' ? addKnown(context) : renew(context);
+  },
+};
+
+/**
+ * What the list was when this seeder ran last, and what it has taken out of it: an asset that somebody
+ * switched off by hand, or entered by hand, is theirs.
+ */
+interface Lists {
+  /** CoinGecko's ids. */
+  readonly listed: readonly string[];
+  readonly left: readonly string[];
+}
+
+/** Inserts what is new, renews what is known, and switches off what has left the list. */
+async function renew({ db, market, previous, note, wrote }: ProductionContext): Promise<Lists> {
+  const { assets } = market;
+  const before = readLists(previous);
+  const listed = assets.map(({ id }) => id);
+  const isListed = new Set(listed);
+  const known = await countKnown(db, listed);
+
+  for (const batch of inBatches(assets)) {
+    await db
+      .insertInto('assets')
+      .values(batch.map(assetRow))
+      .onConflict((conflict) =>
+        conflict.column('coingecko_id').doUpdateSet(({ ref }) => ({
+          symbol: ref('excluded.symbol'),
+          name: ref('excluded.name'),
+          market_cap_rank: ref('excluded.market_cap_rank'),
+          current_price_usd: ref('excluded.current_price_usd'),
+          market_cap_usd: ref('excluded.market_cap_usd'),
+          volume_24h_usd: ref('excluded.volume_24h_usd'),
+          price_updated_at: ref('excluded.price_updated_at'),
+          image_url: ref('excluded.image_url'),
+        })),
+      )
+      .execute();
+  }
+  wrote('assets', assets.length);
+
+  const leaving = before.listed.filter((id) => !isListed.has(id));
+  const gone = await switchOff(db, leaving);
+  const returning = before.left.filter((id) => isListed.has(id));
+  await switchOn(db, returning);
+  const priced = await addPrices(db, market);
+  wrote('price_history', priced.size);
+
+  note(`${assets.length - known} new, ${known} renewed`);
+  if (gone.length > 0) note(`left the top ${assets.length}, now inactive: ${gone.join(', ')}`);
+  if (returning.length > 0) note(`back, now active: ${returning.join(', ')}`);
+  const unpriced = assets.filter((asset) => priced.get(asset.symbol) !== asset);
+  if (unpriced.length > 0) {
+    note(`without a price: ${unpriced.map((asset) => reasonOf(asset, priced)).join(', ')}`);
+  }
+  const left = [...before.left.filter((id) => !isListed.has(id)), ...gone];
+  return { listed, left: [...new Set(left)] };
+}
+
+/** Of a snapshot: what is there already is newer, and stays as it is. */
+async function addKnown({ db, market, previous, note, wrote }: ProductionContext): Promise<Lists> {
+  const before = readLists(previous);
+  const added: string[] = [];
+  for (const batch of inBatches(market.assets)) {
+    const rows = await db
+      .insertInto('assets')
+      .values(batch.map(({ id, symbol, name }) => ({ coingecko_id: id, symbol, name })))
+      .onConflict((conflict) => conflict.column('coingecko_id').doNothing())
+      .returning('coingecko_id')
+      .execute();
+    added.push(...rows.map((row) => row.coingecko_id));
+  }
+  wrote('assets', added.length);
+  note(
+    `${added.length} new, ${market.assets.length - added.length} there already and left as they are`,
+  );
+  return { listed: [...new Set([...before.listed, ...added])], left: before.left };
+}
+
+/** The protocol takes 65,535 parameters, of which a row needs ten. */
+function* inBatches(assets: readonly Asset[]): Generator<readonly Asset[]> {
+  for (let from = 0; from < assets.length; from += 1_000) yield assets.slice(from, from + 1_000);
+}
+
+function readLists(previous: unknown): Lists {
+  const { listed = [], left = [] } = (previous ?? {}) as Partial<Lists>;
+  return { listed, left };
+}
+
+async function countKnown(db: Db, ids: readonly string[]): Promise<number> {
+  const { count } = await db
+    .selectFrom('assets')
+    .where('coingecko_id', '=', anyOf(ids))
+    .select(({ fn }) => fn.countAll<string>().as('count'))
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
+/** Those that were active; the rank was of a list on which they are no more. */
+async function switchOff(db: Db, ids: readonly string[]): Promise<readonly string[]> {
+  const rows = await db
+    .updateTable('assets')
+    .set({ is_active: false, market_cap_rank: null })
+    .where('coingecko_id', '=', anyOf(ids))
+    .where('is_active', '=', true)
+    .returning('coingecko_id')
+    .execute();
+  return rows.map((row) => row.coingecko_id);
+}
+
+async function switchOn(db: Db, ids: readonly string[]): Promise<void> {
+  await db
+    .updateTable('assets')
+    .set({ is_active: true })
+    .where('coingecko_id', '=', anyOf(ids))
+    .execute();
+}
+
+/** One parameter for any number of ids. */
+function anyOf(ids: readonly string[]) {
+  return sql<string>`any(array(select jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb)))`;
+}
+
+function assetRow(asset: Asset): NewRow<'assets'> {
+  return {
+    coingecko_id: asset.id,
+    symbol: asset.symbol,
+    name: asset.name,
+    market_cap_rank: asset.rank,
+    current_price_usd: asset.priceUsd,
+    market_cap_usd: asset.marketCapUsd,
+    volume_24h_usd: asset.volume24hUsd,
+    price_updated_at: asset.updatedAt,
+    image_url: asset.imageUrl,
+  };
+}
+
+/** The column asset_symbol takes no longer ones. */
+const symbolLength = 20;
+/** price_history keeps eight decimals: less than half of the last is nothing. */
+const smallestPrice = 0.5e-8;
+
+/**
+ * A price for each asset, of the moment that CoinGecko gives it. price_history knows assets by symbol:
+ * where several share one, it is the largest's. Returns the assets that have one, by symbol.
+ */
+async function addPrices(
+  db: Db,
+  { assets, takenAt }: ProductionContext['market'],
+): Promise<ReadonlyMap<string, Asset>> {
+  const priced = new Map<string, Asset>();
+  for (const asset of assets) {
+    const { symbol } = asset;
+    const isFit = hasPrice(asset) && symbol.length <= symbolLength;
+    if (isFit && !priced.has(symbol)) priced.set(symbol, asset);
+  }
+  for (const batch of inBatches([...priced.values()])) {
+    await db
+      .insertInto('price_history')
+      .values(batch.map((asset) => priceRow(asset, takenAt)))
+      // The same answer again; what another source says of that moment stays.
+      .onConflict((conflict) =>
+        conflict
+          .columns(['time', 'asset_symbol'])
+          .doUpdateSet(({ ref }) => ({
+            price_usd: ref('excluded.price_usd'),
+            market_cap_usd: ref('excluded.market_cap_usd'),
+            volume_24h_usd: ref('excluded.volume_24h_usd'),
+            percent_change_1h: ref('excluded.percent_change_1h'),
+            percent_change_24h: ref('excluded.percent_change_24h'),
+            percent_change_7d: ref('excluded.percent_change_7d'),
+          }))
+          .where('price_history.data_source', '=', 'coingecko'),
+      )
+      .execute();
+  }
+  return priced;
+}
+
+function hasPrice({ priceUsd }: Asset): boolean {
+  return priceUsd !== null && priceUsd >= smallestPrice;
+}
+
+function priceRow(asset: Asset, takenAt: Date): NewRow<'price_history'> {
+  return {
+    time: asset.updatedAt ?? takenAt,
+    asset_symbol: asset.symbol,
+    price_usd: asset.priceUsd ?? 0,
+    market_cap_usd: asset.marketCapUsd,
+    volume_24h_usd: asset.volume24hUsd,
+    percent_change_1h: asset.change1h,
+    percent_change_24h: asset.change24h,
+    percent_change_7d: asset.change7d,
+    data_source: 'coingecko',
+  };
+}
+
+function reasonOf(asset: Asset, priced: ReadonlyMap<string, Asset>): string {
+  const { id, symbol, priceUsd } = asset;
+  if (priceUsd === null) return `${id} (CoinGecko gives none)`;
+  if (!hasPrice(asset)) return `${id} (too small for price_history)`;
+  if (symbol.length > symbolLength) return `${id} (its symbol is too long for price_history)`;
+  return `${id} (${symbol} is ${priced.get(symbol)?.id}'s there)`;
+}

@@ -1,0 +1,12 @@
+export const minuteMs = 60_000;
+export const hourMs = 60 * minuteMs;
+export const dayMs = 24 * hourMs;
+
+export function before(moment: Date, ms: number): Date {
+  return new Date(moment.getTime() - ms);
+}
+
+/** Midnight in UTC, at which the days of price_history_daily begin. */
+export function startOfDay(moment: Date): Date {
+  return new Date(Math.floor(moment.getTime() / dayMs) * dayMs);
+}

@@ -1,0 +1,22 @@
+import type { Session } from '../database/connection.ts';
+
+/** A day of Bitcoin's; prices in USD, with all their digits. */
+export interface Candle {
+  readonly day: Date;
+  readonly open: string;
+  readonly high: string;
+  readonly low: string;
+  readonly close: string;
+}
+
+/** Of the day that `now` is in and the one before, oldest first; without the view, none. */
+export async function readCandles({ sql }: Session, now: Date): Promise<readonly Candle[]> {
+  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
+    select to_regclass('public.price_history_daily') is not null as "isThere"`;
+  if (!isThere) return [];
+  return sql<Candle[]>`
+    select day, open, high, low, close
+    from public.price_history_daily
+    where asset_symbol = 'BTC' and day between ${now}::timestamptz - interval '48 hours' and ${now}
+    order by day desc limit 2`.then((rows) => rows.toReversed());
+}

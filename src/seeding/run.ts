@@ -1,0 +1,236 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Session, withRollback } from '../database/connection.ts';
+import { borrowedKysely } from '../database/kysely.ts';
+import { isLockConflict } from '../database/lock.ts';
+import { connectionLost, interrupted } from '../database/refusals.ts';
+import { isConnectionLost } from '../database/sql-errors.ts';
+import { describeTarget } from '../database/target.ts';
+import { isError } from '../errors.ts';
+import { markAs } from '../migrations/environment.ts';
+import { findLacking, pendingMigrations } from '../migrations/lacking.ts';
+import type { Environment } from '../migrations/ledger.ts';
+import type { Run } from '../migrations/run.ts';
+import type { MigrationPair } from '../migrations/source.ts';
+import type { ProgressSeeder } from '../progress.ts';
+import { describeSeedFailure, type SeedProgress } from './failure.ts';
+import { guardEnvironment } from './guard.ts';
+import { ensureSeedRuns, readOutcome, recordRun } from './runs.ts';
+import type { SeedContext } from './seeder.ts';
+import type { ContextOf, NamedSeeder, SeedEnvironment } from './source.ts';
+
+/** What is to be seeded, and what the database has to have for it. */
+export interface Work<E extends SeedEnvironment> {
+  readonly environment: E;
+  readonly seeders: readonly NamedSeeder<ContextOf[E]>[];
+  readonly pairs: readonly MigrationPair[];
+  readonly isDryRun: boolean;
+}
+
+/** What the seeders of an environment are given besides what all are. */
+export interface Manner<E extends SeedEnvironment> {
+  readonly now: Date;
+  /** null in production, where nothing is made up. */
+  readonly seed: number | null;
+  readonly scale: number | null;
+  readonly contextOf: (given: Given) => ContextOf[E];
+}
+
+export interface Given {
+  readonly session: Session;
+  readonly shared: SeedContext;
+  /** What the seeder returned last. */
+  readonly previous: unknown;
+  readonly onRows: (table: string, rows: number, total: number, elapsedMs: number) => void;
+}
+
+export interface SeededTable {
+  readonly table: string;
+  readonly rows: number;
+}
+
+export interface SeederResult {
+  readonly name: string;
+  readonly description: string;
+  /** In the order in which they were written. */
+  readonly tables: readonly SeededTable[];
+  /** What the seeder had to say. */
+  readonly notes: readonly string[];
+  readonly durationMs: number;
+}
+
+export interface SeedResult {
+  /** Where: `host:port/database` or `embedded:FOLDER`. */
+  readonly target: string;
+  readonly database: string;
+  readonly environment: Environment;
+  readonly now: Date;
+  readonly isDryRun: boolean;
+  /** In the order they ran. */
+  readonly seeders: readonly SeederResult[];
+}
+
+/** Throws `pending-migrations` and `environment-refused`. */
+export async function requireFit<E extends SeedEnvironment>(
+  { session, ledger }: Run,
+  { environment, pairs }: Work<E>,
+): Promise<void> {
+  const lacking = findLacking(pairs, ledger);
+  if (lacking.length > 0) {
+    throw pendingMigrations(session, lacking, {
+      consequence: '',
+      hint: 'cryptosense-db migrate up',
+    });
+  }
+  const mark = ledger.environment;
+  await guardEnvironment(session, borrowedKysely(session), { mark, environment });
+}
+
+/** Runs the seeders, each in a transaction of its own; of a dry run all in one that is rolled back. */
+export async function runAll<E extends SeedEnvironment>(
+  run: Run,
+  work: Work<E>,
+  manner: Manner<E>,
+): Promise<SeedResult> {
+  const { session, ledger } = run;
+  const { sql } = session;
+  const { environment, isDryRun } = work;
+  await requireFit(run, work);
+  const done: SeederResult[] = [];
+  const seed = () => runSeeders(run, work, { ...manner, done });
+  if (isDryRun) {
+    await withRollback(sql, async () => {
+      await begin(session);
+      await seed();
+      await sql.unsafe('rollback');
+    });
+  } else {
+    await ensureSeedRuns(session);
+    // Before the first seeder: what stops halfway is of its environment all the same.
+    if (ledger.environment === undefined) await markAs(session, environment);
+    await seed();
+  }
+  return {
+    target: describeTarget(session.target),
+    database: session.server.database,
+    environment: ledger.environment ?? environment,
+    now: manner.now,
+    isDryRun,
+    seeders: done,
+  };
+}
+
+async function runSeeders<E extends SeedEnvironment>(
+  run: Run,
+  work: Work<E>,
+  manner: Manner<E> & { readonly done: SeederResult[] },
+): Promise<void> {
+  const { seeders } = work;
+  const { done } = manner;
+  for (const [index, seeder] of seeders.entries()) {
+    const { name, description } = seeder;
+    const seat = { name, description, index: index + 1, total: seeders.length };
+    let isWritten = false;
+    const onWritten = () => {
+      isWritten = true;
+    };
+    try {
+      run.session.throwIfInterrupted();
+      const result = await runSeeder(run, { seeder, seat, work }, { ...manner, onWritten });
+      done.push(result);
+      const rows = result.tables.reduce((sum, table) => sum + table.rows, 0);
+      const { durationMs } = result;
+      run.options.onProgress?.({ kind: 'seeder-finished', seeder: seat, rows, durationMs });
+    } catch (error) {
+      const completed = done.map((before) => before.name);
+      const pending = seeders.slice(index + 1).map((after) => after.name);
+      throw explain(run.session, { seeder: name, error, isWritten }, { completed, pending });
+    }
+  }
+}
+
+interface Turn<E extends SeedEnvironment> {
+  readonly seeder: NamedSeeder<ContextOf[E]>;
+  readonly seat: ProgressSeeder;
+  readonly work: Work<E>;
+}
+
+/** The seeder's transaction, and what it does once that is committed. */
+async function runSeeder<E extends SeedEnvironment>(
+  { session, options: { onProgress } }: Run,
+  { seeder, seat, work: { environment, isDryRun } }: Turn<E>,
+  { now, seed, scale, contextOf, onWritten }: Manner<E> & { readonly onWritten: () => void },
+): Promise<SeederResult> {
+  const { sql } = session;
+  const { name, description, run, afterwards } = seeder;
+  const startedAt = performance.now();
+  const durationMs = () => Math.round(performance.now() - startedAt);
+  const tables = new Map<string, number>();
+  const notes: string[] = [];
+  const wrote = (table: string, rows: number) => {
+    tables.set(table, (tables.get(table) ?? 0) + rows);
+  };
+  onProgress?.({ kind: 'seeder-started', seeder: seat });
+  const context = contextOf({
+    session,
+    previous: await readOutcome(session, name),
+    shared: { db: borrowedKysely(session), now, note: (line) => notes.push(line), wrote },
+    onRows: (table, rows, total, elapsedMs) =>
+      onProgress?.({ kind: 'rows-loaded', seeder: seat, table, rows, total, elapsedMs }),
+  });
+  if (isDryRun) {
+    await run(context);
+  } else {
+    await withRollback(sql, async () => {
+      await begin(session);
+      const outcome = await run(context);
+      const rows = Object.fromEntries(tables);
+      await recordRun(sql, {
+        ...{ environment, seeder: name, asOf: now, seed, scale },
+        ...{ rows, durationMs: durationMs(), outcome },
+      });
+      await sql.unsafe('commit');
+    });
+    onWritten();
+    if (afterwards) await patiently(() => afterwards(context));
+  }
+  const written = [...tables].map(([table, rows]) => ({ table, rows }));
+  return { name, description, tables: written, notes, durationMs: durationMs() };
+}
+
+/** A load may take longer than what a role's settings allow a statement. */
+function begin({ sql }: Session): Promise<unknown> {
+  return sql.unsafe(
+    'begin; set local statement_timeout = 0; set local idle_in_transaction_session_timeout = 0',
+  );
+}
+
+const tries = 5;
+
+/** A policy of TimescaleDB's may be at the same work. */
+async function patiently(work: () => Promise<void>): Promise<void> {
+  for (let left = tries - 1; ; left -= 1) {
+    try {
+      return await work();
+    } catch (error) {
+      if (left === 0 || !isLockConflict(error)) throw error;
+      await sleep(500);
+    }
+  }
+}
+
+/** What stopped a seeder, as the error to throw. */
+function explain(
+  { target, signal }: Session,
+  {
+    seeder,
+    error,
+    isWritten,
+  }: { readonly seeder: string; readonly error: unknown; readonly isWritten: boolean },
+  { completed, pending }: SeedProgress,
+): unknown {
+  const progress = { completed, pending: [seeder, ...pending] };
+  if (signal?.aborted) return interrupted(progress);
+  if (isConnectionLost(error)) return connectionLost(target, { cause: error, ...progress });
+  if (isError(error)) return error;
+  return describeSeedFailure({ seeder, cause: error, isWritten }, { completed, pending });
+}

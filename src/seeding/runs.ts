@@ -1,0 +1,72 @@
+import type { Session, Sql } from '../database/connection.ts';
+import { toolVersion } from '../package.ts';
+import type { SeedEnvironment } from './source.ts';
+
+/** What one seeder did, as `cryptosense_db.seed_runs` keeps it. */
+export interface SeedRun {
+  readonly environment: SeedEnvironment;
+  readonly seeder: string;
+  readonly asOf: Date;
+  /** null in production, where nothing is made up. */
+  readonly seed: number | null;
+  readonly scale: number | null;
+  /** Rows written, by table. */
+  readonly rows: Readonly<Record<string, number>>;
+  readonly durationMs: number;
+  /** What the seeder returned, for its next run. */
+  readonly outcome: unknown;
+}
+
+const definition = `
+  create table if not exists cryptosense_db.seed_runs (
+    id bigint generated always as identity primary key,
+    environment text not null check (environment in ('dev', 'production')),
+    seeder text not null,
+    as_of timestamptz not null,
+    seed bigint,
+    scale integer,
+    rows jsonb not null,
+    outcome jsonb,
+    at timestamptz not null default clock_timestamp(),
+    by text not null default session_user,
+    duration_ms integer not null,
+    tool_version text not null
+  );
+  comment on table cryptosense_db.seed_runs is
+    'One row for each seeder that ran to its end, in order; append-only.';
+  create or replace trigger append_only before update or delete or truncate
+    on cryptosense_db.seed_runs
+    for each statement execute function cryptosense_db.refuse_change();
+`;
+
+/** Creates the record where there is none. Call it with the migration lock held. */
+export async function ensureSeedRuns({ sql }: Session): Promise<void> {
+  if (!(await hasSeedRuns(sql))) await sql.unsafe(definition);
+}
+
+async function hasSeedRuns(sql: Sql): Promise<boolean> {
+  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
+    select to_regclass('cryptosense_db.seed_runs') is not null as "isThere"`;
+  return isThere;
+}
+
+/** Records the run, in the seeder's own transaction: never one without the other. */
+export async function recordRun(sql: Sql, run: SeedRun): Promise<void> {
+  const outcome = run.outcome === undefined ? null : JSON.stringify(run.outcome);
+  await sql`
+    insert into cryptosense_db.seed_runs
+      (environment, seeder, as_of, seed, scale, rows, outcome, duration_ms, tool_version)
+    values (
+      ${run.environment}, ${run.seeder}, ${run.asOf}, ${run.seed}, ${run.scale},
+      ${JSON.stringify(run.rows)}::text::jsonb, ${outcome}::text::jsonb,
+      ${run.durationMs}, ${toolVersion()}
+    )`;
+}
+
+/** What the seeder returned when it ran last; undefined when it never did. */
+export async function readOutcome({ sql }: Session, seeder: string): Promise<unknown> {
+  if (!(await hasSeedRuns(sql))) return undefined;
+  const [row] = await sql<{ outcome: unknown }[]>`
+    select outcome from cryptosense_db.seed_runs where seeder = ${seeder} order by id desc limit 1`;
+  return row?.outcome ?? undefined;
+}

@@ -1,0 +1,182 @@
+import type { Market } from '../coingecko/market.ts';
+import type { MarketOptions } from '../coingecko/obtain.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import type { MigrateOptions } from '../migrations/options.ts';
+import { withRun } from '../migrations/run.ts';
+import { readMigrations, resolveFolders } from '../migrations/source.ts';
+import { type Candle, readCandles } from './candles.ts';
+import { requireFit, runAll, type SeedResult, type Work } from './run.ts';
+import { chooseSeeders, readSeeders, type SeedEnvironment, seedEnvironments } from './source.ts';
+import { createWriter } from './writer.ts';
+
+export type { Market, MarketAsset } from '../coingecko/market.ts';
+export type { MarketOptions } from '../coingecko/obtain.ts';
+export type { Candle } from './candles.ts';
+export type { SeededTable, SeederResult, SeedResult } from './run.ts';
+export type * from './seeder.ts';
+export type { SeedEnvironment } from './source.ts';
+
+/** What seeding takes in either environment. */
+export interface SeedOptions extends MigrateOptions {
+  /** Folder with `dev/` and `production/`; the packaged seeders when left out. */
+  readonly seeds?: string | undefined;
+  /** Names of seeders, with or without their number; all when empty. */
+  readonly only?: readonly string[] | undefined;
+  /** Run everything in one transaction and roll it back. */
+  readonly dryRun?: boolean | undefined;
+  /** How long to wait for another run to end. Default 60,000. */
+  readonly lockTimeoutMs?: number | undefined;
+}
+
+export interface DevOptions extends SeedOptions {
+  /** The same number gives the same data. Default 1. */
+  readonly seed?: number | undefined;
+  /** The moment that the data is of. Default: now. */
+  readonly now?: Date | undefined;
+  /** How many times the users of the specification. Default 1. */
+  readonly scale?: number | undefined;
+}
+
+export interface ProductionOptions extends SeedOptions, MarketOptions {}
+
+export interface DevResult extends SeedResult {
+  readonly seed: number;
+  readonly scale: number;
+  /** Bitcoin's yesterday and today, as price_history_daily shows them; empty where it does not. */
+  readonly candles: readonly Candle[];
+}
+
+export interface ProductionResult extends SeedResult {
+  readonly market: Omit<Market, 'assets'> & { readonly assets: number };
+}
+
+export interface SavedMarket {
+  readonly file: string;
+  readonly assets: number;
+  readonly takenAt: Date;
+}
+
+export interface ListedSeeder {
+  readonly environment: SeedEnvironment;
+  readonly name: string;
+  readonly description: string;
+}
+
+/** The seeders of both environments, or of one, in the order they run. Needs no database. */
+export async function list(
+  options: {
+    readonly environment?: SeedEnvironment | undefined;
+    readonly seeds?: string | undefined;
+    readonly only?: readonly string[] | undefined;
+  } = {},
+): Promise<readonly ListedSeeder[]> {
+  const { environment: chosen, seeds, only = [] } = options;
+  const listed = await Promise.all(
+    (chosen ? [chosen] : seedEnvironments).map(async (environment) =>
+      (await readSeeders(environment, seeds)).map(({ name, description }) => ({
+        environment,
+        name,
+        description,
+      })),
+    ),
+  );
+  return chooseSeeders(listed.flat(), only);
+}
+
+/**
+ * Seeds development data: section 9.1 of the specification, and what an application needs around it.
+ * Running it again leaves the same rows. Each seeder is a transaction: a failure names it, and leaves
+ * what was there before it. Marks a database that bears no mark as dev.
+ *
+ * Throws `environment-refused` for a production database, whatever one says; `pending-migrations`;
+ * `seed-failed`.
+ */
+export async function dev(options: DevOptions): Promise<DevResult> {
+  const { seed = 1, now = new Date(), scale = 1 } = options;
+  requireWhole({ seed }, { from: 0, to: Number.MAX_SAFE_INTEGER });
+  requireWhole({ scale }, { from: 1, to: mostScale });
+  requireMoment(now);
+  const work = await prepare(options, 'dev');
+  return withRun(options, { changes: true }, async (run) => {
+    const result = await runAll(run, work, {
+      now,
+      seed,
+      scale,
+      contextOf: ({ session, shared, onRows }) => ({
+        ...shared,
+        ...createWriter(session, { wrote: shared.wrote, onRows }),
+        seed,
+        scale,
+      }),
+    });
+    return { ...result, seed, scale, candles: await readCandles(run.session, now) };
+  });
+}
+
+/**
+ * Seeds reference data: the largest assets by market capitalization, as CoinGecko, a saved answer or
+ * the package's snapshot has them, and a price of each. Whether the database takes them is asked
+ * before CoinGecko is, and nothing is written before its answer is whole and sound. Marks a database
+ * that bears no mark as production.
+ *
+ * Throws `environment-refused` for any other database; `pending-migrations`; `coingecko-failed` and
+ * `faulty-answer`; `seed-failed`.
+ */
+export async function production(options: ProductionOptions): Promise<ProductionResult> {
+  const { obtainMarket } = await import('../coingecko/obtain.ts');
+  const work = await prepare(options, 'production');
+  await withRun(options, { changes: false }, (run) => requireFit(run, work));
+  const market = await obtainMarket(options);
+  const result = await withRun(options, { changes: true }, (run) =>
+    runAll(run, work, {
+      now: new Date(),
+      seed: null,
+      scale: null,
+      contextOf: ({ shared, previous }) => ({ ...shared, market, previous }),
+    }),
+  );
+  const { source, takenAt, assets } = market;
+  return { ...result, market: { source, takenAt, assets: assets.length } };
+}
+
+/**
+ * Asks CoinGecko, and writes its answer to a file for `production` on a machine without a way out. No
+ * database is needed. Throws `coingecko-failed`, `faulty-answer` and `file-problem`.
+ */
+export async function saveMarket(
+  file: string,
+  options: Omit<MarketOptions, 'save' | 'from' | 'offline'>,
+): Promise<SavedMarket> {
+  const { obtainMarket } = await import('../coingecko/obtain.ts');
+  const { assets, takenAt } = await obtainMarket({ ...options, save: file });
+  return { file, assets: assets.length, takenAt };
+}
+
+async function prepare<E extends SeedEnvironment>(
+  options: SeedOptions,
+  environment: E,
+): Promise<Work<E>> {
+  const { seeds, only = [], dryRun: isDryRun = false } = options;
+  const seeders = chooseSeeders(await readSeeders(environment, seeds), only);
+  return { environment, seeders, pairs: readMigrations(resolveFolders(options)), isDryRun };
+}
+
+/** Some 15 million users, three hundred million rows. */
+const mostScale = 5_000_000;
+
+function requireWhole(
+  named: Readonly<Record<string, number>>,
+  { from, to }: { readonly from: number; readonly to: number },
+): void {
+  for (const [name, value] of Object.entries(named)) {
+    if (Number.isInteger(value) && value >= from && value <= to) continue;
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `${name} is ${value}; it can be a whole number from ${from} to ${to}`,
+    });
+  }
+}
+
+function requireMoment(now: Date): void {
+  if (!Number.isNaN(now.getTime())) return;
+  throw new CryptosenseDbError('bad-configuration', { message: 'now is not a moment' });
+}

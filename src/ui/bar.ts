@@ -1,0 +1,43 @@
+import type { Look } from './render.ts';
+
+export interface Loaded {
+  readonly rows: number;
+  readonly total: number;
+  readonly elapsedMs: number;
+}
+
+const narrowest = 8;
+const widest = 30;
+
+/** `━━━━━━━━━─────  62%  620,000 rows  85,000/s  0:04 left`, as wide as there is room. */
+export function renderBar(
+  { rows, total, elapsedMs }: Loaded,
+  { chalk, columns = 80 }: Look,
+): string {
+  const share = total === 0 ? 1 : Math.min(1, rows / total);
+  const perSecond = elapsedMs > 0 ? (rows / elapsedMs) * 1_000 : 0;
+  const leftMs = perSecond > 0 ? (Math.max(0, total - rows) / perSecond) * 1_000 : undefined;
+  const words = [
+    `${Math.floor(share * 100)}%`.padStart(4),
+    `${formatCount(rows)} rows`,
+    `${formatCount(Math.round(perSecond))}/s`,
+    ...(leftMs === undefined ? [] : [`${formatClock(leftMs)} left`]),
+  ].join('  ');
+  const width = Math.max(narrowest, Math.min(widest, columns - words.length - 2));
+  const full = Math.round(share * width);
+  return `${chalk.cyan('━'.repeat(full))}${chalk.dim('─'.repeat(width - full))} ${words}`;
+}
+
+/** `1,048,576` */
+export function formatCount(count: number): string {
+  return String(count).replaceAll(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/** `0:04`, `12:30`, `1:02:03` */
+function formatClock(ms: number): string {
+  const seconds = Math.ceil(ms / 1_000);
+  const parts = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const [hours, ...rest] = parts;
+  const shown = hours === 0 ? rest : parts;
+  return shown.map((part, index) => (index === 0 ? part : String(part).padStart(2, '0'))).join(':');
+}
