@@ -5,7 +5,7 @@ import { seedIds } from '../story/identity.ts';
 import { before, dayMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: 'the three users of the specification, and as many others as --scale asks for',
+  description: "the specification's three users, others at --scale",
   run: ({ merge, ...setting }) =>
     merge('users', {
       rows: users(setting),

@@ -5,7 +5,7 @@ import { seedId, seedIds } from '../story/identity.ts';
 import { dayMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: 'subscriptions in every status, one or two for each user',
+  description: 'subscriptions in every status',
   run: async ({ db, load, ...setting }) => {
     const { from, to } = seedIds('subscriptions');
     await db.deleteFrom('subscriptions').where('id', '>=', from).where('id', '<=', to).execute();

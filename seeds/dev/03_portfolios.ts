@@ -3,7 +3,7 @@ import { people, portfoliosEach, type Setting, strangersAt } from '../story/cast
 import { seedIds } from '../story/identity.ts';
 
 export const seeder: DevSeeder = {
-  description: 'the two portfolios of the specification, and five for each other user',
+  description: 'the two portfolios, five for each other user',
   run: ({ merge, ...setting }) =>
     merge('portfolios', {
       rows: portfolios(setting),

@@ -6,7 +6,7 @@ import { encrypt, inventKey } from '../story/keys.ts';
 import { before, hourMs, minuteMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: 'exchange connections, with invented keys encrypted under the development key',
+  description: 'exchange connections, their invented keys encrypted',
   run: ({ merge, ...setting }) =>
     merge('exchange_connections', {
       rows: connections(setting),

@@ -4,7 +4,7 @@ import { seedIds } from '../story/identity.ts';
 import { holdingsEach, namedHoldings, positions } from '../story/positions.ts';
 
 export const seeder: DevSeeder = {
-  description: 'the three holdings of the specification, and twenty for each other portfolio',
+  description: 'the three holdings, twenty for each other portfolio',
   run: async ({ db, load, wrote, ...setting }) => {
     const { from, to } = seedIds('holdings');
     await db.deleteFrom('holdings').where('id', '>=', from).where('id', '<=', to).execute();

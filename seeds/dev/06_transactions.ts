@@ -4,7 +4,7 @@ import { seedIds } from '../story/identity.ts';
 import { namedTransactions, positions, transactionsEach } from '../story/positions.ts';
 
 export const seeder: DevSeeder = {
-  description: 'transactions that add up to the holdings, asset by asset',
+  description: 'transactions that add up to the holdings',
   run: async ({ db, load, ...setting }) => {
     const { from, to } = seedIds('transactions');
     await db.deleteFrom('transactions').where('id', '>=', from).where('id', '<=', to).execute();

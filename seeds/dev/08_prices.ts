@@ -13,7 +13,7 @@ import {
 import { dayMs, startOfDay } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: '1,440 minutes of BTC, and a week of hours of the other assets',
+  description: '1,440 minutes of BTC, a week of hours of the others',
   run: async (context) => {
     const { db, load } = context;
     await clearSynthetic(db);

@@ -3,7 +3,7 @@ import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { seedId, seedIds } from '../story/identity.ts';
 
 export const seeder: DevSeeder = {
-  description: 'the four risk scores of the specification, of today',
+  description: 'the four risk scores, of today',
   run: async ({ db, now, wrote }) => {
     const { from, to } = seedIds('risk_scores');
     await db.deleteFrom('risk_scores').where('id', '>=', from).where('id', '<=', to).execute();

@@ -6,8 +6,7 @@ import { before, dayMs, hourMs, startOfDay } from '../story/time.ts';
 import { walk } from '../story/walk.ts';
 
 export const seeder: DevSeeder = {
-  description:
-    'predictions of the last sixty days: past ones with what came of them, and open ones',
+  description: 'predictions: past ones with outcomes, and open ones',
   run: async ({ db, load, ...moment }) => {
     const { from, to } = seedIds('predictions');
     await db.deleteFrom('predictions').where('id', '>=', from).where('id', '<=', to).execute();

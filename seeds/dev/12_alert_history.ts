@@ -4,7 +4,7 @@ import { type Setting, strangersAt } from '../story/cast.ts';
 import { seedIds } from '../story/identity.ts';
 
 export const seeder: DevSeeder = {
-  description: 'what the alerts sent, failed to send, and have still to send',
+  description: 'what the alerts sent, failed to send and still owe',
   run: async ({ db, load, ...setting }) => {
     const { from, to } = seedIds('alert_history');
     await db.deleteFrom('alert_history').where('id', '>=', from).where('id', '<=', to).execute();

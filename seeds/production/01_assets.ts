@@ -5,7 +5,7 @@ type Db = ProductionContext['db'];
 type Asset = ProductionContext['market']['assets'][number];
 
 export const seeder: ProductionSeeder = {
-  description: "the largest assets from CoinGecko, and today's price of each",
+  description: 'the largest assets from CoinGecko, a price of each',
   run: async (context) => {
     const { market } = context;
     return market.source === 'snapshot' ? addKnown(context) : renew(context);
@@ -58,11 +58,11 @@ async function renew({ db, market, previous, note, wrote }: ProductionContext): 
   wrote('price_history', priced.size);
 
   note(`${assets.length - known} new, ${known} renewed`);
-  if (gone.length > 0) note(`left the top ${assets.length}, now inactive: ${gone.join(', ')}`);
-  if (returning.length > 0) note(`back, now active: ${returning.join(', ')}`);
+  if (gone.length > 0) note(`left the top ${assets.length}, now inactive: ${some(gone)}`);
+  if (returning.length > 0) note(`back, now active: ${some(returning)}`);
   const unpriced = assets.filter((asset) => priced.get(asset.symbol) !== asset);
   if (unpriced.length > 0) {
-    note(`without a price: ${unpriced.map((asset) => reasonOf(asset, priced)).join(', ')}`);
+    note(`without a price: ${some(unpriced.map((asset) => reasonOf(asset, priced)))}`);
   }
   const left = [...before.left.filter((id) => !isListed.has(id)), ...gone];
   return { listed, left: [...new Set(left)] };
@@ -91,6 +91,12 @@ async function addKnown({ db, market, previous, note, wrote }: ProductionContext
 /** The protocol takes 65,535 parameters, of which a row needs ten. */
 function* inBatches(assets: readonly Asset[]): Generator<readonly Asset[]> {
   for (let from = 0; from < assets.length; from += 1_000) yield assets.slice(from, from + 1_000);
+}
+
+/** Not more than one reads. */
+function some(words: readonly string[]): string {
+  const more = words.length - 10;
+  return [...words.slice(0, 10), ...(more > 0 ? [`and ${more} more`] : [])].join(', ');
 }
 
 function readLists(previous: unknown): Lists {

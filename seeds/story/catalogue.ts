@@ -123,18 +123,18 @@ export const catalogue: readonly CatalogueAsset[] = [
     dailyVolatility: 0.03,
     decimals: 4,
   }),
-  asset('UNI', 'uniswap', 'Uniswap', {
-    priceUsd: 6.3,
-    supply: 598_000_000,
-    volume24hUsd: 130_000_000,
-    dailyVolatility: 0.042,
-    decimals: 3,
-  }),
   asset('ATOM', 'cosmos', 'Cosmos Hub', {
     priceUsd: 10.1,
     supply: 382_000_000,
     volume24hUsd: 190_000_000,
     dailyVolatility: 0.04,
+    decimals: 3,
+  }),
+  asset('UNI', 'uniswap', 'Uniswap', {
+    priceUsd: 6.3,
+    supply: 598_000_000,
+    volume24hUsd: 130_000_000,
+    dailyVolatility: 0.042,
     decimals: 3,
   }),
   asset('XLM', 'stellar', 'Stellar', {

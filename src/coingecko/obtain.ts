@@ -26,8 +26,8 @@ const mostTop = 50_000;
  * `file-problem` and `interrupted`.
  */
 export async function obtainMarket(options: MarketOptions): Promise<Market> {
+  requireSound(options);
   const { top = defaultTop, from, offline = false, save } = options;
-  refuseContradictions(options, top);
   if (offline) return readSnapshot(top);
   if (from !== undefined) return readSavedAnswer(from, top);
   if (save !== undefined) requireWritable(save);
@@ -38,8 +38,9 @@ export async function obtainMarket(options: MarketOptions): Promise<Market> {
   return { source: 'coingecko', takenAt, assets };
 }
 
-function refuseContradictions(options: MarketOptions, top: number): void {
-  const { from, offline, save, baseUrl, plan, apiKey } = options;
+/** Throws `bad-configuration` for options that cannot be, or not together. */
+export function requireSound(options: MarketOptions): void {
+  const { top = defaultTop, from, offline, save, baseUrl, plan, apiKey } = options;
   const refuse = (message: string, hint?: string) => {
     throw new CryptosenseDbError('bad-configuration', { message, ...(hint && { hint }) });
   };

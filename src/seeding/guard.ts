@@ -51,25 +51,48 @@ function refused(
   return new CryptosenseDbError('environment-refused', problem, { details: { environment: mark } });
 }
 
-/** What a database that is nobody's yet would not hold. */
+/** What a database that is nobody's yet would not hold. Other schemas may lack these tables. */
 async function findInhabitants(db: Kysely<DB>): Promise<readonly string[]> {
-  const { rows } = await sql<{ table: string }>`
-    select 'users' as table where exists (select from public.users)
-    union all select 'assets' where exists (select from public.assets)
-    union all select 'price_history' where exists (select from public.price_history)
-    order by 1`.execute(db);
-  return rows.map(({ table }) => `there are rows in ${table}`);
+  const tables = await existing(db, ['users', 'assets', 'price_history']);
+  const found = await Promise.all(
+    tables.map((table) => db.selectFrom(table).select(sql`1`.as('one')).limit(1).execute()),
+  );
+  return tables
+    .filter((_, index) => found[index]?.length === 1)
+    .map((table) => `there are rows in ${table}`);
 }
 
 /** What a production database never holds. */
 async function findInventions(db: Kysely<DB>): Promise<readonly string[]> {
-  const { rows } = await sql<{ fact: string }>`
-    select 'users of the development data' as fact
-    where exists (
-      select from public.users
-      where email ilike '%@cryptosense.dev' or id::text like '5eed%'
-    )
-    union all select 'synthetic prices'
-    where exists (select from public.price_history where data_source = 'synthetic')`.execute(db);
-  return rows.map(({ fact }) => `there are ${fact}`);
+  const tables = await existing(db, ['users', 'price_history']);
+  const facts: string[] = [];
+  if (tables.includes('users')) {
+    const users = await db
+      .selectFrom('users')
+      .select('email')
+      .where(sql<boolean>`email ilike '%@cryptosense.dev' or id::text like '5eed%'`)
+      .limit(1)
+      .execute();
+    facts.push(...users.map(({ email }) => `there are users of the development data: ${email}`));
+  }
+  if (tables.includes('price_history')) {
+    const prices = await db
+      .selectFrom('price_history')
+      .select('asset_symbol')
+      .where('data_source', '=', 'synthetic')
+      .limit(1)
+      .execute();
+    facts.push(...prices.map((price) => `there are synthetic prices: ${price.asset_symbol}`));
+  }
+  return facts;
+}
+
+async function existing<T extends keyof DB & string>(
+  db: Kysely<DB>,
+  names: readonly T[],
+): Promise<readonly T[]> {
+  const { rows } = await sql<{ name: string }>`
+    select name from (values ${sql.join(names.map((name) => sql`(${name}::text)`))}) as given (name)
+    where to_regclass('public.' || name) is not null`.execute(db);
+  return names.filter((name) => rows.some((row) => row.name === name));
 }

@@ -123,7 +123,8 @@ export async function dev(options: DevOptions): Promise<DevResult> {
  * `faulty-answer`; `seed-failed`.
  */
 export async function production(options: ProductionOptions): Promise<ProductionResult> {
-  const { obtainMarket } = await import('../coingecko/obtain.ts');
+  const { obtainMarket, requireSound } = await import('../coingecko/obtain.ts');
+  requireSound(options);
   const work = await prepare(options, 'production');
   await withRun(options, { changes: false }, (run) => requireFit(run, work));
   const market = await obtainMarket(options);

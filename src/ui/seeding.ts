@@ -11,19 +11,26 @@ import { formatCount } from './bar.ts';
 import { formatDuration, type Look } from './render.ts';
 import { renderTable } from './table.ts';
 
-/** A line a seeder. */
+/** A line a seeder, below the environment that it is for. */
 export function renderSeeders(seeders: readonly ListedSeeder[], { chalk, columns }: Look): string {
-  const table = renderTable({
-    head: ['env', 'name', 'what it seeds'].map((text) => ({ text, paint: chalk.dim })),
-    rows: seeders.map(({ environment, name, description }) => [
-      { text: environment, paint: chalk.cyan },
-      { text: name },
-      { text: description },
-    ]),
-    flexible: [2],
-    columns,
+  const environments = [...new Set(seeders.map(({ environment }) => environment))];
+  const width = Math.max(...seeders.map(({ name }) => name.length));
+  const blocks = environments.map((environment) => {
+    const rows = seeders
+      .filter((seeder) => seeder.environment === environment)
+      .map(({ name, description }) => [
+        { text: `  ${name.padEnd(width)}` },
+        { text: description, paint: chalk.dim },
+      ]);
+    const table = renderTable({
+      head: [{ text: `--env ${environment}`, paint: chalk.cyan }, { text: '' }],
+      rows,
+      flexible: [1],
+      columns,
+    });
+    return table.join('\n');
   });
-  return `${table.join('\n')}\n`;
+  return `${blocks.join('\n\n')}\n`;
 }
 
 /** Rows by table, Bitcoin's two days, and what one can do next. */
@@ -37,7 +44,8 @@ export function renderDevSeed(result: DevResult, look: Look): string {
     ...notesOf(result, look),
     ...(candles.length === 0 || result.isDryRun ? [] : ['', ...candlesOf(candles, look)]),
     '',
-    `${summaryOf(result, look)}, seed ${seed}, scale ${formatCount(scale)}, as of ${moment} UTC`,
+    summaryOf(result, look),
+    chalk.dim(`seed ${seed}, scale ${formatCount(scale)}, as of ${moment} UTC`),
     ...(result.isDryRun ? [] : ['', ...nextOf(result.target).map((line) => chalk.dim(line))]),
     '',
   ].join('\n');
@@ -53,7 +61,7 @@ export function renderProductionSeed(result: ProductionResult, look: Look): stri
   }[source];
   return [
     ...notesOf(result, look),
-    `${summaryOf(result, look)}`,
+    summaryOf(result, look),
     `${assets} assets ${from}`,
     look.chalk.dim(attribution),
     '',

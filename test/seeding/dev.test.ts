@@ -1,0 +1,514 @@
+import { createDecipheriv, createHash } from 'node:crypto';
+import bcrypt from 'bcryptjs';
+import type { Sql } from 'postgres';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { developmentPassword } from '../../seeds/story/cast.ts';
+import { developmentPassphrase } from '../../seeds/story/keys.ts';
+import * as migrate from '../../src/migrations/migrate.ts';
+import * as seeding from '../../src/seeding/seed.ts';
+import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import { migratedDatabase } from '../support/seeding.ts';
+
+const admin = '11111111-1111-1111-1111-111111111111';
+const pro = '22222222-2222-2222-2222-222222222222';
+const free = '33333333-3333-3333-3333-333333333333';
+const main = 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa';
+const trading = 'bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb';
+
+const seeded = [
+  'alert_history',
+  'alerts',
+  'assets',
+  'exchange_connections',
+  'holdings',
+  'portfolios',
+  'predictions',
+  'price_history',
+  'risk_scores',
+  'social_sentiment_history',
+  'subscriptions',
+  'transactions',
+  'users',
+] as const;
+
+/** Of every row of every table. */
+async function fingerprint(sql: Sql, as = 't'): Promise<Readonly<Record<string, string>>> {
+  const prints: Record<string, string> = {};
+  for (const table of seeded) {
+    const [row] = await sql.unsafe(
+      `select count(*) || ' ' || md5(string_agg(${as}::text, '|' order by ${as}::text)) as print from ${table} t`,
+    );
+    prints[table] = row?.print ?? '';
+  }
+  return prints;
+}
+
+describe('seed --env dev', () => {
+  let database: TimescaleDatabase;
+  let result: seeding.DevResult;
+  const now = new Date();
+
+  beforeAll(async () => {
+    database = await createTimescaleDatabase();
+    await migrate.up({ target: database.url });
+    result = await seeding.dev({ target: database.url, now });
+  });
+  afterAll(() => database?.drop());
+
+  const ask = (query: string) => database.withSql((sql) => sql.unsafe(query));
+
+  it('makes the three users of the specification, and no other', async () => {
+    const rows = await ask(
+      'select id, email, first_name, last_name, tier, email_verified from users order by id',
+    );
+    const shared = { last_name: null, email_verified: true };
+    expect([...rows]).toEqual([
+      {
+        ...shared,
+        id: admin,
+        email: 'admin@cryptosense.dev',
+        first_name: 'Admin',
+        tier: 'power-trader',
+      },
+      { ...shared, id: pro, email: 'pro@cryptosense.dev', first_name: 'Pro User', tier: 'pro' },
+      { ...shared, id: free, email: 'free@cryptosense.dev', first_name: 'Free User', tier: 'free' },
+    ]);
+  });
+
+  it('gives each of them a hash of the development password, by bcrypt of cost 12', async () => {
+    const rows = await ask('select password_hash from users');
+    for (const { password_hash: hash } of rows) {
+      expect(hash).toMatch(/^\$2b\$12\$/);
+      expect(await bcrypt.compare(developmentPassword, hash)).toBe(true);
+    }
+  });
+
+  it('makes the two portfolios and the three holdings of the specification', async () => {
+    expect([
+      ...(await ask('select id, user_id, name, is_primary from portfolios order by id')),
+    ]).toEqual([
+      { id: main, user_id: admin, name: 'Main Portfolio', is_primary: true },
+      { id: trading, user_id: pro, name: 'Trading Portfolio', is_primary: true },
+    ]);
+    const holdings = await ask(
+      `select portfolio_id, asset_symbol, asset_name, quantity::float, current_price::float,
+        exchange_source from holdings order by asset_symbol`,
+    );
+    const of = { portfolio_id: main };
+    expect([...holdings]).toEqual([
+      {
+        ...of,
+        asset_symbol: 'BTC',
+        asset_name: 'Bitcoin',
+        quantity: 1.5,
+        current_price: 43000,
+        exchange_source: 'binance',
+      },
+      {
+        ...of,
+        asset_symbol: 'ETH',
+        asset_name: 'Ethereum',
+        quantity: 25,
+        current_price: 2300,
+        exchange_source: 'coinbase',
+      },
+      {
+        ...of,
+        asset_symbol: 'SOL',
+        asset_name: 'Solana',
+        quantity: 500,
+        current_price: 98,
+        exchange_source: 'binance',
+      },
+    ]);
+  });
+
+  it('makes the four risk scores of the specification, of now', async () => {
+    const rows = await ask(
+      `select asset_symbol, risk_score::float, risk_level, volatility_score::float, calculated_at
+       from risk_scores order by risk_score`,
+    );
+    expect([...rows]).toEqual([
+      {
+        asset_symbol: 'BTC',
+        risk_score: 35,
+        risk_level: 'medium',
+        volatility_score: 40,
+        calculated_at: now,
+      },
+      {
+        asset_symbol: 'ETH',
+        risk_score: 42,
+        risk_level: 'medium',
+        volatility_score: 45,
+        calculated_at: now,
+      },
+      {
+        asset_symbol: 'SOL',
+        risk_score: 58,
+        risk_level: 'high',
+        volatility_score: 65,
+        calculated_at: now,
+      },
+      {
+        asset_symbol: 'SHIB',
+        risk_score: 92,
+        risk_level: 'extreme',
+        volatility_score: 95,
+        calculated_at: now,
+      },
+    ]);
+    expect(await ask('select from latest_risk_scores')).toHaveLength(4);
+  });
+
+  it('makes 1,440 prices of BTC, a minute apart over the last 24 hours, marked as synthetic', async () => {
+    const [row] = await ask(
+      `select count(*)::int, count(distinct time)::int as moments, min(time) as first,
+        max(time) as last, min(price_usd) >= 42500 and max(price_usd) <= 43500 as is_within,
+        min(volume_24h_usd)::float as low, max(volume_24h_usd)::float as high,
+        string_agg(distinct data_source, ',') as sources
+       from price_history where asset_symbol = 'BTC'`,
+    );
+    const minutes = (count: number) => new Date(now.getTime() - count * 60_000);
+    expect(row).toEqual({
+      count: 1440,
+      moments: 1440,
+      first: minutes(1440),
+      last: minutes(1),
+      is_within: true,
+      low: 28_000_000_000,
+      high: 28_000_000_000,
+      sources: 'synthetic',
+    });
+  });
+
+  it('shows the candles of yesterday and today as the prices have them', async () => {
+    const [row] = await ask(
+      `select count(*)::int, bool_and(
+        (d.open, d.high, d.low, d.close) = (p.open, p.high, p.low, p.close)) as is_true
+       from price_history_daily d join (
+         select time_bucket('1 day', time) as day, asset_symbol, first(price_usd, time) as open,
+           max(price_usd) as high, min(price_usd) as low, last(price_usd, time) as close
+         from price_history group by 1, 2
+       ) p using (day, asset_symbol) where asset_symbol = 'BTC'`,
+    );
+    // One day, should this run in the first minute after midnight in UTC.
+    expect(row).toEqual({ count: result.candles.length, is_true: true });
+    expect(result.candles.at(-1)?.close).toMatch(/^43000(\.0+)?$/);
+  });
+
+  it('prices every asset that a holding, a risk score or a prediction names', async () => {
+    const rows = await ask(
+      `select asset_symbol from (
+         select asset_symbol from holdings union select asset_symbol from risk_scores
+         union select asset_symbol from predictions union select asset_symbol from transactions
+       ) named where not exists (
+         select from price_history p where p.asset_symbol = named.asset_symbol)`,
+    );
+    expect([...rows]).toEqual([]);
+  });
+
+  it('has subscriptions in every status, and users with the tier that they pay for', async () => {
+    const rows = await ask('select distinct status from subscriptions order by status');
+    expect(rows.map(({ status }) => status)).toEqual([
+      'active',
+      'canceled',
+      'past_due',
+      'trialing',
+    ]);
+    const odd = await ask(
+      `select from subscriptions s join users u on u.id = s.user_id
+       where s.status = 'active' and s.tier <> u.tier`,
+    );
+    expect(odd).toHaveLength(0);
+  });
+
+  it('has transactions that add up to the holdings, none older than its portfolio', async () => {
+    const sums = await ask(
+      `select from (select portfolio_id, asset_symbol, sum(quantity) as held from holdings group by 1, 2) h
+       full join (
+         select portfolio_id, asset_symbol, sum(case
+           when transaction_type in ('buy', 'reward') then quantity
+           when transaction_type = 'sell' then -quantity else 0 end) as got
+         from transactions group by 1, 2
+       ) t using (portfolio_id, asset_symbol)
+       where coalesce(held, 0) <> coalesce(got, 0)`,
+    );
+    expect(sums).toHaveLength(0);
+    const older = await ask(
+      `select from transactions t join portfolios p on p.id = t.portfolio_id
+       where t.transaction_date < p.created_at or t.transaction_date > now()`,
+    );
+    expect(older).toHaveLength(0);
+    const types = await ask('select distinct transaction_type from transactions');
+    expect(types).toHaveLength(6);
+  });
+
+  it('has exchange connections whose keys are invented, encrypted, and end as they say', async () => {
+    const rows = await ask('select * from exchange_connections');
+    const secret = createHash('sha256').update(developmentPassphrase).digest();
+    for (const row of rows) {
+      const [, vector, tag, text] = String(row.api_key_encrypted)
+        .split(':')
+        .map((part) => Buffer.from(part, 'base64'));
+      const decipher = createDecipheriv('aes-256-gcm', secret, vector ?? '');
+      decipher.setAuthTag(tag ?? Buffer.of());
+      const key = decipher.update(text ?? Buffer.of()).toString() + decipher.final().toString();
+      expect(key).toMatch(/^[A-Za-z0-9]{64}$/);
+      expect(row.api_key_last_four).toBe(key.slice(-4));
+      expect(row.permissions).toEqual({ read: true, trade: false, withdraw: false });
+    }
+    expect(rows.map(({ last_sync_status: status }) => status).sort()).toEqual([
+      'failed',
+      'success',
+      'success',
+    ]);
+  });
+
+  it('has alerts of every kind, with a history of every outcome', async () => {
+    const [row] = await ask(
+      `select (select count(distinct alert_type) from alerts)::int as types,
+        (select count(distinct notification_status) from alert_history)::int as outcomes,
+        (select count(*) from alerts where not is_active)::int as inactive,
+        (select count(*) from alerts where is_recurring)::int as recurring,
+        (select count(*) from alerts a where last_triggered_at is distinct from (
+          select max(triggered_at) from alert_history h where h.alert_id = a.id))::int as odd`,
+    );
+    expect(row).toMatchObject({ types: 4, outcomes: 3, odd: 0 });
+    expect(row?.inactive).toBeGreaterThan(0);
+    expect(row?.recurring).toBeGreaterThan(0);
+  });
+
+  it('has predictions past, with actual values and accuracy, and to come, with neither', async () => {
+    const rows = await ask(
+      `select target_date <= $$${now.toISOString()}$$ as is_past, count(*)::int,
+        count(actual_value)::int as actual, count(accuracy_score)::int as accuracy,
+        count(distinct (prediction_type, timeframe))::int as kinds,
+        bool_and(target_date = prediction_date + timeframe::interval) as is_on_time
+       from predictions group by 1 order by 1`,
+    );
+    const [open, past] = rows;
+    expect(open).toMatchObject({
+      is_past: false,
+      actual: 0,
+      accuracy: 0,
+      kinds: 9,
+      is_on_time: true,
+    });
+    expect(past).toMatchObject({ is_past: true, kinds: 9, is_on_time: true });
+    expect([past?.actual, past?.accuracy]).toEqual([past?.count, past?.count]);
+  });
+
+  it('has sentiment whose shares make a hundred', async () => {
+    const [row] = await ask(
+      `select count(*)::int, bool_and(sentiment_positive + sentiment_negative + sentiment_neutral = 100)
+        as is_whole, min(sentiment_neutral) >= 0 as is_fit, string_agg(distinct data_source, ',') as source
+       from social_sentiment_history`,
+    );
+    expect(row).toMatchObject({ is_whole: true, is_fit: true, source: 'synthetic' });
+    expect(row?.count).toBeGreaterThan(100);
+  });
+
+  it('says what it wrote, table by table, and records each seeder', async () => {
+    const rows = await ask(
+      'select seeder, seed::int, scale, as_of, rows, by = session_user as is_mine from cryptosense_db.seed_runs order by id',
+    );
+    expect(rows.map(({ seeder }) => seeder)).toEqual(result.seeders.map(({ name }) => name));
+    for (const [index, row] of rows.entries()) {
+      const tables = result.seeders[index]?.tables ?? [];
+      const written = Object.fromEntries(tables.map(({ table, rows: count }) => [table, count]));
+      expect(row).toMatchObject({ seed: 1, scale: 1, as_of: now, rows: written, is_mine: true });
+    }
+    const counts = await fingerprintCounts();
+    for (const { table, rows: count } of result.seeders.flatMap(({ tables }) => tables)) {
+      expect({ table, count: counts[table] }).toEqual({ table, count });
+    }
+  });
+
+  it('leaves the same rows when it runs again, and exactly 1,440 of BTC', async () => {
+    const before = await database.withSql((sql) => fingerprint(sql));
+    await seeding.dev({ target: database.url, now });
+    await seeding.dev({ target: database.url, now });
+    expect(await database.withSql((sql) => fingerprint(sql))).toEqual(before);
+  });
+
+  it('replaces the series when it runs later: 1,440 rows of it again, and candles of them', async () => {
+    const later = new Date(now.getTime() + 5 * 60_000 + 123);
+    await seeding.dev({ target: database.url, now: later });
+    const [row] = await ask(
+      `select count(*)::int, max(time) as last from price_history where asset_symbol = 'BTC'`,
+    );
+    expect(row).toEqual({ count: 1440, last: new Date(later.getTime() - 60_000) });
+    await seeding.dev({ target: database.url, now });
+  });
+
+  it('shows a price that comes later in the candle of its day at once', async () => {
+    await database.withSql(
+      (sql) => sql`
+        insert into price_history (time, asset_symbol, price_usd, data_source)
+        values (${now}, 'BTC', 49999, 'coingecko')`,
+    );
+    const [row] = await ask(
+      `select close::float, high::float from price_history_daily
+       where asset_symbol = 'BTC' order by day desc limit 1`,
+    );
+    expect(row).toEqual({ close: 49999, high: 49999 });
+    await seeding.dev({ target: database.url, now });
+    const [left] = await ask(`select count(*)::int from price_history where asset_symbol = 'BTC'`);
+    expect(left).toEqual({ count: 1441 });
+    await ask(`delete from price_history where data_source = 'coingecko'`);
+  });
+
+  it('makes a seeded user anew that somebody deleted, with all that hung on it', async () => {
+    // A trigger says when a row was updated, which a seed cannot.
+    const settled = (sql: Sql) => fingerprint(sql, "(to_jsonb(t) - 'updated_at')");
+    const before = await database.withSql(settled);
+    await ask(`delete from users where email in ('admin@cryptosense.dev', 'pro@cryptosense.dev')`);
+    expect(await ask('select from holdings')).toHaveLength(0);
+    await seeding.dev({ target: database.url, now });
+    expect(await database.withSql(settled)).toEqual(before);
+  });
+
+  it('sets right what somebody changed, and leaves what somebody added', async () => {
+    await ask(`update users set deleted_at = now(), tier = 'free' where id = '${admin}'`);
+    await ask(`insert into portfolios (user_id, name) values ('${admin}', 'My own')`);
+    await ask(`update holdings set quantity = 9 where asset_symbol = 'BTC'`);
+    await ask(`delete from holdings where asset_symbol = 'ETH'`);
+    await ask(
+      `insert into holdings (portfolio_id, asset_symbol, quantity, exchange_source)
+       values ('${main}', 'ETH', 1, 'coinbase'), ('${main}', 'DOGE', 7, 'manual')`,
+    );
+    await seeding.dev({ target: database.url, now });
+    const [user] = await ask(`select tier, deleted_at from users where id = '${admin}'`);
+    expect(user).toEqual({ tier: 'power-trader', deleted_at: null });
+    const portfolios = await ask(
+      `select name from portfolios where user_id = '${admin}' order by 1`,
+    );
+    expect(portfolios.map(({ name }) => name)).toEqual(['Main Portfolio', 'My own']);
+    const holdings = await ask('select asset_symbol, quantity::float from holdings order by 1');
+    expect(holdings.map((row) => Object.values(row))).toEqual([
+      ['BTC', 1.5],
+      ['DOGE', 7],
+      ['ETH', 25],
+      ['SOL', 500],
+    ]);
+  });
+
+  async function fingerprintCounts(): Promise<Readonly<Record<string, number>>> {
+    const counts: Record<string, number> = {};
+    for (const table of seeded) {
+      const [row] = await ask(`select count(*)::int as count from ${table}`);
+      counts[table] = row?.count ?? 0;
+    }
+    return counts;
+  }
+});
+
+it('gives two databases the same rows for the same seed and moment, others for another seed', async () => {
+  const now = new Date('2026-03-01T12:34:56.789Z');
+  const prints = [];
+  for (const seed of [5, 5, 6]) {
+    const database = await migratedDatabase();
+    await seeding.dev({ target: database.url, seed, now });
+    prints.push(await database.withSql((sql) => fingerprint(sql)));
+  }
+  const [first, second, other] = prints;
+  // What the columns' defaults fill in is the server's.
+  expect(second).toEqual(first);
+  expect(other?.price_history).not.toBe(first?.price_history);
+  expect(other?.exchange_connections).not.toBe(first?.exchange_connections);
+  expect(other?.risk_scores).toBe(first?.risk_scores);
+});
+
+describe('a moment in the past', () => {
+  it('has its candles, live for what comes later that day', async () => {
+    const database = await migratedDatabase();
+    const now = new Date('2026-03-01T12:00:00Z');
+    const { candles } = await seeding.dev({ target: database.url, now, only: ['prices'] });
+    expect(candles.map(({ day }) => day.toISOString().slice(0, 10))).toEqual([
+      '2026-02-28',
+      '2026-03-01',
+    ]);
+    const [row] = await database.withSql(async (sql) => {
+      await sql`
+        insert into price_history (time, asset_symbol, price_usd)
+        values ('2026-03-01T13:00:00Z', 'BTC', 50001)`;
+      return sql`
+        select close::float from price_history_daily
+        where asset_symbol = 'BTC' order by day desc limit 1`;
+    });
+    expect(row).toEqual({ close: 50001 });
+  });
+
+  it('is shown although the days were materialised before, and shows no days that are gone', async () => {
+    const database = await migratedDatabase();
+    const then = new Date('2026-03-01T12:00:00Z');
+    await seeding.dev({ target: database.url, now: then, only: ['prices'] });
+    await database.withSql(
+      (sql) => sql`call refresh_continuous_aggregate('price_history_daily', null, null)`,
+    );
+    const now = new Date('2026-02-10T12:00:00Z');
+    await seeding.dev({ target: database.url, now, only: ['prices'] });
+    const rows = await database.withSql(
+      (sql) => sql`
+        select day, close::float from price_history_daily where asset_symbol = 'BTC' order by day`,
+    );
+    expect([...rows]).toEqual([
+      { day: new Date('2026-02-09T00:00:00Z'), close: expect.any(Number) },
+      { day: new Date('2026-02-10T00:00:00Z'), close: 43000 },
+    ]);
+  });
+});
+
+describe('--scale', () => {
+  it('multiplies users and what hangs on them, every row sound, and goes back again', async () => {
+    const database = await migratedDatabase();
+    const now = new Date();
+    const { seeders } = await seeding.dev({ target: database.url, now, scale: 4 });
+    const rowsOf = (name: string) =>
+      seeders.find((seeder) => seeder.name.endsWith(name))?.tables[0]?.rows;
+    expect(rowsOf('users')).toBe(12);
+    expect(rowsOf('portfolios')).toBe(2 + 9 * 5);
+    expect(rowsOf('holdings')).toBe(3 + 9 * 100);
+    expect(rowsOf('transactions')).toBe(18 + 9 * 100);
+    const [row] = await database.withSql(
+      (sql) => sql`
+        select (select count(*) from users)::int as users,
+          (select count(*) from holdings)::int as holdings,
+          (select count(*) from price_history where asset_symbol = 'BTC')::int as bitcoin,
+          (select count(*) from holdings h where exists (
+            select from price_history p where p.asset_symbol = h.asset_symbol))::int as priced`,
+    );
+    expect(row).toEqual({ users: 12, holdings: 903, bitcoin: 1440, priced: 903 });
+
+    await seeding.dev({ target: database.url, now, scale: 2 });
+    const [fewer] = await database.withSql(
+      (sql) => sql`
+        select (select count(*) from users)::int as users,
+          (select count(*) from transactions)::int as transactions`,
+    );
+    expect(fewer).toEqual({ users: 6, transactions: 18 + 3 * 100 });
+  });
+
+  it.each([0, -1, 1.5, Number.NaN, 5_000_001])('%s is refused', async (scale) => {
+    await expect(
+      seeding.dev({ target: 'postgresql://nobody@127.0.0.1:1/x', scale }),
+    ).rejects.toMatchObject({ code: 'bad-configuration' });
+  });
+});
+
+describe('--dry-run', () => {
+  it('runs everything and leaves nothing: no row, no mark, no record', async () => {
+    const database = await migratedDatabase();
+    const { seeders, isDryRun } = await seeding.dev({ target: database.url, dryRun: true });
+    expect(isDryRun).toBe(true);
+    expect(seeders).toHaveLength(13);
+    const [row] = await database.withSql(
+      (sql) => sql`
+        select (select count(*) from users)::int + (select count(*) from price_history)::int as rows,
+          to_regclass('cryptosense_db.seed_runs') is null as is_unrecorded,
+          (select count(*) from cryptosense_db.environment)::int as marks`,
+    );
+    expect(row).toEqual({ rows: 0, is_unrecorded: true, marks: 0 });
+  });
+});

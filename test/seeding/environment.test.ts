@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { isError } from '../../src/errors.ts';
+import * as migrate from '../../src/migrations/migrate.ts';
+import * as seeding from '../../src/seeding/seed.ts';
+import { scratchDatabase } from '../support/recovery.ts';
+import { coinsSchema, migratedDatabase, writeSeeders } from '../support/seeding.ts';
+
+const offline = { offline: true, top: 3 } as const;
+
+describe('the environment of a database', () => {
+  it('is written by the first seed, and stays', async () => {
+    const database = await migratedDatabase();
+    expect((await seeding.dev({ target: database.url })).environment).toBe('dev');
+    expect((await migrate.status({ target: database.url })).environment).toBe('dev');
+    await expect(seeding.production({ target: database.url, ...offline })).rejects.toMatchObject({
+      code: 'environment-refused',
+      details: { environment: 'dev' },
+    });
+    const assets = await database.withSql((sql) => sql`select distinct image_url from assets`);
+    expect(assets).toHaveLength(1);
+  });
+
+  it('production takes no development data, whatever is said, and is left as it was', async () => {
+    const database = await migratedDatabase();
+    await seeding.production({ target: database.url, ...offline });
+    const attempts = [{}, { dryRun: true }, { only: ['prices'] }, { scale: 2 }, { force: 'yes' }];
+    for (const attempt of attempts) {
+      await expect(seeding.dev({ target: database.url, ...attempt })).rejects.toMatchObject({
+        code: 'environment-refused',
+        details: { environment: 'production' },
+      });
+    }
+    const left = await database.withSql(
+      (sql) => sql`
+        select (select count(*) from users)::int as users,
+          (select count(*) from price_history)::int as prices,
+          (select count(*) from assets)::int as assets`,
+    );
+    expect(left).toEqual([{ users: 0, prices: 0, assets: 3 }]);
+  });
+
+  it('test takes development data, and no production data', async () => {
+    const database = await migratedDatabase({ environment: 'test' });
+    const { environment } = await seeding.dev({ target: database.url, only: ['users'] });
+    expect(environment).toBe('test');
+    await expect(seeding.production({ target: database.url, ...offline })).rejects.toMatchObject({
+      code: 'environment-refused',
+    });
+  });
+
+  it('that is not said, of a database with users: it may be production, and is asked for', async () => {
+    const database = await migratedDatabase();
+    await database.withSql(
+      (sql) => sql`insert into users (email, password_hash) values ('a@example.org', 'x')`,
+    );
+    const refused = await seeding.dev({ target: database.url }).catch((error: unknown) => error);
+    expect(isError(refused, 'environment-refused') && refused.problems).toMatchObject([
+      {
+        message: expect.stringContaining('bears no mark'),
+        evidence: ['there are rows in users'],
+        hint: expect.stringContaining('migrate up --env dev'),
+      },
+    ]);
+    await migrate.up({ target: database.url, environment: 'dev' });
+    await seeding.dev({ target: database.url, only: ['users'] });
+    const rows = await database.withSql((sql) => sql`select from users`);
+    expect(rows).toHaveLength(4);
+  });
+
+  it.each([
+    ["insert into users (email, password_hash) values ('admin@cryptosense.dev', 'x')", 'users of'],
+    [
+      `insert into price_history (time, asset_symbol, price_usd, data_source)
+       values (now(), 'BTC', 1, 'synthetic')`,
+      'synthetic prices',
+    ],
+  ])('that is not said, after %s: no production', async (statement, fact) => {
+    const database = await migratedDatabase();
+    await database.withSql((sql) => sql.unsafe(statement));
+    const refused = seeding.production({ target: database.url, ...offline });
+    await expect(refused).rejects.toMatchObject({ code: 'environment-refused' });
+    await expect(refused).rejects.toThrow(fact);
+    expect((await migrate.status({ target: database.url })).environment).toBeUndefined();
+  });
+
+  it('production is asked for before CoinGecko is', async () => {
+    const database = await migratedDatabase({ environment: 'dev' });
+    const baseUrl = 'http://127.0.0.1:1/api/v3';
+    await expect(seeding.production({ target: database.url, baseUrl })).rejects.toMatchObject({
+      code: 'environment-refused',
+    });
+  });
+});
+
+describe('a database that is behind the migrations', () => {
+  it('is told to migrate first, and bears no mark', async () => {
+    const database = await scratchDatabase();
+    const folders = coinsSchema();
+    const seeds = writeSeeders({
+      dev: { '01_coins': '' },
+      production: { '01_coins': '' },
+    });
+    const options = { target: database.url, seeds, ...folders };
+    const attempts = [
+      () => seeding.dev(options),
+      () => seeding.production({ ...options, ...offline }),
+    ];
+    for (const attempt of attempts) {
+      await expect(attempt()).rejects.toMatchObject({
+        code: 'pending-migrations',
+        problems: [{ hint: 'cryptosense-db migrate up' }],
+      });
+    }
+    await migrate.up(options);
+    expect((await seeding.dev(options)).environment).toBe('dev');
+  });
+});

@@ -1,0 +1,321 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
+import * as seeding from '../../src/seeding/seed.ts';
+import { type Coin, coin, coins, startCoinGecko } from '../support/coingecko.ts';
+import { temporaryFolder } from '../support/fixtures.ts';
+import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+
+let database: TimescaleDatabase;
+
+beforeAll(async () => {
+  database = await createTimescaleDatabase();
+  await migrate.up({ target: database.url });
+});
+afterAll(() => database?.drop());
+
+beforeEach(() =>
+  database.withSql(async (sql) => {
+    await sql`delete from price_history`;
+    await sql`delete from assets`;
+    const [{ isThere }] = await sql<[{ isThere: boolean }]>`
+      select to_regclass('cryptosense_db.seed_runs') is not null as "isThere"`;
+    if (isThere) await sql`drop table cryptosense_db.seed_runs`;
+  }),
+);
+
+const ask = (query: string) => database.withSql(async (sql) => [...(await sql.unsafe(query))]);
+
+/** A file with that answer, as `--from` takes it. */
+function savedAnswer(rows: readonly Coin[]): string {
+  const file = join(temporaryFolder(), 'answer.json');
+  writeFileSync(file, JSON.stringify({ takenAt: '2026-11-22T10:00:00Z', rows }));
+  return file;
+}
+
+function seedFrom(rows: readonly Coin[], options: Partial<seeding.ProductionOptions> = {}) {
+  const from = savedAnswer(rows);
+  return seeding.production({ target: database.url, from, top: rows.length, ...options });
+}
+
+const notesOf = ({ seeders }: seeding.SeedResult) => seeders.flatMap(({ notes }) => notes);
+
+describe('seed --env production', () => {
+  it('seeds the top 100 from CoinGecko, and a price of each', async () => {
+    const server = await startCoinGecko(coins(300));
+    const { baseUrl } = server;
+    const result = await seeding.production({ target: database.url, baseUrl });
+    expect(result).toMatchObject({
+      environment: 'production',
+      market: { source: 'coingecko', assets: 100 },
+      seeders: [{ notes: ['100 new, 0 renewed'] }],
+    });
+    const assets = await ask('select * from assets order by market_cap_rank');
+    expect(assets).toHaveLength(100);
+    expect(assets[1]).toMatchObject({
+      coingecko_id: 'coin-2',
+      symbol: 'C2',
+      name: 'Coin 2',
+      market_cap_rank: 2,
+      current_price_usd: '500.000000000000000000',
+      market_cap_usd: '500000000.00',
+      volume_24h_usd: '2500000.00',
+      price_updated_at: new Date('2026-11-22T10:00:00.123Z'),
+      image_url: expect.stringContaining('/2/'),
+      is_active: true,
+    });
+    const prices = await ask(`select * from price_history where asset_symbol = 'C2'`);
+    expect(prices).toEqual([
+      {
+        time: new Date('2026-11-22T10:00:00.123Z'),
+        asset_symbol: 'C2',
+        price_usd: '500.00000000',
+        market_cap_usd: '500000000.00',
+        volume_24h_usd: '2500000.00',
+        percent_change_1h: '0.25',
+        percent_change_24h: '1.50',
+        percent_change_7d: '-3.75',
+        data_source: 'coingecko',
+      },
+    ]);
+    expect(await ask('select from price_history')).toHaveLength(100);
+    const runs = await ask(
+      'select environment, seeder, seed, scale, rows from cryptosense_db.seed_runs',
+    );
+    expect(runs).toEqual([
+      {
+        environment: 'production',
+        seeder: '01_assets',
+        seed: null,
+        scale: null,
+        rows: { assets: 100, price_history: 100 },
+      },
+    ]);
+  });
+
+  it('takes more than a page holds', async () => {
+    const server = await startCoinGecko(coins(600));
+    const { baseUrl } = server;
+    await seeding.production({ target: database.url, baseUrl, top: 520 });
+    expect(server.asked.map(({ query }) => [query.per_page, query.page])).toEqual([
+      ['250', '1'],
+      ['250', '2'],
+      ['250', '3'],
+    ]);
+    const [row] = await ask('select count(*)::int, max(market_cap_rank) as last from assets');
+    expect(row).toEqual({ count: 520, last: 520 });
+  });
+
+  it('run again, renews ranks and figures, and what left stays, inactive', async () => {
+    await seedFrom(coins(10));
+    const ids = await ask('select coingecko_id, id, created_at from assets order by 1');
+    const swapped = [
+      coin(10, { market_cap_rank: 1, current_price: 7_777, name: 'Renamed' }),
+      ...coins(8).map((row) => ({ ...row, market_cap_rank: Number(row.market_cap_rank) + 1 })),
+      coin(11, { market_cap_rank: 10 }),
+    ];
+    const result = await seedFrom(swapped);
+    expect(notesOf(result)).toEqual(['1 new, 9 renewed', 'left the top 10, now inactive: coin-9']);
+    const rows = await ask(
+      'select coingecko_id, market_cap_rank as rank, is_active, name from assets order by 2 nulls last',
+    );
+    expect(rows[0]).toEqual({ coingecko_id: 'coin-10', rank: 1, is_active: true, name: 'Renamed' });
+    expect(rows[1]).toMatchObject({ coingecko_id: 'coin-1', rank: 2 });
+    expect(rows.at(-1)).toMatchObject({ coingecko_id: 'coin-9', rank: null, is_active: false });
+    expect(rows).toHaveLength(11);
+    const after = await ask('select coingecko_id, id, created_at from assets order by 1');
+    expect(after).toEqual(expect.arrayContaining(ids));
+  });
+
+  it('makes active again what comes back', async () => {
+    await seedFrom(coins(3));
+    await seedFrom(coins(2));
+    const result = await seedFrom(coins(3));
+    expect(notesOf(result)).toContain('back, now active: coin-3');
+    expect(await ask('select from assets where is_active')).toHaveLength(3);
+  });
+
+  it('overwrites nothing of what a person edited, switched off or entered', async () => {
+    await seedFrom(coins(3));
+    await ask(`update assets set is_active = false where coingecko_id = 'coin-2'`);
+    await ask(`insert into assets (coingecko_id, symbol, name) values ('ours', 'OURS', 'Our own')`);
+    await ask(`insert into assets (coingecko_id, symbol, name, market_cap_rank, is_active)
+      values ('theirs', 'X', 'Ranked by hand', 4, true)`);
+    await seedFrom(coins(3));
+    // Leaves and comes back: it was not the tool that had switched it off.
+    await seedFrom([coin(1), coin(3)]);
+    await seedFrom(coins(3));
+    const rows = await ask('select coingecko_id, is_active from assets order by 1');
+    expect(rows).toEqual([
+      { coingecko_id: 'coin-1', is_active: true },
+      { coingecko_id: 'coin-2', is_active: false },
+      { coingecko_id: 'coin-3', is_active: true },
+      { coingecko_id: 'ours', is_active: true },
+      { coingecko_id: 'theirs', is_active: true },
+    ]);
+  });
+
+  it('leaves a coin on that a person switched on after it had left', async () => {
+    await seedFrom(coins(2));
+    await seedFrom(coins(1));
+    await ask('update assets set is_active = true');
+    await seedFrom(coins(1));
+    expect(await ask('select from assets where is_active')).toHaveLength(2);
+  });
+
+  it('takes the same answer twice without a second price', async () => {
+    await seedFrom(coins(5));
+    await seedFrom(coins(5));
+    expect(await ask('select from price_history')).toHaveLength(5);
+  });
+
+  it("leaves another source's price of the same moment", async () => {
+    await ask(`insert into price_history (time, asset_symbol, price_usd, data_source)
+      values ('2026-11-22T10:00:00.123Z', 'C1', 1.5, 'binance')`);
+    await seedFrom(coins(1));
+    const rows = await ask('select price_usd::float, data_source from price_history');
+    expect(rows).toEqual([{ price_usd: 1.5, data_source: 'binance' }]);
+  });
+
+  it('takes nulls where the API allows them, and says who has no price', async () => {
+    const nothing = {
+      image: null,
+      current_price: null,
+      market_cap: null,
+      market_cap_rank: null,
+      total_volume: null,
+      price_change_percentage_1h_in_currency: null,
+      price_change_percentage_24h_in_currency: null,
+      price_change_percentage_7d_in_currency: null,
+      last_updated: null,
+    };
+    const rows = [
+      coin(1, nothing),
+      coin(2, { last_updated: null }),
+      coin(3, { current_price: 1e-9 }),
+      coin(4, { symbol: 'c2' }),
+      coin(5, { symbol: 'a-symbol-of-twenty-six-cha' }),
+    ];
+    const result = await seedFrom(rows);
+    expect(notesOf(result)).toContain(
+      'without a price: coin-1 (CoinGecko gives none), coin-3 (too small for price_history), ' +
+        "coin-4 (C2 is coin-2's there), coin-5 (its symbol is too long for price_history)",
+    );
+    expect(await ask('select time, asset_symbol from price_history')).toEqual([
+      { time: new Date('2026-11-22T10:00:00Z'), asset_symbol: 'C2' },
+    ]);
+    const [tiny] = await ask(`select current_price_usd from assets where coingecko_id = 'coin-3'`);
+    expect(tiny).toEqual({ current_price_usd: '0.000000001000000000' });
+  });
+
+  it('holds the largest figures that the columns take', async () => {
+    await seedFrom([
+      coin(1, {
+        current_price: 999_999_999_999,
+        market_cap: 999_999_999_999_999_900,
+        total_volume: 0.005,
+        price_change_percentage_7d_in_currency: 99_999_999,
+      }),
+    ]);
+    expect(await ask('select from assets')).toHaveLength(1);
+  });
+
+  it('writes nothing of an answer that is faulty', async () => {
+    const refused = seedFrom([coin(1), coin(2, { market_cap: 1e18 })]);
+    await expect(refused).rejects.toMatchObject({ code: 'faulty-answer' });
+    expect(await ask('select from assets')).toHaveLength(0);
+  });
+
+  it('writes nothing of fewer assets than were asked for', async () => {
+    const server = await startCoinGecko(coins(99));
+    const { baseUrl } = server;
+    await expect(seeding.production({ target: database.url, baseUrl })).rejects.toThrow(
+      'it holds 99 of the 100 assets that were asked for',
+    );
+    expect(await ask('select from assets')).toHaveLength(0);
+  });
+
+  it('is all or nothing: a price that the table refuses takes the assets with it', async () => {
+    await ask(`alter table price_history add constraint no_c3 check (asset_symbol <> 'C3')`);
+    try {
+      await expect(seedFrom(coins(5))).rejects.toMatchObject({
+        code: 'seed-failed',
+        details: { seeder: '01_assets', sqlState: '23514' },
+      });
+      expect(await ask('select from assets')).toHaveLength(0);
+      expect(await ask('select from cryptosense_db.seed_runs')).toHaveLength(0);
+    } finally {
+      await ask('alter table price_history drop constraint no_c3');
+    }
+  });
+
+  it('--dry-run leaves nothing', async () => {
+    const result = await seedFrom(coins(5), { dryRun: true });
+    expect(notesOf(result)).toEqual(['5 new, 0 renewed']);
+    expect(await ask('select from assets')).toHaveLength(0);
+  });
+});
+
+describe('a saved answer', () => {
+  it('is what --save writes, and seeds the same', async () => {
+    const server = await startCoinGecko(coins(300));
+    const file = join(temporaryFolder(), 'answer.json');
+    const { baseUrl } = server;
+    const target = database.url;
+    await seeding.production({ target, baseUrl, save: file, top: 7 });
+    const columns = 'coingecko_id, symbol, name, market_cap_rank, current_price_usd, is_active';
+    const fetched = await ask(`select ${columns} from assets order by 1`);
+    await ask('delete from assets');
+    const { market } = await seeding.production({ target, from: file, top: 7 });
+    expect(market).toMatchObject({ source: 'file', assets: 7 });
+    expect(await ask(`select ${columns} from assets order by 1`)).toEqual(fetched);
+    expect(server.asked).toHaveLength(1);
+  });
+
+  it('can be the bare array that the API gives, and larger than what is asked for', async () => {
+    const file = join(temporaryFolder(), 'answer.json');
+    writeFileSync(file, JSON.stringify(coins(20)));
+    await seeding.production({ target: database.url, from: file, top: 12 });
+    expect(await ask('select from assets')).toHaveLength(12);
+  });
+
+  it('is saved without a database', async () => {
+    const server = await startCoinGecko(coins(300));
+    const file = join(temporaryFolder(), 'answer.json');
+    const saved = await seeding.saveMarket(file, { baseUrl: server.baseUrl, top: 3 });
+    expect(saved).toMatchObject({ file, assets: 3 });
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
+      rows: [{ id: 'coin-1' }, { id: 'coin-2' }, { id: 'coin-3' }],
+    });
+  });
+});
+
+describe('the snapshot', () => {
+  it('seeds a hundred ids, symbols and names, and no figure', async () => {
+    const result = await seeding.production({ target: database.url, offline: true });
+    expect(result.market).toMatchObject({ source: 'snapshot', assets: 100 });
+    const [row] = await ask(
+      `select count(*)::int, count(market_cap_rank)::int as ranks, count(current_price_usd)::int as prices,
+        count(image_url)::int as images, bool_and(is_active) as active,
+        bool_and(symbol = upper(symbol)) as upper from assets`,
+    );
+    expect(row).toEqual({ count: 100, ranks: 0, prices: 0, images: 0, active: true, upper: true });
+    expect(await ask('select from price_history')).toHaveLength(0);
+    expect(
+      await ask(`select from assets where coingecko_id in ('bitcoin', 'ethereum')`),
+    ).toHaveLength(2);
+  });
+
+  it('leaves what is there already, and is followed by what CoinGecko says', async () => {
+    await seedFrom([coin(1, { id: 'bitcoin', symbol: 'btc', name: 'Bitcoin today' })]);
+    const result = await seeding.production({ target: database.url, offline: true });
+    expect(notesOf(result)).toEqual(['99 new, 1 there already and left as they are']);
+    const [bitcoin] = await ask(
+      `select name, market_cap_rank as rank, is_active from assets where coingecko_id = 'bitcoin'`,
+    );
+    expect(bitcoin).toEqual({ name: 'Bitcoin today', rank: 1, is_active: true });
+    await seedFrom([coin(1, { id: 'bitcoin' }), coin(2, { id: 'ethereum' })]);
+    expect(await ask('select from assets where is_active')).toHaveLength(2);
+  });
+});

@@ -1,0 +1,104 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { chooseSeeders, readSeeders } from '../../src/seeding/source.ts';
+import { temporaryFolder } from '../support/fixtures.ts';
+
+const whole = `export const seeder = { description: 'something', run: async () => {} };`;
+
+/** A folder of seeders for `--env dev`, by file name. */
+function folderOf(files: Readonly<Record<string, string>>): string {
+  const root = temporaryFolder();
+  mkdirSync(join(root, 'dev'));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(root, 'dev', name), text);
+  return root;
+}
+
+describe('readSeeders', () => {
+  it('finds them in order of their names, whatever the order of the folder', async () => {
+    const root = folderOf({ '10_later.mjs': whole, '02_users.mjs': whole, '01_first.mjs': whole });
+    const names = (await readSeeders('dev', root)).map(({ name }) => name);
+    expect(names).toEqual(['01_first', '02_users', '10_later']);
+  });
+
+  it('passes over what is no code, declarations, maps and hidden files', async () => {
+    const root = folderOf({
+      '01_users.mjs': whole,
+      '01_users.d.ts': 'x',
+      '01_users.mjs.map': '{}',
+      'README.md': '#',
+      '.hidden.mjs': 'x',
+      'snapshot.json': '{}',
+    });
+    expect(await readSeeders('dev', root)).toHaveLength(1);
+  });
+
+  it.each([
+    ['users.mjs', whole, 'is not named as a seeder'],
+    ['1_users.mjs', whole, 'is not named as a seeder'],
+    ['01-users.mjs', whole, 'is not named as a seeder'],
+    ['01_Users.mjs', whole, 'is not named as a seeder'],
+    ['01_users.mjs', 'export const seed = 1;', 'exports no seeder'],
+    ['01_users.mjs', 'export const seeder = { run: async () => {} };', 'exports no seeder'],
+    ['01_users.mjs', "export const seeder = { description: 'x' };", 'exports no seeder'],
+    [
+      '01_users.mjs',
+      "export const seeder = { description: '', run: async () => {} };",
+      'exports no seeder',
+    ],
+    ['01_users.mjs', 'export const {', 'cannot be loaded'],
+    ['01_users.mjs', "throw new Error('at once');", 'cannot be loaded\nat once'],
+  ])('%s with %j: a faulty folder', async (file, text, fact) => {
+    const root = folderOf({ [file]: text });
+    await expect(readSeeders('dev', root)).rejects.toMatchObject({
+      code: 'faulty-folder',
+      message: expect.stringContaining(fact),
+    });
+  });
+
+  it('tells every fault at once', async () => {
+    const root = folderOf({ 'a.mjs': whole, '01_b.mjs': 'export {}', '02_c.mjs': whole });
+    await expect(readSeeders('dev', root)).rejects.toMatchObject({
+      problems: [expect.anything(), expect.anything()],
+    });
+  });
+
+  it('a folder that is not there, or that holds none, is a fault', async () => {
+    const nowhere = join(temporaryFolder(), 'nowhere');
+    await expect(readSeeders('dev', nowhere)).rejects.toMatchObject({ code: 'faulty-folder' });
+    await expect(readSeeders('dev', folderOf({}))).rejects.toMatchObject({ code: 'faulty-folder' });
+  });
+
+  it('finds the packaged ones of both environments, each with one line', async () => {
+    for (const environment of ['dev', 'production'] as const) {
+      const seeders = await readSeeders(environment);
+      expect(seeders.length).toBeGreaterThan(0);
+      for (const { description } of seeders) {
+        expect(description).toMatch(/^[^\n]{10,52}$/);
+      }
+    }
+  });
+});
+
+describe('chooseSeeders', () => {
+  const all = ['01_users', '02_prices', '03_spot_prices'].map((name) => ({ name }));
+
+  it.each([
+    [[], ['01_users', '02_prices', '03_spot_prices']],
+    [['prices'], ['02_prices']],
+    [['02_prices'], ['02_prices']],
+    [
+      ['spot_prices', 'users'],
+      ['01_users', '03_spot_prices'],
+    ],
+    [['users', '01_users'], ['01_users']],
+  ])('%j are %j', (only, names) => {
+    expect(chooseSeeders(all, only).map(({ name }) => name)).toEqual(names);
+  });
+
+  it('a name that there is not is told, with those that there are', () => {
+    expect(() => chooseSeeders(all, ['users', 'price'])).toThrow(
+      'there is no seeder "price"\n01_users\n02_prices\n03_spot_prices',
+    );
+  });
+});

@@ -1,0 +1,218 @@
+import { createDecipheriv, createHash } from 'node:crypto';
+import bcrypt from 'bcryptjs';
+import { describe, expect, it } from 'vitest';
+import { alarms } from '../../seeds/story/alarms.ts';
+import { developmentPassword, passwordHashes, people } from '../../seeds/story/cast.ts';
+import { catalogue } from '../../seeds/story/catalogue.ts';
+import { fakerOf, gauss } from '../../seeds/story/chance.ts';
+import { seedId, seedIds } from '../../seeds/story/identity.ts';
+import { developmentPassphrase, encrypt, inventKey } from '../../seeds/story/keys.ts';
+import { positions } from '../../seeds/story/positions.ts';
+import { bitcoinPrices, hourlyPrices, otherAssets } from '../../seeds/story/prices.ts';
+import { walk } from '../../seeds/story/walk.ts';
+
+const now = new Date('2026-11-22T10:00:00Z');
+const setting = { seed: 7, scale: 20, now };
+
+it.each(passwordHashes)('%s is bcrypt of the documented password, cost 12', async (hash) => {
+  expect(bcrypt.getRounds(hash)).toBe(12);
+  expect(await bcrypt.compare(developmentPassword, hash)).toBe(true);
+  expect(await bcrypt.compare(`${developmentPassword}x`, hash)).toBe(false);
+});
+
+describe("Bitcoin's series", () => {
+  const prices = bitcoinPrices({ seed: 7, now });
+  const values = prices.map(({ priceUsd }) => priceUsd);
+
+  it('is 1,440 minutes, the last of them a minute ago', () => {
+    expect(prices).toHaveLength(1_440);
+    const gaps = prices.slice(1).map(({ time }, index) => +time - +(prices[index]?.time ?? 0));
+    expect(new Set(gaps)).toEqual(new Set([60_000]));
+    expect(prices.at(-1)?.time).toEqual(new Date('2026-11-22T09:59:00Z'));
+  });
+
+  it.each([0, 1, 2, 3, 99, 12_345])('lies within its bounds with seed %i', (seed) => {
+    for (const { priceUsd } of bitcoinPrices({ seed, now })) {
+      expect(priceUsd).toBeGreaterThanOrEqual(42_500);
+      expect(priceUsd).toBeLessThanOrEqual(43_500);
+    }
+  });
+
+  it('ends at the price that the holdings have', () => {
+    expect(values.at(-1)).toBe(43_000);
+  });
+
+  it.each([1, 2, 3, 42])('is a walk with seed %i: each minute is near the one before', (seed) => {
+    const series = bitcoinPrices({ seed, now }).map(({ priceUsd }) => priceUsd);
+    const mean = series.reduce((sum, value) => sum + value, 0) / series.length;
+    const spread = series.map((value) => value - mean);
+    const variance = spread.reduce((sum, value) => sum + value ** 2, 0);
+    const lagged = spread
+      .slice(1)
+      .reduce((sum, value, index) => sum + value * (spread[index] ?? 0), 0);
+    // White noise has none; a line that hardly moves would not be a market.
+    expect(lagged / variance).toBeGreaterThan(0.95);
+    expect(Math.max(...series) - Math.min(...series)).toBeGreaterThan(150);
+    const steps = series.slice(1).map((value, index) => Math.abs(value - (series[index] ?? 0)));
+    expect(Math.max(...steps)).toBeLessThan(100);
+  });
+
+  it('is the same for the same seed and moment, and another for another seed', () => {
+    expect(bitcoinPrices({ seed: 7, now })).toEqual(prices);
+    expect(bitcoinPrices({ seed: 8, now })).not.toEqual(prices);
+  });
+});
+
+it('every other asset has a week of hours, ends at its price, and never costs nothing', () => {
+  for (const asset of otherAssets) {
+    const prices = hourlyPrices(asset, { seed: 7, now });
+    expect(prices).toHaveLength(168);
+    expect(prices.at(-1)?.priceUsd).toBe(asset.priceUsd);
+    expect(Math.min(...prices.map(({ priceUsd }) => priceUsd))).toBeGreaterThan(0);
+  }
+});
+
+it('a walk turns back at its bounds, however long its steps', () => {
+  const shape = { end: 10, step: 50, pull: 0, reach: 3 };
+  const values = walk(fakerOf(1, 'wild'), 500, shape);
+  expect(Math.min(...values)).toBeGreaterThanOrEqual(7);
+  expect(Math.max(...values)).toBeLessThanOrEqual(13);
+});
+
+it('gauss has mean 0 and standard deviation 1', () => {
+  const faker = fakerOf(1, 'gauss');
+  const values = Array.from({ length: 20_000 }, () => gauss(faker));
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length;
+  expect(Math.abs(mean)).toBeLessThan(0.03);
+  expect(Math.abs(variance - 1)).toBeLessThan(0.05);
+});
+
+describe('positions', () => {
+  const all = [...positions(setting)];
+
+  it('add up: by asset, what a portfolio holds is the sum of its transactions', () => {
+    const signs = { buy: 1n, reward: 1n, sell: -1n, transfer: 0n, stake: 0n, unstake: 0n };
+    for (const { holdings, transactions } of all) {
+      const held = new Map<string, bigint>();
+      for (const { asset_symbol: symbol, quantity } of holdings) {
+        held.set(symbol, (held.get(symbol) ?? 0n) + unitsOf(quantity));
+      }
+      for (const { asset_symbol: symbol, quantity, transaction_type: type } of transactions) {
+        held.set(symbol, (held.get(symbol) ?? 0n) - signs[type] * unitsOf(quantity));
+      }
+      expect([...held.values()].every((rest) => rest === 0n)).toBe(true);
+    }
+  });
+
+  it('are those of the specification for the named users', () => {
+    const [main, trading] = all;
+    expect(main?.holdings.map((row) => [row.asset_symbol, Number(row.quantity)])).toEqual([
+      ['BTC', 1.5],
+      ['ETH', 25],
+      ['SOL', 500],
+    ]);
+    expect(trading?.holdings).toEqual([]);
+    expect(trading?.transactions).toHaveLength(4);
+  });
+
+  it('are twenty holdings and twenty transactions for each other portfolio, five for each user', () => {
+    const others = all.slice(2);
+    expect(others).toHaveLength((3 * setting.scale - 3) * 5);
+    for (const { holdings, transactions } of others) {
+      expect([holdings.length, transactions.length]).toEqual([20, 20]);
+    }
+  });
+
+  it('are no older than their portfolio, and of no other day than the past', () => {
+    for (const { portfolio, transactions } of all) {
+      for (const { transaction_date: at } of transactions) {
+        expect(+new Date(at)).toBeGreaterThanOrEqual(+portfolio.createdAt);
+        expect(+new Date(at)).toBeLessThanOrEqual(+now);
+      }
+    }
+  });
+
+  it('never sell or move what was not there yet', () => {
+    for (const { transactions } of all) {
+      const balances = new Map<string, number>();
+      const inOrder = transactions.toSorted(
+        (a, b) => +new Date(a.transaction_date) - +new Date(b.transaction_date),
+      );
+      for (const { asset_symbol: symbol, quantity, transaction_type: type } of inOrder) {
+        const before = balances.get(symbol) ?? 0;
+        const amount = Number(quantity);
+        if (type === 'buy' || type === 'reward') balances.set(symbol, before + amount);
+        else expect(before).toBeGreaterThanOrEqual(amount);
+        if (type === 'sell') balances.set(symbol, before - amount);
+      }
+    }
+  });
+});
+
+function unitsOf(quantity: unknown): bigint {
+  const [whole = '0', fraction = ''] = String(quantity).split('.');
+  return BigInt(whole + fraction.padEnd(8, '0'));
+}
+
+describe('people', () => {
+  it('are three at scale 1, and as many times three at any other', () => {
+    expect([...people({ ...setting, scale: 1 })]).toHaveLength(3);
+    expect([...people(setting)]).toHaveLength(60);
+  });
+
+  it('of a smaller scale are the first of a larger one', () => {
+    const small = [...people({ ...setting, scale: 3 })];
+    expect([...people(setting)].slice(0, 9)).toEqual(small);
+  });
+
+  it('are older than what they own', () => {
+    for (const { createdAt, portfolios, connections } of people(setting)) {
+      for (const owned of [...portfolios, ...connections]) {
+        expect(+owned.createdAt).toBeGreaterThanOrEqual(+createdAt);
+      }
+    }
+  });
+});
+
+it('an invented key is encrypted by AES-256-GCM under the documented passphrase', () => {
+  const faker = fakerOf(1, 'keys');
+  const key = inventKey(faker);
+  const [version, ...parts] = encrypt(key, faker).split(':');
+  const [vector, tag, bytes] = parts.map((part) => Buffer.from(part, 'base64'));
+  const secret = createHash('sha256').update(developmentPassphrase).digest();
+  const decipher = createDecipheriv('aes-256-gcm', secret, vector ?? '').setAuthTag(
+    tag ?? Buffer.of(),
+  );
+  expect(version).toBe('v1');
+  expect(vector).toHaveLength(12);
+  expect(decipher.update(bytes ?? Buffer.of()).toString() + decipher.final().toString()).toBe(key);
+  expect(encrypt(key, faker)).not.toBe(encrypt(key, faker));
+});
+
+it('alarms are triggered after they were set, and not in the future', () => {
+  for (const { alert, history } of alarms(setting)) {
+    for (const { triggered_at: at } of history) {
+      expect(+new Date(String(at))).toBeGreaterThanOrEqual(+new Date(String(alert.created_at)));
+      expect(+new Date(String(at))).toBeLessThanOrEqual(+now);
+    }
+  }
+});
+
+it('ids are UUIDs, within the range of their table, in order of their numbers', () => {
+  const ids = [0, 1, 9, 10, 255, 256, 1_000_000].map((number) => seedId('holdings', number));
+  const { from, to } = seedIds('holdings');
+  for (const id of ids) {
+    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(id >= from && id <= to).toBe(true);
+  }
+  expect(ids).toEqual(ids.toSorted());
+  expect(seedId('users', 1) > to || seedId('users', 1) < from).toBe(true);
+});
+
+it('the catalogue has each asset once, largest first', () => {
+  const symbols = catalogue.map(({ symbol }) => symbol);
+  expect(new Set(symbols).size).toBe(symbols.length);
+  const caps = catalogue.map(({ priceUsd, supply }) => priceUsd * supply);
+  expect(caps).toEqual(caps.toSorted((a, b) => b - a));
+});
