@@ -16,6 +16,7 @@ const commands = [
   'db wait',
   'types generate',
   'types check',
+  'seed',
 ];
 
 it('docs/commands.md holds the help of every command (npm run docs writes it)', async () => {

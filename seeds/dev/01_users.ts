@@ -1,17 +1,26 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
-import { type Person, passwordHashes, people, peopleAt, type Setting } from '../story/cast.ts';
+import {
+  developmentPassword,
+  type Person,
+  passwordHashes,
+  people,
+  peopleAt,
+  type Setting,
+} from '../story/cast.ts';
 import { fakerOf } from '../story/chance.ts';
 import { seedIds } from '../story/identity.ts';
 import { before, dayMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
   description: "the specification's three users, others at --scale",
-  run: ({ merge, ...setting }) =>
-    merge('users', {
+  run: async ({ merge, note, ...setting }) => {
+    await merge('users', {
       rows: users(setting),
       total: peopleAt(setting.scale),
       ids: seedIds('users'),
-    }),
+    });
+    note(`log in as admin@, pro@ or free@cryptosense.dev, password ${developmentPassword}`);
+  },
 };
 
 function* users(setting: Setting): Generator<NewRow<'users'>> {

@@ -192,12 +192,17 @@ function parseSeed(text: string): number {
   return seed;
 }
 
+const isoMoment =
+  /^(\d{4}-\d{2}-\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:?\d{2}))?$/;
+
 /** ISO 8601, with its time zone; a date alone is midnight in UTC. */
 function parseMoment(text: string): Date {
-  const isWhole =
-    /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,3})?)?(Z|[+-]\d{2}:?\d{2}))?$/.test(text);
-  const moment = new Date(isWhole ? text : Number.NaN);
-  if (Number.isNaN(moment.getTime())) {
+  const [whole = '', date = ''] = isoMoment.exec(text) ?? [];
+  const moment = new Date(whole);
+  // 31 February would be taken for 3 March.
+  const day = new Date(date);
+  const isReal = !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date);
+  if (!isReal || Number.isNaN(moment.getTime())) {
     throw new InvalidArgumentError('It is a moment such as 2026-01-31T12:00:00Z.');
   }
   return moment;

@@ -9,23 +9,28 @@ export interface Loaded {
 const narrowest = 8;
 const widest = 30;
 
-/** `━━━━━━━━━─────  62%  620,000 rows  85,000/s  0:04 left`, as wide as there is room. */
+/** `━━━━━━━━━─────  62%  620,000 rows  85,000/s  0:04 left`, as much of it as there is room for. */
 export function renderBar(
   { rows, total, elapsedMs }: Loaded,
   { chalk, columns = 80 }: Look,
 ): string {
   const share = total === 0 ? 1 : Math.min(1, rows / total);
   const perSecond = elapsedMs > 0 ? (rows / elapsedMs) * 1_000 : 0;
-  const leftMs = perSecond > 0 ? (Math.max(0, total - rows) / perSecond) * 1_000 : undefined;
-  const words = [
-    `${Math.floor(share * 100)}%`.padStart(4),
-    `${formatCount(rows)} rows`,
-    `${formatCount(Math.round(perSecond))}/s`,
-    ...(leftMs === undefined ? [] : [`${formatClock(leftMs)} left`]),
-  ].join('  ');
-  const width = Math.max(narrowest, Math.min(widest, columns - words.length - 2));
+  const percent = `${Math.floor(share * 100)}%`.padStart(4);
+  const count = `${formatCount(rows)} rows`;
+  const rate = `${formatCount(Math.round(perSecond))}/s`;
+  const left =
+    perSecond > 0 ? [`${formatClock((Math.max(0, total - rows) / perSecond) * 1_000)} left`] : [];
+  const room = columns - narrowest - 2;
+  const texts = [
+    [percent, count, rate, ...left],
+    [percent, count, ...left],
+    [percent, ...left],
+  ].map((words) => words.join('  '));
+  const text = texts.find(({ length }) => length <= room) ?? percent;
+  const width = Math.max(narrowest, Math.min(widest, columns - text.length - 2));
   const full = Math.round(share * width);
-  return `${chalk.cyan('━'.repeat(full))}${chalk.dim('─'.repeat(width - full))} ${words}`;
+  return `${chalk.cyan('━'.repeat(full))}${chalk.dim('─'.repeat(width - full))} ${text}`;
 }
 
 /** `1,048,576` */

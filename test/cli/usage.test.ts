@@ -21,7 +21,7 @@ const commands = [
 ] as const;
 
 describe('--help', () => {
-  it.each(commands)(
+  it.each<readonly string[]>([...commands, ['seed']])(
     'of %s %s shows examples and the flags of every command',
     async (...command) => {
       const { code, stdout, stderr } = await runCli([...command, '--help']);
@@ -35,7 +35,7 @@ describe('--help', () => {
   );
 
   it('of every command names every command of its group', async () => {
-    for (const group of ['migrate', 'db']) {
+    for (const group of ['migrate', 'db', 'types']) {
       const { code, stdout } = await runCli([group, '--help']);
       expect(code).toBe(0);
       for (const [, name] of commands.filter(([of]) => of === group)) {

@@ -56,7 +56,8 @@ export function startCli(
 export function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(
-      ([name]) => !/^(DATABASE_|PG|NO_COLOR$|CI$|FORCE_COLOR$|TEST_DATABASE_URL$)/.test(name),
+      ([name]) =>
+        !/^(DATABASE_|PG|COINGECKO_|NO_COLOR$|CI$|FORCE_COLOR$|TEST_DATABASE_URL$)/.test(name),
     ),
   );
 }

@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+
 import { onTestFinished } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { type Folders, temporaryFolder, writePairs } from './fixtures.ts';
@@ -20,6 +21,9 @@ export type SeederTexts = Readonly<
   Partial<Record<'dev' | 'production', Readonly<Record<string, string>>>>
 >;
 
+/** Seeders in a folder of their own find no packages. */
+const kysely = new URL('../../node_modules/kysely/dist/esm/index.js', import.meta.url).href;
+
 /** Writes seeders into a folder of the test's own: what `--seeds` takes. */
 export function writeSeeders(texts: SeederTexts): string {
   const root = temporaryFolder();
@@ -28,7 +32,8 @@ export function writeSeeders(texts: SeederTexts): string {
     for (const [name, body] of Object.entries(seeders)) {
       writeFileSync(
         join(root, environment, `${name}.mjs`),
-        `export const seeder = {
+        `import { sql } from '${kysely}';
+        export const seeder = {
           description: 'of a test',
           run: async (context) => { const { db, load, merge, note, now, seed, scale } = context; ${body} },
         };\n`,

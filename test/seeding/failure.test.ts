@@ -1,0 +1,261 @@
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { isError } from '../../src/errors.ts';
+import * as migrate from '../../src/migrations/migrate.ts';
+import * as seeding from '../../src/seeding/seed.ts';
+import { createScratchRole } from '../support/databases.ts';
+import { scratchDatabase } from '../support/recovery.ts';
+import { coinsSchema, writeSeeders } from '../support/seeding.ts';
+
+/** `id` of coin n. */
+const idOf = (number: number) => `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`;
+
+const loadOne = (number: number, name: string) =>
+  `await load('coins', { rows: [{ id: '${idOf(number)}', name: '${name}', amount: 1 }], total: 1 });`;
+
+/** A plain PostgreSQL with one table, `coins`, and seeders for it. */
+async function seedCoins(seeders: Readonly<Record<string, string>>) {
+  const database = await scratchDatabase();
+  const folders = coinsSchema();
+  await migrate.up({ target: database.url, ...folders });
+  const options = { target: database.url, ...folders };
+  return {
+    database,
+    options,
+    seeded: seeding.dev({ ...options, seeds: writeSeeders({ dev: seeders }) }),
+    names: async () => {
+      const rows = await database.sql<{ name: string }[]>`select name from coins order by name`;
+      return rows.map(({ name }) => name);
+    },
+    recorded: async () => {
+      const rows = await database.sql<{ seeder: string }[]>`
+        select seeder from cryptosense_db.seed_runs order by id`;
+      return rows.map(({ seeder }) => seeder);
+    },
+  };
+}
+
+describe('a seeder that fails', () => {
+  const row = (over: string) => `{ id: '${idOf(9)}', name: 'x', amount: 1, ...${over} }`;
+  it.each([
+    [
+      'a duplicate',
+      `load('coins', { rows: [${row("{ name: 'first' }")}], total: 1 })`,
+      {
+        sqlState: '23505',
+        table: 'coins',
+        constraint: 'coins_name_key',
+        words: ['Key (name)=(first) already exists', 'COPY coins, line 1'],
+      },
+    ],
+    [
+      'a check',
+      `load('coins', { rows: [${row('{ amount: 0 }')}], total: 1 })`,
+      {
+        sqlState: '23514',
+        table: 'coins',
+        constraint: 'coins_amount_check',
+        words: ['COPY coins, line 1'],
+      },
+    ],
+    [
+      'a bad value',
+      `load('coins', { rows: [${row('{}')}, ${row("{ amount: 'much' }")}], total: 2 })`,
+      {
+        sqlState: '22P02',
+        words: ['COPY coins, line 2, column amount'],
+      },
+    ],
+    [
+      'a row without its columns',
+      `load('coins', { rows: [${row('{}')}, { id: 'x' }], total: 2 })`,
+      {
+        sqlState: '',
+        words: ['row 2 has no "name", which the first row has'],
+      },
+    ],
+    [
+      'a table that there is not',
+      `load('tokens', { rows: [${row('{}')}], total: 1 })`,
+      {
+        sqlState: '42P01',
+        words: ['relation "public.tokens" does not exist'],
+      },
+    ],
+    [
+      'a query',
+      "db.insertInto('coins').values({ name: 'x' }).execute()",
+      {
+        sqlState: '23502',
+        table: 'coins',
+        words: ['null value in column "id"'],
+      },
+    ],
+    [
+      'words of its own',
+      "Promise.reject(new Error('no such planet'))",
+      {
+        sqlState: '',
+        words: ['no such planet'],
+      },
+    ],
+    [
+      'an error that it keeps to itself',
+      "db.selectFrom('nowhere').execute().catch(() => {})",
+      {
+        sqlState: '25P02',
+        words: ['current transaction is aborted'],
+      },
+    ],
+  ])('by %s names itself and the place, and leaves what was there', async (_, work, expected) => {
+    const { seeded, names, recorded } = await seedCoins({
+      '01_first': loadOne(1, 'first'),
+      '02_second': `${loadOne(2, 'second')} await ${work};`,
+      '03_third': loadOne(3, 'third'),
+    });
+    const error = await seeded.catch((reason: unknown) => reason);
+    if (!isError(error, 'seed-failed')) throw error;
+    const { words, ...details } = expected;
+    expect(error.details).toMatchObject({
+      seeder: '02_second',
+      completed: ['01_first'],
+      pending: ['03_third'],
+      ...details,
+    });
+    expect(error.message).toMatch(/^02_second stopped: /);
+    for (const word of words) expect(error.message).toContain(word);
+    expect(error.message).toContain('seeded before it: 1, it is rolled back, still to do: 1');
+    expect(await names()).toEqual(['first']);
+    expect(await recorded()).toEqual(['01_first']);
+  });
+
+  it('runs on from there once it is mended', async () => {
+    const { seeded, options, names } = await seedCoins({
+      '01_first': loadOne(1, 'first'),
+      '02_second': `throw new Error('not yet');`,
+    });
+    await expect(seeded).rejects.toThrow('not yet');
+    const seeds = writeSeeders({ dev: { '02_second': loadOne(2, 'second') } });
+    await seeding.dev({ ...options, seeds, only: ['second'] });
+    expect(await names()).toEqual(['first', 'second']);
+  });
+
+  it('of a dry run leaves nothing of any', async () => {
+    const { seeded, options, database } = await seedCoins({ '01_first': '' });
+    await seeded;
+    const seeds = writeSeeders({
+      dev: { '01_first': loadOne(1, 'first'), '02_second': `throw new Error('no');` },
+    });
+    await expect(seeding.dev({ ...options, seeds, dryRun: true })).rejects.toThrow('no');
+    expect(await database.sql`select from coins`).toHaveLength(0);
+  });
+});
+
+describe('merge', () => {
+  const merge = (rows: string) => `
+    await merge('coins', {
+      rows: [${rows}].map(([n, name, amount]) => ({
+        id: '00000000-0000-4000-8000-' + String(n).padStart(12, '0'), name, amount,
+      })),
+      total: 1,
+      ids: { from: '${idOf(100)}', to: '${idOf(199)}' },
+    });`;
+
+  it('inserts, updates what differs, deletes what is given no more, and leaves the rest', async () => {
+    const { seeded, options, database } = await seedCoins({
+      '01_coins': merge("[100, 'a', 1], [101, 'b', 2], [102, 'c', 3], [1, 'named', 4]"),
+    });
+    await seeded;
+    await database.sql`insert into coins values (${idOf(7)}, 'own', 9)`;
+    const xmins = async () => {
+      const rows = await database.sql<{ name: string; xmin: string; amount: string }[]>`
+        select name, xmin::text, amount::float from coins order by id`;
+      return rows.map(({ name, xmin, amount }) => ({ name, xmin, amount }));
+    };
+    const before = await xmins();
+    const seeds = writeSeeders({
+      dev: { '01_coins': merge("[100, 'a', 1], [101, 'b', 5], [103, 'd', 6], [1, 'named', 4]") },
+    });
+    await seeding.dev({ ...options, seeds });
+    const after = await xmins();
+    expect(after.map(({ name, amount }) => [name, amount])).toEqual([
+      ['named', 4],
+      ['own', 9],
+      ['a', 1],
+      ['b', 5],
+      ['d', 6],
+    ]);
+    const untouched = ['named', 'own', 'a'];
+    for (const name of untouched) {
+      expect(after.find((row) => row.name === name)).toEqual(
+        before.find((row) => row.name === name),
+      );
+    }
+  });
+
+  it('of nothing deletes what was in the range', async () => {
+    const { seeded, options, names } = await seedCoins({
+      '01_coins': merge("[100, 'a', 1], [1, 'named', 4]"),
+    });
+    await seeded;
+    await seeding.dev({ ...options, seeds: writeSeeders({ dev: { '01_coins': merge('') } }) });
+    expect(await names()).toEqual(['named']);
+  });
+});
+
+describe('what a seeder is given', () => {
+  it('is the moment, seed and scale, and its notes and counts come back', async () => {
+    const now = new Date('2026-01-02T03:04:05Z');
+    const { options } = await seedCoins({ '01_none': '' });
+    const seeds = writeSeeders({
+      dev: {
+        '01_coins': `${loadOne(1, 'first')}
+          note([now.toISOString(), seed, scale].join(' '));
+          context.wrote('coins', 2);`,
+      },
+    });
+    const { seeders } = await seeding.dev({ ...options, seeds, now, seed: 3, scale: 4 });
+    expect(seeders).toMatchObject([
+      {
+        name: '01_coins',
+        description: 'of a test',
+        tables: [{ table: 'coins', rows: 3 }],
+        notes: ['2026-01-02T03:04:05.000Z 3 4'],
+      },
+    ]);
+  });
+
+  it('is of another role alone what that role may do', async () => {
+    const { database, options, seeded } = await seedCoins({ '01_first': loadOne(1, 'first') });
+    await seeded;
+    const role = await createScratchRole(database.url);
+    onTestFinished(async () => {
+      await database.sql.unsafe(`drop owned by ${role.name}`);
+      await role.drop();
+    });
+    await database.sql.unsafe(
+      `grant usage on schema cryptosense_db to ${role.name};
+       grant select on all tables in schema cryptosense_db to ${role.name};
+       grant insert on cryptosense_db.seed_runs to ${role.name}`,
+    );
+    const seeds = writeSeeders({ dev: { '01_second': loadOne(2, 'second') } });
+    const target = role.urlOf(database.url);
+    await expect(seeding.dev({ ...options, target, seeds })).rejects.toMatchObject({
+      code: 'seed-failed',
+      details: { sqlState: '42501' },
+    });
+    await database.sql.unsafe(`grant select, insert on coins to ${role.name}`);
+    await seeding.dev({ ...options, target, seeds });
+  });
+});
+
+it('the record of runs is append-only', async () => {
+  const { database, seeded } = await seedCoins({ '01_first': '' });
+  await seeded;
+  for (const statement of [
+    'delete from cryptosense_db.seed_runs',
+    "update cryptosense_db.seed_runs set seeder = 'x'",
+    'truncate cryptosense_db.seed_runs',
+  ]) {
+    await expect(database.sql.unsafe(statement)).rejects.toThrow('append-only');
+  }
+});
