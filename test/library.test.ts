@@ -38,6 +38,7 @@ describe('the face of the library', () => {
       'isError',
       'migrate',
       'parseTarget',
+      'seed',
       'types',
     ]);
     expect(Object.keys(migrate).sort()).toEqual([
@@ -50,6 +51,7 @@ describe('the face of the library', () => {
       'templateNames',
       'up',
     ]);
+    expect(Object.keys(library.seed).sort()).toEqual(['dev', 'list', 'production', 'saveMarket']);
     expect(Object.keys(library.types).sort()).toEqual(['check', 'generate']);
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'reset', 'wait']);
   });

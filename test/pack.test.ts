@@ -66,7 +66,12 @@ describe('the tarball', () => {
       'migrations',
       'package.json',
       'rollbacks',
+      'seeds',
       'templates',
+    ]);
+    expect(packed.filter((path) => path.startsWith('seeds/')).sort()).toEqual([
+      'seeds/README.md',
+      'seeds/production/snapshot.json',
     ]);
     const odd = packed.filter((path) => !/\.(?:md|c?js|d\.ts|sql|json|txt)$|^LICENSE$/.test(path));
     expect(odd).toEqual([]);
@@ -125,13 +130,14 @@ describe('the installed command', () => {
 
   const timescale = inject('timescaleUrl');
   it.skipIf(timescale === undefined)(
-    `applies the packaged schema${timescale ? '' : ' (skipped: no server with TimescaleDB here)'}`,
+    `applies the packaged schema and seeds${timescale ? '' : ' (skipped: no server with TimescaleDB here)'}`,
     async () => {
       const database = await createScratchDatabase(timescale ?? '');
       try {
         const url = ['--url', database.url];
         expect(runInstalled(['migrate', 'up', ...url])).toMatchObject({ code: 0 });
         expect(runInstalled(['migrate', 'status', '--check', ...url])).toMatchObject({ code: 0 });
+        expect(runInstalled(['seed', '--env', 'dev', ...url])).toMatchObject({ code: 0 });
       } finally {
         await database.drop();
       }
@@ -154,6 +160,12 @@ describe('the installed command', () => {
     const url = ['--url', 'postgresql://u@127.0.0.1:1/x', '--json'];
     const { stdout } = runInstalled(['migrate', 'status', ...url]);
     expect(JSON.parse(stdout).error.code).toBe('server-unreachable');
+  });
+
+  it('finds the packaged seeders, with what they need', () => {
+    const { code, stdout, stderr } = runInstalled(['seed', '--list', '--json']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toHaveLength(14);
   });
 
   it('without the embedded engine says how to get it', () => {
@@ -185,7 +197,7 @@ describe('the installed library', () => {
   it('has types that compile strictly, its own and those of its dependencies', () => {
     writeFileSync(
       join(project, 'use.ts'),
-      `import { type ErrorDetails, isError, migrate, database, type OnProgress } from 'cryptosense-db';
+      `import { type ErrorDetails, isError, migrate, database, type OnProgress, seed } from 'cryptosense-db';
 const onProgress: OnProgress = (event) => {
   if (event.kind === 'step-finished') event.durationMs.toFixed();
 };
@@ -199,6 +211,15 @@ try {
 }
 // @ts-expect-error: there is no such option
 await migrate.up({ target: 'postgresql://u@h/d', everything: true });
+const result2 = await seed.dev({ target: 'postgresql://u@h/d', scale: 2, now: new Date() });
+result2.candles.map(({ close }) => close.length);
+export const seeder: seed.DevSeeder = {
+  description: 'two coins',
+  run: ({ load }) =>
+    load('risk_scores', { rows: [{ asset_symbol: 'X', risk_score: 1, calculated_at: new Date() }], total: 1 }),
+};
+// @ts-expect-error: the table has no such column
+export const faulty: seed.DevSeeder = { description: '', run: ({ load }) => load('users', { rows: [{ nick: 'x' }], total: 1 }) };
 export const details: ErrorDetails['login-refused'] = { user: versions.join() + isReady };
 `,
     );

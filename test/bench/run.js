@@ -12,6 +12,7 @@ import {
   fillWithChunks,
   openServer,
   psqlVersion,
+  saveRows,
 } from './server.js';
 
 /** @typedef {import('./files.js').Folders} Folders */
@@ -61,6 +62,7 @@ async function bench(runs) {
       ...(await measureSchema(setting)),
       ...(await measureSmall(setting)),
       ...(await measureTypes(setting)),
+      ...(await measureSeeds(setting)),
     ];
     console.log(renderTable(figures));
     return figures;
@@ -164,6 +166,57 @@ async function measureTypes({ server, folder, runs }) {
   const [withMany = 0, withNone = 0] = await race([generate(filled), generate(url)], runs);
   const times = { ours: withMany, theirs: withNone, target: 1.5 };
   return [figure, compare(`\`types generate\` with ${many} chunks, against none`, times)];
+}
+
+/** A tenth of the load set of the specification's Appendix A, and all of it. */
+const seedScale = 334;
+const fullScale = 3_334;
+const seedMemoryLimitMb = 250;
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureSeeds({ server, folder, runs, psql }) {
+  if (!server.timescale) return [];
+  const moment = new Date().toISOString();
+  const seed = (/** @type {number} */ scale) => (/** @type {string} */ url) =>
+    tool(['seed', '--env', 'dev', '--scale', String(scale), '--now', moment], url);
+  const migrated = async () => {
+    const url = await createDatabase(server);
+    await execute(tool(['migrate', 'up'], url));
+    return url;
+  };
+  const what = (/** @type {number} */ scale) =>
+    `\`seed --scale ${scale.toLocaleString('en')}\`, ${(scale * 3).toLocaleString('en')} users`;
+
+  say(`the memory of seed --scale ${fullScale}`);
+  const memoryMb = await peakMemory({ prepare: migrated, run: seed(fullScale) }, folder);
+  const memory = {
+    what: `${what(fullScale)}, peak memory`,
+    ours: `${memoryMb.toFixed(0)} MB`,
+    theirs: '',
+    value: '',
+    target: `< ${seedMemoryLimitMb} MB`,
+    isOver: memoryMb >= seedMemoryLimitMb,
+  };
+  if (!psql) return [memory];
+
+  say(`seed --scale ${seedScale}`);
+  const source = await migrated();
+  await execute(seed(seedScale)(source));
+  const script = await saveRows(source, join(folder, 'rows'));
+  const copy = (/** @type {string} */ url) => ({
+    file: 'psql',
+    args: ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', script, url],
+  });
+  const [ours = 0, theirs = 0] = await race(
+    [
+      { prepare: migrated, run: seed(seedScale) },
+      { prepare: migrated, run: copy },
+    ],
+    runs,
+  );
+  // At least 0.8 of its throughput: the same rows in no more than 1 / 0.8 of its time.
+  const times = { ours, theirs, target: 1.25 };
+  return [compare(`${what(seedScale)}, against psql's \`\\copy\` of the same rows`, times), memory];
 }
 
 /** @type {Contestant} */

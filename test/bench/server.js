@@ -1,9 +1,11 @@
 // @ts-check
 import { spawnSync } from 'node:child_process';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import postgres from 'postgres';
 
 /**
@@ -119,6 +121,52 @@ export async function fillWithChunks(url, count) {
        from generate_series(${from}, ${Math.min(from + 100, count) - 1}) as n`,
     );
   }
+}
+
+/** In this order each finds what its foreign keys name. */
+const seededTables = [
+  'users',
+  'subscriptions',
+  'portfolios',
+  'exchange_connections',
+  'holdings',
+  'transactions',
+  'assets',
+  'price_history',
+  'risk_scores',
+  'predictions',
+  'alerts',
+  'alert_history',
+  'social_sentiment_history',
+];
+
+/**
+ * Copies the rows of the schema's tables into files of a folder, but for what is generated.
+ * @param {string} url @param {string} folder
+ * @returns {Promise<string>} a script for psql that copies them back
+ */
+export async function saveRows(url, folder) {
+  await mkdir(folder);
+  const lines = [];
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    for (const table of seededTables) {
+      const columns = await sql`
+        select column_name as name from information_schema.columns
+        where table_schema = 'public' and table_name = ${table} and is_generated = 'NEVER'
+        order by ordinal_position`;
+      const names = columns.map(({ name }) => name).join(', ');
+      const file = join(folder, table);
+      const rows = await sql.unsafe(`copy (select ${names} from ${table}) to stdout`).readable();
+      await pipeline(rows, createWriteStream(file));
+      lines.push(`\\copy ${table} (${names}) from '${file}'\n`);
+    }
+  } finally {
+    await sql.end();
+  }
+  const script = join(folder, 'copy.sql');
+  await writeFile(script, lines.join(''));
+  return script;
 }
 
 const created = /** @type {string[]} */ ([]);
