@@ -205,7 +205,8 @@ describe('merge', () => {
 describe('what a seeder is given', () => {
   it('is the moment, seed and scale, and its notes and counts come back', async () => {
     const now = new Date('2026-01-02T03:04:05Z');
-    const { options } = await seedCoins({ '01_none': '' });
+    const { options, seeded } = await seedCoins({ '01_none': '' });
+    await seeded;
     const seeds = writeSeeders({
       dev: {
         '01_coins': `${loadOne(1, 'first')}
