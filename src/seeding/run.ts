@@ -185,8 +185,14 @@ async function runSeeder<E extends SeedEnvironment>(
       const outcome = await run(context);
       const rows = Object.fromEntries(tables);
       await recordRun(sql, {
-        ...{ environment, seeder: name, asOf: now, seed, scale },
-        ...{ rows, durationMs: durationMs(), outcome },
+        environment,
+        seeder: name,
+        asOf: now,
+        seed,
+        scale,
+        rows,
+        durationMs: durationMs(),
+        outcome,
       });
       await sql.unsafe('commit');
     });

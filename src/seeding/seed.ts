@@ -162,7 +162,7 @@ async function prepare<E extends SeedEnvironment>(
   return { environment, seeders, pairs: readMigrations(resolveFolders(options)), isDryRun };
 }
 
-/** Some 15 million users, three hundred million rows. */
+/** Fifteen million users, three billion rows. */
 const mostScale = 5_000_000;
 
 function requireWhole(

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { chooseSeeders, readSeeders } from '../../src/seeding/source.ts';
@@ -78,6 +78,20 @@ describe('readSeeders', () => {
       }
     }
   });
+});
+
+it('the packaged seeders and what they share know the tool by its types alone', () => {
+  const files = ['dev', 'production', 'story'].flatMap((folder) =>
+    readdirSync(join('seeds', folder))
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => join('seeds', folder, name)),
+  );
+  for (const file of files) {
+    const imports = readFileSync(file, 'utf8').matchAll(/^import (?:.|\n)*?;$/gm);
+    for (const [statement] of imports) {
+      if (statement.includes('/src/')) expect(statement).toMatch(/^import type /);
+    }
+  }
 });
 
 describe('chooseSeeders', () => {
