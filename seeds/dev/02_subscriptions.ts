@@ -1,14 +1,14 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { named, people, type Setting, strangersAt, type Tier } from '../story/cast.ts';
 import { fakerOf } from '../story/chance.ts';
-import { seedId, seedIds } from '../story/identity.ts';
+import { clearSeeded } from '../story/clear.ts';
+import { seedId } from '../story/identity.ts';
 import { dayMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
   description: 'subscriptions in every status',
   run: async ({ db, load, ...setting }) => {
-    const { from, to } = seedIds('subscriptions');
-    await db.deleteFrom('subscriptions').where('id', '>=', from).where('id', '<=', to).execute();
+    await clearSeeded(db, 'subscriptions');
     const total = namedSubscriptions.length + strangersAt(setting.scale);
     await load('subscriptions', { rows: subscriptions(setting), total });
   },

@@ -1,13 +1,12 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { portfoliosEach, type Setting, strangersAt } from '../story/cast.ts';
-import { seedIds } from '../story/identity.ts';
+import { clearSeeded } from '../story/clear.ts';
 import { holdingsEach, namedHoldings, positions } from '../story/positions.ts';
 
 export const seeder: DevSeeder = {
   description: 'the three holdings, twenty for each other portfolio',
   run: async ({ db, load, wrote, ...setting }) => {
-    const { from, to } = seedIds('holdings');
-    await db.deleteFrom('holdings').where('id', '>=', from).where('id', '<=', to).execute();
+    await clearSeeded(db, 'holdings');
     const rows = holdings(setting);
     const place = ['portfolio_id', 'asset_symbol', 'exchange_source', 'wallet_address'] as const;
     for (let number = 0; number < namedHoldings; number += 1) {

@@ -1,13 +1,12 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { portfoliosEach, type Setting, strangersAt } from '../story/cast.ts';
-import { seedIds } from '../story/identity.ts';
+import { clearSeeded } from '../story/clear.ts';
 import { namedTransactions, positions, transactionsEach } from '../story/positions.ts';
 
 export const seeder: DevSeeder = {
   description: 'transactions that add up to the holdings',
   run: async ({ db, load, ...setting }) => {
-    const { from, to } = seedIds('transactions');
-    await db.deleteFrom('transactions').where('id', '>=', from).where('id', '<=', to).execute();
+    await clearSeeded(db, 'transactions');
     const total =
       namedTransactions + strangersAt(setting.scale) * portfoliosEach * transactionsEach;
     await load('transactions', { rows: transactions(setting), total });

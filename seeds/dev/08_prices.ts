@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import type { DevContext, DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { syntheticSource } from '../story/catalogue.ts';
+import { clearSynthetic } from '../story/clear.ts';
 import {
   bitcoinMinutes,
   bitcoinPrices,
@@ -16,7 +17,7 @@ export const seeder: DevSeeder = {
   description: '1,440 minutes of BTC, a week of hours of the others',
   run: async (context) => {
     const { db, load } = context;
-    await clearSynthetic(db);
+    await clearSynthetic(db, 'price_history');
     await load('price_history', { rows: bitcoin(context), total: bitcoinMinutes });
     await load('price_history', { rows: others(context), total: otherAssets.length * hours });
   },
@@ -24,22 +25,6 @@ export const seeder: DevSeeder = {
 };
 
 type Db = DevContext['db'];
-
-/** Between bounds: a hypertable that has been compressed is unpacked where it is deleted from. */
-async function clearSynthetic(db: Db): Promise<void> {
-  const { first, last } = await db
-    .selectFrom('price_history')
-    .where('data_source', '=', syntheticSource)
-    .select(({ fn }) => [fn.min('time').as('first'), fn.max('time').as('last')])
-    .executeTakeFirstOrThrow();
-  if (first === null || last === null) return;
-  await db
-    .deleteFrom('price_history')
-    .where('data_source', '=', syntheticSource)
-    .where('time', '>=', first)
-    .where('time', '<=', last)
-    .execute();
-}
 
 function* bitcoin(context: DevContext): Generator<NewRow<'price_history'>> {
   for (const { time, priceUsd } of bitcoinPrices(context)) {

@@ -1,12 +1,12 @@
 import { sql } from 'kysely';
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
-import { seedId, seedIds } from '../story/identity.ts';
+import { clearSeeded } from '../story/clear.ts';
+import { seedId } from '../story/identity.ts';
 
 export const seeder: DevSeeder = {
   description: 'the four risk scores, of today',
   run: async ({ db, now, wrote }) => {
-    const { from, to } = seedIds('risk_scores');
-    await db.deleteFrom('risk_scores').where('id', '>=', from).where('id', '<=', to).execute();
+    await clearSeeded(db, 'risk_scores');
     for (const row of scores(now)) {
       const { id: _, ...figures } = row;
       // An asset has one score a day, and somebody may have calculated today's.

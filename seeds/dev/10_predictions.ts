@@ -1,15 +1,15 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { assetOf, type CatalogueAsset } from '../story/catalogue.ts';
 import { fakerOf, gauss } from '../story/chance.ts';
-import { seedId, seedIds } from '../story/identity.ts';
+import { clearSeeded } from '../story/clear.ts';
+import { seedId } from '../story/identity.ts';
 import { before, dayMs, hourMs, startOfDay } from '../story/time.ts';
 import { walk } from '../story/walk.ts';
 
 export const seeder: DevSeeder = {
   description: 'predictions: past ones with outcomes, and open ones',
   run: async ({ db, load, ...moment }) => {
-    const { from, to } = seedIds('predictions');
-    await db.deleteFrom('predictions').where('id', '>=', from).where('id', '<=', to).execute();
+    await clearSeeded(db, 'predictions');
     await load('predictions', { rows: predictions(moment), total });
   },
 };

@@ -1,25 +1,14 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { catalogue, syntheticSource } from '../story/catalogue.ts';
 import { fakerOf } from '../story/chance.ts';
+import { clearSynthetic } from '../story/clear.ts';
 import { before, hourMs, minuteMs } from '../story/time.ts';
 import { walk } from '../story/walk.ts';
 
 export const seeder: DevSeeder = {
   description: 'a week of social sentiment, every six hours',
   run: async ({ db, load, ...moment }) => {
-    const { first, last } = await db
-      .selectFrom('social_sentiment_history')
-      .where('data_source', '=', syntheticSource)
-      .select(({ fn }) => [fn.min('time').as('first'), fn.max('time').as('last')])
-      .executeTakeFirstOrThrow();
-    if (first !== null && last !== null) {
-      await db
-        .deleteFrom('social_sentiment_history')
-        .where('data_source', '=', syntheticSource)
-        .where('time', '>=', first)
-        .where('time', '<=', last)
-        .execute();
-    }
+    await clearSynthetic(db, 'social_sentiment_history');
     const total = catalogue.length * points;
     await load('social_sentiment_history', { rows: sentiment(moment), total });
   },
