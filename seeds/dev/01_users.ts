@@ -1,6 +1,7 @@
-import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
+import type { DevContext, DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import {
   developmentPassword,
+  namedUsers,
   type Person,
   passwordHashes,
   people,
@@ -13,7 +14,8 @@ import { before, dayMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
   description: "the specification's three users, others at --scale",
-  run: async ({ merge, note, ...setting }) => {
+  run: async ({ db, merge, note, ...setting }) => {
+    await freeEmails(db);
     await merge('users', {
       rows: users(setting),
       total: peopleAt(setting.scale),
@@ -22,6 +24,18 @@ export const seeder: DevSeeder = {
     note(`log in as admin@, pro@ or free@cryptosense.dev, password ${developmentPassword}`);
   },
 };
+
+/** Two of the three may have each other's. */
+async function freeEmails(db: DevContext['db']): Promise<void> {
+  for (const { id, email } of namedUsers) {
+    await db
+      .updateTable('users')
+      .set({ email: `${id}@example.com` })
+      .where('id', '=', id)
+      .where('email', '<>', email)
+      .execute();
+  }
+}
 
 function* users(setting: Setting): Generator<NewRow<'users'>> {
   const faker = fakerOf(setting.seed, 'users');

@@ -1,17 +1,19 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { named, people, type Setting, strangersAt, type Tier } from '../story/cast.ts';
 import { fakerOf } from '../story/chance.ts';
-import { clearSeeded } from '../story/clear.ts';
-import { seedId } from '../story/identity.ts';
+import { seedId, seedIds } from '../story/identity.ts';
 import { dayMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
   description: 'subscriptions in every status',
-  run: async ({ db, load, ...setting }) => {
-    await clearSeeded(db, 'subscriptions');
-    const total = namedSubscriptions.length + strangersAt(setting.scale);
-    await load('subscriptions', { rows: subscriptions(setting), total });
-  },
+  run: ({ merge, ...setting }) =>
+    merge('subscriptions', {
+      rows: subscriptions(setting),
+      total: namedSubscriptions.length + strangersAt(setting.scale),
+      ids: seedIds('subscriptions'),
+      // A user has one active subscription, and may have made a plan of their own.
+      others: 'keep',
+    }),
 };
 
 type Status = 'active' | 'canceled' | 'past_due' | 'trialing';
@@ -23,10 +25,19 @@ interface Subscription {
   readonly interval: 'monthly' | 'yearly';
   /** Days ago. */
   readonly since: number;
+  /** How many were paid for; as many as have begun when left out. */
+  readonly periods?: number;
 }
 
 const namedSubscriptions: readonly Subscription[] = [
-  { userId: named.admin, tier: 'pro', status: 'canceled', interval: 'monthly', since: 410 },
+  {
+    userId: named.admin,
+    tier: 'pro',
+    status: 'canceled',
+    interval: 'monthly',
+    since: 410,
+    periods: 3,
+  },
   { userId: named.admin, tier: 'power-trader', status: 'active', interval: 'yearly', since: 300 },
   { userId: named.pro, tier: 'pro', status: 'active', interval: 'monthly', since: 185 },
   { userId: named.pro, tier: 'power-trader', status: 'trialing', interval: 'monthly', since: 5 },
@@ -40,45 +51,50 @@ function* subscriptions(setting: Setting): Generator<NewRow<'subscriptions'>> {
   for (const { named: isNamed, id: userId, tier, createdAt } of people(setting)) {
     if (isNamed) continue;
     const age = (setting.now.getTime() - createdAt.getTime()) / dayMs;
+    const interval = faker.helpers.weightedArrayElement([
+      { value: 'monthly' as const, weight: 3 },
+      { value: 'yearly' as const, weight: 1 },
+    ]);
     const subscription: Subscription = {
       userId,
       // Who has the free tier today may have paid once.
       ...(tier === 'free' && faker.datatype.boolean(0.3)
-        ? { tier: 'plus', status: faker.helpers.arrayElement(['canceled', 'past_due', 'trialing']) }
-        : { tier, status: 'active' }),
-      interval: faker.helpers.weightedArrayElement([
-        { value: 'monthly', weight: 3 },
-        { value: 'yearly', weight: 1 },
-      ]),
-      since: Math.max(1, age - faker.number.int({ min: 0, max: 20 })),
+        ? { tier: 'plus', status: faker.helpers.arrayElement(['canceled', 'past_due']) }
+        : { tier, status: tier === 'plus' && faker.datatype.boolean(0.2) ? 'trialing' : 'active' }),
+      interval,
+      // Long enough for a month to be over.
+      since: Math.max(32, age - faker.number.int({ min: 0, max: 8 })),
     };
     yield rowOf(subscription, number++, setting.now);
   }
 }
 
 const trialDays = 14;
-const endings: Readonly<Record<Status, (now: number) => number>> = {
-  active: (now) => now + 9 * dayMs,
-  // Nothing came for a period that ended three days ago.
-  past_due: (now) => now - 3 * dayMs,
-  trialing: (now) => now + (trialDays - 5) * dayMs,
-  canceled: (now) => now - 12 * dayMs,
-};
+const periodsDays = { monthly: 30, yearly: 365 } as const;
 
-function rowOf(
-  { userId, tier, status, interval, since }: Subscription,
-  number: number,
-  moment: Date,
-): NewRow<'subscriptions'> {
-  const now = moment.getTime();
+/** When it began, the period that is paid for or was last, and whether that is over. */
+function courseOf({ status, interval, since, periods }: Subscription, now: number) {
+  const periodMs = periodsDays[interval] * dayMs;
+  if (status === 'trialing') {
+    const start = now - 5 * dayMs;
+    return { createdAt: start, start, end: start + trialDays * dayMs };
+  }
+  const createdAt = now - Math.round(since * dayMs);
+  // Periods follow each other without a gap; the last one that has begun is still running.
+  const begun = Math.max(1, Math.ceil((now - createdAt) / periodMs));
+  const paid = periods ?? (status === 'active' ? begun : Math.max(1, begun - 1));
+  const end = createdAt + paid * periodMs;
+  return { createdAt, start: end - periodMs, end };
+}
+
+function rowOf(subscription: Subscription, number: number, now: Date): NewRow<'subscriptions'> {
+  const { userId, tier, status, interval } = subscription;
   const isPaid = tier !== 'free';
   const isTrial = status === 'trialing';
-  const createdAt = isTrial ? new Date(now - 5 * dayMs) : new Date(now - Math.round(since * dayMs));
-  const periodEnd = new Date(endings[status](now));
-  const periodDays = interval === 'monthly' ? 30 : 365;
-  const periodStart = isTrial
-    ? createdAt
-    : new Date(Math.max(createdAt.getTime(), periodEnd.getTime() - periodDays * dayMs));
+  const course = courseOf(subscription, now.getTime());
+  const [createdAt, periodStart, periodEnd] = [course.createdAt, course.start, course.end].map(
+    (ms) => new Date(ms),
+  ) as [Date, Date, Date];
   const label = String(number).padStart(8, '0');
   return {
     id: seedId('subscriptions', number),
@@ -95,7 +111,7 @@ function rowOf(
     trial_start: isTrial ? createdAt : null,
     trial_end: isTrial ? periodEnd : null,
     created_at: createdAt,
-    updated_at: createdAt,
+    updated_at: status === 'canceled' ? periodEnd : periodStart,
     canceled_at: status === 'canceled' ? periodEnd : null,
   };
 }

@@ -5,7 +5,12 @@ import { seedId, seedIds } from '../story/identity.ts';
 export const seeder: DevSeeder = {
   description: 'twenty assets to look up, with synthetic figures',
   run: ({ merge, now }) =>
-    merge('assets', { rows: assets(now), total: catalogue.length, ids: seedIds('assets') }),
+    merge('assets', {
+      rows: assets(now),
+      total: catalogue.length,
+      ids: seedIds('assets'),
+      others: 'keep',
+    }),
 };
 
 function* assets(now: Date): Generator<NewRow<'assets'>> {

@@ -1,7 +1,7 @@
-import { sql } from 'kysely';
 import type { DevContext, DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { syntheticSource } from '../story/catalogue.ts';
 import { clearSynthetic } from '../story/clear.ts';
+import { foreignOwner, refreshDaily } from '../story/daily.ts';
 import {
   bitcoinMinutes,
   bitcoinPrices,
@@ -11,20 +11,40 @@ import {
   hours,
   otherAssets,
 } from '../story/prices.ts';
-import { dayMs, startOfDay } from '../story/time.ts';
+import { before, hourMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
   description: '1,440 minutes of BTC, a week of hours of the others',
   run: async (context) => {
-    const { db, load } = context;
-    await clearSynthetic(db, 'price_history');
+    const { db, load, previous, now } = context;
+    const owner = await foreignOwner(db);
+    if (owner !== undefined) {
+      throw new Error(`price_history_daily has to be refreshed, which is for its owner: ${owner}`);
+    }
+    const replaced = await clearSynthetic(db, 'price_history');
     await load('price_history', { rows: bitcoin(context), total: bitcoinMinutes });
     await load('price_history', { rows: others(context), total: otherAssets.length * hours });
+    // With those of the last run, should it have ended before it came to its refresh.
+    const starts = [replaced?.from, touchedFrom(previous), before(now, hours * hourMs)];
+    const from = Math.min(...starts.flatMap((start) => start?.getTime() ?? []));
+    return { from: new Date(from) } satisfies Touched;
   },
-  afterwards: ({ db, now }) => refreshDaily(db, now),
+  afterwards: ({ db, now }, outcome) => {
+    const { from } = outcome as Touched;
+    return refreshDaily(db, { from, now });
+  },
 };
 
-type Db = DevContext['db'];
+/** From when on this run replaced prices. */
+interface Touched {
+  readonly from: Date;
+}
+
+/** As JSON gives it back. */
+function touchedFrom(previous: unknown): Date | undefined {
+  const { from } = (previous ?? {}) as { readonly from?: string };
+  return from === undefined ? undefined : new Date(from);
+}
 
 function* bitcoin(context: DevContext): Generator<NewRow<'price_history'>> {
   for (const { time, priceUsd } of bitcoinPrices(context)) {
@@ -54,42 +74,4 @@ function* others(context: DevContext): Generator<NewRow<'price_history'>> {
       };
     }
   }
-}
-
-/**
- * Days before today go into price_history_daily; today stays out of what is materialised, or it would
- * not follow the prices that come later. A day that is materialised already, by a policy or by
- * somebody's refresh, is brought up to date.
- */
-async function refreshDaily(db: Db, now: Date): Promise<void> {
-  const clock = await sql<{ now: Date }>`select now()`.execute(db);
-  const today = startOfDay(clock.rows[0]?.now ?? now);
-  const end = new Date(Math.min(startOfDay(now).getTime(), today.getTime()));
-  await refresh(db, { from: null, to: end });
-
-  const stale = await sql<{ day: Date }>`
-    select coalesce(shown.day, real.day) as day
-    from (
-      select time_bucket('1 day', time) as day, asset_symbol, last(price_usd, time) as close,
-        max(price_usd) as high, min(price_usd) as low
-      from price_history where time >= ${end} group by 1, 2
-    ) as real
-    full join (
-      select day, asset_symbol, close, high, low from price_history_daily where day >= ${end}
-    ) as shown using (day, asset_symbol)
-    where (real.close, real.high, real.low) is distinct from (shown.close, shown.high, shown.low)
-    order by 1 desc limit 1`.execute(db);
-  const last = stale.rows[0]?.day;
-  if (last) await refresh(db, { from: end, to: new Date(last.getTime() + dayMs) });
-}
-
-/** Not inside a transaction: TimescaleDB refuses it there. */
-async function refresh(
-  db: Db,
-  { from, to }: { readonly from: Date | null; readonly to: Date },
-): Promise<void> {
-  await sql`
-    call refresh_continuous_aggregate(
-      'price_history_daily', ${from}::timestamptz, ${to}::timestamptz
-    )`.execute(db);
 }

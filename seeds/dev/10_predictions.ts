@@ -1,17 +1,20 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { assetOf, type CatalogueAsset } from '../story/catalogue.ts';
 import { fakerOf, gauss } from '../story/chance.ts';
-import { clearSeeded } from '../story/clear.ts';
-import { seedId } from '../story/identity.ts';
+import { seedId, seedIds } from '../story/identity.ts';
+import { priceHistory } from '../story/prices.ts';
 import { before, dayMs, hourMs, startOfDay } from '../story/time.ts';
-import { walk } from '../story/walk.ts';
 
 export const seeder: DevSeeder = {
   description: 'predictions: past ones with outcomes, and open ones',
-  run: async ({ db, load, ...moment }) => {
-    await clearSeeded(db, 'predictions');
-    await load('predictions', { rows: predictions(moment), total });
-  },
+  run: ({ merge, ...moment }) =>
+    merge('predictions', {
+      rows: predictions(moment),
+      total,
+      ids: seedIds('predictions'),
+      // A model may have predicted the same by itself.
+      others: 'keep',
+    }),
 };
 
 const assets = ['BTC', 'ETH', 'SOL'].map(assetOf);
@@ -34,13 +37,13 @@ function* predictions({ seed, now }: Moment): Generator<NewRow<'predictions'>> {
   const faker = fakerOf(seed, 'predictions');
   let number = 0;
   for (const asset of assets) {
-    const prices = dailyPrices(asset, seed);
+    const priceAt = priceHistory(asset, { seed, now });
     for (let age = pastDays; age > 0; age -= everyDays) {
       for (const [timeframe, days] of Object.entries(timeframes) as [Timeframe, number][]) {
         const madeAt = before(startOfDay(now), age * dayMs - 6 * hourMs);
         const targetDate = new Date(madeAt.getTime() + days * dayMs);
         for (const prediction_type of types) {
-          const outlook = outlookOf(prediction_type, { faker, asset, prices, age, days });
+          const outlook = outlookOf(prediction_type, { faker, asset, priceAt, madeAt, targetDate });
           const isOver = targetDate <= now;
           yield {
             id: seedId('predictions', number),
@@ -69,19 +72,12 @@ function* predictions({ seed, now }: Moment): Generator<NewRow<'predictions'>> {
   }
 }
 
-/** By days ago, from 0: a walk of its own, which ends at the catalogue's price. */
-function dailyPrices(asset: CatalogueAsset, seed: number): readonly number[] {
-  const deviation = asset.priceUsd * asset.dailyVolatility;
-  const shape = { end: asset.priceUsd, step: deviation, pull: 0.03, reach: asset.priceUsd * 0.3 };
-  return walk(fakerOf(seed, `days ${asset.symbol}`), pastDays + 1, shape).toReversed();
-}
-
 interface Question {
   readonly faker: ReturnType<typeof fakerOf>;
   readonly asset: CatalogueAsset;
-  readonly prices: readonly number[];
-  readonly age: number;
-  readonly days: number;
+  readonly priceAt: (at: Date) => number;
+  readonly madeAt: Date;
+  readonly targetDate: Date;
 }
 
 interface Outlook {
@@ -93,10 +89,11 @@ interface Outlook {
 /** A price in USD; a trend as its change in percent; a volatility in percent a day. */
 function outlookOf(
   type: (typeof types)[number],
-  { faker, asset, prices, age, days }: Question,
+  { faker, asset, priceAt, madeAt, targetDate }: Question,
 ): Outlook {
-  const then = prices[age] ?? asset.priceUsd;
-  const actualPrice = prices[Math.max(0, age - days)] ?? asset.priceUsd;
+  const then = priceAt(madeAt);
+  // Of one that is still open, what comes of it is only what the prediction is made around.
+  const actualPrice = priceAt(targetDate);
   const predictedPrice = actualPrice * (1 + gauss(faker) * asset.dailyVolatility);
   const change = (price: number) => (price / then - 1) * 100;
   const direction = directionOf(change(predictedPrice));

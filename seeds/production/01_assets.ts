@@ -1,5 +1,7 @@
 import { sql } from 'kysely';
 import type { NewRow, ProductionContext, ProductionSeeder } from '../../src/seeding/seeder.ts';
+import { foreignOwner, refreshDaily } from '../story/daily.ts';
+import { startOfDay } from '../story/time.ts';
 
 type Db = ProductionContext['db'];
 type Asset = ProductionContext['market']['assets'][number];
@@ -9,6 +11,11 @@ export const seeder: ProductionSeeder = {
   run: async (context) => {
     const { market } = context;
     return market.source === 'snapshot' ? addKnown(context) : renew(context);
+  },
+  // Its policy reaches back three days, and an answer may have been saved before that.
+  afterwards: async ({ db, now }, outcome) => {
+    const { oldest } = outcome as Lists;
+    if (oldest !== null) await refreshDaily(db, { from: new Date(oldest), now });
   },
 };
 
@@ -20,12 +27,20 @@ interface Lists {
   /** CoinGecko's ids. */
   readonly listed: readonly string[];
   readonly left: readonly string[];
+  /** When the newest answer was given; null before the first. */
+  readonly takenAt: string | null;
+  /** The oldest price that came with it; null where all are of today, which the view shows as it is. */
+  readonly oldest: string | null;
 }
 
 /** Inserts what is new, renews what is known, and switches off what has left the list. */
-async function renew({ db, market, previous, note, wrote }: ProductionContext): Promise<Lists> {
+async function renew(context: ProductionContext): Promise<Lists> {
+  const { db, market, previous, note, wrote, now } = context;
   const { assets } = market;
   const before = readLists(previous);
+  refuseOlder(market.takenAt, before.takenAt);
+  const times = pricesOf(market).map(({ updatedAt }) => (updatedAt ?? market.takenAt).getTime());
+  const oldest = await refreshableFrom(context, new Date(Math.min(now.getTime(), ...times)));
   const listed = assets.map(({ id }) => id);
   const isListed = new Set(listed);
   const known = await countKnown(db, listed);
@@ -58,14 +73,37 @@ async function renew({ db, market, previous, note, wrote }: ProductionContext): 
   wrote('price_history', priced.size);
 
   note(`${assets.length - known} new, ${known} renewed`);
-  if (gone.length > 0) note(`left the top ${assets.length}, now inactive: ${some(gone)}`);
+  if (gone.length > 0) {
+    const then =
+      before.listed.length === assets.length ? '' : `, of ${before.listed.length} before`;
+    note(`left the top ${assets.length}${then}, now inactive: ${some(gone)}`);
+  }
   if (returning.length > 0) note(`back, now active: ${some(returning)}`);
   const unpriced = assets.filter((asset) => priced.get(asset.symbol) !== asset);
   if (unpriced.length > 0) {
     note(`without a price: ${some(unpriced.map((asset) => reasonOf(asset, priced)))}`);
   }
   const left = [...before.left.filter((id) => !isListed.has(id)), ...gone];
-  return { listed, left: [...new Set(left)] };
+  return { listed, left: [...new Set(left)], takenAt: market.takenAt.toISOString(), oldest };
+}
+
+/** An older answer would set back what a newer one has said, and switch off what has come since. */
+function refuseOlder(takenAt: Date, newest: string | null): void {
+  if (newest === null || takenAt >= new Date(newest)) return;
+  throw new Error(
+    `the answer is of ${takenAt.toISOString()}, older than the one seeded last, of ${newest}`,
+  );
+}
+
+async function refreshableFrom(
+  { db, note, now }: ProductionContext,
+  oldest: Date,
+): Promise<string | null> {
+  if (oldest >= startOfDay(now)) return null;
+  const owner = await foreignOwner(db);
+  if (owner === undefined) return oldest.toISOString();
+  note(`some prices are of days before today: ${owner} has to refresh price_history_daily`);
+  return null;
 }
 
 /** Of a snapshot: what is there already is newer, and stays as it is. */
@@ -85,7 +123,7 @@ async function addKnown({ db, market, previous, note, wrote }: ProductionContext
   note(
     `${added.length} new, ${market.assets.length - added.length} there already and left as they are`,
   );
-  return { listed: [...new Set([...before.listed, ...added])], left: before.left };
+  return { ...before, listed: [...new Set([...before.listed, ...added])], oldest: null };
 }
 
 /** The protocol takes 65,535 parameters, of which a row needs ten. */
@@ -100,8 +138,8 @@ function some(words: readonly string[]): string {
 }
 
 function readLists(previous: unknown): Lists {
-  const { listed = [], left = [] } = (previous ?? {}) as Partial<Lists>;
-  return { listed, left };
+  const { listed = [], left = [], takenAt = null } = (previous ?? {}) as Partial<Lists>;
+  return { listed, left, takenAt, oldest: null };
 }
 
 async function countKnown(db: Db, ids: readonly string[]): Promise<number> {
@@ -113,14 +151,20 @@ async function countKnown(db: Db, ids: readonly string[]): Promise<number> {
   return Number(count);
 }
 
-/** Those that were active; the rank was of a list on which they are no more. */
+/** Returns those that were active. The rank of all was of a list on which they are no more. */
 async function switchOff(db: Db, ids: readonly string[]): Promise<readonly string[]> {
   const rows = await db
     .updateTable('assets')
-    .set({ is_active: false, market_cap_rank: null })
+    .set({ is_active: false })
     .where('coingecko_id', '=', anyOf(ids))
     .where('is_active', '=', true)
     .returning('coingecko_id')
+    .execute();
+  await db
+    .updateTable('assets')
+    .set({ market_cap_rank: null })
+    .where('coingecko_id', '=', anyOf(ids))
+    .where('market_cap_rank', 'is not', null)
     .execute();
   return rows.map((row) => row.coingecko_id);
 }
@@ -158,19 +202,26 @@ const symbolLength = 20;
 const smallestPrice = 0.5e-8;
 
 /**
- * A price for each asset, of the moment that CoinGecko gives it. price_history knows assets by symbol:
- * where several share one, it is the largest's. Returns the assets that have one, by symbol.
+ * The assets that get a price, by the moment that CoinGecko gives it. price_history knows assets by
+ * symbol: where several share one, it is the largest's.
  */
-async function addPrices(
-  db: Db,
-  { assets, takenAt }: ProductionContext['market'],
-): Promise<ReadonlyMap<string, Asset>> {
+function pricesOf({ assets }: ProductionContext['market']): readonly Asset[] {
   const priced = new Map<string, Asset>();
   for (const asset of assets) {
     const { symbol } = asset;
     const isFit = hasPrice(asset) && symbol.length <= symbolLength;
     if (isFit && !priced.has(symbol)) priced.set(symbol, asset);
   }
+  return [...priced.values()];
+}
+
+/** Returns the assets that have a price now, by symbol. */
+async function addPrices(
+  db: Db,
+  market: ProductionContext['market'],
+): Promise<ReadonlyMap<string, Asset>> {
+  const { takenAt } = market;
+  const priced = new Map(pricesOf(market).map((asset) => [asset.symbol, asset]));
   for (const batch of inBatches([...priced.values()])) {
     await db
       .insertInto('price_history')

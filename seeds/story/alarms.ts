@@ -1,8 +1,9 @@
 import type { NewRow } from '../../src/seeding/seeder.ts';
 import { named, people, type Setting } from './cast.ts';
-import { assetOf, catalogue } from './catalogue.ts';
+import { catalogue } from './catalogue.ts';
 import { fakerOf } from './chance.ts';
 import { seedId } from './identity.ts';
+import { bitcoinPrices, type Price } from './prices.ts';
 import { before, dayMs, hourMs } from './time.ts';
 
 /** An alert, and the times that it was triggered. */
@@ -56,7 +57,7 @@ export function* alarms(setting: Setting): Generator<Alarm> {
           trigger_value: value.toFixed(8),
           notification_status: status,
           notification_channel: channel,
-          error_message: status === 'failed' ? 'SMTP 550: mailbox unavailable' : null,
+          error_message: status === 'failed' ? refusals[channel] : null,
         };
         triggerNumber += 1;
         return row;
@@ -64,6 +65,12 @@ export function* alarms(setting: Setting): Generator<Alarm> {
     };
   }
 }
+
+const refusals: Readonly<Record<Channel, string>> = {
+  email: 'SMTP 550: mailbox unavailable',
+  push: 'The device token has expired',
+  sms: 'The carrier does not know the number',
+};
 
 function alertRow(plan: Plan, id: string): NewRow<'alerts'> {
   const { triggers } = plan;
@@ -85,7 +92,7 @@ function alertRow(plan: Plan, id: string): NewRow<'alerts'> {
 }
 
 function* plans(setting: Setting): Generator<Plan> {
-  yield* namedPlans(setting.now);
+  yield* namedPlans(setting);
   const faker = fakerOf(setting.seed, 'alerts');
   for (const { named: isNamed, id: userId, createdAt } of people(setting)) {
     if (isNamed) continue;
@@ -93,8 +100,9 @@ function* plans(setting: Setting): Generator<Plan> {
       const { symbol, priceUsd } = faker.helpers.arrayElement(catalogue);
       const isAbove = faker.datatype.boolean();
       const threshold = priceUsd * (isAbove ? 1.1 : 0.9);
-      // The first of each user's two has been triggered once, the second is waiting.
-      const at = before(setting.now, faker.number.int({ min: hourMs, max: 30 * dayMs }));
+      // The first of each user's two was triggered once, before the week whose prices are there; the
+      // second is waiting.
+      const at = before(setting.now, faker.number.int({ min: 8 * dayMs, max: 30 * dayMs }));
       const channel = faker.helpers.arrayElement(['email', 'push', 'sms'] as const);
       const value = threshold * (isAbove ? 1.002 : 0.998);
       const status = faker.helpers.weightedArrayElement([
@@ -118,7 +126,7 @@ function* plans(setting: Setting): Generator<Plan> {
   }
 }
 
-function namedPlans(now: Date): readonly Plan[] {
+function namedPlans({ seed, now }: Setting): readonly Plan[] {
   const ago = (days: number, hours = 0) => before(now, days * dayMs + hours * hourMs);
   const trigger = (days: number, value: number, status: Status, channel: Channel): Trigger => ({
     at: ago(days, 3),
@@ -126,7 +134,8 @@ function namedPlans(now: Date): readonly Plan[] {
     status,
     channel,
   });
-  const price = (symbol: string) => assetOf(symbol).priceUsd;
+  const peak = highest(bitcoinPrices({ seed, now }));
+  const threshold = Math.floor(peak.priceUsd) - 1;
   const plan = (
     userId: string,
     [type, symbol, condition, threshold]: readonly [Plan['type'], string, string, number],
@@ -144,19 +153,20 @@ function namedPlans(now: Date): readonly Plan[] {
     ...rest,
   });
   return [
-    plan(named.admin, ['price', 'BTC', 'price_above', 43_400], {
+    plan(named.admin, ['price', 'BTC', 'price_above', threshold], {
       createdAt: ago(90),
       channels: ['email', 'push'],
       isRecurring: true,
       triggers: [
-        trigger(21, 43_512, 'sent', 'email'),
-        trigger(6, 43_655, 'sent', 'push'),
-        trigger(0, price('BTC') + 420, 'pending', 'email'),
+        trigger(21, threshold + 112, 'sent', 'email'),
+        trigger(6, threshold + 55, 'sent', 'push'),
+        { at: peak.time, value: peak.priceUsd, status: 'pending', channel: 'email' },
       ],
     }),
     plan(named.admin, ['price', 'ETH', 'price_below', 2_000], { createdAt: ago(60) }),
     plan(named.admin, ['risk', 'SHIB', 'risk_above', 90], {
       createdAt: ago(45),
+      isActive: false,
       triggers: [trigger(2, 92, 'sent', 'email')],
     }),
     plan(named.admin, ['whale', 'SOL', 'transfer_above', 1_000_000], {
@@ -168,6 +178,7 @@ function namedPlans(now: Date): readonly Plan[] {
     plan(named.pro, ['prediction', 'BTC', 'confidence_above', 85], {
       createdAt: ago(40),
       channels: ['push'],
+      isActive: false,
       triggers: [trigger(4, 88.5, 'sent', 'push')],
     }),
     plan(named.pro, ['price', 'LINK', 'price_above', 15], {
@@ -178,4 +189,8 @@ function namedPlans(now: Date): readonly Plan[] {
     plan(named.pro, ['risk', 'SOL', 'risk_above', 70], { createdAt: ago(20) }),
     plan(named.free, ['price', 'BTC', 'price_below', 40_000], { createdAt: ago(12) }),
   ];
+}
+
+function highest(prices: readonly Price[]): Price {
+  return prices.reduce((peak, price) => (price.priceUsd > peak.priceUsd ? price : peak));
 }

@@ -48,6 +48,12 @@ export const named = {
   tradingPortfolio: 'bbbbbbbb-bbbb-bbbb-bbbb-bbbbbbbbbbbb',
 } as const;
 
+export const namedUsers = [
+  { id: named.admin, email: 'admin@cryptosense.dev', firstName: 'Admin' },
+  { id: named.pro, email: 'pro@cryptosense.dev', firstName: 'Pro User' },
+  { id: named.free, email: 'free@cryptosense.dev', firstName: 'Free User' },
+] as const;
+
 /** Of a user that is not named (Appendix A of the specification). */
 export const portfoliosEach = 5;
 export const connectionsEach = 2;
@@ -84,7 +90,7 @@ export function* people({ seed, scale, now }: Setting): Generator<Person> {
       id: seedId('exchange_connections', number * connectionsEach + index),
       exchange: exchanges[(first + index) % exchanges.length] ?? exchanges[0],
       portfolioId: portfolio.id,
-      createdAt,
+      createdAt: portfolio.createdAt,
     }));
     const tier = faker.helpers.weightedArrayElement(tierWeights);
     yield { number, id: seedId('users', number), tier, createdAt, portfolios, connections };
@@ -116,7 +122,7 @@ function namedPeople(now: Date): readonly Person[] {
     {
       number: 0,
       id: named.admin,
-      named: { email: 'admin@cryptosense.dev', firstName: 'Admin' },
+      named: namedUsers[0],
       tier: 'power-trader',
       createdAt: before(now, 420 * dayMs),
       portfolios: [
@@ -130,7 +136,7 @@ function namedPeople(now: Date): readonly Person[] {
     {
       number: 1,
       id: named.pro,
-      named: { email: 'pro@cryptosense.dev', firstName: 'Pro User' },
+      named: namedUsers[1],
       tier: 'pro',
       createdAt: before(now, 200 * dayMs),
       portfolios: [
@@ -145,7 +151,7 @@ function namedPeople(now: Date): readonly Person[] {
     {
       number: 2,
       id: named.free,
-      named: { email: 'free@cryptosense.dev', firstName: 'Free User' },
+      named: namedUsers[2],
       tier: 'free',
       createdAt: before(now, 45 * dayMs),
       portfolios: [],

@@ -7,7 +7,8 @@ import { base, en, Faker } from '@faker-js/faker';
  */
 export function fakerOf(seed: number, name: string): Faker {
   const faker = new Faker({ locale: [en, base] });
-  faker.seed([seed, ...Buffer.from(name)]);
+  // It takes 32 bits of each number.
+  faker.seed([seed % 2 ** 32, Math.floor(seed / 2 ** 32), ...Buffer.from(name)]);
   return faker;
 }
 

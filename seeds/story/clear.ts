@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import type { DevContext } from '../../src/seeding/seeder.ts';
 import { syntheticSource } from './catalogue.ts';
 import { type SeededTable, seedIds } from './identity.ts';
@@ -11,23 +12,28 @@ export async function clearSeeded(db: Db, table: SeededTable): Promise<void> {
 }
 
 /**
- * Takes away the synthetic rows of a hypertable: within the time that they span, since what has been
- * compressed is unpacked where it is deleted from.
+ * Takes away the synthetic rows of a hypertable, however much of it is compressed: within the time
+ * that they span, since what is compressed is unpacked where it is deleted from. Returns that time.
  */
 export async function clearSynthetic(
   db: Db,
   table: 'price_history' | 'social_sentiment_history',
-): Promise<void> {
+): Promise<{ readonly from: Date } | undefined> {
   const { first, last } = await db
     .selectFrom(table)
     .where('data_source', '=', syntheticSource)
     .select(({ fn }) => [fn.min('time').as('first'), fn.max('time').as('last')])
     .executeTakeFirstOrThrow();
-  if (first === null || last === null) return;
+  if (first === null || last === null) return undefined;
+  // Releases of TimescaleDB that have no such limit have no such setting.
+  await sql`
+    select set_config(name, '0', true) from pg_settings
+    where name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'`.execute(db);
   await db
     .deleteFrom(table)
     .where('data_source', '=', syntheticSource)
     .where('time', '>=', first)
     .where('time', '<=', last)
     .execute();
+  return { from: first };
 }

@@ -63,7 +63,7 @@ export function* positions(setting: Setting): Generator<Positions> {
     for (const [index, portfolio] of person.portfolios.entries()) {
       const { holdings, trades } = person.named
         ? namedStory(portfolio, setting.now)
-        : inventStory(faker, { person, portfolio, index, now: setting.now });
+        : inventStory(faker, { person, portfolio, now: setting.now });
       // A hundred numbers for each user: five portfolios of twenty.
       const first = (person.number * portfoliosEach + index) * holdingsEach;
       yield {
@@ -163,13 +163,12 @@ function namedStory({ id: portfolioId }: PersonPortfolio, now: Date): Story {
 interface Invention {
   readonly person: Person;
   readonly portfolio: PersonPortfolio;
-  readonly index: number;
   readonly now: Date;
 }
 
 /** Ten assets in two places each, by two transactions each. */
-function inventStory(faker: Faker, { person, portfolio, index, now }: Invention): Story {
-  const connection = person.connections[index % person.connections.length];
+function inventStory(faker: Faker, { person, portfolio, now }: Invention): Story {
+  const connection = person.connections.find(({ portfolioId }) => portfolioId === portfolio.id);
   const wallet = `0x${faker.string.hexadecimal({ length: 40, prefix: '', casing: 'lower' })}`;
   const ageMs = now.getTime() - portfolio.createdAt.getTime();
   const holdings: Holding[] = [];
@@ -198,41 +197,34 @@ function inventStory(faker: Faker, { person, portfolio, index, now }: Invention)
     ];
     trades.push(...own);
     const averagePriceUsd = averagePrice(own);
-    const elsewhere = second.moves ? part : 0;
+    const held = sumOf(own);
+    const inWallet = second.goesToWallet ? part : Math.max(1, Math.floor(held * 0.3));
     holdings.push(
       {
         asset,
-        units: units + second.onExchange * part,
+        units: held - inWallet,
         averagePriceUsd,
         source: connection?.exchange ?? 'manual',
         wallet: null,
         connectionId,
       },
-      {
-        asset,
-        units: elsewhere,
-        averagePriceUsd: elsewhere === 0 ? null : averagePriceUsd,
-        source: 'wallet',
-        wallet,
-        connectionId: null,
-      },
+      { asset, units: inWallet, averagePriceUsd, source: 'wallet', wallet, connectionId: null },
     );
   }
   return { holdings, trades };
 }
 
-/** What follows a purchase: what it leaves on the exchange, and whether it ends in the wallet. */
+/** What follows a purchase: whether it ends in the wallet, and whether the exchange knows of it. */
 const secondTrades: readonly {
   readonly type: TransactionType;
-  readonly onExchange: -1 | 0 | 1;
-  readonly moves: boolean;
+  readonly goesToWallet: boolean;
   readonly isOnExchange: boolean;
 }[] = [
-  { type: 'transfer', onExchange: -1, moves: true, isOnExchange: true },
-  { type: 'stake', onExchange: -1, moves: true, isOnExchange: false },
-  { type: 'reward', onExchange: 0, moves: true, isOnExchange: false },
-  { type: 'buy', onExchange: 1, moves: false, isOnExchange: true },
-  { type: 'sell', onExchange: -1, moves: false, isOnExchange: true },
+  { type: 'transfer', goesToWallet: true, isOnExchange: true },
+  { type: 'stake', goesToWallet: true, isOnExchange: false },
+  { type: 'reward', goesToWallet: true, isOnExchange: false },
+  { type: 'buy', goesToWallet: false, isOnExchange: true },
+  { type: 'sell', goesToWallet: false, isOnExchange: true },
 ];
 
 const signs: Readonly<Record<TransactionType, -1 | 0 | 1>> = {
@@ -256,7 +248,7 @@ function averagePrice(trades: readonly Trade[]): number {
 }
 
 function unitsFor({ decimals }: CatalogueAsset, quantity: number): number {
-  return Math.max(2, Math.floor(quantity * 10 ** decimals));
+  return Math.max(10, Math.floor(quantity * 10 ** decimals));
 }
 
 /** Exact: the units are the digits. */

@@ -1,6 +1,6 @@
 import { type CatalogueAsset, catalogue } from './catalogue.ts';
 import { fakerOf } from './chance.ts';
-import { before, hourMs, minuteMs } from './time.ts';
+import { before, dayMs, hourMs, minuteMs } from './time.ts';
 import { walk } from './walk.ts';
 
 export interface Price {
@@ -79,4 +79,33 @@ export function latestChanges(moment: Moment): ReadonlyMap<string, LatestChange>
 export interface LatestChange {
   readonly day: number | null;
   readonly week: number | null;
+}
+
+const daysBack = 90;
+
+/**
+ * What an asset cost at a moment of the last ninety days: its series where it has one, and before that
+ * a walk by days that leads to it.
+ */
+export function priceHistory(asset: CatalogueAsset, moment: Moment): (at: Date) => number {
+  const series = asset.symbol === 'BTC' ? bitcoinPrices(moment) : hourlyPrices(asset, moment);
+  const [first] = series;
+  if (!first) throw new Error(`${asset.symbol} has no prices`);
+  const stepMs = asset.symbol === 'BTC' ? minuteMs : hourMs;
+  const deviation = first.priceUsd * asset.dailyVolatility;
+  const days = walk(fakerOf(moment.seed, `days ${asset.symbol}`), daysBack, {
+    end: first.priceUsd,
+    step: deviation,
+    pull: 0.03,
+    reach: first.priceUsd * 0.3,
+  });
+  return (at) => {
+    const elapsedMs = at.getTime() - first.time.getTime();
+    if (elapsedMs >= 0) {
+      const index = Math.min(series.length - 1, Math.floor(elapsedMs / stepMs));
+      return series[index]?.priceUsd ?? first.priceUsd;
+    }
+    const daysAgo = Math.floor(-elapsedMs / dayMs);
+    return days[Math.max(0, days.length - 1 - daysAgo)] ?? first.priceUsd;
+  };
 }

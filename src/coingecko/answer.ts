@@ -3,15 +3,24 @@ import { CryptosenseDbError, type Problem } from '../errors.ts';
 import type { MarketAsset } from './market.ts';
 
 /** The largest magnitudes that the columns take, which NUMERIC(precision, scale) sets. */
-const most = { price: 1e12, money: 1e18, percent: 1e8, rank: 2 ** 31 - 1 } as const;
+const most = {
+  price: { below: 1e12, decimals: 8 },
+  money: { below: 1e18, decimals: 2 },
+  percent: { below: 1e8, decimals: 2 },
+} as const;
+const mostRank = 2 ** 31 - 1;
 const lengths = { id: 100, symbol: 100, name: 255 } as const;
 
-const figure = (limit: number, lowest: number) =>
+/** As the column rounds it. */
+const figure = ({ below, decimals }: (typeof most)[keyof typeof most], isSigned = false) =>
   v.nullish(
     v.pipe(
       v.number('is no number'),
-      v.check((value) => Number.isFinite(value) && value >= lowest, 'is below what it can be'),
-      v.check((value) => value < limit, `is too large for its column, which ends at ${limit}`),
+      v.check((value) => isSigned || value >= 0, 'is below zero'),
+      v.check(
+        (value) => Math.abs(Number(value.toFixed(decimals))) < below,
+        `is too large for its column, which ends at ${below}`,
+      ),
     ),
     null,
   );
@@ -21,6 +30,7 @@ const words = (length: number) =>
     v.string('is no text'),
     v.trim(),
     v.nonEmpty('is empty'),
+    v.check((text) => !/\p{Cc}/u.test(text), 'holds a control character'),
     v.maxLength(length, `is longer than the ${length} characters of its column`),
   );
 
@@ -29,30 +39,45 @@ const rowSchema = v.object({
   id: words(lengths.id),
   symbol: words(lengths.symbol),
   name: words(lengths.name),
-  image: v.nullish(v.string('is no text'), null),
-  current_price: figure(most.price, 0),
-  market_cap: figure(most.money, 0),
+  image: v.nullish(
+    v.pipe(
+      v.string('is no text'),
+      v.check((text) => !/\p{Cc}/u.test(text), 'holds a control character'),
+    ),
+    null,
+  ),
+  current_price: figure(most.price),
+  market_cap: figure(most.money),
   market_cap_rank: v.nullish(
     v.pipe(
       v.number('is no number'),
       v.integer('is no whole number'),
       v.minValue(1, 'is below 1'),
-      v.maxValue(most.rank, 'is too large for its column'),
+      v.maxValue(mostRank, 'is too large for its column'),
     ),
     null,
   ),
-  total_volume: figure(most.money, 0),
-  price_change_percentage_1h_in_currency: figure(most.percent, -most.percent),
-  price_change_percentage_24h_in_currency: figure(most.percent, -most.percent),
-  price_change_percentage_7d_in_currency: figure(most.percent, -most.percent),
+  total_volume: figure(most.money),
+  price_change_percentage_1h_in_currency: figure(most.percent, true),
+  price_change_percentage_24h_in_currency: figure(most.percent, true),
+  price_change_percentage_7d_in_currency: figure(most.percent, true),
   last_updated: v.nullish(
     v.pipe(
       v.string('is no text'),
-      v.check((text) => !Number.isNaN(Date.parse(text)), 'is no moment'),
+      v.check(isMoment, 'is no moment since Bitcoin began, nor before tomorrow'),
     ),
     null,
   ),
 });
+
+const isoMoment = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})$/;
+const bitcoinBegan = Date.parse('2009-01-03T00:00:00Z');
+const dayMs = 86_400_000;
+
+function isMoment(text: string): boolean {
+  const moment = isoMoment.test(text) ? Date.parse(text) : Number.NaN;
+  return moment >= bitcoinBegan && moment < Date.now() + dayMs;
+}
 
 type Row = v.InferOutput<typeof rowSchema>;
 

@@ -52,10 +52,26 @@ export function requireSound(options: MarketOptions): void {
   if (save !== undefined && (from !== undefined || offline)) {
     refuse('only an answer of CoinGecko is saved, and none is asked for');
   }
-  if (baseUrl !== undefined && !/^https?:\/\/[^/]/.test(baseUrl)) {
-    refuse(`the base URL is no http:// or https:// URL`, 'such as https://mirror.example/api/v3');
+  if (baseUrl !== undefined && !isPlainHttp(baseUrl)) {
+    refuse(
+      'the base URL is no http:// or https:// URL without user and password',
+      'such as https://mirror.example/api/v3',
+    );
+  }
+  if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
+    refuse('COINGECKO_API_KEY holds characters that no key has');
   }
   if (plan === 'pro' && apiKey === undefined) {
     refuse("CoinGecko's Pro plan needs its key", 'set COINGECKO_API_KEY');
   }
+}
+
+function isPlainHttp(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return (
+    url !== undefined &&
+    /^https?:$/.test(url.protocol) &&
+    url.username === '' &&
+    url.password === ''
+  );
 }

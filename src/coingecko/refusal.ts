@@ -70,7 +70,7 @@ function problemOf(request: FailedRequest, { errorCode, isPage }: Words): Proble
       };
     default:
   }
-  if (status === 429) {
+  if (status === 429 || errorCode === 429) {
     const wait = request.retryAfterMs;
     return {
       message: "CoinGecko's rate limit is used up",
@@ -86,6 +86,12 @@ function problemOf(request: FailedRequest, { errorCode, isPage }: Words): Proble
         ? `CoinGecko does not take the key in COINGECKO_API_KEY as a ${isPro ? 'Pro' : 'Demo'} key`
         : `${host} asks for a key`,
       hint: 'look at the key in COINGECKO_API_KEY, and at its plan in COINGECKO_PLAN: demo or pro',
+    };
+  }
+  if (status >= 300 && status < 400) {
+    return {
+      message: `${host} sends to another place, which may not be the one that the key is for`,
+      hint: 'name that place with --base-url, where it is the right one',
     };
   }
   if (isPage) {

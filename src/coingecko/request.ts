@@ -3,7 +3,7 @@ import Coingecko from '@coingecko/coingecko-typescript';
 import { interrupted } from '../database/refusals.ts';
 import type { OnProgress } from '../progress.ts';
 import { hasRepeats } from './answer.ts';
-import { describeRefusal, type FailedRequest } from './refusal.ts';
+import { describeRefusal, type FailedRequest, readWords } from './refusal.ts';
 
 export type Plan = 'demo' | 'pro';
 
@@ -86,8 +86,9 @@ function createAsker(options: RequestOptions): Ask {
       if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
       if ('rows' in outcome) return outcome.rows;
       const failed: FailedRequest = { ...about, ...outcome, attempts: attempt };
-      const { status, retryAfterMs } = outcome;
-      const factor = status === 429 ? rateLimitFactor : 1;
+      const { retryAfterMs } = outcome;
+      const isLimited = outcome.status === 429 || readWords(outcome.body).errorCode === 429;
+      const factor = isLimited ? rateLimitFactor : 1;
       const jitter = 0.75 + Math.random() / 2;
       const delayMs =
         retryAfterMs ?? Math.round(retryDelayMs * factor * 2 ** (attempt - 1) * jitter);
@@ -112,8 +113,30 @@ function createClient({ apiKey, plan = 'demo', baseUrl }: RequestOptions): Coing
     baseURL: (baseUrl ?? hosts[plan]).replace(/\/+$/, ''),
     maxRetries: 0,
     logLevel: 'off',
+    fetch: fetchBounded,
+    // A redirect would take the key along, to wherever it leads.
+    fetchOptions: { redirect: 'manual' },
     ...(key === null && { defaultHeaders: { 'x-cg-demo-api-key': null } }),
   });
+}
+
+/** Some sixty times what a page of 250 assets is. */
+const largestAnswerBytes = 16 * 1024 * 1024;
+
+/** fetch, of an answer that does not fill the memory. */
+async function fetchBounded(...request: Parameters<typeof fetch>): Promise<Response> {
+  const response = await fetch(...request);
+  if (!response.body) return response;
+  let bytes = 0;
+  const bounded = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      bytes += chunk.length;
+      if (bytes <= largestAnswerBytes) controller.enqueue(chunk);
+      else controller.error(new Error(`the answer is larger than ${largestAnswerBytes} bytes`));
+    },
+  });
+  const { status, statusText, headers } = response;
+  return new Response(response.body.pipeThrough(bounded), { status, statusText, headers });
 }
 
 type Outcome =
@@ -140,8 +163,11 @@ async function askOnce(
       },
       { signal: signal ? AbortSignal.any([signal, timeout]) : timeout },
     );
-    if (Array.isArray(rows)) return { rows };
-    return { ...silence, status: 200, body: rows, cause: undefined };
+    const body = typeof rows === 'string' ? parsed(rows) : rows;
+    if (Array.isArray(body)) return { rows: body };
+    // A mirror may put CoinGecko's refusal into an answer of its own.
+    const isWorthAnother = readWords(body).errorCode === 429;
+    return { ...silence, status: 200, body, isWorthAnother, cause: undefined };
   } catch (error) {
     if (!(error instanceof Coingecko.APIError) || error.status === undefined) {
       const isLate = timeout.aborted && !signal?.aborted;
@@ -159,6 +185,15 @@ async function askOnce(
   }
 }
 
+/** JSON under another name, or the text as it is. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 const silence = {
   status: undefined,
   body: undefined,
@@ -171,10 +206,12 @@ function textOf({ message, status }: { message: string; status: number | undefin
   return message.replace(`${status} `, '');
 }
 
-/** Seconds, or a date (RFC 9110, 10.2.3). */
+/** Seconds, or a date (RFC 9110, 10.2.3); undefined where it says no time to come. */
 function readRetryAfter(text: string | null): number | undefined {
   if (text === null) return undefined;
-  const seconds = /^\s*\d+(\.\d+)?\s*$/.test(text) ? Number(text) : Number.NaN;
-  const ms = Number.isNaN(seconds) ? Date.parse(text) - Date.now() : seconds * 1000;
-  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+  const isSeconds = /^\s*\d+(\.\d+)?\s*$/.test(text);
+  const isDate = /^\s*[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} /.test(text);
+  if (!isSeconds && !isDate) return undefined;
+  const ms = isSeconds ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return ms > 0 ? ms : undefined;
 }

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { CryptosenseDbError } from '../errors.ts';
+import { CryptosenseDbError, isError } from '../errors.ts';
 import { replaceFile } from '../file.ts';
 import { packagedSnapshot } from '../package.ts';
 import { faultyAnswer, readAnswer } from './answer.ts';
@@ -44,10 +44,18 @@ function readSaved(file: string): SavedAnswer {
   return { rows, takenAt: moment };
 }
 
+/** Twice all that CoinGecko lists. */
+const largestFileBytes = 100 * 1024 * 1024;
+
 function readJson(file: string): unknown {
   try {
+    const { size } = statSync(file);
+    if (size > largestFileBytes) {
+      throw faultyAnswer(file, [{ message: `it is larger than ${largestFileBytes} bytes` }]);
+    }
     return JSON.parse(readFileSync(file, 'utf8').replace(/^\uFEFF/, ''));
   } catch (error) {
+    if (isError(error)) throw error;
     if (error instanceof SyntaxError) {
       throw faultyAnswer(file, [{ message: `it is no JSON: ${error.message}` }]);
     }

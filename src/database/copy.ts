@@ -17,9 +17,11 @@ export async function copyFrom(
 ): Promise<void> {
   const query = sql.unsafe(statement) as unknown as CopyQuery;
   let failure: unknown;
+  let isHooked = false;
   const settle = query.resolve;
   query.resolve = (stream) => {
     if (stream instanceof Writable) {
+      isHooked = true;
       stream.on('error', (error) => {
         failure ??= error;
       });
@@ -28,6 +30,8 @@ export async function copyFrom(
     settle(stream);
   };
   const stream = await query.writable();
+  // Without it the loss of an error would be silent again: another release of the driver, say.
+  if (!isHooked) throw new Error('the driver settles a COPY in another way than is known here');
   try {
     await pipeline(chunks, stream);
   } catch (error) {

@@ -38,12 +38,10 @@ export interface Manner<E extends SeedEnvironment> {
 export interface Given {
   readonly session: Session;
   readonly shared: SeedContext;
-  /** What the seeder returned last. */
-  readonly previous: unknown;
   readonly onRows: (table: string, rows: number, total: number, elapsedMs: number) => void;
 }
 
-export interface SeededTable {
+export interface TableRows {
   readonly table: string;
   readonly rows: number;
 }
@@ -52,7 +50,7 @@ export interface SeederResult {
   readonly name: string;
   readonly description: string;
   /** In the order in which they were written. */
-  readonly tables: readonly SeededTable[];
+  readonly tables: readonly TableRows[];
   /** What the seeder had to say. */
   readonly notes: readonly string[];
   readonly durationMs: number;
@@ -74,6 +72,7 @@ export async function requireFit<E extends SeedEnvironment>(
   { session, ledger }: Run,
   { environment, pairs }: Work<E>,
 ): Promise<void> {
+  await lookIntoPublic(session);
   const lacking = findLacking(pairs, ledger);
   if (lacking.length > 0) {
     throw pendingMigrations(session, lacking, {
@@ -105,8 +104,6 @@ export async function runAll<E extends SeedEnvironment>(
     });
   } else {
     await ensureSeedRuns(session);
-    // Before the first seeder: what stops halfway is of its environment all the same.
-    if (ledger.environment === undefined) await markAs(session, environment);
     await seed();
   }
   return {
@@ -156,7 +153,7 @@ interface Turn<E extends SeedEnvironment> {
 
 /** The seeder's transaction, and what it does once that is committed. */
 async function runSeeder<E extends SeedEnvironment>(
-  { session, options: { onProgress } }: Run,
+  { session, ledger, options: { onProgress } }: Run,
   { seeder, seat, work: { environment, isDryRun } }: Turn<E>,
   { now, seed, scale, contextOf, onWritten }: Manner<E> & { readonly onWritten: () => void },
 ): Promise<SeederResult> {
@@ -172,17 +169,24 @@ async function runSeeder<E extends SeedEnvironment>(
   onProgress?.({ kind: 'seeder-started', seeder: seat });
   const context = contextOf({
     session,
-    previous: await readOutcome(session, name),
-    shared: { db: borrowedKysely(session), now, note: (line) => notes.push(line), wrote },
+    shared: {
+      db: borrowedKysely(session),
+      now,
+      previous: await readOutcome(session, { environment, seeder: name }),
+      note: (line) => notes.push(line),
+      wrote,
+    },
     onRows: (table, rows, total, elapsedMs) =>
       onProgress?.({ kind: 'rows-loaded', seeder: seat, table, rows, total, elapsedMs }),
   });
   if (isDryRun) {
     await run(context);
   } else {
-    await withRollback(sql, async () => {
+    const outcome = await withRollback(sql, async () => {
       await begin(session);
-      const outcome = await run(context);
+      // With its first rows a database is of an environment, and not before.
+      if (ledger.environment === undefined) await markAs(session, environment);
+      const made = await run(context);
       const rows = Object.fromEntries(tables);
       await recordRun(sql, {
         environment,
@@ -192,15 +196,28 @@ async function runSeeder<E extends SeedEnvironment>(
         scale,
         rows,
         durationMs: durationMs(),
-        outcome,
+        outcome: made,
       });
       await sql.unsafe('commit');
+      return made;
     });
     onWritten();
-    if (afterwards) await patiently(() => afterwards(context));
+    if (afterwards) await patiently(() => afterwards(context, outcome));
   }
   const written = [...tables].map(([table, rows]) => ({ table, rows }));
   return { name, description, tables: written, notes, durationMs: durationMs() };
+}
+
+/**
+ * Whatever the role or the database have set: seeders write `users`, and mean public's. TimescaleDB's
+ * functions are where its extension was created.
+ */
+function lookIntoPublic({ sql }: Session): Promise<unknown> {
+  return sql`
+    select set_config('search_path', concat_ws(', ', 'public', (
+      select quote_ident(nspname) from pg_extension join pg_namespace n on n.oid = extnamespace
+      where extname = 'timescaledb' and nspname <> 'public'
+    )), false)`;
 }
 
 /** A load may take longer than what a role's settings allow a statement. */

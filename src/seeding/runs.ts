@@ -64,9 +64,13 @@ export async function recordRun(sql: Sql, run: SeedRun): Promise<void> {
 }
 
 /** What the seeder returned when it ran last; undefined when it never did. */
-export async function readOutcome({ sql }: Session, seeder: string): Promise<unknown> {
+export async function readOutcome(
+  { sql }: Session,
+  { environment, seeder }: Pick<SeedRun, 'environment' | 'seeder'>,
+): Promise<unknown> {
   if (!(await hasSeedRuns(sql))) return undefined;
   const [row] = await sql<{ outcome: unknown }[]>`
-    select outcome from cryptosense_db.seed_runs where seeder = ${seeder} order by id desc limit 1`;
+    select outcome from cryptosense_db.seed_runs 
+    where environment = ${environment} and seeder = ${seeder} order by id desc limit 1`;
   return row?.outcome ?? undefined;
 }

@@ -12,7 +12,7 @@ import { createWriter } from './writer.ts';
 export type { Market, MarketAsset } from '../coingecko/market.ts';
 export type { MarketOptions } from '../coingecko/obtain.ts';
 export type { Candle } from './candles.ts';
-export type { SeededTable, SeederResult, SeedResult } from './run.ts';
+export type { SeederResult, SeedResult, TableRows } from './run.ts';
 export type * from './seeder.ts';
 export type { SeedEnvironment } from './source.ts';
 
@@ -104,7 +104,7 @@ export async function dev(options: DevOptions): Promise<DevResult> {
       scale,
       contextOf: ({ session, shared, onRows }) => ({
         ...shared,
-        ...createWriter(session, { wrote: shared.wrote, onRows }),
+        ...createWriter(session, { ...shared, onRows }),
         seed,
         scale,
       }),
@@ -133,7 +133,7 @@ export async function production(options: ProductionOptions): Promise<Production
       now: new Date(),
       seed: null,
       scale: null,
-      contextOf: ({ shared, previous }) => ({ ...shared, market, previous }),
+      contextOf: ({ shared }) => ({ ...shared, market }),
     }),
   );
   const { source, takenAt, assets } = market;
@@ -177,7 +177,12 @@ function requireWhole(
   }
 }
 
+/** Bitcoin's first block, and as far as anybody will look. */
+const [earliest, latest] = ['2009-01-03T00:00:00Z', '2100-01-01T00:00:00Z'];
+
 function requireMoment(now: Date): void {
-  if (!Number.isNaN(now.getTime())) return;
-  throw new CryptosenseDbError('bad-configuration', { message: 'now is not a moment' });
+  if (now >= new Date(earliest) && now <= new Date(latest)) return;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `now is ${String(now)}; it can be from ${earliest} to ${latest}`,
+  });
 }

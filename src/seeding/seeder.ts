@@ -11,8 +11,11 @@ export interface Seeder<Context> {
   readonly description: string;
   /** Runs in a transaction of its own; whatever it throws rolls it back. */
   readonly run: (context: Context) => Promise<unknown>;
-  /** Runs once the transaction is committed, outside of any, and may run again after a crash. */
-  readonly afterwards?: (context: Context) => Promise<void>;
+  /**
+   * Runs once the transaction is committed, outside of any, with what `run` returned. After a crash
+   * it may not have run at all.
+   */
+  readonly afterwards?: (context: Context, outcome: unknown) => Promise<void>;
 }
 
 export type DevSeeder = Seeder<DevContext>;
@@ -34,6 +37,8 @@ export interface SeedContext {
   readonly db: Kysely<DB>;
   /** The moment that the data is of; no other clock is to be read. */
   readonly now: Date;
+  /** What this seeder's `run` returned when it ran on this database last, as JSON gives it back. */
+  readonly previous: unknown;
   /** Says something of the outcome, in one line. */
   readonly note: (line: string) => void;
   /** Counts rows that were written by other means than `load` and `merge`. */
@@ -50,16 +55,18 @@ export interface DevContext extends SeedContext {
   /**
    * Makes the rows with ids from `ids.from` to `ids.to`, and any others that are given, what is
    * given: new ones are inserted, those that differ updated, those that are given no more deleted.
-   * What hangs on a row that stays, stays.
+   * What hangs on a row that stays, stays. With `others: 'keep'`, a row whose place somebody else's
+   * row has taken is left out, and noted; without, that is an error.
    */
   readonly merge: <T extends Table>(
     table: T,
-    rows: Rows<T> & { readonly ids: { readonly from: string; readonly to: string } },
+    rows: Rows<T> & {
+      readonly ids: { readonly from: string; readonly to: string };
+      readonly others?: 'keep';
+    },
   ) => Promise<number>;
 }
 
 export interface ProductionContext extends SeedContext {
   readonly market: Market;
-  /** What this seeder's `run` returned when it ran on this database last, as JSON gives it back. */
-  readonly previous: unknown;
 }

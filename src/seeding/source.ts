@@ -45,6 +45,10 @@ export async function readSeeders<E extends SeedEnvironment>(
       });
       continue;
     }
+    if (seeders.some((seeder) => seeder.name === name)) {
+      problems.push({ message: `${join(path, file)} is a second seeder of the name ${name}` });
+      continue;
+    }
     const seeder = await load(join(path, file));
     if ('message' in seeder) problems.push(seeder);
     else seeders.push({ ...(seeder as Seeder<ContextOf[E]>), name });

@@ -9,6 +9,7 @@ const embeddedBatch = 5_000;
 const stage = 'cryptosense_db_stage';
 
 export interface WriterEvents {
+  readonly note: (line: string) => void;
   readonly wrote: (table: Table, rows: number) => void;
   /** So many rows of the table are on their way, since its first. */
   readonly onRows: (table: string, rows: number, total: number, elapsedMs: number) => void;
@@ -17,7 +18,7 @@ export interface WriterEvents {
 /** Writes rows into tables, by COPY, on the transaction that the session is in. */
 export function createWriter(
   session: Session,
-  { wrote, onRows }: WriterEvents,
+  { note, wrote, onRows }: WriterEvents,
 ): Pick<DevContext, 'load' | 'merge'> {
   const { sql } = session;
 
@@ -48,29 +49,86 @@ export function createWriter(
     return { count, columns };
   };
 
-  return {
+  return inTurn({
     load: async (table, { rows, total }) => {
       const { count } = await copy(quoteIdentifier('public', table), { table, rows, total });
       wrote(table, count);
       return count;
     },
-    merge: async (table, { rows, total, ids }) => {
+    merge: async (table, { rows, total, ids, others }) => {
       const name = quoteIdentifier('public', table);
       await sql.unsafe(
         `create temporary table ${stage} on commit drop as select * from ${name} with no data`,
       );
       const { count, columns } = await copy(`pg_temp.${stage}`, { table, rows, total });
-      await sql.unsafe(
-        `delete from ${name} as own where id between $1 and $2
-          and not exists (select from pg_temp.${stage} as given where given.id = own.id)`,
-        [ids.from, ids.to],
-      );
-      if (count > 0) await sql.unsafe(upsert(name, columns));
+      await sql.unsafe(removal(name, { columns, others }), [ids.from, ids.to]);
+      let written = 0;
+      if (count > 0) {
+        await sql.unsafe(
+          others === 'keep' ? insertWhereFree(name, columns) : upsert(name, columns),
+        );
+        const [row] = await sql.unsafe(
+          `select count(*)::int as count from pg_temp.${stage} join ${name} using (id)`,
+        );
+        written = Number(row?.count);
+      }
       await sql.unsafe(`drop table pg_temp.${stage}`);
-      wrote(table, count);
-      return count;
+      if (written < count) {
+        note(`${count - written} of ${table} left out: somebody else's stand in their place`);
+      }
+      wrote(table, written);
+      return written;
     },
+  });
+}
+
+/** One connection copies into one table at a time; a second COPY would end the first. */
+function inTurn({
+  load,
+  merge,
+}: Pick<DevContext, 'load' | 'merge'>): Pick<DevContext, 'load' | 'merge'> {
+  let isBusy = false;
+  const alone = async <T>(write: () => Promise<T>): Promise<T> => {
+    if (isBusy) throw new Error('load and merge run one after the other: await each');
+    isBusy = true;
+    try {
+      return await write();
+    } finally {
+      isBusy = false;
+    }
   };
+  return {
+    load: (table, rows) => alone(() => load(table, rows)),
+    merge: (table, rows) => alone(() => merge(table, rows)),
+  };
+}
+
+/**
+ * Takes away what is given no more. Where others' rows are kept, what differs goes too, and comes back
+ * as a new row where there is room for it.
+ */
+function removal(
+  table: string,
+  {
+    columns,
+    others,
+  }: { readonly columns: readonly string[]; readonly others?: 'keep' | undefined },
+): string {
+  const isSame =
+    others === 'keep' && columns.length > 0
+      ? `and (${list(columns, 'own')}) is not distinct from (${list(columns, 'given')})`
+      : '';
+  return `
+    delete from ${table} as own where id between $1 and $2 and not exists (
+      select from pg_temp.${stage} as given where given.id = own.id ${isSame}
+    )`;
+}
+
+function insertWhereFree(table: string, columns: readonly string[]): string {
+  return `
+    insert into ${table} (${list(columns)})
+    select ${list(columns)} from pg_temp.${stage}
+    on conflict do nothing`;
 }
 
 /** A row that is as it is given is left alone: nothing fires, and updated_at stays. */

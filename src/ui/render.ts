@@ -150,7 +150,7 @@ export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
 }
 
 /** As a shell takes it for one word. */
-function quoted(path: string): string {
+export function quoted(path: string): string {
   return /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 

@@ -8,7 +8,7 @@ import type {
   SeedResult,
 } from '../seeding/seed.ts';
 import { formatCount } from './bar.ts';
-import { formatDuration, type Look } from './render.ts';
+import { formatDuration, type Look, quoted } from './render.ts';
 import { renderTable } from './table.ts';
 
 /** A line a seeder, below the environment that it is for. */
@@ -71,13 +71,14 @@ export function renderProductionSeed(result: ProductionResult, look: Look): stri
 export function renderSaved({ file, assets }: SavedMarket, { chalk }: Look): string {
   return [
     `${chalk.bold(`${assets} assets saved`)} to ${file}; no database is named, so none was seeded`,
-    `${chalk.cyan('seed them with:')} cryptosense-db seed --env production --from ${file}`,
+    `${chalk.cyan('seed them with:')} cryptosense-db seed --env production --from ${quoted(file)}`,
     chalk.dim(attribution),
     '',
   ].join('\n');
 }
 
 function rowsOf({ seeders }: SeedResult, { chalk, columns }: Look): readonly string[] {
+  if (seeders.every(({ tables }) => tables.length === 0)) return [];
   return renderTable({
     head: [
       { text: 'table', paint: chalk.dim },
@@ -137,7 +138,7 @@ function summaryOf({ seeders, target, isDryRun }: SeedResult, { chalk }: Look): 
 
 function nextOf(target: string): readonly string[] {
   const flag = target.startsWith('embedded:')
-    ? ` --embedded ${target.slice('embedded:'.length)}`
+    ? ` --embedded ${quoted(target.slice('embedded:'.length))}`
     : '';
   return [
     'next:',
