@@ -1,3 +1,4 @@
+import type { Faker } from '@faker-js/faker';
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { named, people, type Setting, strangersAt, type Tier } from '../story/cast.ts';
 import { fakerOf } from '../story/chance.ts';
@@ -55,18 +56,27 @@ function* subscriptions(setting: Setting): Generator<NewRow<'subscriptions'>> {
       { value: 'monthly' as const, weight: 3 },
       { value: 'yearly' as const, weight: 1 },
     ]);
+    const plan = planOf(tier, faker);
+    const hasEnded = plan.status === 'canceled' || plan.status === 'past_due';
     const subscription: Subscription = {
       userId,
-      // Who has the free tier today may have paid once.
-      ...(tier === 'free' && faker.datatype.boolean(0.3)
-        ? { tier: 'plus', status: faker.helpers.arrayElement(['canceled', 'past_due']) }
-        : { tier, status: tier === 'plus' && faker.datatype.boolean(0.2) ? 'trialing' : 'active' }),
-      interval,
+      ...plan,
+      // What has ended, has ended with a month: a year may not be over yet.
+      interval: hasEnded ? 'monthly' : interval,
       // Long enough for a month to be over.
       since: Math.max(32, age - faker.number.int({ min: 0, max: 8 })),
     };
     yield rowOf(subscription, number++, setting.now);
   }
+}
+
+/** Who has the free tier today may have paid once; who has plus may be trying it out. */
+function planOf(tier: Tier, faker: Faker): Pick<Subscription, 'tier' | 'status'> {
+  if (tier === 'free' && faker.datatype.boolean(0.3)) {
+    return { tier: 'plus', status: faker.helpers.arrayElement(['canceled', 'past_due']) };
+  }
+  const isTrial = tier === 'plus' && faker.datatype.boolean(0.2);
+  return { tier, status: isTrial ? 'trialing' : 'active' };
 }
 
 const trialDays = 14;

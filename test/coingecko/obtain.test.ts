@@ -35,6 +35,20 @@ describe('an answer', () => {
     ['an id of null', [coin(1, { id: null })], 'id is null'],
     ['too long a name', [coin(1, { name: 'x'.repeat(256) })], 'which is longer than the 255'],
     ['no moment', [coin(1, { last_updated: 'soon' })], 'last_updated is "soon"'],
+    ['a year alone', [coin(1, { last_updated: '1' })], 'last_updated is "1"'],
+    [
+      'a moment before Bitcoin',
+      [coin(1, { last_updated: '0000-01-01T00:00:00Z' })],
+      'last_updated is',
+    ],
+    ['a moment to come', [coin(1, { last_updated: '2099-01-01T00:00:00Z' })], 'last_updated is'],
+    ['a NUL in its name', [coin(1, { name: 'a\0b' })], 'which holds a control character'],
+    ['an escape in its id', [coin(1, { id: 'a\u001b[31mb' })], 'which holds a control character'],
+    [
+      'a change that rounds to too much',
+      [coin(1, { price_change_percentage_7d_in_currency: 99_999_999.999 })],
+      'is too large for its column',
+    ],
   ])('an answer with %s is refused', async (_, rows, fact) => {
     const refused = obtainMarket({ from: savedAnswer(rows), top: rows.length });
     await expect(refused).rejects.toMatchObject({ code: 'faulty-answer' });
@@ -113,6 +127,11 @@ describe('options', () => {
     [{ save: 'a', offline: true }, 'only an answer of CoinGecko is saved'],
     [{ save: 'a', from: 'b' }, 'only an answer of CoinGecko is saved'],
     [{ baseUrl: 'ftp://x' }, 'no http:// or https:// URL'],
+    [{ baseUrl: 'http://[bad/api' }, 'no http:// or https:// URL'],
+    [{ baseUrl: 'http://127.0.0.1:99999/api' }, 'no http:// or https:// URL'],
+    [{ baseUrl: 'http://user:pw@mirror/api' }, 'without user and password'],
+    [{ apiKey: 'CG-SECRÉT€' }, 'COINGECKO_API_KEY holds characters'],
+    [{ apiKey: 'CG secret' }, 'COINGECKO_API_KEY holds characters'],
     [{ plan: 'pro' }, 'needs its key'],
   ])('%j are refused', async (options, fact) => {
     const refused = obtainMarket(options);

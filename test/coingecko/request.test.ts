@@ -140,6 +140,24 @@ describe('tries again after', () => {
     expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThanOrEqual(leastMs - 20);
   });
 
+  it.each(['0', '-1', 'soon', 'Wed, 21 Oct 2015 07:28:00 GMT'])(
+    'retry-after: %s, which says no time to come, as without it',
+    async (header) => {
+      const fault = { status: 429, headers: { 'retry-after': header }, body: rateLimited };
+      const { rows, events } = await ask([fault, fault]);
+      await rows;
+      for (const event of events) {
+        if (event.kind === 'market-retried') expect(event.delayMs).toBeGreaterThanOrEqual(18);
+      }
+    },
+  );
+
+  it('a rate limit that comes as an answer', async () => {
+    const { server, rows } = await ask([{ status: 200, body: rateLimited }]);
+    expect(await rows).toHaveLength(100);
+    expect(server.asked).toHaveLength(2);
+  });
+
   it('a rate limit without retry-after, each time later', async () => {
     const fault = { status: 429, body: rateLimited };
     const { rows, events } = await ask([fault, fault, fault, fault]);
@@ -280,6 +298,33 @@ describe('says in plain words', () => {
     });
     await expect(rows).rejects.toThrow('ECONNREFUSED');
   });
+});
+
+it('JSON under another name is taken as it is', async () => {
+  const body = JSON.stringify(coins(100));
+  const { rows } = await ask([{ body, headers: { 'content-type': 'text/plain' } }]);
+  expect(await rows).toHaveLength(100);
+});
+
+it('an answer that would fill the memory is cut short', async () => {
+  const fault = {
+    body: ' '.repeat(17 * 1024 * 1024),
+    headers: { 'content-type': 'application/json' },
+  };
+  const { rows } = await ask([fault, fault, fault, fault, fault]);
+  await expect(rows).rejects.toThrow('the answer is larger than 16777216 bytes');
+});
+
+it('the key goes no further than the host that was asked', async () => {
+  const elsewhere = await startCoinGecko(coins(100));
+  const fault = { status: 302, headers: { location: `${elsewhere.baseUrl}/coins/markets` } };
+  const { rows } = await ask([fault], { apiKey: 'CG-secret', plan: 'pro' });
+  await expect(rows).rejects.toMatchObject({
+    code: 'coingecko-failed',
+    details: { status: 302, attempts: 1 },
+    problems: [{ message: expect.stringContaining('sends to another place') }],
+  });
+  expect(elsewhere.asked).toHaveLength(0);
 });
 
 describe('a signal', () => {

@@ -1,11 +1,12 @@
 import { createDecipheriv, createHash } from 'node:crypto';
 import bcrypt from 'bcryptjs';
 import type { Sql } from 'postgres';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { developmentPassword } from '../../seeds/story/cast.ts';
 import { developmentPassphrase } from '../../seeds/story/keys.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import * as seeding from '../../src/seeding/seed.ts';
+import { createScratchRole } from '../support/databases.ts';
 import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
 import { migratedDatabase } from '../support/seeding.ts';
 
@@ -457,6 +458,159 @@ describe('a moment in the past', () => {
       { day: new Date('2026-02-09T00:00:00Z'), close: expect.any(Number) },
       { day: new Date('2026-02-10T00:00:00Z'), close: 43000 },
     ]);
+  });
+});
+
+describe('what is not of the seeds', () => {
+  it('candles whose prices have been dropped stay, and compressed prices of others too', async () => {
+    const database = await migratedDatabase();
+    const now = new Date('2026-11-22T12:00:00Z');
+    await seeding.dev({
+      target: database.url,
+      now: new Date('2026-10-10T12:00:00Z'),
+      only: ['prices'],
+    });
+    await database.withSql(async (sql) => {
+      await sql`
+        insert into price_history (time, asset_symbol, price_usd)
+        select '2019-05-01'::timestamptz + n * interval '1 hour', 'BTC', 5000 + n
+        from generate_series(0, 47) as n`;
+      await sql`
+        insert into price_history (time, asset_symbol, price_usd, data_source)
+        select '2026-10-09T00:00:30Z'::timestamptz + n * interval '1 minute', 'DOGE', 1, 'coingecko'
+        from generate_series(0, 999) as n`;
+      await sql`call refresh_continuous_aggregate('price_history_daily', '2019-01-01', '2020-01-01')`;
+      await sql`select drop_chunks('price_history', '2020-01-01'::timestamptz)`;
+      await sql`select compress_chunk(c) from show_chunks('price_history') c`;
+      await sql.unsafe(`do $$ begin execute format(
+        'alter database %I set timescaledb.max_tuples_decompressed_per_dml_transaction = 100',
+        current_database()); end $$`);
+    });
+    await seeding.dev({ target: database.url, now, only: ['prices', 'sentiment'] });
+    const rows = await database.withSql(
+      (sql) => sql`
+        select extract(year from day)::int as year, asset_symbol, count(*)::int
+        from price_history_daily where asset_symbol in ('BTC', 'DOGE')
+        group by 1, 2 order by 1, 2`,
+    );
+    expect([...rows]).toMatchObject([
+      { year: 2019, asset_symbol: 'BTC', count: 2 },
+      { year: 2026, asset_symbol: 'BTC', count: 2 },
+      { year: 2026, asset_symbol: 'DOGE' },
+    ]);
+    const [left] = await database.withSql(
+      (sql) => sql`select count(*)::int from price_history where data_source = 'coingecko'`,
+    );
+    expect(left).toEqual({ count: 1_000 });
+  });
+
+  it('keeps its place: a plan, an asset and a prediction of somebody else', async () => {
+    const database = await migratedDatabase();
+    const target = database.url;
+    const now = new Date();
+    await seeding.dev({ target, now });
+    await database.withSql((sql) =>
+      sql.unsafe(`
+        update subscriptions set status = 'canceled' where user_id = '${admin}' and status = 'active';
+        insert into subscriptions (user_id, tier, status) values ('${admin}', 'pro', 'active');
+        delete from assets where coingecko_id = 'solana';
+        insert into assets (coingecko_id, symbol, name) values ('solana', 'SOL', 'Ours');
+        create temp table one as select * from predictions limit 1;
+        delete from predictions where id = (select id from one);
+        update one set id = gen_random_uuid(), model_version = 'ours';
+        insert into predictions select * from one;
+        update users set email = 'swap@example.com' where id = '${pro}';
+        update users set email = 'pro@cryptosense.dev' where id = '${free}';
+        update users set email = 'free@cryptosense.dev' where id = '${pro}';`),
+    );
+    const { seeders } = await seeding.dev({ target, now });
+    expect(seeders.flatMap(({ notes }) => notes)).toEqual([
+      expect.stringContaining('log in as'),
+      "1 of subscriptions left out: somebody else's stand in their place",
+      "1 of assets left out: somebody else's stand in their place",
+      "1 of predictions left out: somebody else's stand in their place",
+    ]);
+    const [row] = await database.withSql(
+      (sql) => sql`
+        select (select tier from subscriptions where user_id = ${admin} and status = 'active') as tier,
+          (select name from assets where coingecko_id = 'solana') as asset,
+          (select count(*)::int from predictions where model_version = 'ours') as predictions,
+          (select email from users where id = ${pro}) as email`,
+    );
+    expect(row).toEqual({
+      tier: 'pro',
+      asset: 'Ours',
+      predictions: 1,
+      email: 'pro@cryptosense.dev',
+    });
+  });
+
+  it('an address that somebody else has registered is named, and nothing is changed', async () => {
+    const database = await migratedDatabase({ environment: 'dev' });
+    await database.withSql(
+      (sql) => sql`insert into users (email, password_hash) values ('pro@cryptosense.dev', 'x')`,
+    );
+    await expect(seeding.dev({ target: database.url })).rejects.toMatchObject({
+      code: 'seed-failed',
+      details: { seeder: '01_users', constraint: 'users_email_key' },
+    });
+  });
+
+  it('a role that does not own the view is told before anything is written', async (context) => {
+    const database = await migratedDatabase({ environment: 'dev' });
+    if (database.engine === 'embedded') context.skip('the embedded engine has one role');
+    const role = await createScratchRole(database.url);
+    onTestFinished(() => role.drop());
+    onTestFinished(() => database.drop());
+    await database.withSql((sql) =>
+      sql.unsafe(`
+        grant usage, create on schema cryptosense_db to ${role.name};
+        grant all on all tables in schema cryptosense_db, public to ${role.name};`),
+    );
+    const target = role.urlOf(database.url);
+    await expect(seeding.dev({ target, only: ['prices'] })).rejects.toThrow(
+      'price_history_daily has to be refreshed, which is for its owner',
+    );
+    expect(await database.withSql((sql) => sql`select from price_history`)).toHaveLength(0);
+  });
+});
+
+describe('the data agrees with itself', () => {
+  it('where an application joins it', async () => {
+    const database = await migratedDatabase();
+    await seeding.dev({ target: database.url, scale: 10, seed: 7 });
+    const odd = await database.withSql((sql) =>
+      sql.unsafe(`
+        select 'a connection older than its portfolio' as fact from exchange_connections c
+          join portfolios p on p.id = c.portfolio_id where c.created_at < p.created_at
+        union all select 'a holding of another portfolio''s connection' from holdings h
+          join exchange_connections c on c.id = h.exchange_connection_id
+          where c.portfolio_id <> h.portfolio_id
+        union all select 'a holding of another exchange' from holdings h
+          join exchange_connections c on c.id = h.exchange_connection_id
+          where c.exchange_name <> h.exchange_source
+        union all select 'a period of another length' from subscriptions
+          where status <> 'trialing' and billing_interval is not null
+            and current_period_end - current_period_start
+              <> case billing_interval when 'monthly' then interval '30 days' else interval '365 days' end
+        union all select 'an active plan that is over' from subscriptions
+          where status = 'active' and current_period_end < now()
+        union all select 'a canceled plan that is to come' from subscriptions
+          where status = 'canceled' and (canceled_at > now() or updated_at < canceled_at)
+        union all select 'a free user on trial' from subscriptions s join users u on u.id = s.user_id
+          where s.status = 'trialing' and u.tier = 'free'
+        union all select 'a prediction beside the candle of its day' from predictions p
+          join price_history_daily d on d.asset_symbol = p.asset_symbol
+            and d.day = date_trunc('day', p.target_date, 'UTC')
+          where p.prediction_type = 'price' and p.actual_value is not null
+            and p.asset_symbol <> 'BTC'
+            and d.day > now() - interval '6 days' and d.day < now() - interval '1 day'
+            and p.actual_value not between d.low and d.high
+        union all select 'an SMS refused by SMTP' from alert_history
+          where notification_channel <> 'email' and error_message like 'SMTP%'
+        union all select 'nothing held' from holdings where quantity = 0`),
+    );
+    expect([...odd]).toEqual([]);
   });
 });
 

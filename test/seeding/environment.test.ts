@@ -83,6 +83,17 @@ describe('the environment of a database', () => {
     expect((await migrate.status({ target: database.url })).environment).toBeUndefined();
   });
 
+  it('that is not said, of a database with customers: production, whatever their ids begin with', async () => {
+    const database = await migratedDatabase();
+    await database.withSql(
+      (sql) => sql`
+        insert into users (id, email, password_hash)
+        values ('5eed4c3a-93b1-4d2e-8a77-0f1e2d3c4b5a', 'jane@cryptosense.dev', 'x')`,
+    );
+    const { environment } = await seeding.production({ target: database.url, ...offline });
+    expect(environment).toBe('production');
+  });
+
   it('production is asked for before CoinGecko is', async () => {
     const database = await migratedDatabase({ environment: 'dev' });
     const baseUrl = 'http://127.0.0.1:1/api/v3';

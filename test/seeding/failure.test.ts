@@ -128,6 +128,20 @@ describe('a seeder that fails', () => {
     expect(await recorded()).toEqual(['01_first']);
   });
 
+  it('as the first of all leaves no mark on the database', async () => {
+    const { seeded, options } = await seedCoins({ '01_first': `throw new Error('not yet');` });
+    await expect(seeded).rejects.toThrow('not yet');
+    expect((await migrate.status(options)).environment).toBeUndefined();
+  });
+
+  it('by two loads at once is told so', async () => {
+    const { seeded, names } = await seedCoins({
+      '01_first': `await Promise.all([1, 2].map((n) => load('coins', { rows: [], total: n })));`,
+    });
+    await expect(seeded).rejects.toThrow('load and merge run one after the other');
+    expect(await names()).toEqual([]);
+  });
+
   it('runs on from there once it is mended', async () => {
     const { seeded, options, names } = await seedCoins({
       '01_first': loadOne(1, 'first'),
@@ -192,6 +206,27 @@ describe('merge', () => {
     }
   });
 
+  it("leaves out what somebody else's row has the place of, where it is to, and says so", async () => {
+    const kept = (rows: string) => merge(rows).replace('total: 1,', "total: 1, others: 'keep',");
+    const { seeded, options, database, names } = await seedCoins({
+      '01_coins': kept("[100, 'a', 1], [101, 'b', 2]"),
+    });
+    await seeded;
+    await database.sql`update coins set name = 'moved' where name = 'b'`;
+    await database.sql`insert into coins values (${idOf(7)}, 'b', 9)`;
+    const seeds = writeSeeders({ dev: { '01_coins': kept("[100, 'a', 4], [101, 'b', 2]") } });
+    const { seeders } = await seeding.dev({ ...options, seeds });
+    expect(seeders).toMatchObject([
+      {
+        tables: [{ table: 'coins', rows: 1 }],
+        notes: ["1 of coins left out: somebody else's stand in their place"],
+      },
+    ]);
+    expect(await names()).toEqual(['a', 'b']);
+    const [row] = await database.sql`select amount::int from coins where name = 'a'`;
+    expect(row).toEqual({ amount: 4 });
+  });
+
   it('of nothing deletes what was in the range', async () => {
     const { seeded, options, names } = await seedCoins({
       '01_coins': merge("[100, 'a', 1], [1, 'named', 4]"),
@@ -247,6 +282,32 @@ describe('what a seeder is given', () => {
     await database.sql.unsafe(`grant select, insert on coins to ${role.name}`);
     await seeding.dev({ ...options, target, seeds });
   });
+});
+
+describe('a moment', () => {
+  it.each(['2009-01-02T00:00:00Z', '2100-01-02T00:00:00Z', '-000001-01-01T00:00:00Z', 'never'])(
+    '%s is refused',
+    async (text) => {
+      const options = { target: 'postgresql://nobody@127.0.0.1:1/x', now: new Date(text) };
+      await expect(seeding.dev(options)).rejects.toMatchObject({ code: 'bad-configuration' });
+    },
+  );
+});
+
+it('rows of another schema in the search path are left alone', async () => {
+  const { database, options, seeded, names } = await seedCoins({ '01_first': '' });
+  await seeded;
+  await database.sql.unsafe(`
+    create schema app;
+    create table app.coins (like public.coins);
+    insert into app.coins values ('${idOf(1)}', 'theirs', 1, null);
+    do $$ begin execute format('alter database %I set search_path = app, public', current_database()); end $$`);
+  const seeds = writeSeeders({
+    dev: { '01_coins': `await db.deleteFrom('coins').execute(); ${loadOne(1, 'ours')}` },
+  });
+  await seeding.dev({ ...options, seeds });
+  expect(await names()).toEqual(['ours']);
+  expect(await database.sql`select name from app.coins`).toEqual([{ name: 'theirs' }]);
 });
 
 it('the record of runs is append-only', async () => {

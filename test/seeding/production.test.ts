@@ -28,9 +28,9 @@ beforeEach(() =>
 const ask = (query: string) => database.withSql(async (sql) => [...(await sql.unsafe(query))]);
 
 /** A file with that answer, as `--from` takes it. */
-function savedAnswer(rows: readonly Coin[]): string {
+function savedAnswer(rows: readonly Coin[], takenAt = '2026-11-22T10:00:00Z'): string {
   const file = join(temporaryFolder(), 'answer.json');
-  writeFileSync(file, JSON.stringify({ takenAt: '2026-11-22T10:00:00Z', rows }));
+  writeFileSync(file, JSON.stringify({ takenAt, rows }));
   return file;
 }
 
@@ -154,6 +154,37 @@ describe('seed --env production', () => {
       { coingecko_id: 'ours', is_active: true },
       { coingecko_id: 'theirs', is_active: true },
     ]);
+  });
+
+  it('takes the rank of what has left from a coin that a person switched off, too', async () => {
+    await seedFrom(coins(3));
+    await ask(`update assets set is_active = false where coingecko_id = 'coin-3'`);
+    const result = await seedFrom(coins(2));
+    const rows = await ask('select market_cap_rank as rank from assets order by coingecko_id');
+    expect(rows).toEqual([{ rank: 1 }, { rank: 2 }, { rank: null }]);
+    expect(notesOf(result)).toEqual(['0 new, 2 renewed']);
+  });
+
+  it('refuses an answer that is older than the one seeded last', async () => {
+    await seedFrom(coins(3));
+    const from = savedAnswer(coins(1), '2026-11-21T10:00:00Z');
+    await expect(seeding.production({ target: database.url, from, top: 1 })).rejects.toThrow(
+      /the answer is of 2026-11-21.*older than the one seeded last, of 2026-11-22/,
+    );
+    expect(await ask('select from assets where is_active')).toHaveLength(3);
+  });
+
+  it('shows prices of days gone by in price_history_daily', async () => {
+    const rows = coins(2).map((row) => ({ ...row, last_updated: '2026-10-01T10:00:00Z' }));
+    // As a policy leaves it: days before today are what has been materialised.
+    await ask(
+      `call refresh_continuous_aggregate('price_history_daily', now() - interval '3 days', now())`,
+    );
+    await seedFrom(rows);
+    const days = await ask(
+      `select day, close::float from price_history_daily where asset_symbol = 'C1'`,
+    );
+    expect(days).toEqual([{ day: new Date('2026-10-01T00:00:00Z'), close: 1000 }]);
   });
 
   it('leaves a coin on that a person switched on after it had left', async () => {

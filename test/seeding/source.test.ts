@@ -56,6 +56,11 @@ describe('readSeeders', () => {
     });
   });
 
+  it('two files of one name are a fault', async () => {
+    const root = folderOf({ '01_users.mjs': whole, '01_users.js': whole });
+    await expect(readSeeders('dev', root)).rejects.toThrow('a second seeder of the name 01_users');
+  });
+
   it('tells every fault at once', async () => {
     const root = folderOf({ 'a.mjs': whole, '01_b.mjs': 'export {}', '02_c.mjs': whole });
     await expect(readSeeders('dev', root)).rejects.toMatchObject({

@@ -8,7 +8,12 @@ import { fakerOf, gauss } from '../../seeds/story/chance.ts';
 import { seedId, seedIds } from '../../seeds/story/identity.ts';
 import { developmentPassphrase, encrypt, inventKey } from '../../seeds/story/keys.ts';
 import { positions } from '../../seeds/story/positions.ts';
-import { bitcoinPrices, hourlyPrices, otherAssets } from '../../seeds/story/prices.ts';
+import {
+  bitcoinPrices,
+  hourlyPrices,
+  otherAssets,
+  priceHistory,
+} from '../../seeds/story/prices.ts';
 import { walk } from '../../seeds/story/walk.ts';
 
 const now = new Date('2026-11-22T10:00:00Z');
@@ -60,6 +65,7 @@ describe("Bitcoin's series", () => {
   it('is the same for the same seed and moment, and another for another seed', () => {
     expect(bitcoinPrices({ seed: 7, now })).toEqual(prices);
     expect(bitcoinPrices({ seed: 8, now })).not.toEqual(prices);
+    expect(bitcoinPrices({ seed: 7 + 2 ** 32, now })).not.toEqual(prices);
   });
 });
 
@@ -133,6 +139,20 @@ describe('positions', () => {
     }
   });
 
+  it('leave nothing at nought, and name the connections of their own portfolio alone', () => {
+    const portfolioOf = new Map(
+      [...people(setting)].flatMap(({ connections }) =>
+        connections.map(({ id, portfolioId }) => [id, portfolioId] as const),
+      ),
+    );
+    for (const { portfolio, holdings, transactions } of all) {
+      expect(holdings.every(({ quantity }) => Number(quantity) > 0)).toBe(true);
+      for (const { exchange_connection_id: id } of [...holdings, ...transactions]) {
+        if (id) expect(portfolioOf.get(id)).toBe(portfolio.id);
+      }
+    }
+  });
+
   it('never sell or move what was not there yet', () => {
     for (const { transactions } of all) {
       const balances = new Map<string, number>();
@@ -196,6 +216,35 @@ it('alarms are triggered after they were set, and not in the future', () => {
       expect(+new Date(String(at))).toBeGreaterThanOrEqual(+new Date(String(alert.created_at)));
       expect(+new Date(String(at))).toBeLessThanOrEqual(+now);
     }
+  }
+});
+
+it.each([1, 2, 3, 7])(
+  'an alarm of the last day is one that the prices set off: seed %i',
+  (seed) => {
+    const prices = bitcoinPrices({ seed, now });
+    const [first] = [...alarms({ seed, scale: 1, now })];
+    const last = first?.history.at(-1);
+    const then = prices.find(({ time }) => +time === +new Date(String(last?.triggered_at)));
+    expect(then?.priceUsd.toFixed(8)).toBe(last?.trigger_value);
+    expect(then?.priceUsd).toBeGreaterThan(Number(first?.alert.threshold_value));
+  },
+);
+
+it('an alarm that rings once is off after it has rung', () => {
+  for (const { alert, history } of alarms(setting)) {
+    if (history.length > 0 && !alert.is_recurring) expect(alert.is_active).toBe(false);
+  }
+});
+
+it('what an asset cost goes on from the walk by days into the series, without a leap', () => {
+  for (const asset of catalogue.slice(0, 5)) {
+    const series = asset.symbol === 'BTC' ? bitcoinPrices(setting) : hourlyPrices(asset, setting);
+    const priceAt = priceHistory(asset, setting);
+    for (const { time, priceUsd } of series.slice(0, 50)) expect(priceAt(time)).toBe(priceUsd);
+    const before = priceAt(new Date(+(series[0]?.time ?? 0) - 1));
+    expect(before / (series[0]?.priceUsd ?? 0)).toBeCloseTo(1, 5);
+    expect(priceAt(new Date(+now - 80 * 86_400_000))).toBeGreaterThan(0);
   }
 });
 
