@@ -1,7 +1,7 @@
 import { createDecipheriv, createHash } from 'node:crypto';
 import bcrypt from 'bcryptjs';
 import type { Sql } from 'postgres';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { developmentPassword } from '../../seeds/story/cast.ts';
 import { developmentPassphrase } from '../../seeds/story/keys.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
@@ -559,7 +559,7 @@ describe('what is not of the seeds', () => {
   it('a role that does not own the view is told before anything is written', async (context) => {
     const database = await migratedDatabase({ environment: 'dev' });
     if (database.engine === 'embedded') context.skip('the embedded engine has one role');
-    const role = await createScratchRole(database.url);
+    const role = await createScratchRole(inject('timescaleUrl') ?? '');
     onTestFinished(() => role.drop());
     onTestFinished(() => database.drop());
     await database.withSql((sql) =>
