@@ -1,7 +1,7 @@
 import type { DevContext, DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { syntheticSource } from '../story/catalogue.ts';
 import { clearSynthetic } from '../story/clear.ts';
-import { foreignOwner, refreshDaily } from '../story/daily.ts';
+import { daysBetween, foreignOwner, hiddenDays, refreshDays } from '../story/daily.ts';
 import {
   bitcoinMinutes,
   bitcoinPrices,
@@ -16,7 +16,7 @@ import { before, hourMs } from '../story/time.ts';
 export const seeder: DevSeeder = {
   description: '1,440 minutes of BTC, a week of hours of the others',
   run: async (context) => {
-    const { db, load, previous, now } = context;
+    const { db, load, now } = context;
     const owner = await foreignOwner(db);
     if (owner !== undefined) {
       throw new Error(`price_history_daily has to be refreshed, which is for its owner: ${owner}`);
@@ -24,26 +24,20 @@ export const seeder: DevSeeder = {
     const replaced = await clearSynthetic(db, 'price_history');
     await load('price_history', { rows: bitcoin(context), total: bitcoinMinutes });
     await load('price_history', { rows: others(context), total: otherAssets.length * hours });
-    // With those of the last run, should it have ended before it came to its refresh.
-    const starts = [replaced?.from, touchedFrom(previous), before(now, hours * hourMs)];
-    const from = Math.min(...starts.flatMap((start) => start?.getTime() ?? []));
-    return { from: new Date(from) } satisfies Touched;
+    const written = daysBetween(before(now, hours * hourMs), now);
+    const replacedDays = replaced ? daysBetween(replaced.from, replaced.to) : [];
+    return { days: [...new Set([...written, ...replacedDays])] } satisfies Touched;
   },
-  afterwards: ({ db, now }, outcome) => {
-    const { from } = outcome as Touched;
-    return refreshDaily(db, { from, now });
+  afterwards: async ({ db, now }, outcomes) => {
+    const days = (outcomes as readonly Touched[]).flatMap((outcome) => outcome.days);
+    await refreshDays(db, { days, now });
+    await refreshDays(db, { days: await hiddenDays(db, now), now });
   },
 };
 
-/** From when on this run replaced prices. */
+/** The days in which this run took prices away, or wrote some. */
 interface Touched {
-  readonly from: Date;
-}
-
-/** As JSON gives it back. */
-function touchedFrom(previous: unknown): Date | undefined {
-  const { from } = (previous ?? {}) as { readonly from?: string };
-  return from === undefined ? undefined : new Date(from);
+  readonly days: readonly string[];
 }
 
 function* bitcoin(context: DevContext): Generator<NewRow<'price_history'>> {

@@ -1,7 +1,6 @@
 import { sql } from 'kysely';
 import type { NewRow, ProductionContext, ProductionSeeder } from '../../src/seeding/seeder.ts';
-import { foreignOwner, refreshDaily } from '../story/daily.ts';
-import { startOfDay } from '../story/time.ts';
+import { daysOf, foreignOwner, refreshDays, wholeDays } from '../story/daily.ts';
 
 type Db = ProductionContext['db'];
 type Asset = ProductionContext['market']['assets'][number];
@@ -12,10 +11,10 @@ export const seeder: ProductionSeeder = {
     const { market } = context;
     return market.source === 'snapshot' ? addKnown(context) : renew(context);
   },
-  // Its policy reaches back three days, and an answer may have been saved before that.
-  afterwards: async ({ db, now }, outcome) => {
-    const { oldest } = outcome as Lists;
-    if (oldest !== null) await refreshDaily(db, { from: new Date(oldest), now });
+  // The view's policy reaches back three days, and an answer may have been saved before that.
+  afterwards: async ({ db, now }, outcomes) => {
+    const days = (outcomes as readonly Partial<Lists>[]).flatMap((outcome) => outcome.days ?? []);
+    await refreshDays(db, { days, now });
   },
 };
 
@@ -29,18 +28,16 @@ interface Lists {
   readonly left: readonly string[];
   /** When the newest answer was given; null before the first. */
   readonly takenAt: string | null;
-  /** The oldest price that came with it; null where all are of today, which the view shows as it is. */
-  readonly oldest: string | null;
+  /** The days of the prices that came with it, as far as the view is to be refreshed for them. */
+  readonly days: readonly string[];
 }
 
 /** Inserts what is new, renews what is known, and switches off what has left the list. */
 async function renew(context: ProductionContext): Promise<Lists> {
-  const { db, market, previous, note, wrote, now } = context;
+  const { db, market, previous, note, wrote } = context;
   const { assets } = market;
   const before = readLists(previous);
-  refuseOlder(market.takenAt, before.takenAt);
-  const times = pricesOf(market).map(({ updatedAt }) => (updatedAt ?? market.takenAt).getTime());
-  const oldest = await refreshableFrom(context, new Date(Math.min(now.getTime(), ...times)));
+  if (isOlder(market, before.takenAt)) return { ...before, ...leave(context, before.takenAt) };
   const listed = assets.map(({ id }) => id);
   const isListed = new Set(listed);
   const known = await countKnown(db, listed);
@@ -69,8 +66,9 @@ async function renew(context: ProductionContext): Promise<Lists> {
   const gone = await switchOff(db, leaving);
   const returning = before.left.filter((id) => isListed.has(id));
   await switchOn(db, returning);
-  const priced = await addPrices(db, market);
-  wrote('price_history', priced.size);
+  const { priced, written } = await addPrices(db, market);
+  wrote('price_history', written);
+  const days = await refreshableDays(context);
 
   note(`${assets.length - known} new, ${known} renewed`);
   if (gone.length > 0) {
@@ -84,26 +82,49 @@ async function renew(context: ProductionContext): Promise<Lists> {
     note(`without a price: ${some(unpriced.map((asset) => reasonOf(asset, priced)))}`);
   }
   const left = [...before.left.filter((id) => !isListed.has(id)), ...gone];
-  return { listed, left: [...new Set(left)], takenAt: market.takenAt.toISOString(), oldest };
+  return { listed, left: [...new Set(left)], takenAt: market.takenAt.toISOString(), days };
 }
 
-/** An older answer would set back what a newer one has said, and switch off what has come since. */
-function refuseOlder(takenAt: Date, newest: string | null): void {
-  if (newest === null || takenAt >= new Date(newest)) return;
-  throw new Error(
-    `the answer is of ${takenAt.toISOString()}, older than the one seeded last, of ${newest}`,
-  );
+function isOlder({ takenAt }: ProductionContext['market'], newest: string | null): boolean {
+  return newest !== null && takenAt < new Date(newest);
 }
 
-async function refreshableFrom(
-  { db, note, now }: ProductionContext,
-  oldest: Date,
-): Promise<string | null> {
-  if (oldest >= startOfDay(now)) return null;
+/**
+ * An older answer would set back what a newer one has said, and switch off what has come since. Of two
+ * runs at once, one may have had its answer first and come second; an old file is a mistake.
+ */
+function leave({ market, note }: ProductionContext, newest: string | null): { readonly days: [] } {
+  const taken = market.takenAt.toISOString();
+  if (market.source === 'file') {
+    throw new Error(
+      `the answer is of ${taken}, older than the one seeded last, of ${newest}; save a newer one`,
+    );
+  }
+  note(`a newer answer is there already, of ${newest}: nothing was changed`);
+  return { days: [] };
+}
+
+/** Of the days of the prices, those for which the view can be refreshed without a loss. */
+async function refreshableDays({
+  db,
+  market,
+  note,
+}: ProductionContext): Promise<readonly string[]> {
+  const days = daysOf(pricesOf(market).map(({ updatedAt }) => updatedAt ?? market.takenAt));
   const owner = await foreignOwner(db);
-  if (owner === undefined) return oldest.toISOString();
-  note(`some prices are of days before today: ${owner} has to refresh price_history_daily`);
-  return null;
+  if (owner === undefined) {
+    const whole = await wholeDays(db, days);
+    if (whole.length < days.length) {
+      note(
+        'some days have candles whose prices are gone: price_history_daily keeps those as it is',
+      );
+    }
+    return whole;
+  }
+  if (days.length > 1) {
+    note(`some prices are of days before today: ${owner} has to refresh price_history_daily`);
+  }
+  return [];
 }
 
 /** Of a snapshot: what is there already is newer, and stays as it is. */
@@ -123,7 +144,7 @@ async function addKnown({ db, market, previous, note, wrote }: ProductionContext
   note(
     `${added.length} new, ${market.assets.length - added.length} there already and left as they are`,
   );
-  return { ...before, listed: [...new Set([...before.listed, ...added])], oldest: null };
+  return { ...before, listed: [...new Set([...before.listed, ...added])] };
 }
 
 /** The protocol takes 65,535 parameters, of which a row needs ten. */
@@ -139,7 +160,7 @@ function some(words: readonly string[]): string {
 
 function readLists(previous: unknown): Lists {
   const { listed = [], left = [], takenAt = null } = (previous ?? {}) as Partial<Lists>;
-  return { listed, left, takenAt, oldest: null };
+  return { listed, left, takenAt, days: [] };
 }
 
 async function countKnown(db: Db, ids: readonly string[]): Promise<number> {
@@ -215,15 +236,16 @@ function pricesOf({ assets }: ProductionContext['market']): readonly Asset[] {
   return [...priced.values()];
 }
 
-/** Returns the assets that have a price now, by symbol. */
+/** The assets that have a price now, by symbol; and how many were written. */
 async function addPrices(
   db: Db,
   market: ProductionContext['market'],
-): Promise<ReadonlyMap<string, Asset>> {
+): Promise<{ readonly priced: ReadonlyMap<string, Asset>; readonly written: number }> {
   const { takenAt } = market;
+  let written = 0;
   const priced = new Map(pricesOf(market).map((asset) => [asset.symbol, asset]));
   for (const batch of inBatches([...priced.values()])) {
-    await db
+    const rows = await db
       .insertInto('price_history')
       .values(batch.map((asset) => priceRow(asset, takenAt)))
       // The same answer again; what another source says of that moment stays.
@@ -240,9 +262,11 @@ async function addPrices(
           }))
           .where('price_history.data_source', '=', 'coingecko'),
       )
+      .returning('asset_symbol')
       .execute();
+    written += rows.length;
   }
-  return priced;
+  return { priced, written };
 }
 
 function hasPrice({ priceUsd }: Asset): boolean {

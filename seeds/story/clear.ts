@@ -18,7 +18,7 @@ export async function clearSeeded(db: Db, table: SeededTable): Promise<void> {
 export async function clearSynthetic(
   db: Db,
   table: 'price_history' | 'social_sentiment_history',
-): Promise<{ readonly from: Date } | undefined> {
+): Promise<{ readonly from: Date; readonly to: Date } | undefined> {
   const { first, last } = await db
     .selectFrom(table)
     .where('data_source', '=', syntheticSource)
@@ -35,5 +35,5 @@ export async function clearSynthetic(
     .where('time', '>=', first)
     .where('time', '<=', last)
     .execute();
-  return { from: first };
+  return { from: first, to: last };
 }

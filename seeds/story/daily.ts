@@ -13,45 +13,91 @@ export async function foreignOwner(db: Db): Promise<string | undefined> {
   return view?.isMine === false ? view.owner : undefined;
 }
 
+/** Midnights in UTC, each once, as JSON keeps them. */
+export function daysOf(moments: Iterable<Date>): readonly string[] {
+  const days = new Set<number>();
+  for (const moment of moments) days.add(startOfDay(moment).getTime());
+  return [...days].sort((a, b) => a - b).map((day) => new Date(day).toISOString());
+}
+
+/** Every day from the one to the other. */
+export function daysBetween(from: Date, to: Date): readonly string[] {
+  const days: Date[] = [];
+  for (let day = startOfDay(from); day <= to; day = new Date(day.getTime() + dayMs)) days.push(day);
+  return daysOf(days);
+}
+
 /**
- * Brings the days from `from` on into price_history_daily, but for today: a day that is materialised
- * does not follow the prices that come later. One that is materialised already, by a policy or by
- * somebody's refresh, is brought up to date. Days before `from` are left alone: where their prices
- * have been dropped, their candles are all there is.
+ * Brings days into price_history_daily, and no others: where the prices of a day have been dropped,
+ * its candles are all there is. Today is left out: once it is materialised it does not follow the
+ * prices that come later. Where it is already, by a policy or by somebody's refresh, it is brought up
+ * to date.
  */
-export async function refreshDaily(
+export async function refreshDays(
   db: Db,
-  { from, now }: { readonly from: Date; readonly now: Date },
+  { days, now }: { readonly days: Iterable<string>; readonly now: Date },
 ): Promise<void> {
   const clock = await sql<{ now: Date }>`select now()`.execute(db);
   const today = startOfDay(clock.rows[0]?.now ?? now);
   const end = new Date(Math.min(startOfDay(now).getTime(), today.getTime()));
-  await refresh(db, { from: startOfDay(from), to: end });
+  for (const day of daysOf([...days].map((text) => new Date(text)))) {
+    const from = new Date(day);
+    if (from < end || (await isStale(db, from))) await refresh(db, from);
+  }
+}
 
-  const stale = await sql<{ day: Date }>`
-    select coalesce(shown.day, real.day) as day
-    from (
-      select time_bucket('1 day', time) as day, asset_symbol, last(price_usd, time) as close,
-        max(price_usd) as high, min(price_usd) as low
-      from price_history where time >= ${end} group by 1, 2
+/** Days before the given one that have prices and no candles: a refresh of later ones hides them. */
+export async function hiddenDays(db: Db, before: Date): Promise<readonly string[]> {
+  const { rows } = await sql<{ day: Date }>`
+    select distinct day from (
+      select time_bucket('1 day', time) as day, asset_symbol
+      from price_history where time < ${startOfDay(before)} group by 1, 2
+    ) as priced
+    where not exists (
+      select from price_history_daily as shown
+      where shown.day = priced.day and shown.asset_symbol = priced.asset_symbol
+    )`.execute(db);
+  return daysOf(rows.map(({ day }) => day));
+}
+
+/** Of these days, those whose candles all have their prices: a refresh of another would lose some. */
+export async function wholeDays(db: Db, days: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await sql<{ day: Date }>`
+    select day from unnest(array(
+      select jsonb_array_elements_text(${JSON.stringify(days)}::text::jsonb)::timestamptz
+    )) as given (day)
+    where not exists (
+      select from price_history_daily as shown
+      where shown.day = given.day and not exists (
+        select from price_history as p
+        where p.asset_symbol = shown.asset_symbol
+          and p.time >= given.day and p.time < given.day + interval '24 hours'
+      )
+    )`.execute(db);
+  return daysOf(rows.map(({ day }) => day));
+}
+
+async function isStale(db: Db, day: Date): Promise<boolean> {
+  const { rows } = await sql`
+    select from (
+      select asset_symbol, first(price_usd, time) as open, max(price_usd) as high,
+        min(price_usd) as low, last(price_usd, time) as close, avg(price_usd) as avg_price,
+        sum(volume_24h_usd) as total_volume
+      from price_history
+      where time >= ${day} and time < ${day}::timestamptz + interval '24 hours' group by 1
     ) as real
-    full join (
-      select day, asset_symbol, close, high, low from price_history_daily where day >= ${end}
-    ) as shown using (day, asset_symbol)
-    where (real.close, real.high, real.low) is distinct from (shown.close, shown.high, shown.low)
-    order by 1 desc limit 1`.execute(db);
-  const last = stale.rows[0]?.day;
-  if (last) await refresh(db, { from: end, to: new Date(last.getTime() + dayMs) });
+    full join (select * from price_history_daily where day = ${day}) as shown using (asset_symbol)
+    where (real.open, real.high, real.low, real.close, real.avg_price, real.total_volume)
+      is distinct from
+      (shown.open, shown.high, shown.low, shown.close, shown.avg_price, shown.total_volume)
+    limit 1`.execute(db);
+  return rows.length > 0;
 }
 
 /** Not inside a transaction: TimescaleDB refuses it there. */
-async function refresh(
-  db: Db,
-  { from, to }: { readonly from: Date; readonly to: Date },
-): Promise<void> {
-  if (from >= to) return;
+async function refresh(db: Db, day: Date): Promise<void> {
   await sql`
     call refresh_continuous_aggregate(
-      'price_history_daily', ${from}::timestamptz, ${to}::timestamptz
+      'price_history_daily', ${day}::timestamptz, ${day}::timestamptz + interval '24 hours'
     )`.execute(db);
 }

@@ -31,8 +31,8 @@ export async function obtainMarket(options: MarketOptions): Promise<Market> {
   if (offline) return readSnapshot(top);
   if (from !== undefined) return readSavedAnswer(from, top);
   if (save !== undefined) requireWritable(save);
-  const takenAt = new Date();
   const rows = await requestMarkets({ ...options, top });
+  const takenAt = new Date();
   const assets = readAnswer(rows, { source: "CoinGecko's answer", top });
   if (save !== undefined) saveAnswer(save, { takenAt, rows });
   return { source: 'coingecko', takenAt, assets };

@@ -170,6 +170,9 @@ async function askOnce(
     return { ...silence, status: 200, body, isWorthAnother, cause: undefined };
   } catch (error) {
     if (!(error instanceof Coingecko.APIError) || error.status === undefined) {
+      if (error instanceof SyntaxError && /token '?</.test(error.message)) {
+        return { ...silence, status: 200, body: '<html>', cause: error };
+      }
       const isLate = timeout.aborted && !signal?.aborted;
       const cause = isLate ? new Error(`no whole answer within ${answerTimeoutMs} ms`) : error;
       return { ...silence, isWorthAnother: true, cause };

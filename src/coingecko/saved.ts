@@ -29,7 +29,11 @@ export function readSavedAnswer(file: string, top: number): Market {
 
 function readSaved(file: string): SavedAnswer {
   const document = readJson(file);
-  if (Array.isArray(document)) return { rows: document, takenAt: statSync(file).mtime };
+  if (Array.isArray(document)) {
+    const newest = newestOf(document);
+    if (newest) return { rows: document, takenAt: newest };
+    throw faultyAnswer(file, [{ message: 'none of its rows says when it was updated' }]);
+  }
   const { rows, takenAt }: { readonly rows?: unknown; readonly takenAt?: unknown } =
     typeof document === 'object' && document !== null ? document : {};
   const moment = new Date(typeof takenAt === 'string' ? takenAt : Number.NaN);
@@ -41,7 +45,24 @@ function readSaved(file: string): SavedAnswer {
       },
     ]);
   }
+  if (moment.getTime() > Date.now() + clockSkewMs) {
+    throw faultyAnswer(file, [{ message: `its takenAt is ${takenAt}, which is to come` }]);
+  }
   return { rows, takenAt: moment };
+}
+
+/** What clocks of different machines may differ by. */
+const clockSkewMs = 5 * 60_000;
+
+/** A bare answer says no more of its time: the newest of its prices; undefined without any. */
+function newestOf(rows: readonly unknown[]): Date | undefined {
+  const moments = rows.flatMap((row) => {
+    const { last_updated: text }: { readonly last_updated?: unknown } =
+      typeof row === 'object' && row !== null ? row : {};
+    const moment = typeof text === 'string' ? Date.parse(text) : Number.NaN;
+    return Number.isNaN(moment) ? [] : moment;
+  });
+  return moments.length === 0 ? undefined : new Date(Math.max(...moments));
 }
 
 /** Twice all that CoinGecko lists. */

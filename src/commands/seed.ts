@@ -55,7 +55,12 @@ export function addSeedCommand(program: Command, context: Context): void {
       ]),
     )
     .option('--list', 'list the seeders, run none; needs no database')
-    .option('--only <name>', 'this seeder alone; can be given several times', collect, [])
+    .option(
+      '--only <name>',
+      'this seeder alone, as in the last run; can be given several times',
+      collect,
+      [],
+    )
     .option('--dry-run', 'run everything in one transaction and roll it back')
     .option('--seeds <dir>', 'folder with dev/ and production/ (default: the packaged seeders)')
     .optionsGroup('Development data:')
@@ -111,7 +116,7 @@ export function addSeedCommand(program: Command, context: Context): void {
       examples([
         ['cryptosense-db seed --env dev', 'users, portfolios, prices'],
         ['cryptosense-db seed --env dev --scale 3334', 'ten thousand users, to measure with'],
-        ['cryptosense-db seed --env dev --only prices', 'the last 24 hours anew'],
+        ['cryptosense-db seed --env dev --only holdings', 'as the last run made them'],
         ['cryptosense-db seed --env production', 'the 100 largest assets'],
         ['cryptosense-db seed --env production --from answer.json', 'without a way out'],
         ['cryptosense-db seed --list', 'what there is'],

@@ -69,10 +69,25 @@ const seededUsers = {
   to: '5eed0100-0000-4000-8000-ffffffffffff',
 };
 
+const seededAssets = {
+  from: '5eed0700-0000-4000-8000-000000000000',
+  to: '5eed0700-0000-4000-8000-ffffffffffff',
+};
+
 /** What a production database never holds. */
 async function findInventions(db: Kysely<DB>): Promise<readonly string[]> {
-  const tables = await existing(db, ['users', 'price_history']);
+  const tables = await existing(db, ['users', 'assets', 'price_history']);
   const facts: string[] = [];
+  if (tables.includes('assets')) {
+    const assets = await db
+      .selectFrom('assets')
+      .select('id')
+      .where('id', '>=', seededAssets.from)
+      .where('id', '<=', seededAssets.to)
+      .limit(1)
+      .execute();
+    facts.push(...assets.map(() => 'there are assets of the development data'));
+  }
   if (tables.includes('users')) {
     const users = await db
       .selectFrom('users')

@@ -14,7 +14,7 @@ import type { MigrationPair } from '../migrations/source.ts';
 import type { ProgressSeeder } from '../progress.ts';
 import { describeSeedFailure, type SeedProgress } from './failure.ts';
 import { guardEnvironment } from './guard.ts';
-import { ensureSeedRuns, readOutcome, recordRun } from './runs.ts';
+import { ensureSeedRuns, owe, readOutcome, recordRun, settle } from './runs.ts';
 import type { SeedContext } from './seeder.ts';
 import type { ContextOf, NamedSeeder, SeedEnvironment } from './source.ts';
 
@@ -182,7 +182,7 @@ async function runSeeder<E extends SeedEnvironment>(
   if (isDryRun) {
     await run(context);
   } else {
-    const outcome = await withRollback(sql, async () => {
+    const outcomes = await withRollback(sql, async () => {
       await begin(session);
       // With its first rows a database is of an environment, and not before.
       if (ledger.environment === undefined) await markAs(session, environment);
@@ -198,11 +198,15 @@ async function runSeeder<E extends SeedEnvironment>(
         durationMs: durationMs(),
         outcome: made,
       });
+      const owed = afterwards ? await owe(sql, name, made) : [];
       await sql.unsafe('commit');
-      return made;
+      return owed;
     });
     onWritten();
-    if (afterwards) await patiently(() => afterwards(context, outcome));
+    if (afterwards) {
+      await patiently(() => afterwards(context, outcomes));
+      await settle(sql, name);
+    }
   }
   const written = [...tables].map(([table, rows]) => ({ table, rows }));
   return { name, description, tables: written, notes, durationMs: durationMs() };
@@ -251,7 +255,9 @@ function explain(
   }: { readonly seeder: string; readonly error: unknown; readonly isWritten: boolean },
   { completed, pending }: SeedProgress,
 ): unknown {
-  const progress = { completed, pending: [seeder, ...pending] };
+  const progress = isWritten
+    ? { completed: [...completed, seeder], pending }
+    : { completed, pending: [seeder, ...pending] };
   if (signal?.aborted) return interrupted(progress);
   if (isConnectionLost(error)) return connectionLost(target, { cause: error, ...progress });
   if (isError(error)) return error;

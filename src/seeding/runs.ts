@@ -1,4 +1,6 @@
-import type { Session, Sql } from '../database/connection.ts';
+import { quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import { CryptosenseDbError } from '../errors.ts';
 import { toolVersion } from '../package.ts';
 import type { SeedEnvironment } from './source.ts';
 
@@ -37,16 +39,62 @@ const definition = `
   create or replace trigger append_only before update or delete or truncate
     on cryptosense_db.seed_runs
     for each statement execute function cryptosense_db.refuse_change();
+
+  create table if not exists cryptosense_db.seed_afterwards (
+    seeder text primary key,
+    outcomes jsonb not null
+  );
+  comment on table cryptosense_db.seed_afterwards is
+    'What seeders returned whose work after their transaction is still to be done.';
 `;
 
 /** Creates the record where there is none. Call it with the migration lock held. */
-export async function ensureSeedRuns({ sql }: Session): Promise<void> {
-  if (!(await hasSeedRuns(sql))) await sql.unsafe(definition);
+export async function ensureSeedRuns({ sql, server }: Session): Promise<void> {
+  if (await hasSeedRuns(sql)) return;
+  await sql.unsafe(definition).catch((error: unknown) => {
+    if (sqlState(error) !== sqlErrorCodes.insufficientPrivilege) throw error;
+    throw new CryptosenseDbError(
+      'not-permitted',
+      {
+        message: `the role "${server.user}" may not record runs of seeders in "${server.database}"`,
+        evidence: ['they are kept in the schema cryptosense_db'],
+        hint: `seed as the role that owns it, or let an owner run: grant usage, create on schema cryptosense_db to ${quoteIdentifier(server.user)}`,
+      },
+      { cause: error },
+    );
+  });
+}
+
+/** Until `settle`, the seeder has work to do for what it returned. Returns all that it has, oldest first. */
+export async function owe(sql: Sql, seeder: string, outcome: unknown): Promise<readonly unknown[]> {
+  const [row] = await sql<{ outcomes: readonly unknown[] }[]>`
+    insert into cryptosense_db.seed_afterwards as owed (seeder, outcomes)
+    values (${seeder}, jsonb_build_array(${JSON.stringify(outcome ?? null)}::text::jsonb))
+    on conflict (seeder) do update set outcomes = owed.outcomes || excluded.outcomes
+    returning outcomes`;
+  return row?.outcomes ?? [];
+}
+
+export async function settle(sql: Sql, seeder: string): Promise<void> {
+  await sql`delete from cryptosense_db.seed_afterwards where seeder = ${seeder}`;
+}
+
+/** What the last run was made with; undefined before the first. */
+export async function readLastRun({
+  sql,
+}: Session): Promise<
+  { readonly asOf: Date; readonly seed: number; readonly scale: number } | undefined
+> {
+  if (!(await hasSeedRuns(sql))) return undefined;
+  const [row] = await sql<{ asOf: Date; seed: number; scale: number }[]>`
+    select as_of as "asOf", seed::float, scale
+    from cryptosense_db.seed_runs where environment = 'dev' order by id desc limit 1`;
+  return row;
 }
 
 async function hasSeedRuns(sql: Sql): Promise<boolean> {
   const [{ isThere }] = await sql<[{ isThere: boolean }]>`
-    select to_regclass('cryptosense_db.seed_runs') is not null as "isThere"`;
+    select to_regclass('cryptosense_db.seed_afterwards') is not null as "isThere"`;
   return isThere;
 }
 

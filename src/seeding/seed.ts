@@ -6,6 +6,7 @@ import { withRun } from '../migrations/run.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { type Candle, readCandles } from './candles.ts';
 import { requireFit, runAll, type SeedResult, type Work } from './run.ts';
+import { readLastRun } from './runs.ts';
 import { chooseSeeders, readSeeders, type SeedEnvironment, seedEnvironments } from './source.ts';
 import { createWriter } from './writer.ts';
 
@@ -85,19 +86,27 @@ export async function list(
 
 /**
  * Seeds development data: section 9.1 of the specification, and what an application needs around it.
- * Running it again leaves the same rows. Each seeder is a transaction: a failure names it, and leaves
+ * Running it again leaves the same rows. With `only`, what is not said of seed, scale and moment is that
+ * of the last run: parts of different ones would not fit together. Each seeder is a transaction: a failure names it, and leaves
  * what was there before it. Marks a database that bears no mark as dev.
  *
  * Throws `environment-refused` for a production database, whatever one says; `pending-migrations`;
  * `seed-failed`.
  */
 export async function dev(options: DevOptions): Promise<DevResult> {
-  const { seed = 1, now = new Date(), scale = 1 } = options;
-  requireWhole({ seed }, { from: 0, to: Number.MAX_SAFE_INTEGER });
-  requireWhole({ scale }, { from: 1, to: mostScale });
-  requireMoment(now);
+  const { seed: givenSeed = 1, now: givenNow = new Date(), scale: givenScale = 1 } = options;
+  requireWhole({ seed: givenSeed }, { from: 0, to: Number.MAX_SAFE_INTEGER });
+  requireWhole({ scale: givenScale }, { from: 1, to: mostScale });
+  requireMoment(givenNow);
   const work = await prepare(options, 'dev');
+  const isPart = (options.only ?? []).length > 0;
   return withRun(options, { changes: true }, async (run) => {
+    const last = isPart ? await readLastRun(run.session) : undefined;
+    const {
+      seed = last?.seed ?? givenSeed,
+      scale = last?.scale ?? givenScale,
+      now = last?.asOf ?? givenNow,
+    } = options;
     const result = await runAll(run, work, {
       now,
       seed,

@@ -12,10 +12,11 @@ export interface Seeder<Context> {
   /** Runs in a transaction of its own; whatever it throws rolls it back. */
   readonly run: (context: Context) => Promise<unknown>;
   /**
-   * Runs once the transaction is committed, outside of any, with what `run` returned. After a crash
-   * it may not have run at all.
+   * Runs once the transaction is committed, outside of any, with what `run` returned; and with what it
+   * returned in earlier runs that ended before this was done, oldest first, as JSON gives it back. It
+   * may be done twice.
    */
-  readonly afterwards?: (context: Context, outcome: unknown) => Promise<void>;
+  readonly afterwards?: (context: Context, outcomes: readonly unknown[]) => Promise<void>;
 }
 
 export type DevSeeder = Seeder<DevContext>;

@@ -61,7 +61,13 @@ export function createWriter(
         `create temporary table ${stage} on commit drop as select * from ${name} with no data`,
       );
       const { count, columns } = await copy(`pg_temp.${stage}`, { table, rows, total });
-      await sql.unsafe(removal(name, { columns, others }), [ids.from, ids.to]);
+      const { count: removed } = await sql.unsafe(removal(name, { columns, others }), [
+        ids.from,
+        ids.to,
+      ]);
+      if (removed > 0 && others !== 'keep') {
+        note(`${removed} of ${table} taken away, with what hung on them`);
+      }
       let written = 0;
       if (count > 0) {
         await sql.unsafe(

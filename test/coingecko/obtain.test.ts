@@ -82,7 +82,13 @@ describe('a file', () => {
     ['something else', '{"coins": []}', 'it is neither what --save writes'],
     ['a number', '7', 'it is neither what --save writes'],
     ['without its moment', '{"rows": []}', 'it is neither what --save writes'],
-    ['rows that are none', '[1, null]', 'row 1 is no object'],
+    ['an array without any time', '[1, null]', 'none of its rows says when it was updated'],
+    [
+      'rows that are none',
+      '{"takenAt": "2026-01-01T00:00:00Z", "rows": [1, null]}',
+      'row 1 is no object',
+    ],
+    ['of a time to come', '{"takenAt": "2099-01-01T00:00:00Z", "rows": []}', 'which is to come'],
   ])('that is %s is told', async (_, text, fact) => {
     const file = join(temporaryFolder(), 'answer.json');
     writeFileSync(file, text);

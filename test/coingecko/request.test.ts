@@ -247,6 +247,11 @@ describe('says in plain words', () => {
       { fact: 'answers with a page for people', hint: 'another network', asked: 1 },
     ],
     [
+      "a page under JSON's name",
+      { status: 200, body: page, headers: { 'content-type': 'application/json' } },
+      { fact: 'answers with a page for people', hint: 'another network', asked: 1 },
+    ],
+    [
       'trouble of its own, in the third shape',
       { status: 500, body: { error: 'Internal Server Error' } },
       { fact: 'CoinGecko has trouble of its own', hint: 'try again later', asked: 5 },

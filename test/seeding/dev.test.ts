@@ -441,6 +441,27 @@ describe('a moment in the past', () => {
     expect(row).toEqual({ close: 50001 });
   });
 
+  it('is shown with all its figures where today was materialised before', async () => {
+    const database = await migratedDatabase();
+    const now = new Date();
+    const before = new Date(now.getTime() - 600_000);
+    await seeding.dev({ target: database.url, now: before, only: ['prices'] });
+    await database.withSql(
+      (sql) => sql`call refresh_continuous_aggregate('price_history_daily', null, null)`,
+    );
+    await seeding.dev({ target: database.url, now, only: ['prices'] });
+    const odd = await database.withSql(
+      (sql) => sql`
+        select from price_history_daily d join (
+          select time_bucket('1 day', time) as day, asset_symbol, first(price_usd, time) as open,
+            avg(price_usd) as avg_price, sum(volume_24h_usd) as total_volume
+          from price_history group by 1, 2
+        ) p using (day, asset_symbol)
+        where (d.open, d.avg_price, d.total_volume) is distinct from (p.open, p.avg_price, p.total_volume)`,
+    );
+    expect(odd).toHaveLength(0);
+  });
+
   it('is shown although the days were materialised before, and shows no days that are gone', async () => {
     const database = await migratedDatabase();
     const then = new Date('2026-03-01T12:00:00Z');
@@ -502,6 +523,43 @@ describe('what is not of the seeds', () => {
       (sql) => sql`select count(*)::int from price_history where data_source = 'coingecko'`,
     );
     expect(left).toEqual({ count: 1_000 });
+  });
+
+  it('candles of days that no run has touched stay, whatever days runs have touched', async () => {
+    const database = await migratedDatabase();
+    const only = ['prices'];
+    const target = database.url;
+    await seeding.dev({ target, only, now: new Date('2025-01-15T12:00:00Z') });
+    const now = new Date('2026-11-22T12:00:00Z');
+    await seeding.dev({ target, only, now });
+    await database.withSql(async (sql) => {
+      await sql`
+        insert into price_history (time, asset_symbol, price_usd)
+        select '2025-06-01'::timestamptz + n * interval '1 day', 'XYZ', 1 from generate_series(0, 29) n`;
+      await sql`call refresh_continuous_aggregate('price_history_daily', '2025-06-01', '2025-07-02')`;
+      await sql`select drop_chunks('price_history', '2025-07-20'::timestamptz)`;
+    });
+    await seeding.dev({ target, only, now });
+    const rows = await database.withSql(
+      (sql) => sql`select from price_history_daily where asset_symbol = 'XYZ'`,
+    );
+    expect(rows).toHaveLength(30);
+  });
+
+  it('prices that were shown before are shown afterwards', async () => {
+    const database = await migratedDatabase();
+    await database.withSql(
+      (sql) => sql`
+        insert into price_history (time, asset_symbol, price_usd)
+        select '2026-05-01'::timestamptz + n * interval '1 day', 'XYZ', 1 from generate_series(0, 9) n`,
+    );
+    await migrate.up({ target: database.url, environment: 'dev' });
+    const now = new Date('2026-11-22T12:00:00Z');
+    await seeding.dev({ target: database.url, only: ['prices'], now });
+    const rows = await database.withSql(
+      (sql) => sql`select from price_history_daily where asset_symbol = 'XYZ'`,
+    );
+    expect(rows).toHaveLength(10);
   });
 
   it('keeps its place: a plan, an asset and a prediction of somebody else', async () => {
@@ -572,6 +630,27 @@ describe('what is not of the seeds', () => {
       'price_history_daily has to be refreshed, which is for its owner',
     );
     expect(await database.withSql((sql) => sql`select from price_history`)).toHaveLength(0);
+  });
+});
+
+describe('--only', () => {
+  it('takes seed, scale and moment of the last run, so that the parts fit together', async () => {
+    const database = await migratedDatabase();
+    const target = database.url;
+    const now = new Date('2026-10-20T12:00:00Z');
+    await seeding.dev({ target, now, seed: 3, scale: 3 });
+    const before = await database.withSql((sql) => fingerprint(sql));
+    const part = await seeding.dev({ target, only: ['users', 'portfolios', 'prices'] });
+    expect(part).toMatchObject({ seed: 3, scale: 3, now });
+    expect(await database.withSql((sql) => fingerprint(sql))).toEqual(before);
+  });
+
+  it('with a smaller scale says what it takes away', async () => {
+    const database = await migratedDatabase();
+    const target = database.url;
+    await seeding.dev({ target, scale: 4, only: ['users', 'portfolios'] });
+    const { seeders } = await seeding.dev({ target, scale: 2, only: ['users'] });
+    expect(seeders[0]?.notes).toContain('6 of users taken away, with what hung on them');
   });
 });
 

@@ -21,7 +21,9 @@ beforeEach(() =>
     await sql`delete from assets`;
     const [{ isThere }] = await sql<[{ isThere: boolean }]>`
       select to_regclass('cryptosense_db.seed_runs') is not null as "isThere"`;
-    if (isThere) await sql`drop table cryptosense_db.seed_runs`;
+    if (isThere) {
+      await sql`drop table cryptosense_db.seed_runs, cryptosense_db.seed_afterwards`;
+    }
   }),
 );
 
@@ -174,6 +176,66 @@ describe('seed --env production', () => {
     expect(await ask('select from assets where is_active')).toHaveLength(3);
   });
 
+  it('leaves all as it is where a run that came second had its answer first', async () => {
+    const soon = new Date(Date.now() + 60_000).toISOString();
+    await seeding.production({ target: database.url, from: savedAnswer(coins(3), soon), top: 3 });
+    const server = await startCoinGecko(coins(2));
+    const { baseUrl } = server;
+    const result = await seeding.production({ target: database.url, baseUrl, top: 2 });
+    expect(notesOf(result)).toEqual([
+      `a newer answer is there already, of ${soon}: nothing was changed`,
+    ]);
+    expect(await ask('select from assets where is_active')).toHaveLength(3);
+  });
+
+  it('brings today into the view where it has been materialised before', async () => {
+    const moment = new Date().toISOString();
+    const today = (price: number) => [coin(1, { current_price: price, last_updated: moment })];
+    await seedFrom(today(100));
+    await ask(`call refresh_continuous_aggregate('price_history_daily', null, null)`);
+    await seedFrom(today(250));
+    const days = await ask(
+      `select high::float, close::float from price_history_daily where asset_symbol = 'C1'`,
+    );
+    expect(days).toEqual([{ high: 250, close: 250 }]);
+  });
+
+  it('loses no candle whose prices have been dropped for a coin of that day', async () => {
+    await ask(`insert into price_history (time, asset_symbol, price_usd)
+      select '2020-01-05'::timestamptz + n * interval '1 day', 'BTC', 7000 from generate_series(0, 9) n`);
+    await ask(
+      `call refresh_continuous_aggregate('price_history_daily', '2020-01-01', '2020-03-01')`,
+    );
+    await ask(`select drop_chunks('price_history', '2020-03-01'::timestamptz)`);
+    const result = await seedFrom([coin(1), coin(2, { last_updated: '2020-01-10T00:00:00Z' })]);
+    expect(notesOf(result)).toContain(
+      'some days have candles whose prices are gone: price_history_daily keeps those as it is',
+    );
+    const candles = await ask(`select from price_history_daily where asset_symbol = 'BTC'`);
+    expect(candles).toHaveLength(10);
+    await ask(
+      `call refresh_continuous_aggregate('price_history_daily', '2020-01-01', '2020-03-01')`,
+    );
+  });
+
+  it('does what an earlier run left undone after its transaction', async () => {
+    await ask(
+      `call refresh_continuous_aggregate('price_history_daily', now() - interval '3 days', now())`,
+    );
+    await seedFrom([coin(1, { last_updated: '2026-10-01T10:00:00Z' })], { top: 1 });
+    await ask(`delete from price_history`);
+    await ask(`insert into price_history (time, asset_symbol, price_usd)
+      values ('2026-09-01T10:00:00Z', 'C9', 9)`);
+    await ask(`insert into cryptosense_db.seed_afterwards
+      values ('01_assets', '[{"days": ["2026-09-01T00:00:00.000Z", "2026-10-01T00:00:00.000Z"]}]')`);
+    await seedFrom([coin(1)]);
+    const days = await ask(
+      `select day from price_history_daily where day < '2026-11-01' and asset_symbol in ('C1', 'C9')`,
+    );
+    expect(days).toEqual([{ day: new Date('2026-09-01T00:00:00Z') }]);
+    expect(await ask('select from cryptosense_db.seed_afterwards')).toHaveLength(0);
+  });
+
   it('shows prices of days gone by in price_history_daily', async () => {
     const rows = coins(2).map((row) => ({ ...row, last_updated: '2026-10-01T10:00:00Z' }));
     // As a policy leaves it: days before today are what has been materialised.
@@ -182,7 +244,8 @@ describe('seed --env production', () => {
     );
     await seedFrom(rows);
     const days = await ask(
-      `select day, close::float from price_history_daily where asset_symbol = 'C1'`,
+      `select day, close::float from price_history_daily
+       where asset_symbol = 'C1' and day < '2026-11-01'`,
     );
     expect(days).toEqual([{ day: new Date('2026-10-01T00:00:00Z'), close: 1000 }]);
   });
