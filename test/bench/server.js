@@ -1,12 +1,11 @@
 // @ts-check
 import { spawnSync } from 'node:child_process';
-import { createWriteStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import postgres from 'postgres';
+import { execute } from './measure.js';
 
 /**
  * @typedef {object} Server
@@ -147,26 +146,25 @@ const seededTables = [
  */
 export async function saveRows(url, folder) {
   await mkdir(folder);
-  const lines = [];
-  const sql = postgres(url, { max: 1, onnotice: () => {} });
-  try {
-    for (const table of seededTables) {
-      const columns = await sql`
-        select column_name as name from information_schema.columns
-        where table_schema = 'public' and table_name = ${table} and is_generated = 'NEVER'
-        order by ordinal_position`;
-      const names = columns.map(({ name }) => name).join(', ');
-      const file = join(folder, table);
-      const rows = await sql.unsafe(`copy (select ${names} from ${table}) to stdout`).readable();
-      await pipeline(rows, createWriteStream(file));
-      lines.push(`\\copy ${table} (${names}) from '${file}'\n`);
-    }
-  } finally {
-    await sql.end();
+  const saving = [];
+  const loading = [];
+  for (const table of seededTables) {
+    const columns = await query(
+      url,
+      `select column_name as name from information_schema.columns
+       where table_schema = 'public' and table_name = '${table}' and is_generated = 'NEVER'
+       order by ordinal_position`,
+    );
+    const names = columns.map(({ name }) => name).join(', ');
+    const file = join(folder, table);
+    saving.push(`\\copy (select ${names} from ${table}) to '${file}'\n`);
+    loading.push(`\\copy ${table} (${names}) from '${file}'\n`);
   }
-  const script = join(folder, 'copy.sql');
-  await writeFile(script, lines.join(''));
-  return script;
+  const [out, back] = [join(folder, 'out.sql'), join(folder, 'back.sql')];
+  await writeFile(out, saving.join(''));
+  await writeFile(back, loading.join(''));
+  await execute({ file: 'psql', args: ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', out, url] });
+  return back;
 }
 
 const created = /** @type {string[]} */ ([]);
