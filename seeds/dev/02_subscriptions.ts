@@ -87,24 +87,30 @@ function courseOf({ status, interval, since, periods }: Subscription, now: numbe
   const periodMs = periodsDays[interval] * dayMs;
   if (status === 'trialing') {
     const start = now - 5 * dayMs;
-    return { createdAt: start, start, end: start + trialDays * dayMs };
+    return datesOf({ createdAt: start, start, end: start + trialDays * dayMs });
   }
   const createdAt = now - Math.round(since * dayMs);
   // Periods follow each other without a gap; the last one that has begun is still running.
   const begun = Math.max(1, Math.ceil((now - createdAt) / periodMs));
   const paid = periods ?? (status === 'active' ? begun : Math.max(1, begun - 1));
   const end = createdAt + paid * periodMs;
-  return { createdAt, start: end - periodMs, end };
+  return datesOf({ createdAt, start: end - periodMs, end });
+}
+
+function datesOf(times: {
+  readonly createdAt: number;
+  readonly start: number;
+  readonly end: number;
+}) {
+  const { createdAt, start, end } = times;
+  return { createdAt: new Date(createdAt), periodStart: new Date(start), periodEnd: new Date(end) };
 }
 
 function rowOf(subscription: Subscription, number: number, now: Date): NewRow<'subscriptions'> {
   const { userId, tier, status, interval } = subscription;
   const isPaid = tier !== 'free';
   const isTrial = status === 'trialing';
-  const course = courseOf(subscription, now.getTime());
-  const [createdAt, periodStart, periodEnd] = [course.createdAt, course.start, course.end].map(
-    (ms) => new Date(ms),
-  ) as [Date, Date, Date];
+  const { createdAt, periodStart, periodEnd } = courseOf(subscription, now.getTime());
   const label = String(number).padStart(8, '0');
   return {
     id: seedId('subscriptions', number),

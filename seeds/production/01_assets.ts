@@ -37,7 +37,10 @@ async function renew(context: ProductionContext): Promise<Lists> {
   const { db, market, previous, note, wrote } = context;
   const { assets } = market;
   const before = readLists(previous);
-  if (isOlder(market, before.takenAt)) return { ...before, ...leave(context, before.takenAt) };
+  if (isOlder(market, before.takenAt)) {
+    refuseOldFile(context, before.takenAt);
+    return before;
+  }
   const listed = assets.map(({ id }) => id);
   const isListed = new Set(listed);
   const known = await countKnown(db, listed);
@@ -93,7 +96,7 @@ function isOlder({ takenAt }: ProductionContext['market'], newest: string | null
  * An older answer would set back what a newer one has said, and switch off what has come since. Of two
  * runs at once, one may have had its answer first and come second; an old file is a mistake.
  */
-function leave({ market, note }: ProductionContext, newest: string | null): { readonly days: [] } {
+function refuseOldFile({ market, note }: ProductionContext, newest: string | null): void {
   const taken = market.takenAt.toISOString();
   if (market.source === 'file') {
     throw new Error(
@@ -101,7 +104,6 @@ function leave({ market, note }: ProductionContext, newest: string | null): { re
     );
   }
   note(`a newer answer is there already, of ${newest}: nothing was changed`);
-  return { days: [] };
 }
 
 /** Of the days of the prices, those for which the view can be refreshed without a loss. */

@@ -8,11 +8,20 @@ import {
   portfoliosEach,
   type Setting,
 } from './cast.ts';
-import { assetOf, type CatalogueAsset, catalogue } from './catalogue.ts';
+import { assetOf, catalogue } from './catalogue.ts';
 import { fakerOf } from './chance.ts';
 import { seedId } from './identity.ts';
-import { latestChanges } from './prices.ts';
+import { type LatestChange, latestChanges } from './prices.ts';
 import { before, dayMs, minuteMs } from './time.ts';
+import {
+  averagePrice,
+  type Holding,
+  quantityOf,
+  sumOf,
+  type Trade,
+  type TransactionType,
+  unitsFor,
+} from './trade.ts';
 
 /**
  * What a portfolio holds and how it came to it. By asset, the holdings of a portfolio are the sum of
@@ -32,28 +41,6 @@ export const transactionsEach = 20;
 /** Of the named users' portfolios together. */
 export const namedHoldings = 3;
 export const namedTransactions = 18;
-
-type TransactionType = NewRow<'transactions'>['transaction_type'];
-
-/** Amounts are whole numbers of an asset's smallest unit, so that sums are exact. */
-interface Trade {
-  readonly type: TransactionType;
-  readonly asset: CatalogueAsset;
-  readonly units: number;
-  readonly priceUsd: number;
-  readonly at: Date;
-  readonly connectionId: string | null;
-  readonly notes?: string;
-}
-
-interface Holding {
-  readonly asset: CatalogueAsset;
-  readonly units: number;
-  readonly averagePriceUsd: number | null;
-  readonly source: string;
-  readonly wallet: string | null;
-  readonly connectionId: string | null;
-}
 
 /** The positions of all portfolios of a scale, the named users' first. */
 export function* positions(setting: Setting): Generator<Positions> {
@@ -227,37 +214,6 @@ const secondTrades: readonly {
   { type: 'sell', goesToWallet: false, isOnExchange: true },
 ];
 
-const signs: Readonly<Record<TransactionType, -1 | 0 | 1>> = {
-  buy: 1,
-  reward: 1,
-  sell: -1,
-  transfer: 0,
-  stake: 0,
-  unstake: 0,
-};
-
-function sumOf(trades: readonly Trade[]): number {
-  return trades.reduce((sum, { type, units }) => sum + signs[type] * units, 0);
-}
-
-/** Of what was paid for; a reward cost nothing, and counts for nothing. */
-function averagePrice(trades: readonly Trade[]): number {
-  const buys = trades.filter(({ type }) => type === 'buy');
-  const units = buys.reduce((sum, trade) => sum + trade.units, 0);
-  return buys.reduce((sum, trade) => sum + trade.units * trade.priceUsd, 0) / units;
-}
-
-function unitsFor({ decimals }: CatalogueAsset, quantity: number): number {
-  return Math.max(10, Math.floor(quantity * 10 ** decimals));
-}
-
-/** Exact: the units are the digits. */
-function quantityOf({ decimals }: CatalogueAsset, units: number): string {
-  if (decimals === 0) return String(units);
-  const digits = String(units).padStart(decimals + 1, '0');
-  return `${digits.slice(0, -decimals)}.${digits.slice(-decimals)}`;
-}
-
 function holdingRow(
   { asset, units, averagePriceUsd, source, wallet, connectionId }: Holding,
   {
@@ -268,7 +224,7 @@ function holdingRow(
   }: {
     readonly id: string;
     readonly portfolio: PersonPortfolio;
-    readonly change: { readonly day: number | null; readonly week: number | null } | undefined;
+    readonly change: LatestChange | undefined;
     readonly now: Date;
   },
 ): NewRow<'holdings'> {
@@ -278,7 +234,7 @@ function holdingRow(
     asset_symbol: asset.symbol,
     asset_name: asset.name,
     quantity: quantityOf(asset, units),
-    average_buy_price: averagePriceUsd?.toFixed(8) ?? null,
+    average_buy_price: averagePriceUsd.toFixed(8),
     current_price: asset.priceUsd.toFixed(8),
     price_change_24h: change?.day?.toFixed(2) ?? null,
     price_change_7d: change?.week?.toFixed(2) ?? null,

@@ -59,7 +59,6 @@ export function addSeedCommand(program: Command, context: Context): void {
       '--only <name>',
       'this seeder alone, as in the last run; can be given several times',
       collect,
-      [],
     )
     .option('--dry-run', 'run everything in one transaction and roll it back')
     .option('--seeds <dir>', 'folder with dev/ and production/ (default: the packaged seeders)')
@@ -187,7 +186,7 @@ function optionOf(name: string): string {
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-function collect(name: string, before: readonly string[]): readonly string[] {
+function collect(name: string, before: readonly string[] = []): readonly string[] {
   return [...before, name];
 }
 

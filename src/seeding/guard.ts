@@ -62,54 +62,44 @@ async function findInhabitants(db: Kysely<DB>): Promise<readonly string[]> {
     .map((table) => `there are rows in ${table}`);
 }
 
-/** As `seeds/story` makes them. */
-const developmentEmails = ['admin', 'pro', 'free'].map((name) => `${name}@cryptosense.dev`);
-const seededUsers = {
-  from: '5eed0100-0000-4000-8000-000000000000',
-  to: '5eed0100-0000-4000-8000-ffffffffffff',
-};
+/** As `seeds/story` makes them: what a production database never holds. */
+const inventions = [
+  {
+    table: 'users',
+    fact: 'users of the development data',
+    found: sql<boolean>`
+      email in ('admin@cryptosense.dev', 'pro@cryptosense.dev', 'free@cryptosense.dev')
+      or id between '5eed0100-0000-4000-8000-000000000000'
+        and '5eed0100-0000-4000-8000-ffffffffffff'`,
+  },
+  {
+    table: 'assets',
+    fact: 'assets of the development data',
+    found: sql<boolean>`
+      id between '5eed0700-0000-4000-8000-000000000000'
+        and '5eed0700-0000-4000-8000-ffffffffffff'`,
+  },
+  {
+    table: 'price_history',
+    fact: 'synthetic prices',
+    found: sql<boolean>`data_source = 'synthetic'`,
+  },
+] as const;
 
-const seededAssets = {
-  from: '5eed0700-0000-4000-8000-000000000000',
-  to: '5eed0700-0000-4000-8000-ffffffffffff',
-};
-
-/** What a production database never holds. */
 async function findInventions(db: Kysely<DB>): Promise<readonly string[]> {
-  const tables = await existing(db, ['users', 'assets', 'price_history']);
+  const tables = await existing(
+    db,
+    inventions.map(({ table }) => table),
+  );
   const facts: string[] = [];
-  if (tables.includes('assets')) {
-    const assets = await db
-      .selectFrom('assets')
-      .select('id')
-      .where('id', '>=', seededAssets.from)
-      .where('id', '<=', seededAssets.to)
+  for (const { table, fact, found } of inventions.filter((each) => tables.includes(each.table))) {
+    const rows = await db
+      .selectFrom(table)
+      .select(sql`1`.as('one'))
+      .where(found)
       .limit(1)
       .execute();
-    facts.push(...assets.map(() => 'there are assets of the development data'));
-  }
-  if (tables.includes('users')) {
-    const users = await db
-      .selectFrom('users')
-      .select('id')
-      .where(({ or, eb, and }) =>
-        or([
-          eb('email', 'in', developmentEmails),
-          and([eb('id', '>=', seededUsers.from), eb('id', '<=', seededUsers.to)]),
-        ]),
-      )
-      .limit(1)
-      .execute();
-    facts.push(...users.map(() => 'there are users of the development data'));
-  }
-  if (tables.includes('price_history')) {
-    const prices = await db
-      .selectFrom('price_history')
-      .select('asset_symbol')
-      .where('data_source', '=', 'synthetic')
-      .limit(1)
-      .execute();
-    facts.push(...prices.map((price) => `there are synthetic prices: ${price.asset_symbol}`));
+    if (rows.length > 0) facts.push(`there are ${fact}`);
   }
   return facts;
 }

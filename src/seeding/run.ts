@@ -14,12 +14,12 @@ import type { MigrationPair } from '../migrations/source.ts';
 import type { ProgressSeeder } from '../progress.ts';
 import { describeSeedFailure, type SeedProgress } from './failure.ts';
 import { guardEnvironment } from './guard.ts';
-import { ensureSeedRuns, owe, readOutcome, recordRun, settle } from './runs.ts';
+import { ensureSeedRuns, owe, recordRun, settle } from './runs.ts';
 import type { SeedContext } from './seeder.ts';
 import type { ContextOf, NamedSeeder, SeedEnvironment } from './source.ts';
 
 /** What is to be seeded, and what the database has to have for it. */
-export interface Work<E extends SeedEnvironment> {
+export interface SeedPlan<E extends SeedEnvironment> {
   readonly environment: E;
   readonly seeders: readonly NamedSeeder<ContextOf[E]>[];
   readonly pairs: readonly MigrationPair[];
@@ -27,16 +27,18 @@ export interface Work<E extends SeedEnvironment> {
 }
 
 /** What the seeders of an environment are given besides what all are. */
-export interface Manner<E extends SeedEnvironment> {
+export interface Settings<E extends SeedEnvironment> {
   readonly now: Date;
   /** null in production, where nothing is made up. */
   readonly seed: number | null;
   readonly scale: number | null;
-  readonly contextOf: (given: Given) => ContextOf[E];
+  readonly contextOf: (given: Given) => ContextOf[E] | Promise<ContextOf[E]>;
 }
 
 export interface Given {
   readonly session: Session;
+  /** The seeder's. */
+  readonly name: string;
   readonly shared: SeedContext;
   readonly onRows: (table: string, rows: number, total: number, elapsedMs: number) => void;
 }
@@ -67,10 +69,10 @@ export interface SeedResult {
   readonly seeders: readonly SeederResult[];
 }
 
-/** Throws `pending-migrations` and `environment-refused`. */
+/** From here on the session looks into schema public. Throws `pending-migrations` and `environment-refused`. */
 export async function requireFit<E extends SeedEnvironment>(
   { session, ledger }: Run,
-  { environment, pairs }: Work<E>,
+  { environment, pairs }: SeedPlan<E>,
 ): Promise<void> {
   await lookIntoPublic(session);
   const lacking = findLacking(pairs, ledger);
@@ -87,15 +89,15 @@ export async function requireFit<E extends SeedEnvironment>(
 /** Runs the seeders, each in a transaction of its own; of a dry run all in one that is rolled back. */
 export async function runAll<E extends SeedEnvironment>(
   run: Run,
-  work: Work<E>,
-  manner: Manner<E>,
+  plan: SeedPlan<E>,
+  settings: Settings<E>,
 ): Promise<SeedResult> {
   const { session, ledger } = run;
   const { sql } = session;
-  const { environment, isDryRun } = work;
-  await requireFit(run, work);
+  const { environment, isDryRun } = plan;
+  await requireFit(run, plan);
   const done: SeederResult[] = [];
-  const seed = () => runSeeders(run, work, { ...manner, done });
+  const seed = () => runSeeders(run, plan, { ...settings, done });
   if (isDryRun) {
     await withRollback(sql, async () => {
       await begin(session);
@@ -110,7 +112,7 @@ export async function runAll<E extends SeedEnvironment>(
     target: describeTarget(session.target),
     database: session.server.database,
     environment: ledger.environment ?? environment,
-    now: manner.now,
+    now: settings.now,
     isDryRun,
     seeders: done,
   };
@@ -118,25 +120,25 @@ export async function runAll<E extends SeedEnvironment>(
 
 async function runSeeders<E extends SeedEnvironment>(
   run: Run,
-  work: Work<E>,
-  manner: Manner<E> & { readonly done: SeederResult[] },
+  plan: SeedPlan<E>,
+  settings: Settings<E> & { readonly done: SeederResult[] },
 ): Promise<void> {
-  const { seeders } = work;
-  const { done } = manner;
+  const { seeders } = plan;
+  const { done } = settings;
   for (const [index, seeder] of seeders.entries()) {
     const { name, description } = seeder;
-    const seat = { name, description, index: index + 1, total: seeders.length };
+    const shown = { name, description, index: index + 1, total: seeders.length };
     let isWritten = false;
     const onWritten = () => {
       isWritten = true;
     };
     try {
       run.session.throwIfInterrupted();
-      const result = await runSeeder(run, { seeder, seat, work }, { ...manner, onWritten });
+      const result = await runSeeder(run, { seeder, shown, plan }, { ...settings, onWritten });
       done.push(result);
       const rows = result.tables.reduce((sum, table) => sum + table.rows, 0);
       const { durationMs } = result;
-      run.options.onProgress?.({ kind: 'seeder-finished', seeder: seat, rows, durationMs });
+      run.options.onProgress?.({ kind: 'seeder-finished', seeder: shown, rows, durationMs });
     } catch (error) {
       const completed = done.map((before) => before.name);
       const pending = seeders.slice(index + 1).map((after) => after.name);
@@ -147,15 +149,15 @@ async function runSeeders<E extends SeedEnvironment>(
 
 interface Turn<E extends SeedEnvironment> {
   readonly seeder: NamedSeeder<ContextOf[E]>;
-  readonly seat: ProgressSeeder;
-  readonly work: Work<E>;
+  readonly shown: ProgressSeeder;
+  readonly plan: SeedPlan<E>;
 }
 
 /** The seeder's transaction, and what it does once that is committed. */
 async function runSeeder<E extends SeedEnvironment>(
   { session, ledger, options: { onProgress } }: Run,
-  { seeder, seat, work: { environment, isDryRun } }: Turn<E>,
-  { now, seed, scale, contextOf, onWritten }: Manner<E> & { readonly onWritten: () => void },
+  { seeder, shown, plan: { environment, isDryRun } }: Turn<E>,
+  { now, seed, scale, contextOf, onWritten }: Settings<E> & { readonly onWritten: () => void },
 ): Promise<SeederResult> {
   const { sql } = session;
   const { name, description, run, afterwards } = seeder;
@@ -166,18 +168,18 @@ async function runSeeder<E extends SeedEnvironment>(
   const wrote = (table: string, rows: number) => {
     tables.set(table, (tables.get(table) ?? 0) + rows);
   };
-  onProgress?.({ kind: 'seeder-started', seeder: seat });
-  const context = contextOf({
+  onProgress?.({ kind: 'seeder-started', seeder: shown });
+  const context = await contextOf({
     session,
+    name,
     shared: {
       db: borrowedKysely(session),
       now,
-      previous: await readOutcome(session, { environment, seeder: name }),
       note: (line) => notes.push(line),
       wrote,
     },
     onRows: (table, rows, total, elapsedMs) =>
-      onProgress?.({ kind: 'rows-loaded', seeder: seat, table, rows, total, elapsedMs }),
+      onProgress?.({ kind: 'rows-loaded', seeder: shown, table, rows, total, elapsedMs }),
   });
   if (isDryRun) {
     await run(context);

@@ -5,8 +5,8 @@ import type { MigrateOptions } from '../migrations/options.ts';
 import { withRun } from '../migrations/run.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { type Candle, readCandles } from './candles.ts';
-import { requireFit, runAll, type SeedResult, type Work } from './run.ts';
-import { readLastRun } from './runs.ts';
+import { requireFit, runAll, type SeedPlan, type SeedResult } from './run.ts';
+import { readLastRun, readOutcome } from './runs.ts';
 import { chooseSeeders, readSeeders, type SeedEnvironment, seedEnvironments } from './source.ts';
 import { createWriter } from './writer.ts';
 
@@ -98,7 +98,7 @@ export async function dev(options: DevOptions): Promise<DevResult> {
   requireWhole({ seed: givenSeed }, { from: 0, to: Number.MAX_SAFE_INTEGER });
   requireWhole({ scale: givenScale }, { from: 1, to: mostScale });
   requireMoment(givenNow);
-  const work = await prepare(options, 'dev');
+  const plan = await prepare(options, 'dev');
   const isPart = (options.only ?? []).length > 0;
   return withRun(options, { changes: true }, async (run) => {
     const last = isPart ? await readLastRun(run.session) : undefined;
@@ -107,7 +107,7 @@ export async function dev(options: DevOptions): Promise<DevResult> {
       scale = last?.scale ?? givenScale,
       now = last?.asOf ?? givenNow,
     } = options;
-    const result = await runAll(run, work, {
+    const result = await runAll(run, plan, {
       now,
       seed,
       scale,
@@ -134,15 +134,19 @@ export async function dev(options: DevOptions): Promise<DevResult> {
 export async function production(options: ProductionOptions): Promise<ProductionResult> {
   const { obtainMarket, requireSound } = await import('../coingecko/obtain.ts');
   requireSound(options);
-  const work = await prepare(options, 'production');
-  await withRun(options, { changes: false }, (run) => requireFit(run, work));
+  const plan = await prepare(options, 'production');
+  await withRun(options, { changes: false }, (run) => requireFit(run, plan));
   const market = await obtainMarket(options);
   const result = await withRun(options, { changes: true }, (run) =>
-    runAll(run, work, {
+    runAll(run, plan, {
       now: new Date(),
       seed: null,
       scale: null,
-      contextOf: ({ shared }) => ({ ...shared, market }),
+      contextOf: async ({ session, name, shared }) => ({
+        ...shared,
+        market,
+        previous: await readOutcome(session, { environment: 'production', seeder: name }),
+      }),
     }),
   );
   const { source, takenAt, assets } = market;
@@ -165,7 +169,7 @@ export async function saveMarket(
 async function prepare<E extends SeedEnvironment>(
   options: SeedOptions,
   environment: E,
-): Promise<Work<E>> {
+): Promise<SeedPlan<E>> {
   const { seeds, only = [], dryRun: isDryRun = false } = options;
   const seeders = chooseSeeders(await readSeeders(environment, seeds), only);
   return { environment, seeders, pairs: readMigrations(resolveFolders(options)), isDryRun };

@@ -38,8 +38,6 @@ export interface SeedContext {
   readonly db: Kysely<DB>;
   /** The moment that the data is of; no other clock is to be read. */
   readonly now: Date;
-  /** What this seeder's `run` returned when it ran on this database last, as JSON gives it back. */
-  readonly previous: unknown;
   /** Says something of the outcome, in one line. */
   readonly note: (line: string) => void;
   /** Counts rows that were written by other means than `load` and `merge`. */
@@ -70,4 +68,6 @@ export interface DevContext extends SeedContext {
 
 export interface ProductionContext extends SeedContext {
   readonly market: Market;
+  /** What this seeder's `run` returned when it ran on this database last, as JSON gives it back. */
+  readonly previous: unknown;
 }

@@ -120,8 +120,11 @@ describe('tries again after', () => {
     expect(events.filter(({ kind }) => kind === 'market-retried')).toHaveLength(2);
   });
 
-  it('an answer that does not come', async () => {
-    const { server, rows } = await ask([{ isMute: true }], { answerTimeoutMs: 200 });
+  it.each<[string, Fault]>([
+    ['does not come', { isMute: true }],
+    ['stops halfway', { isStalled: true }],
+  ])('an answer that %s', async (_, fault) => {
+    const { server, rows } = await ask([fault], { answerTimeoutMs: 200 });
     expect(await rows).toHaveLength(100);
     expect(server.asked).toHaveLength(2);
   });

@@ -83,6 +83,26 @@ describe('the environment of a database', () => {
     expect((await migrate.status({ target: database.url })).environment).toBeUndefined();
   });
 
+  it.each([
+    [
+      `update users set email = id || '@example.com'; delete from price_history; delete from assets`,
+      'users of',
+    ],
+    ['delete from users; delete from price_history', 'assets of'],
+  ])(
+    'that is lost, of a database with seeded rows, after %s: no production',
+    async (change, fact) => {
+      const database = await migratedDatabase();
+      await seeding.dev({ target: database.url, scale: 2, only: ['users', 'assets', 'prices'] });
+      await database.withSql((sql) =>
+        sql.unsafe(`${change}; delete from cryptosense_db.environment`),
+      );
+      await expect(seeding.production({ target: database.url, ...offline })).rejects.toThrow(
+        `there are ${fact} the development data`,
+      );
+    },
+  );
+
   it('that is not said, of a database with customers: production, whatever their ids begin with', async () => {
     const database = await migratedDatabase();
     await database.withSql(

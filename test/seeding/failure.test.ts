@@ -1,4 +1,6 @@
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { isError } from '../../src/errors.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import * as seeding from '../../src/seeding/seed.ts';
@@ -164,6 +166,54 @@ describe('a seeder that fails', () => {
   });
 });
 
+describe('what a seeder does afterwards', () => {
+  /** Returns its seed, and notes down what it is given afterwards once `work` has gone well. */
+  const withAfterwards = (work: string) => {
+    const root = writeSeeders({ dev: { '01_coins': 'return seed;' } });
+    const file = join(root, 'dev', '01_coins.mjs');
+    const text = readFileSync(file, 'utf8').replace(
+      /\},\n\s*\};\s*$/,
+      () => `},
+        afterwards: async ({ db }, outcomes) => {
+          ${work}
+          await sql\`insert into done values (\${JSON.stringify(outcomes)}::text)\`.execute(db);
+        },
+      };`,
+    );
+    writeFileSync(file, text);
+    return root;
+  };
+
+  it('and fails at is owed, said, and done by the next run', async () => {
+    const { seeded, database, options, recorded } = await seedCoins({ '01_first': '' });
+    await seeded;
+    await database.sql`create table done (outcomes text)`;
+    const failing = withAfterwards("throw new Error('the view is away');");
+    const refused = seeding.dev({ ...options, seeds: failing, seed: 5 });
+    await expect(refused).rejects.toMatchObject({ code: 'seed-failed' });
+    await expect(refused).rejects.toThrow(
+      /the view is away[\s\S]*its rows are written, what follows them is not: run it again/,
+    );
+    expect(await recorded()).toEqual(['01_first', '01_coins']);
+    await seeding.dev({ ...options, seeds: withAfterwards(''), seed: 6 });
+    expect(await database.sql`select outcomes from done`).toEqual([{ outcomes: '[5,6]' }]);
+    expect(await database.sql`select from cryptosense_db.seed_afterwards`).toHaveLength(0);
+  });
+
+  it('and finds locked is tried again', async () => {
+    const { seeded, database, options } = await seedCoins({ '01_first': '' });
+    await seeded;
+    await database.sql`create table done (outcomes text)`;
+    const seeds = withAfterwards(`
+      globalThis.triesAfterwards = (globalThis.triesAfterwards ?? 0) + 1;
+      if (globalThis.triesAfterwards < 3) {
+        await sql\`do $$ begin raise exception using errcode = 'lock_not_available'; end $$\`.execute(db);
+      }`);
+    await seeding.dev({ ...options, seeds, seed: 7 });
+    expect(await database.sql`select outcomes from done`).toEqual([{ outcomes: '[7]' }]);
+  });
+});
+
 describe('merge', () => {
   const merge = (rows: string) => `
     await merge('coins', {
@@ -258,6 +308,28 @@ describe('what a seeder is given', () => {
         notes: ['2026-01-02T03:04:05.000Z 3 4'],
       },
     ]);
+  });
+
+  it('is nothing for a role that may not record it, which is told what to ask for', async () => {
+    const database = await scratchDatabase();
+    const options = { target: database.url, ...coinsSchema() };
+    await migrate.up(options);
+    const role = await createScratchRole(inject('postgresUrl'));
+    onTestFinished(async () => {
+      await database.sql.unsafe(`drop owned by ${role.name}`);
+      await role.drop();
+    });
+    await database.sql.unsafe(
+      `grant usage on schema cryptosense_db to ${role.name};
+       grant select on all tables in schema cryptosense_db to ${role.name}`,
+    );
+    const seeds = writeSeeders({ dev: { '01_first': '' } });
+    await expect(
+      seeding.dev({ ...options, target: role.urlOf(database.url), seeds }),
+    ).rejects.toMatchObject({
+      code: 'not-permitted',
+      problems: [{ hint: expect.stringContaining('grant usage, create on schema cryptosense_db') }],
+    });
   });
 
   it('is of another role alone what that role may do', async () => {

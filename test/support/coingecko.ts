@@ -15,6 +15,8 @@ export interface Fault {
   readonly isMute?: boolean;
   /** Sends half of the right answer, and cuts the connection. */
   readonly isCut?: boolean;
+  /** Sends half of the right answer, and no more. */
+  readonly isStalled?: boolean;
 }
 
 export interface Asked {
@@ -77,13 +79,15 @@ function answer(
   { fault, page }: { readonly fault: Fault | undefined; readonly page: readonly Coin[] },
 ): void {
   if (fault?.isMute) return;
-  if (fault?.isCut) {
+  if (fault?.isCut || fault?.isStalled) {
     const text = JSON.stringify(page);
     response.writeHead(200, {
       'content-type': 'application/json',
       'content-length': String(Buffer.byteLength(text)),
     });
-    response.write(text.slice(0, text.length / 2), () => response.destroy());
+    response.write(text.slice(0, text.length / 2), () => {
+      if (fault.isCut) response.destroy();
+    });
     return;
   }
   const body = fault?.body ?? (fault?.status === undefined ? page : {});
