@@ -13,7 +13,7 @@ type Plugin = NonNullable<Options['esbuildPlugins']>[number];
  */
 export default defineConfig([
   {
-    entry: { index: 'src/index.ts' },
+    entry: { index: 'src/index.ts', testing: 'src/testing.ts' },
     format: 'esm',
     target: 'node20',
     clean: ['!cli.cjs', '!THIRD_PARTY_LICENSES.txt', '!seeds'],

@@ -6,6 +6,7 @@ import {
   defaultEmbeddedFolder,
   loginName,
   parseTarget,
+  type ServerTarget,
   sslModes,
   type Target,
 } from './database/target.ts';
@@ -152,6 +153,49 @@ export function isTargetNamed(flags: TargetFlags, surroundings: Surroundings): b
     if (isError(error, 'no-target')) return false;
     throw error;
   }
+}
+
+/** The server for test databases, and who named it. */
+export interface NamedTestServer {
+  readonly target: ServerTarget;
+  readonly origin: 'option' | 'TEST_DATABASE_URL';
+}
+
+/**
+ * The server that `url` names, else TEST_DATABASE_URL in the environment or in `.env`; undefined when
+ * none does. What names the database of an application has no say: its password does not go to a
+ * server for tests. Throws `bad-configuration`.
+ */
+export function readTestServer(
+  { url }: Pick<TargetFlags, 'url'>,
+  surroundings: Surroundings,
+): NamedTestServer | undefined {
+  const own = withoutEmpty(surroundings.environment);
+  const isNamed = (url ?? own.TEST_DATABASE_URL) !== undefined;
+  const dotEnv = isNamed ? {} : readDotEnv(surroundings.folder, { isNeeded: true });
+  const named = url ?? own.TEST_DATABASE_URL ?? dotEnv.TEST_DATABASE_URL;
+  if (named === undefined) return undefined;
+  const { PGSSLMODE } = own;
+  const { issues, output, success } = v.safeParse(levels.url, { DATABASE_URL: named, PGSSLMODE });
+  if (!success) throw new CryptosenseDbError('bad-configuration', issues.map(describeIssue));
+  const target = parseTarget(output.url, {
+    user: own.PGUSER ?? surroundings.osUser,
+    password: own.PGPASSWORD,
+    sslMode: output.sslMode,
+    rootCertificate: own.PGSSLROOTCERT,
+  });
+  if (target.kind === 'embedded') {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: 'the embedded engine is named as the server for test databases; it has one database',
+      hint: "name a server, or in a program: createTestDatabase({ engine: 'embedded' })",
+    });
+  }
+  return { target, origin: url === undefined ? 'TEST_DATABASE_URL' : 'option' };
+}
+
+/** From here on TEST_DATABASE_URL names this server, in processes that this one starts too. */
+export function nameTestServer(url: string): void {
+  process.env.TEST_DATABASE_URL = url;
 }
 
 /** What the environment and `.env` say of CoinGecko; without a key, it answers too. */

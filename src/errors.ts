@@ -67,6 +67,10 @@ export interface ErrorDetails {
   'ledger-newer': { readonly format: number };
   /** A file or folder cannot be read or written. */
   'file-problem': { readonly path: string };
+  /** No server for test databases is named, and no container can be had. */
+  'no-test-server': undefined;
+  /** The database bears no mark of a test database of this tool; it was left alone. */
+  'not-a-test-database': { readonly database: string };
   /** Every connection of a pool was in use until the time was up. */
   'pool-exhausted': { readonly connections: number; readonly waitedMs: number };
   /** The pool was closed before. */

@@ -34,6 +34,9 @@ export type ProgressEvent =
       readonly rows: number;
       readonly durationMs: number;
     }
+  | { readonly kind: 'test-server'; readonly origin: string; readonly target: string }
+  | { readonly kind: 'template-started'; readonly key: string }
+  | { readonly kind: 'template-finished'; readonly key: string; readonly durationMs: number }
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
 
 export interface ProgressStep {

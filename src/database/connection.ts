@@ -112,15 +112,24 @@ async function useClient<T>(
     return await use(session);
   } catch (error) {
     if (signal?.aborted && !isError(error)) throw interrupted({ completed: [], pending: [] });
-    if (!isError(error) && (client.isClosed() || isConnectionLost(error))) {
-      throw connectionLost(target, { cause: error, completed: [], pending: [] });
-    }
-    throw isSqlError(error) ? statementRefused(error) : error;
+    throw explained(error, { client, target });
   } finally {
     stopCancelling();
     // postgres.js would wait for the answer that a lost connection no longer gives.
     await client.sql.end({ timeout: client.isClosed() ? 0 : 2 });
   }
+}
+
+/** What ended the use of a connection, as an error of this package where the server or the line is at fault. */
+export function explained(
+  error: unknown,
+  { client, target }: { readonly client: Pick<Client, 'isClosed'>; readonly target: Target },
+): unknown {
+  if (isError(error)) return error;
+  if (client.isClosed() || isConnectionLost(error)) {
+    return connectionLost(target, { cause: error, completed: [], pending: [] });
+  }
+  return isSqlError(error) ? statementRefused(error) : error;
 }
 
 /**
@@ -172,4 +181,9 @@ export async function withRollback<T>(sql: Sql, work: () => Promise<T>): Promise
 /** A name as an identifier, parts of a qualified one joined by dots. */
 export function quoteIdentifier(...parts: readonly string[]): string {
   return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
+}
+
+/** A text as a literal, for statements that take no parameters. */
+export function quoteLiteral(text: string): string {
+  return `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
 }

@@ -2,6 +2,7 @@ import { Kysely } from 'kysely';
 import { PostgresJSDialect, type PostgresJSDialectConfig } from 'kysely-postgres-js';
 import { type Client, openClient, openPrimary, type Sql } from './client.ts';
 import type { Session } from './connection.ts';
+import type { EmbeddedEngine } from './embedded/engine.ts';
 import { openPool, type Pool, type PoolSettings } from './pool.ts';
 import type { EmbeddedTarget, ServerTarget, Target } from './target.ts';
 import type { DB } from './types.ts';
@@ -16,8 +17,14 @@ export function borrowedKysely<Tables>({ sql }: Pick<Session, 'sql'>): Kysely<Ta
 export function pooledKysely(target: Target, settings: PoolSettings): Kysely<DB> {
   const pool =
     target.kind === 'embedded'
-      ? embeddedPool(target, settings)
+      ? embeddedPool(() => openEngine(target, settings), settings)
       : openPool(() => openServerClient(target, settings), settings);
+  return new Kysely<DB>({ dialect: dialectOver(pool) });
+}
+
+/** Over an engine that is open already; `destroy()` closes it. */
+export function engineKysely(engine: EmbeddedEngine): Kysely<DB> {
+  const pool = embeddedPool(async () => engine, { idleTimeoutMs: 30_000 });
   return new Kysely<DB>({ dialect: dialectOver(pool) });
 }
 
@@ -30,16 +37,23 @@ function openServerClient(target: ServerTarget, settings: PoolSettings): Promise
 
 const embeddedPatienceMs = 60_000;
 
+async function openEngine(
+  { folder }: EmbeddedTarget,
+  { connectTimeoutMs }: PoolSettings,
+): Promise<EmbeddedEngine> {
+  const { openEmbeddedEngine } = await import('./embedded/engine.ts');
+  return openEmbeddedEngine({ folder, lockTimeoutMs: connectTimeoutMs });
+}
+
 /** The engine has one session, and takes seconds to start: callers take turns, and are patient. */
-function embeddedPool({ folder }: EmbeddedTarget, settings: PoolSettings): Pool {
-  let engine: ReturnType<typeof openEngine> | undefined;
-  const openEngine = async () => {
-    const { openEmbeddedEngine } = await import('./embedded/engine.ts');
-    return openEmbeddedEngine({ folder, lockTimeoutMs: settings.connectTimeoutMs });
-  };
+function embeddedPool(
+  open: () => Promise<EmbeddedEngine>,
+  { idleTimeoutMs }: Pick<PoolSettings, 'idleTimeoutMs'>,
+): Pool {
+  let engine: Promise<EmbeddedEngine> | undefined;
   const pool = openPool(
     async () => {
-      engine ??= openEngine();
+      engine ??= open();
       const started = await engine.catch((error: unknown) => {
         engine = undefined;
         throw error;
@@ -50,7 +64,7 @@ function embeddedPool({ folder }: EmbeddedTarget, settings: PoolSettings): Pool 
         { firstAnswerTimeoutMs: embeddedPatienceMs, fetchTypes: true },
       );
     },
-    { ...settings, maxConnections: 1, connectTimeoutMs: embeddedPatienceMs },
+    { idleTimeoutMs, maxConnections: 1, connectTimeoutMs: embeddedPatienceMs },
   );
   return {
     lease: pool.lease,

@@ -5,9 +5,21 @@ import { type Session, type Sql, withSession } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';
 
-/** The advisory lock's key: arbitrary, and the same in every release. */
-const lockClass = 842_341_073;
-const lockObject = 1_509_727_411;
+/** A lock of this tool's, in the database of the session. */
+export interface AdvisoryLock {
+  /** The two halves of its key, each 32 bits with a sign. */
+  readonly lockClass: number;
+  readonly lockObject: number;
+  /** In words: "the migration lock". */
+  readonly name: string;
+}
+
+/** Its key is arbitrary, and the same in every release. */
+const migrationLock: AdvisoryLock = {
+  lockClass: 842_341_073,
+  lockObject: 1_509_727_411,
+  name: 'the migration lock',
+};
 
 const firstPollMs = 50;
 const lastPollMs = 1_000;
@@ -20,25 +32,39 @@ export interface LockOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
+/** One run at a time on a database. Throws what `withAdvisoryLock` throws. */
+export function withMigrationLock<T>(
+  session: Session,
+  options: LockOptions,
+  use: () => Promise<T>,
+): Promise<T> {
+  return withAdvisoryLock(session, { ...options, lock: migrationLock }, use);
+}
+
 /**
- * One run at a time on a database: holds the migration lock while `use` runs.
+ * Holds the lock while `use` runs.
  *
  * The lock is polled with pg_try_advisory_lock. A blocking pg_advisory_lock holds a snapshot while
  * it waits, and CREATE INDEX CONCURRENTLY in the run that holds the lock waits for that snapshot.
  *
  * Throws `lock-timeout`, which names the holder, and `pooler-refused`.
  */
-export async function withMigrationLock<T>(
+export async function withAdvisoryLock<T>(
   session: Session,
-  { lockTimeoutMs = defaultLockTimeoutMs, onProgress }: LockOptions,
+  {
+    lock,
+    lockTimeoutMs = defaultLockTimeoutMs,
+    onProgress,
+  }: LockOptions & { readonly lock: AdvisoryLock },
   use: () => Promise<T>,
 ): Promise<T> {
   const { sql } = session;
-  await acquire(session, { lockTimeoutMs, onProgress });
+  await acquire(session, { lock, lockTimeoutMs, onProgress });
   try {
     await refuseTransactionPooling(session);
     return await use();
   } finally {
+    const { lockClass, lockObject } = lock;
     await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {
       // The backend is gone, and the lock with it; the error that ended `use` says so.
     });
@@ -47,7 +73,11 @@ export async function withMigrationLock<T>(
 
 async function acquire(
   session: Session,
-  { lockTimeoutMs, onProgress }: { lockTimeoutMs: number; onProgress: OnProgress | undefined },
+  {
+    lock,
+    lockTimeoutMs,
+    onProgress,
+  }: { lock: AdvisoryLock; lockTimeoutMs: number; onProgress: OnProgress | undefined },
 ): Promise<void> {
   const { sql } = session;
   const startedAt = performance.now();
@@ -55,12 +85,12 @@ async function acquire(
   for (let pollMs = firstPollMs; ; pollMs = Math.min(pollMs * 1.5, lastPollMs)) {
     session.throwIfInterrupted();
     const [{ isHeld }] = await sql<[{ isHeld: boolean }]>`
-      select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`;
+      select pg_try_advisory_lock(${lock.lockClass}, ${lock.lockObject}) as "isHeld"`;
     if (isHeld) return;
 
-    const holder = await findHolder(session);
+    const holder = await findHolder(session, lock);
     const waitedMs = performance.now() - startedAt;
-    if (waitedMs >= lockTimeoutMs) throw lockTimeout(holder, waitedMs);
+    if (waitedMs >= lockTimeoutMs) throw lockTimeout(lock, { holder, waitedMs });
     if (holder && holder.pid !== announced) {
       onProgress?.({ kind: 'waiting-for-lock', holder });
       announced = holder.pid;
@@ -78,7 +108,10 @@ async function acquire(
  * undefined when it has let go in the meantime. Of another role's session the server shows no more
  * than its name to those who are not in pg_read_all_stats.
  */
-async function findHolder({ sql }: Session): Promise<LockHolder | undefined> {
+async function findHolder(
+  { sql }: Session,
+  { lockClass, lockObject }: AdvisoryLock,
+): Promise<LockHolder | undefined> {
   const [holder] = await sql<LockHolder[]>`
     select
       a.pid,
@@ -89,16 +122,24 @@ async function findHolder({ sql }: Session): Promise<LockHolder | undefined> {
     from pg_locks l join pg_stat_activity a using (pid)
     where l.locktype = 'advisory' and l.granted
       and l.database = (select oid from pg_database where datname = current_database())
-      and l.classid = ${lockClass}::int8::oid and l.objid = ${lockObject}::int8::oid`;
+      and l.classid = ${asOid(lockClass)} and l.objid = ${asOid(lockObject)}`;
   return holder;
 }
 
-function lockTimeout(holder: LockHolder | undefined, waitedMs: number) {
+/** pg_locks shows the halves of a key without their signs. */
+function asOid(half: number): number {
+  return half >>> 0;
+}
+
+function lockTimeout(
+  { name }: AdvisoryLock,
+  { holder, waitedMs }: { readonly holder: LockHolder | undefined; readonly waitedMs: number },
+) {
   const waited = `${(waitedMs / 1000).toFixed(1)} s`;
   return new CryptosenseDbError(
     'lock-timeout',
     {
-      message: `another run holds the migration lock; gave up after ${waited}`,
+      message: `another run holds ${name}; gave up after ${waited}`,
       evidence: holder ? [describeHolder(holder)] : [],
       hint: holder
         ? `let it end, wait longer with --lock-timeout, or end it with: select pg_terminate_backend(${holder.pid})`
@@ -158,7 +199,8 @@ export function holdsMigrationLock(sql: Sql) {
       select from pg_locks
       where locktype = 'advisory' and granted
         and pid is not distinct from nullif(pg_backend_pid(), 0)
-        and classid = ${lockClass}::int8::oid and objid = ${lockObject}::int8::oid
+        and classid = ${asOid(migrationLock.lockClass)}
+        and objid = ${asOid(migrationLock.lockObject)}
     )`;
 }
 

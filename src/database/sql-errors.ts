@@ -8,6 +8,7 @@ export const sqlErrorCodes = {
   duplicateTable: '42P07',
   cannotConnectNow: '57P03',
   insufficientPrivilege: '42501',
+  objectInUse: '55006',
   lockNotAvailable: '55P03',
   deadlockDetected: '40P01',
   noTransaction: '25P01',

@@ -48,6 +48,7 @@ export const sslModes = [
 export type SslMode = (typeof sslModes)[number];
 
 export const defaultEmbeddedFolder = '.cryptosense';
+const defaultSslMode: SslMode = 'prefer';
 const defaultConnectTimeoutMs = 10_000;
 const defaultApplicationName = 'cryptosense-db';
 const defaultPort = 5432;
@@ -120,6 +121,32 @@ export function describeTarget(target: Target): string {
     return target.folder === undefined ? 'embedded::memory:' : `embedded:${target.folder}`;
   }
   return `${target.hosts.map(describeHost).join(',')}/${target.database}`;
+}
+
+/**
+ * The URL that names the target, password included, in the form that other languages' drivers read
+ * too. What is as it would be without saying is left out.
+ */
+export function targetUrl(target: ServerTarget): string {
+  const { hosts, user, password, database, applicationName, tls, connectTimeoutMs } = target;
+  const login = [user, ...(password === undefined ? [] : [password])].map(encodeURIComponent);
+  const isSocket = hosts.some(({ host }) => host.startsWith('/'));
+  const parameters = {
+    // A socket's folder has no place before the database's name.
+    ...(isSocket && { host: hosts.map(({ host }) => host).join(',') }),
+    ...(isSocket && { port: hosts.map(({ port }) => port).join(',') }),
+    ...(tls.mode !== defaultSslMode && { sslmode: tls.mode }),
+    ...(tls.rootCertificate !== undefined && { sslrootcert: tls.rootCertificate }),
+    ...(tls.certificate !== undefined && { sslcert: tls.certificate }),
+    ...(tls.key !== undefined && { sslkey: tls.key }),
+    ...(connectTimeoutMs !== defaultConnectTimeoutMs && {
+      connect_timeout: String(connectTimeoutMs / 1000),
+    }),
+    ...(applicationName !== defaultApplicationName && { application_name: applicationName }),
+  };
+  const query = new URLSearchParams(parameters).toString().replaceAll('+', '%20');
+  const place = isSocket ? '' : hosts.map(describeHost).join(',');
+  return `postgresql://${login.join(':')}@${place}/${encodeURIComponent(database)}${query && `?${query}`}`;
 }
 
 export function describeHost({ host, port }: Host): string {
@@ -198,7 +225,7 @@ function parseQuery(query: string): ReadonlyMap<string, string> {
 }
 
 function parseTls(parameters: ReadonlyMap<string, string>, defaults: TargetDefaults): TlsOptions {
-  const mode = parameters.get('sslmode') ?? defaults.sslMode ?? 'prefer';
+  const mode = parameters.get('sslmode') ?? defaults.sslMode ?? defaultSslMode;
   if (!isSslMode(mode)) {
     throw malformed(`sslmode is "${mode}"; it can be ${sslModes.join(', ')}`);
   }

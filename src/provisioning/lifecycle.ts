@@ -3,7 +3,7 @@ import { quoteIdentifier, type Session, withSession } from '../database/connecti
 import { refuseTransactionPooling } from '../database/lock.ts';
 import { interrupted } from '../database/refusals.ts';
 import { readTimescale, requireServerVersion, requireTimescale } from '../database/requirements.ts';
-import { messageOf, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import {
   describeTarget,
   type EmbeddedTarget,
@@ -11,12 +11,13 @@ import {
   type ServerTarget,
   type Target,
 } from '../database/target.ts';
-import { CryptosenseDbError, type ErrorCode, isError, type Problem } from '../errors.ts';
+import { CryptosenseDbError, type ErrorCode, isError } from '../errors.ts';
 import { guardProduction } from '../migrations/environment.ts';
 import { type Environment, readLedger } from '../migrations/ledger.ts';
 import { type MigrateOptions, type RunControl, type RunResult, up } from '../migrations/migrate.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import type { OnProgress } from '../progress.ts';
+import { createProblem, permissionProblem } from './permission.ts';
 
 export interface DatabaseOptions {
   /** A URL or a target: the database to create, drop, reset or wait for. */
@@ -132,13 +133,6 @@ async function requireCreateRight({ sql, server }: Session): Promise<void> {
   if (!role?.mayCreate) throw new CryptosenseDbError('not-permitted', createProblem(server));
 }
 
-function createProblem({ user }: Session['server']): Problem {
-  return {
-    message: `the role "${user}" may not create databases`,
-    hint: `let a superuser run: alter role ${quoteIdentifier(user)} createdb`,
-  };
-}
-
 async function dropGuarded(
   target: Target,
   options: DropOptions,
@@ -194,15 +188,6 @@ async function dropDatabase(target: ServerTarget, options: DropOptions): Promise
       });
     }
   });
-}
-
-function permissionProblem(error: unknown, problem: Problem): unknown {
-  if (sqlState(error) !== sqlErrorCodes.insufficientPrivilege) return error;
-  return new CryptosenseDbError(
-    'not-permitted',
-    { ...problem, evidence: [messageOf(error)] },
-    { cause: error },
-  );
 }
 
 /** A session in a database that every server has, to create and drop others from. */

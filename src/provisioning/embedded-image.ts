@@ -1,0 +1,121 @@
+import { createHash, randomUUID } from 'node:crypto';
+import {
+  mkdirSync,
+  openAsBlob,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
+import { engineVersion } from '../database/embedded/boot.ts';
+import { type EmbeddedEngine, openEmbeddedEngine } from '../database/embedded/engine.ts';
+import { lockFolder } from '../database/embedded/folder-lock.ts';
+import { messageOf } from '../database/sql-errors.ts';
+import { CryptosenseDbError, isError } from '../errors.ts';
+import * as migrate from '../migrations/migrate.ts';
+import type { Recipe } from './recipe.ts';
+import type { TemplateOptions } from './template.ts';
+
+export interface ImageOptions extends TemplateOptions {
+  /** Where images are kept. */
+  readonly cacheFolder: string;
+}
+
+const imageLifetimeMs = 7 * 86_400_000;
+
+/**
+ * An engine in memory that begins with what the recipe makes: from an image of it in the cache, which
+ * is made first where there is none, by one process however many ask.
+ *
+ * Throws what `openEmbeddedEngine` and `migrate.up` throw; `file-problem` when the cache cannot be
+ * written. What a failure leaves in the cache, the next maker takes away.
+ */
+export async function openFromImage(
+  recipe: Recipe,
+  options: ImageOptions,
+): Promise<EmbeddedEngine> {
+  const image = await ensureImage(recipe, options);
+  return openEmbeddedEngine({ content: await openAsBlob(image) });
+}
+
+/** The path of the recipe's image. */
+export async function ensureImage(recipe: Recipe, options: ImageOptions): Promise<string> {
+  const folder = resolve(options.cacheFolder);
+  const text = JSON.stringify([engineVersion, recipe.fingerprint]);
+  const key = createHash('sha256').update(text).digest('hex').slice(0, 32);
+  const image = join(folder, `${key}.tar`);
+  if (isFile(image)) return image;
+  const { signal, onProgress, lockTimeoutMs: timeoutMs = 60_000 } = options;
+  try {
+    mkdirSync(folder, { recursive: true });
+    const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });
+    const release = await lockFolder(folder, { timeoutMs, signal, onWait });
+    try {
+      if (isFile(image)) return image;
+      tidy(folder);
+      const startedAt = performance.now();
+      onProgress?.({ kind: 'template-started', key });
+      const content = await make(recipe, join(folder, `${key}.building`), options);
+      // Written beside it, then renamed: nobody ever reads half an image.
+      const draft = join(folder, `${key}.${randomUUID()}.building`);
+      writeFileSync(draft, Buffer.from(await content.arrayBuffer()));
+      renameSync(draft, image);
+      onProgress?.({ kind: 'template-finished', key, durationMs: performance.now() - startedAt });
+      return image;
+    } finally {
+      release();
+    }
+  } catch (cause) {
+    if (isError(cause) || signal?.aborted || !(cause instanceof Error && 'code' in cause))
+      throw cause;
+    throw new CryptosenseDbError(
+      'file-problem',
+      {
+        message: `images of databases cannot be kept in ${folder}`,
+        evidence: [messageOf(cause)],
+        hint: 'name a folder that can be written: cacheFolder',
+      },
+      { details: { path: folder }, cause },
+    );
+  }
+}
+
+/** In a folder, as the tool's own work needs the engine several times; it goes afterwards. */
+async function make(
+  { folders, seeding }: Recipe,
+  place: string,
+  options: TemplateOptions,
+): Promise<Blob> {
+  const target = { kind: 'embedded' as const, folder: place };
+  const { signal, onProgress } = options;
+  try {
+    await migrate.up({ ...folders, signal, onProgress, target, environment: 'test' });
+    if (seeding) {
+      const seed = await import('../seeding/seed.ts');
+      await seed.dev({ ...folders, ...seeding, signal, onProgress, target });
+    }
+    const engine = await openEmbeddedEngine({ folder: place });
+    try {
+      return await engine.dump();
+    } finally {
+      await engine.close();
+    }
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** What makers that died left, and images that nobody made for a week. With the lock held. */
+function tidy(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    const isOld = name.endsWith('.tar') && Date.now() - statSync(path).mtimeMs > imageLifetimeMs;
+    if (name.endsWith('.building') || isOld) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function isFile(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+}

@@ -1,0 +1,63 @@
+import { randomBytes } from 'node:crypto';
+import { quoteLiteral } from '../database/connection.ts';
+
+/**
+ * What a database of this tool is. `building`: a template that is not whole yet; `template`: one
+ * that is; `ready`: a clone that waits to be taken; `clone`: one that somebody has.
+ */
+const markKinds = ['building', 'template', 'ready', 'clone'] as const;
+export type MarkKind = (typeof markKinds)[number];
+
+/** What the comment on a database says, once it is known for a mark of this tool. */
+export interface Mark {
+  readonly kind: MarkKind;
+  /** Of the template: the hash of all that shapes it. */
+  readonly key: string;
+  /** When the database became what it is, by the server's clock. */
+  readonly since: Date;
+}
+
+/** A template's key: 128 bits of SHA-256, in hexadecimal. */
+export type TemplateKey = string;
+
+const words = 'cryptosense-db';
+const pattern = new RegExp(
+  `^${words} (${markKinds.join('|')}) ([0-9a-f]{32}) (\\d{4}-\\d{2}-\\d{2}T\\d{2}:\\d{2}:\\d{2}\\.\\d{3}Z)$`,
+);
+
+/** undefined for a comment that is anything but a mark. */
+export function parseMark(comment: string): Mark | undefined {
+  const [, kind, key, since] = pattern.exec(comment) ?? [];
+  if (kind === undefined || key === undefined || since === undefined) return undefined;
+  return { kind: kind as MarkKind, key, since: new Date(since) };
+}
+
+/** How every mark of that kind and key begins; without them, every mark at all. */
+export function markPrefix(mark?: Pick<Mark, 'kind' | 'key'>): string {
+  return mark ? `${words} ${mark.kind} ${mark.key} ` : `${words} `;
+}
+
+/** The statement that marks the database, with the server's time. COMMENT takes no parameters. */
+export function markStatement(name: string, mark: Pick<Mark, 'kind' | 'key'>): string {
+  return `do $mark$ begin ${markCommand(quoteLiteral(name), mark)} end $mark$`;
+}
+
+/** The same inside PL/pgSQL, where an expression says which database. */
+export function markCommand(name: string, mark: Pick<Mark, 'kind' | 'key'>): string {
+  return `execute format(
+    'comment on database %I is %L', ${name}, ${quoteLiteral(markPrefix(mark))} || ${isoNow}
+  );`;
+}
+
+/** To the millisecond, as `Date` reads it. */
+const isoNow = `to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+/** As much of a key as one half of an advisory lock's key holds. */
+export function halfOf(key: TemplateKey): number {
+  return Number.parseInt(key.slice(0, 8), 16) | 0;
+}
+
+/** A name that no database has, and that needs no quotes. */
+export function inventName(what: 'template' | 'test'): string {
+  return `cryptosense_${what}_${randomBytes(8).toString('hex')}`;
+}

@@ -1,0 +1,101 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Sql } from '../database/connection.ts';
+import { CryptosenseDbError } from '../errors.ts';
+import { readMigrations, resolveFolders, type SourceFolders } from '../migrations/source.ts';
+import { compareText } from '../order.ts';
+import { packagedSeeds, toolVersion } from '../package.ts';
+import type { TemplateKey } from './mark.ts';
+
+/** What a test database holds. */
+export interface ContentOptions {
+  /** Folders of migrations and rollbacks; the packaged schema when left out. */
+  readonly migrations?: string | undefined;
+  readonly rollbacks?: string | undefined;
+  /** `dev`: the development data. Default: none. */
+  readonly seed?: 'dev' | undefined;
+  /** Folder with `dev/`; the packaged seeders when left out. */
+  readonly seeds?: string | undefined;
+  /** The moment that the data is of. Default: a moment of the current day in UTC. */
+  readonly now?: Date | undefined;
+}
+
+/** How a template is made, and the part of its key that the files alone decide. */
+export interface Recipe {
+  readonly folders: SourceFolders;
+  readonly seeding: { readonly seeds: string; readonly now: Date } | undefined;
+  readonly fingerprint: string;
+}
+
+/** To be raised when templates are made in another way. */
+const format = 1;
+
+/** Reads the files. Throws `faulty-folder`, `bad-configuration`. */
+export function readRecipe(options: ContentOptions): Recipe {
+  const { seed, seeds = packagedSeeds, now } = options;
+  if (seed !== undefined && seed !== 'dev') {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `seed is ${JSON.stringify(seed)}; it can be 'dev'`,
+    });
+  }
+  if (seed === undefined && (now ?? options.seeds) !== undefined) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `${now === undefined ? 'a folder of seeders' : 'a moment'} is given, and nothing is to be seeded`,
+      hint: 'ask for the development data with: --seed dev',
+    });
+  }
+  const folders = resolveFolders(options);
+  const schema = readMigrations(folders).map(({ version, description, migration, rollback }) => [
+    version,
+    description,
+    migration.checksum,
+    rollback.checksum,
+  ]);
+  const moment = now ?? new Date();
+  // Data of an earlier day is not what the development data shows; of an earlier hour, it is.
+  const asOf = now ? now.toISOString() : moment.toISOString().slice(0, 10);
+  const data = seed && { asOf, files: checksumsUnder(seeds) };
+  return {
+    folders,
+    seeding: seed && { seeds, now: moment },
+    fingerprint: JSON.stringify([format, toolVersion(), schema, data]),
+  };
+}
+
+/** Every file of the folder and those below it, but the production seeders' own. */
+function checksumsUnder(folder: string): readonly (readonly [path: string, checksum: string])[] {
+  try {
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .filter((path) => !path.startsWith(join(folder, 'production')))
+      .sort(compareText)
+      .map((path) => [path.slice(folder.length), sha256(readFileSync(path))]);
+  } catch (error) {
+    throw new CryptosenseDbError(
+      'faulty-folder',
+      { message: `${folder} cannot be read`, evidence: [String(error)] },
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * The key of the template on that server: besides the files, what the server would make of them. Who
+ * makes it owns all that is in it.
+ */
+export async function keyOn(sql: Sql, { fingerprint }: Recipe): Promise<TemplateKey> {
+  const [{ facts }] = await sql<[{ facts: string }]>`
+    select json_build_array(
+      current_user,
+      current_setting('server_version'),
+      (select array_agg(name || ' ' || default_version order by name collate "C")
+       from pg_available_extensions)
+    )::text as facts`;
+  return sha256(`${fingerprint}\n${facts}`).slice(0, 32);
+}
+
+function sha256(content: string | Uint8Array): string {
+  return createHash('sha256').update(content).digest('hex');
+}

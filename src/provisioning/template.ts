@@ -1,0 +1,188 @@
+import { quoteIdentifier, type Session, type Sql, withSession } from '../database/connection.ts';
+import { type AdvisoryLock, withAdvisoryLock } from '../database/lock.ts';
+import * as migrate from '../migrations/migrate.ts';
+import type { OnProgress } from '../progress.ts';
+import { halfOf, inventName, type Mark, markStatement, type TemplateKey } from './mark.ts';
+import { createMarked, dropMarked, listMarked, type MarkedDatabase } from './marked.ts';
+import type { Recipe } from './recipe.ts';
+import type { TestServer } from './test-server.ts';
+
+export interface TemplateOptions {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  /** How long to wait for another process that makes it. Default 60,000. */
+  readonly lockTimeoutMs?: number | undefined;
+}
+
+/** One that nobody has cloned for so long may well be of files that are gone; it is made anew at need. */
+const templateLifetimeMs = 7 * 86_400_000;
+
+/**
+ * The name of the whole template of that key, which is made where there is none: by one process,
+ * however many ask, while the others wait. Making it takes templates away that are half made and
+ * whose maker is gone, or a week old.
+ *
+ * Throws what `migrate.up` and seeding throw, `not-permitted`, `lock-timeout`. What a failure leaves
+ * bears the mark of half a template, and the next maker takes it away.
+ */
+export async function ensureTemplate(
+  server: TestServer,
+  { recipe, key }: { readonly recipe: Recipe; readonly key: TemplateKey },
+  options: TemplateOptions,
+): Promise<string> {
+  const known = await server.use(({ sql }) => findTemplate(sql, key));
+  const name = known ?? (await makeTemplate(server, { recipe, key }, options));
+  server.templates.set(key, name);
+  return name;
+}
+
+async function findTemplate(sql: Sql, key: TemplateKey): Promise<string | undefined> {
+  const [first] = await listMarked(sql, { kind: 'template', key });
+  return first?.name;
+}
+
+async function makeTemplate(
+  server: TestServer,
+  { recipe, key }: { readonly recipe: Recipe; readonly key: TemplateKey },
+  options: TemplateOptions,
+): Promise<string> {
+  const { signal, onProgress, lockTimeoutMs } = options;
+  return server.withSession({ signal, onProgress }, (session) =>
+    withAdvisoryLock(session, { lock: lockOf(key), lockTimeoutMs, onProgress }, async () => {
+      const made = await findTemplate(session.sql, key);
+      if (made !== undefined) return made;
+      for (const { name } of await listMarked(session.sql, { kind: 'building', key })) {
+        await dropMarked(session.sql, name);
+      }
+      await pruneTemplates(session.sql);
+      const startedAt = performance.now();
+      onProgress?.({ kind: 'template-started', key });
+      const name = await make(server, { session, recipe, key }, options);
+      onProgress?.({ kind: 'template-finished', key, durationMs: performance.now() - startedAt });
+      return name;
+    }),
+  );
+}
+
+/** A lock for each key: templates of different files are made side by side. */
+function lockOf(key: TemplateKey): AdvisoryLock {
+  return {
+    lockClass: 842_341_074,
+    lockObject: halfOf(key),
+    name: `the lock of the template ${key.slice(0, 8)}`,
+  };
+}
+
+/**
+ * It is a template in the server's sense from its first moment: TimescaleDB starts no scheduler in
+ * such a database (its src/loader/bgw_launcher.c), so that no job runs in it while it is made, and
+ * nobody is connected to it when it is cloned.
+ */
+async function make(
+  server: TestServer,
+  {
+    session,
+    recipe,
+    key,
+  }: { readonly session: Session; readonly recipe: Recipe; readonly key: TemplateKey },
+  options: TemplateOptions,
+): Promise<string> {
+  const name = inventName('template');
+  const { folders, seeding } = recipe;
+  await createMarked(session, { name, mark: { kind: 'building', key } });
+  const { signal, onProgress } = options;
+  const work = { ...folders, signal, onProgress, target: { ...server.target, database: name } };
+  await migrate.up({ ...work, environment: 'test' });
+  if (seeding) {
+    const seed = await import('../seeding/seed.ts');
+    await seed.dev({ ...work, ...seeding });
+  }
+  await calm(server, name, options);
+  session.throwIfInterrupted();
+  await seal(session, { name, key });
+  return name;
+}
+
+/**
+ * What a clone begins with is what it would come to by itself: no job is due, none has run, and the
+ * planner knows the tables.
+ */
+async function calm(
+  { target }: TestServer,
+  name: string,
+  { signal }: TemplateOptions,
+): Promise<void> {
+  await withSession({ ...target, database: name }, { signal }, async ({ sql }) => {
+    const [extension] = await sql<{ schema: string }[]>`
+      select nspname as schema from pg_extension join pg_namespace n on n.oid = extnamespace
+      where extname = 'timescaledb'`;
+    if (extension) await pauseJobs(sql, extension);
+    await sql.unsafe('analyze');
+  });
+}
+
+/** TimescaleDB's own belong to whoever created the extension, which others leave as they are. */
+async function pauseJobs(sql: Sql, { schema }: { readonly schema: string }): Promise<void> {
+  await sql.unsafe(
+    `select ${quoteIdentifier(schema, 'alter_job')}(job_id, scheduled => false)
+     from timescaledb_information.jobs where pg_has_role(owner, 'usage')`,
+  );
+}
+
+/**
+ * Whole from here on, and closed to everybody: a template that somebody is connected to cannot be
+ * cloned. In one transaction: never one without the other.
+ */
+async function seal(
+  { sql }: Session,
+  { name, key }: { readonly name: string; readonly key: TemplateKey },
+): Promise<void> {
+  await sql.unsafe(
+    `alter database ${quoteIdentifier(name)} allow_connections false;
+     ${markStatement(name, { kind: 'template', key })}`,
+  );
+}
+
+/**
+ * Takes away templates of that age (a week where none is said), half made ones whose maker is gone, and ready clones that have no
+ * template any more. Those of other roles stay. Returns what was dropped.
+ */
+export async function pruneTemplates(
+  sql: Sql,
+  { olderThanMs = templateLifetimeMs }: { readonly olderThanMs?: number } = {},
+): Promise<readonly MarkedDatabase[]> {
+  const marked = (await listMarked(sql)).filter(({ isOwn }) => isOwn);
+  const dropped: MarkedDatabase[] = [];
+  const take = async (database: MarkedDatabase) => {
+    if (await dropMarked(sql, database.name)) dropped.push(database);
+  };
+  for (const database of marked) {
+    if (database.kind === 'template' && database.ageMs >= olderThanMs) await take(database);
+    if (database.kind === 'building') {
+      await whenNobodyMakes(sql, database, () => take(database));
+    }
+  }
+  const isLeft = ({ key }: Mark) =>
+    marked.some((each) => each.kind === 'template' && each.key === key && !dropped.includes(each));
+  for (const database of marked) {
+    if (database.kind === 'ready' && !isLeft(database)) await take(database);
+  }
+  return dropped;
+}
+
+/** Whoever makes a template holds its lock. */
+async function whenNobodyMakes(
+  sql: Sql,
+  { key }: MarkedDatabase,
+  work: () => Promise<void>,
+): Promise<void> {
+  const { lockClass, lockObject } = lockOf(key);
+  const [{ isHeld }] = await sql<[{ isHeld: boolean }]>`
+    select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`;
+  if (!isHeld) return;
+  try {
+    await work();
+  } finally {
+    await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {});
+  }
+}

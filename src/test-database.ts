@@ -1,0 +1,224 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kysely } from 'kysely';
+import { createDatabase } from './client.ts';
+import { nameTestServer, readTestServer, surroundings } from './config.ts';
+import { engineKysely } from './database/kysely.ts';
+import { messageOf } from './database/sql-errors.ts';
+import { targetUrl } from './database/target.ts';
+import type { DB } from './database/types.ts';
+import { CryptosenseDbError } from './errors.ts';
+import type { OnProgress } from './progress.ts';
+import { fillReady, type Order, orderOf } from './provisioning/clone.ts';
+import { type ContentOptions, readRecipe } from './provisioning/recipe.ts';
+import { ensureTemplate, type TemplateOptions } from './provisioning/template.ts';
+import * as testDatabases from './provisioning/test-databases.ts';
+import {
+  describeServer,
+  openTestServer,
+  type TestServer,
+  type TestServerOrigin,
+} from './provisioning/test-server.ts';
+
+/** Where a test database comes from. */
+export interface TestServerOptions {
+  /** The server's URL. Default: TEST_DATABASE_URL, else a container. */
+  readonly server?: string | undefined;
+  /** The container, when it comes to one, outlives the process and serves the next. Default: false. */
+  readonly reuseContainer?: boolean | undefined;
+  readonly onProgress?: OnProgress | undefined;
+}
+
+export interface TestDatabaseOptions extends TestServerOptions, ContentOptions, TemplateOptions {
+  /** `embedded`: TimescaleDB in this process, in memory, without a server. Default: `server`. */
+  readonly engine?: 'server' | 'embedded' | undefined;
+  /** So many ready clones are kept on the server, made in the background. Default: 0. */
+  readonly ahead?: number | undefined;
+  /** At most so many connections of `db` at once. Default: 5. */
+  readonly maxConnections?: number | undefined;
+  /** Where images for the embedded engine are kept. Default: node_modules/.cache/cryptosense-db. */
+  readonly cacheFolder?: string | undefined;
+}
+
+/** A database of one's own: migrated, seeded where that was asked for, and nobody else's. */
+export interface TestDatabase {
+  readonly name: string;
+  /** For other programs and languages, password included. Of the embedded engine, no other program can use it. */
+  readonly url: string;
+  /** Connects with the first query; `drop` closes it. */
+  readonly db: Kysely<DB>;
+  readonly origin: TestServerOrigin | 'embedded';
+  /** `host:port`, or `embedded`. */
+  readonly server: string;
+  /** Drops it, whoever is connected to it. A second call does nothing. */
+  readonly drop: () => Promise<void>;
+  /** Closes `db` and leaves the database where it is, for somebody to look into; `drop` does nothing then. */
+  readonly keep: () => Promise<void>;
+  /** As `drop`: for `await using`. */
+  readonly [Symbol.asyncDispose]: () => Promise<void>;
+}
+
+const defaultCacheFolder = 'node_modules/.cache/cryptosense-db';
+
+/**
+ * Creates a database of one's own, in about the time that PostgreSQL needs to copy one: from a template
+ * that is made once on each server, for each state of migrations, seeds and server. The files are those
+ * of now: what changed since the last call makes a template of its own.
+ *
+ * The environment comes from TEST_DATABASE_URL, or a container; `origin` says which. Throws
+ * `no-test-server` without either, `not-permitted` for a role without CREATEDB, `lock-timeout` when
+ * another process does not end making the template, and what `migrate.up` and `seed.dev` throw. A
+ * process that dies leaves its databases behind, for `testDatabases.prune`.
+ */
+export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
+  if (options.engine === 'embedded') return createEmbedded(options);
+  const { ahead = 0 } = options;
+  requireWhole({ ahead });
+  const recipe = readRecipe(options);
+  const server = await testServer(options);
+  const order = await orderOf(server, recipe);
+  const name = await testDatabases.createOne(server, order, options);
+  if (ahead > 0) refill(server, { ...order, count: ahead, onProgress: options.onProgress });
+  const target = { ...server.target, database: name };
+  const db = createDatabase({ target, maxConnections: options.maxConnections ?? 5 });
+  return {
+    name,
+    url: targetUrl(target),
+    db,
+    origin: server.origin,
+    server: describeServer(server),
+    ...endings({
+      keep: () => closeKysely(db),
+      drop: async () => {
+        const closed = closeKysely(db);
+        await testDatabases.drop(server, [name]);
+        await closed;
+      },
+    }),
+  };
+}
+
+type Endings = Pick<TestDatabase, 'drop' | 'keep' | typeof Symbol.asyncDispose>;
+
+/** Whichever comes first is the end; what comes later waits for it. */
+function endings({ keep, drop }: Pick<TestDatabase, 'drop' | 'keep'>): Endings {
+  let ended: Promise<void> | undefined;
+  const first = (end: () => Promise<void>) => () => {
+    ended ??= end();
+    return ended;
+  };
+  return { keep: first(keep), drop: first(drop), [Symbol.asyncDispose]: first(drop) };
+}
+
+/** A query that never ends would hold it up; dropping the database ends it. */
+async function closeKysely(db: Kysely<DB>): Promise<void> {
+  const done = new AbortController();
+  const patience = sleep(2_000, undefined, { signal: done.signal }).catch(() => {});
+  await Promise.race([db.destroy(), patience]);
+  done.abort();
+}
+
+async function createEmbedded(options: TestDatabaseOptions): Promise<TestDatabase> {
+  const foreign = (['server', 'ahead', 'reuseContainer', 'maxConnections'] as const).filter(
+    (name) => options[name] !== undefined,
+  );
+  if (foreign.length > 0) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `${foreign.join(', ')} ${foreign.length === 1 ? 'has' : 'have'} no meaning for the embedded engine`,
+    });
+  }
+  const { openFromImage } = await import('./provisioning/embedded-image.ts');
+  const { cacheFolder = defaultCacheFolder } = options;
+  const engine = await openFromImage(readRecipe(options), { ...options, cacheFolder });
+  const db = engineKysely(engine);
+  const close = async () => {
+    await closeKysely(db);
+    await engine.close();
+  };
+  return {
+    name: 'postgres',
+    url: 'embedded::memory:',
+    db,
+    origin: 'embedded',
+    server: 'embedded',
+    ...endings({ keep: close, drop: close }),
+  };
+}
+
+const servers = new Map<string, Promise<TestServer>>();
+
+/**
+ * The server, opened once a process. Throws `no-test-server`, `bad-configuration`.
+ */
+export async function testServer(options: TestServerOptions): Promise<TestServer> {
+  const named = readTestServer({ url: options.server }, surroundings());
+  const key = named ? targetUrl(named.target) : 'container';
+  const known = servers.get(key);
+  if (known) return known;
+  const opening = named
+    ? Promise.resolve(openTestServer(named.target, named.origin))
+    : openContainer(options);
+  servers.set(key, opening);
+  opening.catch(() => servers.delete(key));
+  return opening;
+}
+
+async function openContainer({ reuseContainer = false, onProgress }: TestServerOptions) {
+  const { startContainer } = await import('./provisioning/container.ts');
+  const { target, stop } = await startContainer({ reuse: reuseContainer, onProgress });
+  const server = openTestServer(target, 'container');
+  const close = async () => {
+    await server.close();
+    await stop();
+  };
+  return { ...server, close };
+}
+
+/** Makes what the first test would wait for: the server, the template or image, and ready clones. */
+export async function prepareTestDatabases(
+  options: TestDatabaseOptions,
+): Promise<{ readonly stop: () => Promise<void> }> {
+  const recipe = readRecipe(options);
+  const { cacheFolder = defaultCacheFolder, ahead = 0, onProgress } = options;
+  if (options.engine === 'embedded') {
+    const { ensureImage } = await import('./provisioning/embedded-image.ts');
+    await ensureImage(recipe, { ...options, cacheFolder });
+    onProgress?.({ kind: 'test-server', origin: 'embedded', target: 'embedded' });
+    return { stop: async () => {} };
+  }
+  const server = await testServer(options);
+  const { origin } = server;
+  onProgress?.({ kind: 'test-server', origin, target: describeServer(server) });
+  // Before anything that can fail: a container that was started is stopped by whoever catches it.
+  try {
+    const order = await orderOf(server, recipe);
+    await ensureTemplate(server, order, options);
+    if (ahead > 0) await fillReady(server, { ...order, count: ahead }, options);
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+  nameTestServer(targetUrl(server.target));
+  return { stop: server.close };
+}
+
+/** In the background. What makes it fail makes the next database fail, which says so. */
+function refill(
+  server: TestServer,
+  {
+    onProgress,
+    ...order
+  }: Order & { readonly count: number } & Pick<TestServerOptions, 'onProgress'>,
+): void {
+  fillReady(server, order, {}).catch((error: unknown) => {
+    onProgress?.({ kind: 'notice', severity: 'WARNING', message: messageOf(error) });
+  });
+}
+
+function requireWhole(named: Readonly<Record<string, number>>): void {
+  for (const [name, value] of Object.entries(named)) {
+    if (Number.isInteger(value) && value >= 0 && value <= 1_000) continue;
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `${name} is ${value}; it can be a whole number from 0 to 1000`,
+    });
+  }
+}

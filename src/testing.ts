@@ -1,0 +1,23 @@
+/**
+ * Test databases: a fresh one for every test, migrated and seeded, in the time that the server needs to
+ * copy one.
+ */
+export type { DB as Database } from './database/types.ts';
+export { CryptosenseDbError, isError } from './errors.ts';
+/** As the commands of `cryptosense-db test-db`, on a server that `openTestServer` opened. */
+export * as testDatabases from './provisioning/test-databases.ts';
+export type { TestServer, TestServerOrigin } from './provisioning/test-server.ts';
+export {
+  createTestDatabase,
+  type TestDatabase,
+  type TestDatabaseOptions,
+  type TestServerOptions,
+  testServer as openTestServer,
+} from './test-database.ts';
+export {
+  type DatabaseFixtures,
+  databaseFixtures,
+  type FixtureOptions,
+  globalSetup,
+  type WithTestDatabase,
+} from './vitest.ts';
