@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { loginName } from './database/target.ts';
 
 /** Who writes here: git's user.name, or the login name where git has none. */
@@ -13,4 +13,14 @@ export function authorName(folder: string): string {
   } catch {
     return loginName();
   }
+}
+
+/**
+ * Starts this program again, with other arguments and the same environment, for work that nobody waits
+ * for: it goes on when this process is over, and says nothing.
+ */
+export function startInBackground(args: readonly string[]): void {
+  const [, program = ''] = process.argv;
+  const child = spawn(process.execPath, [program, ...args], { detached: true, stdio: 'ignore' });
+  child.unref();
 }

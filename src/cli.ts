@@ -3,6 +3,7 @@ import type { Context } from './commands/context.ts';
 import { addDbCommands } from './commands/db.ts';
 import { addMigrateCommands } from './commands/migrate.ts';
 import { addSeedCommand } from './commands/seed.ts';
+import { addTestDbCommands } from './commands/test-db.ts';
 import { addTypesCommands } from './commands/types.ts';
 import { CryptosenseDbError } from './errors.ts';
 import { toolVersion } from './package.ts';
@@ -78,6 +79,7 @@ function createProgram(context: Context): Command {
   addDbCommands(program, context);
   addTypesCommands(program, context);
   addSeedCommand(program, context);
+  addTestDbCommands(program, context);
   return program;
 }
 

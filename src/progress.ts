@@ -34,7 +34,14 @@ export type ProgressEvent =
       readonly rows: number;
       readonly durationMs: number;
     }
-  | { readonly kind: 'test-server'; readonly origin: string; readonly target: string }
+  | {
+      readonly kind: 'test-server';
+      readonly origin: 'option' | 'TEST_DATABASE_URL' | 'container' | 'embedded';
+      /** `host:port` */
+      readonly target: string;
+      /** Docker's id of one that is left running. */
+      readonly container: string | undefined;
+    }
   | { readonly kind: 'template-started'; readonly key: string }
   | { readonly kind: 'template-finished'; readonly key: string; readonly durationMs: number }
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };

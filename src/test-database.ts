@@ -9,12 +9,12 @@ import type { DB } from './database/types.ts';
 import { CryptosenseDbError } from './errors.ts';
 import type { OnProgress } from './progress.ts';
 import { fillReady, type Order, orderOf } from './provisioning/clone.ts';
-import { type ContentOptions, readRecipe } from './provisioning/recipe.ts';
+import { type ContentOptions, type Recipe, readRecipe, stampOf } from './provisioning/recipe.ts';
 import { ensureTemplate, type TemplateOptions } from './provisioning/template.ts';
 import * as testDatabases from './provisioning/test-databases.ts';
 import {
   describeServer,
-  openTestServer,
+  obtainTestServer,
   type TestServer,
   type TestServerOrigin,
 } from './provisioning/test-server.ts';
@@ -73,7 +73,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   if (options.engine === 'embedded') return createEmbedded(options);
   const { ahead = 0 } = options;
   requireWhole({ ahead });
-  const recipe = readRecipe(options);
+  const recipe = recipeOf(options);
   const server = await testServer(options);
   const order = await orderOf(server, recipe);
   const name = await testDatabases.createOne(server, order, options);
@@ -144,6 +144,20 @@ async function createEmbedded(options: TestDatabaseOptions): Promise<TestDatabas
   };
 }
 
+const recipes = new Map<string, { readonly stamp: string; readonly recipe: Recipe }>();
+
+/** As the files are now; read again only when they have changed. */
+function recipeOf(options: TestDatabaseOptions): Recipe {
+  const { migrations, rollbacks, seed, seeds, now } = options;
+  const key = JSON.stringify([migrations, rollbacks, seed, seeds, now]);
+  const known = recipes.get(key);
+  const stamp = stampOf(options);
+  if (known && known.stamp === stamp) return known.recipe;
+  const recipe = readRecipe(options);
+  if (stamp !== undefined) recipes.set(key, { stamp, recipe });
+  return recipe;
+}
+
 const servers = new Map<string, Promise<TestServer>>();
 
 /**
@@ -154,23 +168,11 @@ export async function testServer(options: TestServerOptions): Promise<TestServer
   const key = named ? targetUrl(named.target) : 'container';
   const known = servers.get(key);
   if (known) return known;
-  const opening = named
-    ? Promise.resolve(openTestServer(named.target, named.origin))
-    : openContainer(options);
+  const { reuseContainer = false, onProgress } = options;
+  const opening = obtainTestServer(named, { reuseContainer, onProgress });
   servers.set(key, opening);
   opening.catch(() => servers.delete(key));
   return opening;
-}
-
-async function openContainer({ reuseContainer = false, onProgress }: TestServerOptions) {
-  const { startContainer } = await import('./provisioning/container.ts');
-  const { target, stop } = await startContainer({ reuse: reuseContainer, onProgress });
-  const server = openTestServer(target, 'container');
-  const close = async () => {
-    await server.close();
-    await stop();
-  };
-  return { ...server, close };
 }
 
 /** Makes what the first test would wait for: the server, the template or image, and ready clones. */
@@ -182,12 +184,15 @@ export async function prepareTestDatabases(
   if (options.engine === 'embedded') {
     const { ensureImage } = await import('./provisioning/embedded-image.ts');
     await ensureImage(recipe, { ...options, cacheFolder });
-    onProgress?.({ kind: 'test-server', origin: 'embedded', target: 'embedded' });
+    onProgress?.({
+      kind: 'test-server',
+      origin: 'embedded',
+      target: 'embedded',
+      container: undefined,
+    });
     return { stop: async () => {} };
   }
   const server = await testServer(options);
-  const { origin } = server;
-  onProgress?.({ kind: 'test-server', origin, target: describeServer(server) });
   // Before anything that can fail: a container that was started is stopped by whoever catches it.
   try {
     const order = await orderOf(server, recipe);

@@ -102,16 +102,38 @@ export function leaveWebAssemblyAsItIs(): void {
   }
 }
 
-const unitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+const unitsMs: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
 
-/** `500ms`, `90s`, `2m`, `1h`; a number alone is seconds. In milliseconds. */
+/** `500ms`, `90s`, `2m`, `1h`, `7d`; a number alone is seconds. In milliseconds. */
 export function parseDuration(text: string): number {
-  const [, digits, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? [];
+  const [, digits, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
   const ms = Number(digits) * (unitsMs[unit] ?? Number.NaN);
   if (!Number.isFinite(ms) || ms > 2 ** 31 - 1) {
     throw new InvalidArgumentError('It is a time such as 500ms, 90s or 2m.');
   }
   return Math.round(ms);
+}
+
+const isoMoment =
+  /^(\d{4}-\d{2}-\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:?\d{2}))?$/;
+
+/** ISO 8601, with its time zone; a date alone is midnight in UTC. */
+export function parseMoment(text: string): Date {
+  const [whole = '', date = ''] = isoMoment.exec(text) ?? [];
+  const moment = new Date(whole);
+  // 31 February would be taken for 3 March.
+  const day = new Date(date);
+  const isReal = !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date);
+  if (!isReal || Number.isNaN(moment.getTime())) {
+    throw new InvalidArgumentError('It is a moment such as 2026-01-31T12:00:00Z.');
+  }
+  return moment;
 }
 
 /** A whole number, zero or more. */

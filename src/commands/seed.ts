@@ -10,6 +10,7 @@ import {
   type FolderFlags,
   type LockFlags,
   lockTimeoutOption,
+  parseMoment,
   parseSteps,
   withFolderOptions,
   withOutputOptions,
@@ -194,20 +195,4 @@ function parseSeed(text: string): number {
   const seed = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (Number.isNaN(seed)) throw new InvalidArgumentError('It is a whole number.');
   return seed;
-}
-
-const isoMoment =
-  /^(\d{4}-\d{2}-\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:?\d{2}))?$/;
-
-/** ISO 8601, with its time zone; a date alone is midnight in UTC. */
-function parseMoment(text: string): Date {
-  const [whole = '', date = ''] = isoMoment.exec(text) ?? [];
-  const moment = new Date(whole);
-  // 31 February would be taken for 3 March.
-  const day = new Date(date);
-  const isReal = !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date);
-  if (!isReal || Number.isNaN(moment.getTime())) {
-    throw new InvalidArgumentError('It is a moment such as 2026-01-31T12:00:00Z.');
-  }
-  return moment;
 }

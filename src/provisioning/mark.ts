@@ -37,9 +37,17 @@ export function markPrefix(mark?: Pick<Mark, 'kind' | 'key'>): string {
   return mark ? `${words} ${mark.kind} ${mark.key} ` : `${words} `;
 }
 
-/** The statement that marks the database, with the server's time. COMMENT takes no parameters. */
+/**
+ * The statement that marks the database, with the server's time; of one that is not there it says
+ * nothing. COMMENT takes no parameters.
+ */
 export function markStatement(name: string, mark: Pick<Mark, 'kind' | 'key'>): string {
-  return `do $mark$ begin ${markCommand(quoteLiteral(name), mark)} end $mark$`;
+  const literal = quoteLiteral(name);
+  return `do $mark$ begin
+    if exists (select from pg_database where datname = ${literal}) then
+      ${markCommand(literal, mark)}
+    end if;
+  end $mark$`;
 }
 
 /** The same inside PL/pgSQL, where an expression says which database. */

@@ -64,7 +64,7 @@ export async function createMarked(
 ): Promise<void> {
   const from = template === undefined ? '' : ` template ${quoteIdentifier(template)}`;
   try {
-    await whileInUse(() =>
+    await whileInUse(patience, () =>
       Promise.all([
         sql.unsafe(`create database ${quoteIdentifier(name)}${from} is_template true`),
         sql.unsafe(markStatement(name, mark)),
@@ -75,45 +75,62 @@ export async function createMarked(
   }
 }
 
-const patienceMs = 30_000;
-const pollMs = 100;
-
 /**
  * Drops a database that bears a mark, whoever is connected to it. false: there is none of that name.
- * Throws `not-a-test-database` for one without a mark, `not-permitted`.
+ * Throws `not-a-test-database` for one without a mark, `not-permitted` for one of another role, or with
+ * a superuser in it.
  */
 export async function dropMarked(sql: Sql, name: string): Promise<boolean> {
-  const [found] = await sql<{ comment: string | null }[]>`
-    select shobj_description(oid, 'pg_database') as comment
+  const [found] = await sql<{ comment: string | null; owner: string; isOwn: boolean }[]>`
+    select
+      shobj_description(oid, 'pg_database') as comment,
+      pg_get_userbyid(datdba) as owner,
+      pg_has_role(datdba, 'usage') as "isOwn"
     from pg_database where datname = ${name}::name`;
   if (!found) return false;
   if (!parseMark(found.comment ?? '')) throw notMarked(name);
+  if (!found.isOwn) throw notOwned(name, found.owner);
   const quoted = quoteIdentifier(name);
   return unlessGone(() =>
-    // A clone of it that is being made holds it up.
-    whileInUse(async () => {
-      await sql.unsafe(`alter database ${quoted} is_template false`);
-      await sql.unsafe(`drop database ${quoted} with (force)`);
-    }),
+    whileInUse(dropPatience, () =>
+      // Together: the moment it is no template, TimescaleDB may start a scheduler in it.
+      Promise.all([
+        sql.unsafe(`alter database ${quoted} is_template false`),
+        sql.unsafe(`drop database ${quoted} with (force)`),
+      ]),
+    ),
   );
 }
 
-/** Tries again while the server says that somebody is in the database, for half a minute. */
-export async function whileInUse<T>(work: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + patienceMs;
+type Patience = Readonly<Record<string, number>>;
+
+/** Of who is connected to a template, or clones what is to be dropped. */
+const patience: Patience = { [sqlErrorCodes.objectInUse]: 30_000 };
+
+/**
+ * Others may not end a superuser's process, and in PostgreSQL 15 an autovacuum worker counts as one; it
+ * is done after a moment.
+ */
+const dropPatience: Patience = { ...patience, [sqlErrorCodes.insufficientPrivilege]: 5_000 };
+
+const pollMs = 100;
+
+/** Tries again while the server says that somebody is in the database; in milliseconds by SQLSTATE. */
+async function whileInUse<T>(patienceMs: Patience, work: () => Promise<T>): Promise<T> {
+  const startedAt = performance.now();
   for (;;) {
     try {
       return await work();
     } catch (error) {
-      if (sqlState(error) !== sqlErrorCodes.objectInUse || performance.now() > deadline)
-        throw error;
+      const isOver = performance.now() - startedAt > (patienceMs[sqlState(error) ?? ''] ?? 0);
+      if (isOver) throw error;
     }
     await sleep(pollMs);
   }
 }
 
 /** false where somebody else dropped it meanwhile. */
-async function unlessGone(work: () => Promise<void>): Promise<boolean> {
+async function unlessGone(work: () => Promise<unknown>): Promise<boolean> {
   try {
     await work();
     return true;
@@ -129,8 +146,15 @@ function notMarked(database: string): CryptosenseDbError<'not-a-test-database'> 
     {
       message: `"${database}" is no test database of this tool, and is left alone`,
       evidence: ['test databases bear a comment that says so'],
-      hint: 'see: cryptosense-db test-db list; or drop it with: cryptosense-db db drop',
+      hint: 'see which are: cryptosense-db test-db list',
     },
     { details: { database } },
   );
+}
+
+function notOwned(database: string, owner: string): CryptosenseDbError<'not-permitted'> {
+  return new CryptosenseDbError('not-permitted', {
+    message: `the test database "${database}" belongs to the role "${owner}"`,
+    hint: 'drop it as that role',
+  });
 }

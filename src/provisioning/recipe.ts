@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Sql } from '../database/connection.ts';
 import { CryptosenseDbError } from '../errors.ts';
@@ -33,7 +33,7 @@ const format = 1;
 
 /** Reads the files. Throws `faulty-folder`, `bad-configuration`. */
 export function readRecipe(options: ContentOptions): Recipe {
-  const { seed, seeds = packagedSeeds, now } = options;
+  const { seed, now } = options;
   if (seed !== undefined && seed !== 'dev') {
     throw new CryptosenseDbError('bad-configuration', {
       message: `seed is ${JSON.stringify(seed)}; it can be 'dev'`,
@@ -52,26 +52,54 @@ export function readRecipe(options: ContentOptions): Recipe {
     migration.checksum,
     rollback.checksum,
   ]);
-  const moment = now ?? new Date();
-  // Data of an earlier day is not what the development data shows; of an earlier hour, it is.
-  const asOf = now ? now.toISOString() : moment.toISOString().slice(0, 10);
-  const data = seed && { asOf, files: checksumsUnder(seeds) };
+  const seeds = seedsOf(options);
+  const data = seeds !== undefined && [
+    dayOf(options),
+    filesUnder(seeds).map((path) => [path.slice(seeds.length), sha256(readFileSync(path))]),
+  ];
   return {
     folders,
-    seeding: seed && { seeds, now: moment },
+    seeding: seeds === undefined ? undefined : { seeds, now: now ?? new Date() },
     fingerprint: JSON.stringify([format, toolVersion(), schema, data]),
   };
 }
 
+/**
+ * What cannot stay the same when what `readRecipe` reads has changed, for callers who ask again and
+ * again. undefined where something cannot be read, which `readRecipe` has words for.
+ */
+export function stampOf(options: ContentOptions): string | undefined {
+  const seeds = seedsOf(options);
+  try {
+    const { migrations, rollbacks } = resolveFolders(options);
+    const folders = [migrations, rollbacks, ...(seeds === undefined ? [] : [seeds])];
+    const files = folders.flatMap(filesUnder).map((path) => {
+      const { ino, size, ctimeMs } = statSync(path);
+      return [path, ino, size, ctimeMs];
+    });
+    return JSON.stringify([seeds !== undefined && dayOf(options), files]);
+  } catch {
+    return undefined;
+  }
+}
+
+function seedsOf({ seed, seeds = packagedSeeds }: ContentOptions): string | undefined {
+  return seed && seeds;
+}
+
+/** Data of an earlier day is not what the development data shows; of an earlier hour, it is. */
+function dayOf({ now }: ContentOptions): string {
+  return now ? now.toISOString() : new Date().toISOString().slice(0, 10);
+}
+
 /** Every file of the folder and those below it, but the production seeders' own. */
-function checksumsUnder(folder: string): readonly (readonly [path: string, checksum: string])[] {
+function filesUnder(folder: string): readonly string[] {
   try {
     return readdirSync(folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name))
       .filter((path) => !path.startsWith(join(folder, 'production')))
-      .sort(compareText)
-      .map((path) => [path.slice(folder.length), sha256(readFileSync(path))]);
+      .sort(compareText);
   } catch (error) {
     throw new CryptosenseDbError(
       'faulty-folder',

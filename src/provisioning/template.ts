@@ -22,8 +22,8 @@ const templateLifetimeMs = 7 * 86_400_000;
  * however many ask, while the others wait. Making it takes templates away that are half made and
  * whose maker is gone, or a week old.
  *
- * Throws what `migrate.up` and seeding throw, `not-permitted`, `lock-timeout`. What a failure leaves
- * bears the mark of half a template, and the next maker takes it away.
+ * Throws what `migrate.up` and seeding throw, `not-permitted`, `lock-timeout`. A failure leaves nothing;
+ * what a crash leaves bears the mark of half a template, and the next maker takes it away.
  */
 export async function ensureTemplate(
   server: TestServer,
@@ -90,17 +90,23 @@ async function make(
   const name = inventName('template');
   const { folders, seeding } = recipe;
   await createMarked(session, { name, mark: { kind: 'building', key } });
-  const { signal, onProgress } = options;
-  const work = { ...folders, signal, onProgress, target: { ...server.target, database: name } };
-  await migrate.up({ ...work, environment: 'test' });
-  if (seeding) {
-    const seed = await import('../seeding/seed.ts');
-    await seed.dev({ ...work, ...seeding });
+  try {
+    const { signal, onProgress } = options;
+    const work = { ...folders, signal, onProgress, target: { ...server.target, database: name } };
+    await migrate.up({ ...work, environment: 'test' });
+    if (seeding) {
+      const seed = await import('../seeding/seed.ts');
+      await seed.dev({ ...work, ...seeding });
+    }
+    await calm(server, name, options);
+    session.throwIfInterrupted();
+    await seal(session, { name, key });
+    return name;
+  } catch (error) {
+    // Where this cannot be done, whoever makes the next template does it.
+    await server.use(({ sql }) => dropMarked(sql, name)).catch(() => {});
+    throw error;
   }
-  await calm(server, name, options);
-  session.throwIfInterrupted();
-  await seal(session, { name, key });
-  return name;
 }
 
 /**

@@ -87,6 +87,38 @@ export function openTestServer(target: ServerTarget, origin: TestServerOrigin): 
   };
 }
 
+/**
+ * The server that was named, else one in a container. Says which it is. Throws `no-test-server`; what is
+ * wrong with a server that was named shows with its first use.
+ */
+export async function obtainTestServer(
+  named: NamedServer | undefined,
+  {
+    reuseContainer: reuse,
+    onProgress,
+  }: { readonly reuseContainer: boolean; readonly onProgress?: OnProgress | undefined },
+): Promise<TestServer> {
+  const say = (server: TestServer, container?: string) => {
+    const { origin } = server;
+    onProgress?.({ kind: 'test-server', origin, target: describeServer(server), container });
+    return server;
+  };
+  if (named) return say(openTestServer(named.target, named.origin));
+  const { startContainer } = await import('./container.ts');
+  const { target, id, stop } = await startContainer({ reuse, onProgress });
+  const server = openTestServer(target, 'container');
+  const close = async () => {
+    await server.close();
+    await stop();
+  };
+  return say({ ...server, close }, reuse ? id : undefined);
+}
+
+export interface NamedServer {
+  readonly target: ServerTarget;
+  readonly origin: 'option' | 'TEST_DATABASE_URL';
+}
+
 /** `127.0.0.1:5432`, never with a password. */
 export function describeServer({ target }: Pick<TestServer, 'target'>): string {
   return target.hosts.map(describeHost).join(',');

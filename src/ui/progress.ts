@@ -119,7 +119,7 @@ function lineText(
       return `${chalk.green('seed')} ${event.seeder.name.padEnd(24)} ${rows.padStart(14)}  ${took}`;
     }
     case 'test-server':
-      return `server: ${event.target} (${event.origin})`;
+      return serverText(event);
     case 'template-finished': {
       const took = formatDuration(event.durationMs);
       return `${chalk.green('made')} the template ${event.key.slice(0, 8)} of the test databases in ${took}`;
@@ -133,6 +133,14 @@ function lineText(
     default:
       return event satisfies never;
   }
+}
+
+function serverText(event: ProgressEvent & { readonly kind: 'test-server' }): string {
+  const { origin, target, container } = event;
+  const whence = origin === 'option' ? '--url' : origin === 'container' ? 'a container' : origin;
+  const end =
+    container === undefined ? '' : `, left running; end it with: docker rm --force ${container}`;
+  return `server: ${target} (${whence}${end})`;
 }
 
 function nameStep({ version, description, index, total }: ProgressStep): string {

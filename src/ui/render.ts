@@ -178,10 +178,10 @@ export function formatDuration(ms: number | undefined): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-function formatMinute(date: Date): string {
+export function formatMinute(date: Date): string {
   return date.toISOString().slice(0, 16).replace('T', ' ');
 }
 
-function plural(count: number, noun: string): string {
+export function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

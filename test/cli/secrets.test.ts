@@ -24,7 +24,7 @@ let role: ScratchRole;
 let url: string;
 
 beforeAll(async () => {
-  role = await createScratchRole(server, password);
+  role = await createScratchRole(server, { password });
 });
 
 afterAll(() => role?.drop());

@@ -11,7 +11,7 @@ export interface ScratchDatabase {
 }
 
 export async function createScratchDatabase(serverUrl: string): Promise<ScratchDatabase> {
-  const name = `cryptosense_test_${randomBytes(6).toString('hex')}`;
+  const name = `cryptosense_scratch_${randomBytes(6).toString('hex')}`;
   await onServer(serverUrl, (admin) => admin.unsafe(`create database ${name}`));
   const url = databaseUrl(serverUrl, name);
   const sql = connect(url);
@@ -28,7 +28,7 @@ export async function createScratchDatabase(serverUrl: string): Promise<ScratchD
   };
 }
 
-/** A role of a test's own that may log in and nothing else. */
+/** A role of a test's own. */
 export interface ScratchRole {
   readonly name: string;
   readonly password: string;
@@ -38,14 +38,18 @@ export interface ScratchRole {
   readonly drop: () => Promise<void>;
 }
 
+/** It may log in, and nothing else where `rights` do not say so. */
 export async function createScratchRole(
   serverUrl: string,
-  password = randomBytes(6).toString('hex'),
+  {
+    password = randomBytes(6).toString('hex'),
+    rights = '',
+  }: { readonly password?: string; readonly rights?: 'createdb' | '' } = {},
 ): Promise<ScratchRole> {
-  const name = `cryptosense_test_${randomBytes(6).toString('hex')}`;
+  const name = `cryptosense_scratch_${randomBytes(6).toString('hex')}`;
   const literal = `'${password.replaceAll("'", "''")}'`;
   await onServer(serverUrl, (admin) =>
-    admin.unsafe(`create role ${name} login password ${literal}`),
+    admin.unsafe(`create role ${name} login password ${literal} ${rights}`),
   );
   return {
     name,
