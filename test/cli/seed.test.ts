@@ -1,11 +1,10 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import * as migrate from '../../src/migrations/migrate.ts';
 import { cleanEnvironment, runCli } from '../support/cli.ts';
 import { coins, startCoinGecko } from '../support/coingecko.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
-import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
 import { migratedDatabase } from '../support/seeding.ts';
 import { hasTerminal, runInTerminal } from '../support/terminal.ts';
 
@@ -103,8 +102,7 @@ describe('seed, asked for what cannot be', () => {
 describe('seed --env dev', () => {
   let database: TimescaleDatabase;
   beforeAll(async () => {
-    database = await createTimescaleDatabase();
-    await migrate.up({ target: database.url });
+    database = await createMigratedDatabase();
   });
   afterAll(() => database?.drop());
 

@@ -7,7 +7,7 @@ import { developmentPassphrase } from '../../seeds/story/keys.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import * as seeding from '../../src/seeding/seed.ts';
 import { createScratchRole } from '../support/databases.ts';
-import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
 import { migratedDatabase } from '../support/seeding.ts';
 
 const admin = '11111111-1111-1111-1111-111111111111';
@@ -50,8 +50,7 @@ describe('seed --env dev', () => {
   const now = new Date();
 
   beforeAll(async () => {
-    database = await createTimescaleDatabase();
-    await migrate.up({ target: database.url });
+    database = await createMigratedDatabase();
     result = await seeding.dev({ target: database.url, now });
   });
   afterAll(() => database?.drop());

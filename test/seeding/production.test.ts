@@ -1,17 +1,15 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import * as migrate from '../../src/migrations/migrate.ts';
 import * as seeding from '../../src/seeding/seed.ts';
 import { type Coin, coin, coins, startCoinGecko } from '../support/coingecko.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
-import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
 
 let database: TimescaleDatabase;
 
 beforeAll(async () => {
-  database = await createTimescaleDatabase();
-  await migrate.up({ target: database.url });
+  database = await createMigratedDatabase();
 });
 afterAll(() => database?.drop());
 

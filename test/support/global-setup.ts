@@ -1,5 +1,12 @@
 import { existsSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
+import { targetUrl } from '../../src/database/target.ts';
+import { isError } from '../../src/errors.ts';
+import {
+  containerImage,
+  type RunningContainer,
+  startContainer,
+} from '../../src/provisioning/container.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 
 declare module 'vitest' {
@@ -10,8 +17,6 @@ declare module 'vitest' {
     timescaleUrl: string | undefined;
   }
 }
-
-const image = 'timescale/timescaledb:2.28.3-pg15';
 
 /**
  * The servers of a test run. `TEST_DATABASE_URL` names one with TimescaleDB that serves for
@@ -30,16 +35,16 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     say('servers: TEST_DATABASE_URL');
     return async () => {};
   }
-  const container = await startContainer();
+  const container = await startTimescale();
   const server = await startEmbeddedPostgres().catch(async (error: unknown) => {
     await container?.stop();
     throw error;
   });
   project.provide('postgresUrl', server.url);
-  project.provide('timescaleUrl', container?.url);
+  project.provide('timescaleUrl', container && targetUrl(container.target));
   say(
     container
-      ? `servers: TimescaleDB from the container ${image}, PostgreSQL from embedded-postgres`
+      ? `servers: TimescaleDB from a container of ${containerImage}, PostgreSQL from embedded-postgres`
       : 'servers: TimescaleDB from the embedded engine (no Docker here), PostgreSQL from embedded-postgres',
   );
   return async () => {
@@ -48,30 +53,14 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   };
 }
 
-interface RunningContainer {
-  readonly url: string;
-  readonly stop: () => Promise<unknown>;
-}
-
 /** undefined where there is no Docker, or where the image cannot be had, which is said. */
-async function startContainer(): Promise<RunningContainer | undefined> {
-  const { GenericContainer, Wait, getContainerRuntimeClient } = await import('testcontainers');
+async function startTimescale(): Promise<RunningContainer | undefined> {
   try {
-    await getContainerRuntimeClient();
-  } catch {
-    return undefined;
-  }
-  try {
-    const container = await new GenericContainer(image)
-      .withEnvironment({ POSTGRES_PASSWORD: 'test', TIMESCALEDB_TELEMETRY: 'off' })
-      .withExposedPorts(5432)
-      .withTmpFs({ '/var/lib/postgresql/data': 'rw' })
-      .withWaitStrategy(Wait.forLogMessage(/database system is ready to accept connections/, 2))
-      .start();
-    const address = `${container.getHost()}:${container.getMappedPort(5432)}`;
-    return { url: `postgresql://postgres:test@${address}/postgres`, stop: () => container.stop() };
+    return await startContainer({ reuse: false });
   } catch (error) {
-    say(`Docker answers, but the image ${image} does not start: ${String(error)}`);
+    const reasons = isError(error) ? error.problems.flatMap(({ evidence = [] }) => evidence) : [];
+    if (reasons.includes('Docker does not answer')) return undefined;
+    say(`Docker answers, but there is no container: ${String(error)}`);
     return undefined;
   }
 }

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import postgres, { type Sql } from 'postgres';
 import { inject } from 'vitest';
 import { openEmbeddedEngine } from '../../src/database/embedded/engine.ts';
+import type { Environment } from '../../src/migrations/ledger.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
+import { createTestDatabase } from '../../src/testing.ts';
 import { connect, createScratchDatabase } from './databases.ts';
 
 /** A database with TimescaleDB, empty as yet. */
@@ -41,6 +43,34 @@ export async function createTimescaleDatabase(): Promise<TimescaleDatabase> {
   };
 }
 
+/** A database with the whole packaged schema: on a server a clone, which is there at once. */
+export async function createMigratedDatabase({
+  environment,
+}: {
+  readonly environment?: Environment;
+} = {}): Promise<TimescaleDatabase> {
+  const server = inject('timescaleUrl');
+  if (!server) {
+    const database = await createTimescaleDatabase();
+    await migrate.up({ target: database.url, environment });
+    return database;
+  }
+  const { url, drop } = await createTestDatabase({ server });
+  const sql = connect(url);
+  // A clone is marked as a test's, which not every test means.
+  await sql`truncate cryptosense_db.environment`;
+  if (environment) await sql`insert into cryptosense_db.environment (name) values (${environment})`;
+  return {
+    engine: 'server',
+    url,
+    withSql: (use) => use(sql),
+    drop: async () => {
+      await sql.end({ timeout: 1 });
+      await drop();
+    },
+  };
+}
+
 export interface OpenDatabase {
   readonly sql: Sql;
   readonly engine: 'server' | 'embedded';
@@ -49,9 +79,7 @@ export interface OpenDatabase {
 
 /** A database with the whole packaged schema, held open on one connection until `close`. */
 export async function openSchemaDatabase(): Promise<OpenDatabase> {
-  const database = await createTimescaleDatabase();
-  const { engine, url, drop } = database;
-  await migrate.up({ target: url });
+  const { engine, url, drop } = await createMigratedDatabase();
   const { sql, close } =
     engine === 'embedded'
       ? await openEmbedded(url.slice('embedded:'.length))

@@ -2,17 +2,16 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { onTestFinished } from 'vitest';
-import * as migrate from '../../src/migrations/migrate.ts';
+import type { Environment } from '../../src/migrations/ledger.ts';
 import { type Folders, temporaryFolder, writePairs } from './fixtures.ts';
-import { createTimescaleDatabase, type TimescaleDatabase } from './schema-database.ts';
+import { createMigratedDatabase, type TimescaleDatabase } from './schema-database.ts';
 
 /** A database with the whole packaged schema, of the test's own. */
 export async function migratedDatabase(
-  options: Pick<migrate.UpOptions, 'environment'> = {},
+  options: { readonly environment?: Environment } = {},
 ): Promise<TimescaleDatabase> {
-  const database = await createTimescaleDatabase();
+  const database = await createMigratedDatabase(options);
   onTestFinished(database.drop);
-  await migrate.up({ target: database.url, ...options });
   return database;
 }
 

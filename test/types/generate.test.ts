@@ -4,21 +4,19 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import * as migrate from '../../src/migrations/migrate.ts';
 import { generate } from '../../src/types/generate.ts';
 import { requireParser } from '../../src/types/render.ts';
 import { cleanEnvironment } from '../support/cli.ts';
 import { createScratchDatabase } from '../support/databases.ts';
 import { folderFlags, temporaryFolder, writePairs } from '../support/fixtures.ts';
-import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
 
 const committed = readFileSync('src/database/types.ts', 'utf8');
 const program = join(import.meta.dirname, '../../bin/cryptosense-db.js');
 
 let database: TimescaleDatabase;
 beforeAll(async () => {
-  database = await createTimescaleDatabase();
-  await migrate.up({ target: database.url });
+  database = await createMigratedDatabase();
 });
 afterAll(() => database?.drop());
 

@@ -4,12 +4,11 @@ import { type Insertable, type Kysely, sql } from 'kysely';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { createDatabase } from '../../src/client.ts';
 import type { Database } from '../../src/index.ts';
-import * as migrate from '../../src/migrations/migrate.ts';
 import { generate } from '../../src/types/generate.ts';
 import { createScratchDatabase } from '../support/databases.ts';
 import { readDeclaredTypes } from '../support/declared-types.ts';
 import { temporaryFolder, writePairs } from '../support/fixtures.ts';
-import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
 
 type View = 'latest_risk_scores' | 'price_history_daily';
 type Table = Exclude<keyof Database, View>;
@@ -260,8 +259,7 @@ const tables = Object.keys(full) as readonly Table[];
 let database: TimescaleDatabase;
 let db: Kysely<Database>;
 beforeAll(async () => {
-  database = await createTimescaleDatabase();
-  await migrate.up({ target: database.url });
+  database = await createMigratedDatabase();
   db = createDatabase({ target: database.url });
   for (const table of tables) {
     await db.insertInto(table).values(full[table]).execute();
