@@ -69,9 +69,13 @@ export async function startContainer({
   };
 }
 
-async function loadSoftware() {
+type Software = typeof import('testcontainers');
+
+async function loadSoftware(): Promise<Software> {
   try {
-    return await import('testcontainers');
+    const software = await import('testcontainers');
+    // Vitest gives what a CommonJS package exports as `default` alone.
+    return 'GenericContainer' in software ? software : (software as { default: Software }).default;
   } catch (error) {
     throw noTestServer(['the package testcontainers is not installed'], error);
   }

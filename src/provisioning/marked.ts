@@ -9,6 +9,8 @@ import { createProblem, permissionProblem } from './permission.ts';
 /** A database that bears a mark of this tool. */
 export interface MarkedDatabase extends Mark {
   readonly name: string;
+  /** The role that made it. */
+  readonly owner: string;
   readonly ageMs: number;
   /** Sessions in it. */
   readonly connections: number;
@@ -22,10 +24,14 @@ export async function listMarked(
   mark?: Pick<Mark, 'kind' | 'key'>,
 ): Promise<readonly MarkedDatabase[]> {
   const rows = await sql<
-    (Pick<MarkedDatabase, 'name' | 'connections' | 'isOwn'> & { comment: string; now: Date })[]
+    (Pick<MarkedDatabase, 'name' | 'owner' | 'connections' | 'isOwn'> & {
+      comment: string;
+      now: Date;
+    })[]
   >`
     select
       d.datname as name,
+      pg_get_userbyid(d.datdba) as owner,
       s.description as comment,
       pg_stat_get_db_numbackends(d.oid) as connections,
       pg_has_role(d.datdba, 'usage') as "isOwn",

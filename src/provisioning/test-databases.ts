@@ -1,6 +1,5 @@
 import { type ServerTarget, targetUrl } from '../database/target.ts';
 import { createClone, fillReady, type Order, orderOf, takeReady } from './clone.ts';
-import type { Mark } from './mark.ts';
 import { dropMarked, listMarked, type MarkedDatabase } from './marked.ts';
 import { type ContentOptions, readRecipe } from './recipe.ts';
 import { pruneTemplates, type TemplateOptions } from './template.ts';
@@ -40,13 +39,7 @@ export interface DropResult extends ServerName {
   readonly missing: readonly string[];
 }
 
-export interface ListedDatabase extends Omit<Mark, 'since'> {
-  readonly name: string;
-  readonly since: Date;
-  readonly ageMs: number;
-  /** Sessions in it. */
-  readonly connections: number;
-}
+export type ListedDatabase = Omit<MarkedDatabase, 'isOwn'>;
 
 export interface ListResult extends ServerName {
   /** The oldest first. */

@@ -44,19 +44,20 @@ export function renderList({ databases, server }: ListResult, { chalk, columns }
     clone: chalk.green,
   };
   const table = renderTable({
-    head: ['name', 'is', 'template', 'since (UTC)', 'age', 'connections'].map((text) => ({
+    head: ['name', 'is', 'template', 'since (UTC)', 'age', 'by', 'connections'].map((text) => ({
       text,
       paint: chalk.dim,
     })),
-    rows: databases.map(({ name, kind, key, since, ageMs, connections }) => [
+    rows: databases.map(({ name, kind, key, since, ageMs, owner, connections }) => [
       { text: name },
       { text: kind, paint: paints[kind] },
       { text: key.slice(0, 8), paint: chalk.dim },
       { text: formatMinute(since), paint: chalk.dim },
       { text: formatDuration(Math.max(0, ageMs)), align: 'right' },
+      { text: owner, paint: chalk.dim },
       { text: String(connections), align: 'right' },
     ]),
-    flexible: [0, 3],
+    flexible: [5, 3, 0],
     columns,
   });
   return `${[...table, '', chalk.bold(`${server}: ${plural(databases.length, 'database')}`)].join('\n')}\n`;

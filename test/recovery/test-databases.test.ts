@@ -1,6 +1,5 @@
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import * as testDatabases from '../../src/provisioning/test-databases.ts';
-import type { TestServer } from '../../src/provisioning/test-server.ts';
 import { connect, onServer } from '../support/databases.ts';
 import { startEmbeddedPostgres } from '../support/embedded-postgres.ts';
 import { type Folders, fixture, writePairs } from '../support/fixtures.ts';
@@ -24,11 +23,6 @@ function slowChain(stepMs = 100): Folders {
       ]),
     ),
   );
-}
-
-async function kindsOn(server: TestServer): Promise<readonly string[]> {
-  const { databases } = await testDatabases.list(server);
-  return databases.map(({ kind }) => kind).sort();
 }
 
 /** Of all who ask for a template, those who made it say so. */
@@ -59,7 +53,7 @@ describe('eight processes at once, two hundred databases', () => {
   `;
 
   async function runBusy(serverUrl: string, options: object): Promise<void> {
-    const { server, url } = await ownTestServer(serverUrl);
+    const { url, kinds } = await ownTestServer(serverUrl);
     const env = { TEST_DATABASE_URL: url };
     const results = await Promise.all(
       Array.from({ length: 8 }, () => startProgram(busy, { env, options }).finished),
@@ -72,7 +66,7 @@ describe('eight processes at once, two hundred databases', () => {
     const seen = said.flatMap((each) => each.seen);
     expect(seen).toHaveLength(200);
     expect(new Set(seen.map(String))).toEqual(new Set(['0,1']));
-    expect(await kindsOn(server)).toEqual(['template']);
+    expect(await kinds()).toEqual(['template']);
   }
 
   it('are each whole and nobody else’s; one template is made, and none of them is left', async () => {
@@ -109,10 +103,10 @@ describe('a maker that is killed', () => {
   it.each([0, 60, 120, 180, 240, 300, 360, 420, 480, 540])(
     '%i ms after it began leaves a template that the next throws away, or a whole one',
     async (delayMs) => {
-      const { server, url } = await ownTestServer();
+      const { server, url, kinds } = await ownTestServer();
       const folders = slowChain(50);
       const run = startProgram(make, { env: { TEST_DATABASE_URL: url }, options: folders });
-      await until('it has begun', async () => (await kindsOn(server)).length > 0);
+      await until('it has begun', async () => (await kinds()).length > 0);
       await new Promise((resolve) => setTimeout(resolve, delayMs));
       run.process.kill('SIGKILL');
       await run.finished;
@@ -124,66 +118,65 @@ describe('a maker that is killed', () => {
       const [{ count }] = await sql<[{ count: number }]>`
         select count(*)::int as count from cryptosense_db.migrations`;
       expect(count).toBe(4);
-      const kinds = await kindsOn(server);
-      expect(kinds.filter((kind) => kind !== 'clone')).toEqual(['template']);
+      expect((await kinds()).filter((kind) => kind !== 'clone')).toEqual(['template']);
     },
   );
 
   it('does not hold up those who wait for it', async () => {
-    const { server, url } = await ownTestServer();
+    const { url, kinds } = await ownTestServer();
     const options = slowChain();
     const env = { TEST_DATABASE_URL: url };
     const first = startProgram(make, { env, options });
-    await until('it has begun', async () => (await kindsOn(server)).includes('building'));
+    await until('it has begun', async () => (await kinds()).includes('building'));
     const others = Array.from({ length: 3 }, () => startProgram(make, { env, options }));
     first.process.kill('SIGKILL');
     const results = await Promise.all(others.map(({ finished }) => finished));
     expect(results).toEqual(results.map(() => ({ code: 0, stdout: 'made\n', stderr: '' })));
-    expect(await kindsOn(server)).toEqual(['clone', 'clone', 'clone', 'template']);
+    expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
   });
 
   it('leaves one that prune takes away, while one that is being made stays', async () => {
-    const { server, url } = await ownTestServer();
+    const { server, url, kinds } = await ownTestServer();
     const env = { TEST_DATABASE_URL: url };
     const alive = startProgram(make, { env, options: slowChain(1_000) });
-    await until('one has begun', async () => (await kindsOn(server)).length === 1);
+    await until('one has begun', async () => (await kinds()).length === 1);
     const dead = startProgram(make, { env, options: slowChain() });
-    await until('another has begun', async () => (await kindsOn(server)).length === 2);
+    await until('another has begun', async () => (await kinds()).length === 2);
     dead.process.kill('SIGKILL');
     await dead.finished;
     await until('one is pruned', async () => {
       const { dropped } = await testDatabases.prune(server, {});
       return dropped.length === 1;
     });
-    expect(await kindsOn(server)).toEqual(['building']);
+    expect(await kinds()).toEqual(['building']);
     expect(await alive.finished).toEqual({ code: 0, stdout: 'made\n', stderr: '' });
   });
 });
 
 it('a process that dies leaves its databases, which prune finds', async () => {
-  const { server, url } = await ownTestServer();
+  const { server, url, kinds } = await ownTestServer();
   const dying = startProgram(
     'await Promise.all([1, 2, 3].map(() => createTestDatabase(options))); say("have"); await new Promise(() => setInterval(() => {}, 1000));',
     { env: { TEST_DATABASE_URL: url }, options: chain },
   );
   await until(
     'it has three',
-    async () => (await kindsOn(server)).filter((kind) => kind === 'clone').length === 3,
+    async () => (await kinds()).filter((kind) => kind === 'clone').length === 3,
   );
   dying.process.kill('SIGKILL');
   await dying.finished;
   expect((await testDatabases.prune(server, { olderThanMs: 60_000 })).dropped).toEqual([]);
   const { dropped } = await testDatabases.prune(server, { olderThanMs: 0 });
   expect(dropped).toHaveLength(3);
-  expect(await kindsOn(server)).toEqual(['template']);
+  expect(await kinds()).toEqual(['template']);
 });
 
 it('a maker that never ends is waited for no longer than one said', async () => {
-  const { server, url } = await ownTestServer();
+  const { server, url, kinds } = await ownTestServer();
   const options = slowChain(20_000);
   const env = { TEST_DATABASE_URL: url };
   startProgram('await createTestDatabase(options);', { env, options });
-  await until('it has begun', async () => (await kindsOn(server)).includes('building'));
+  await until('it has begun', async () => (await kinds()).includes('building'));
   await expect(
     testDatabases.create(server, { ...options, lockTimeoutMs: 300 }),
   ).rejects.toMatchObject({ code: 'lock-timeout' });
@@ -193,30 +186,35 @@ describe('a server that is restarted', () => {
   async function restartable() {
     const postgres = await startEmbeddedPostgres();
     onTestFinished(postgres.stop);
-    return { ...postgres, server: openServer(postgres.url) };
+    const server = openServer(postgres.url);
+    const kinds = async () => {
+      const { databases } = await testDatabases.list(server);
+      return databases.map(({ kind }) => kind).sort();
+    };
+    return { ...postgres, server, kinds };
   }
 
   it('while a template is made fails the maker; the next begins anew', async () => {
-    const { server, restart } = await restartable();
+    const { server, kinds, restart } = await restartable();
     const options = slowChain(500);
     const made = testDatabases.create(server, options).catch((error: unknown) => error);
-    await until('it has begun', async () => (await kindsOn(server)).includes('building'));
+    await until('it has begun', async () => (await kinds()).includes('building'));
     await restart();
     expect(await made).toMatchObject({ code: 'connection-lost' });
     const { databases } = await testDatabases.create(server, options);
     expect(databases).toHaveLength(1);
-    expect(await kindsOn(server)).toEqual(['clone', 'template']);
+    expect(await kinds()).toEqual(['clone', 'template']);
     await server.close();
   });
 
   it('between two databases is not noticed, and its marks are those of before', async () => {
-    const { server, url, restart } = await restartable();
+    const { server, kinds, url, restart } = await restartable();
     await testDatabases.fill(server, { ...chain, count: 2 });
     await testDatabases.create(server, chain);
     await restart();
     const { databases } = await testDatabases.create(server, { ...chain, count: 2 });
     expect(databases).toHaveLength(2);
-    expect(await kindsOn(server)).toEqual(['clone', 'clone', 'clone', 'template']);
+    expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
     expect((await testDatabases.dropAll(server)).dropped).toHaveLength(4);
     await onServer(url, async (admin) => {
       expect(
@@ -228,7 +226,7 @@ describe('a server that is restarted', () => {
 });
 
 it('of eighty that are taken at once from forty ready ones, each is another', async () => {
-  const { server, url } = await ownTestServer();
+  const { server, url, kinds } = await ownTestServer();
   await testDatabases.fill(server, { ...chain, count: 40 });
   const take = `
     const names = [];
@@ -241,7 +239,7 @@ it('of eighty that are taken at once from forty ready ones, each is another', as
   const results = await Promise.all(programs.map(({ finished }) => finished));
   const names: string[] = results.flatMap(({ stdout }) => JSON.parse(stdout));
   expect(new Set(names).size).toBe(80);
-  const kinds = await kindsOn(server);
-  expect(kinds.filter((kind) => kind === 'ready')).toEqual([]);
-  expect(kinds.filter((kind) => kind === 'clone')).toHaveLength(80);
+  const left = await kinds();
+  expect(left.filter((kind) => kind === 'ready')).toEqual([]);
+  expect(left.filter((kind) => kind === 'clone')).toHaveLength(80);
 });

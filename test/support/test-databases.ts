@@ -1,7 +1,17 @@
 import { inject, onTestFinished } from 'vitest';
 import { resolveTarget } from '../../src/database/target.ts';
+import * as testDatabases from '../../src/provisioning/test-databases.ts';
 import { openTestServer, type TestServer } from '../../src/provisioning/test-server.ts';
 import { createScratchRole, databaseUrl } from './databases.ts';
+
+export interface OwnTestServer {
+  readonly server: TestServer;
+  readonly url: string;
+  /** What there is of this role's, the oldest first. */
+  readonly list: () => Promise<readonly testDatabases.ListedDatabase[]>;
+  /** Their kinds alone, sorted. */
+  readonly kinds: () => Promise<readonly string[]>;
+}
 
 /**
  * The server as a role of the test's own that may create databases: its templates and clones are nobody
@@ -9,17 +19,21 @@ import { createScratchRole, databaseUrl } from './databases.ts';
  */
 export async function ownTestServer(
   serverUrl: string = inject('postgresUrl'),
-): Promise<{ readonly server: TestServer; readonly url: string; readonly role: string }> {
+): Promise<OwnTestServer> {
   const role = await createScratchRole(serverUrl, { rights: 'createdb' });
   const url = role.urlOf(databaseUrl(serverUrl, 'postgres'));
   const server = openServer(url);
   onTestFinished(async () => {
-    const { dropAll } = await import('../../src/provisioning/test-databases.ts');
-    await dropAll(server);
+    await testDatabases.dropAll(server);
     await server.close();
     await role.drop();
   });
-  return { server, url, role: role.name };
+  const list = async () => {
+    const { databases } = await testDatabases.list(server);
+    return databases.filter(({ owner }) => owner === role.name);
+  };
+  const kinds = async () => (await list()).map(({ kind }) => kind).sort();
+  return { server, url, list, kinds };
 }
 
 /** Closed when the test ends. */
