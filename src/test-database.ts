@@ -8,7 +8,7 @@ import { targetUrl } from './database/target.ts';
 import type { DB } from './database/types.ts';
 import { CryptosenseDbError } from './errors.ts';
 import type { OnProgress } from './progress.ts';
-import { fillReady, type Order, orderOf } from './provisioning/clone.ts';
+import { fillReady, type Order, orderOf, provideClone } from './provisioning/clone.ts';
 import { type ContentOptions, type Recipe, readRecipe, stampOf } from './provisioning/recipe.ts';
 import { ensureTemplate, type TemplateOptions } from './provisioning/template.ts';
 import * as testDatabases from './provisioning/test-databases.ts';
@@ -76,7 +76,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   const recipe = recipeOf(options);
   const server = await testServer(options);
   const order = await orderOf(server, recipe);
-  const name = await testDatabases.createOne(server, order, options);
+  const name = await provideClone(server, order, options);
   if (ahead > 0) refill(server, { ...order, count: ahead, onProgress: options.onProgress });
   const target = { ...server.target, database: name };
   const db = createDatabase({ target, maxConnections: options.maxConnections ?? 5 });

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import * as library from '../src/index.ts';
 import { cleanEnvironment } from './support/cli.ts';
 import { createScratchDatabase, type ScratchDatabase } from './support/databases.ts';
+import { codeOf } from './support/errors.ts';
 import { fixture, temporaryFolder, writePairs } from './support/fixtures.ts';
 
 const { migrate, database: lifecycle, isError } = library;
@@ -19,14 +20,6 @@ beforeEach(async () => {
   database = await createScratchDatabase(inject('postgresUrl'));
 });
 afterEach(() => database?.drop());
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  const error: unknown = await work.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  return isError(error) ? error.code : `no error of ours: ${String(error)}`;
-}
 
 describe('the face of the library', () => {
   it('has these names on purpose, and no other', () => {

@@ -21,14 +21,24 @@ export async function orderOf(server: TestServer, recipe: Recipe): Promise<Order
   return { recipe, key };
 }
 
+/**
+ * A database of one's own: a ready one where there is one, else a copy of the template. Returns its name.
+ * Throws what `ensureTemplate` throws; leaves nothing behind then.
+ */
+export async function provideClone(
+  server: TestServer,
+  order: Order,
+  options: TemplateOptions,
+): Promise<string> {
+  const ready = await takeReady(server, order.key);
+  return ready ?? createClone(server, order, options);
+}
+
 /** A template can be pruned between being found and being cloned; then it is made anew. */
 const mostTries = 5;
 
-/**
- * A database of its own: a copy of the template, which is made first where there is none. Returns its
- * name. Throws what `ensureTemplate` throws; leaves nothing behind then.
- */
-export async function createClone(
+/** A copy of the template, which is made first where there is none. */
+async function createClone(
   server: TestServer,
   order: Order,
   options: TemplateOptions,
@@ -56,7 +66,7 @@ export async function createClone(
  * is none. One round trip, and nothing but the mark changes, so that no two callers get the same: who
  * holds the lock of a database looks at its mark again.
  */
-export async function takeReady(server: TestServer, key: TemplateKey): Promise<string | undefined> {
+async function takeReady(server: TestServer, key: TemplateKey): Promise<string | undefined> {
   const result = await server.use(({ sql }) => sql.unsafe(takeStatement(key)));
   const [row] = (result.at(-1) ?? []) as readonly { readonly name: string }[];
   return row?.name || undefined;

@@ -77,7 +77,7 @@ async function loadSoftware(): Promise<Software> {
     // Vitest gives what a CommonJS package exports as `default` alone.
     return 'GenericContainer' in software ? software : (software as { default: Software }).default;
   } catch (error) {
-    throw noTestServer(['the package testcontainers is not installed'], error);
+    throw noTestServer(['the package testcontainers cannot be loaded', ...linesOf(error)], error);
   }
 }
 
@@ -102,7 +102,7 @@ function noTestServer(
       evidence: ['TEST_DATABASE_URL is not set', ...reasons],
       hint: [
         'name a server with TimescaleDB in TEST_DATABASE_URL (postgresql://user:password@host:5432/postgres),',
-        'or start Docker and: npm install --save-dev testcontainers@11',
+        'or have Docker run, with the optional package: npm install --save-dev testcontainers@11',
       ].join(' '),
     },
     { cause },

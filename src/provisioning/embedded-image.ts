@@ -46,9 +46,9 @@ export async function ensureImage(recipe: Recipe, options: ImageOptions): Promis
   const text = JSON.stringify([engineVersion, recipe.fingerprint]);
   const key = createHash('sha256').update(text).digest('hex').slice(0, 32);
   const image = join(folder, `${key}.tar`);
-  if (isFile(image)) return image;
   const { signal, onProgress, lockTimeoutMs: timeoutMs = 60_000 } = options;
   try {
+    if (isFile(image)) return image;
     mkdirSync(folder, { recursive: true });
     const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });
     const release = await lockFolder(folder, { timeoutMs, signal, onWait });

@@ -1,5 +1,5 @@
-import { type ServerTarget, targetUrl } from '../database/target.ts';
-import { createClone, fillReady, type Order, orderOf, takeReady } from './clone.ts';
+import { targetUrl } from '../database/target.ts';
+import { fillReady, orderOf, provideClone } from './clone.ts';
 import { dropMarked, listMarked, type MarkedDatabase } from './marked.ts';
 import { type ContentOptions, readRecipe } from './recipe.ts';
 import { pruneTemplates, type TemplateOptions } from './template.ts';
@@ -67,7 +67,7 @@ export async function create(server: TestServer, options: CreateOptions): Promis
   const { count = 1 } = options;
   const order = await orderOf(server, readRecipe(options));
   const settled = await Promise.allSettled(
-    Array.from({ length: count }, () => createOne(server, order, options)),
+    Array.from({ length: count }, () => provideClone(server, order, options)),
   );
   const names = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   const failed = settled.find((each) => each.status === 'rejected');
@@ -77,18 +77,11 @@ export async function create(server: TestServer, options: CreateOptions): Promis
     });
     throw failed.reason;
   }
-  const databases = names.map((name) => ({ name, url: urlOf(server, name) }));
+  const databases = names.map((name) => ({
+    name,
+    url: targetUrl({ ...server.target, database: name }),
+  }));
   return { ...nameOf(server), databases };
-}
-
-/** The name of one: a ready one where there is one, else a copy of the template. */
-export async function createOne(
-  server: TestServer,
-  order: Order,
-  options: TemplateOptions,
-): Promise<string> {
-  const ready = await takeReady(server, order.key);
-  return ready ?? createClone(server, order, options);
 }
 
 /** Makes ready clones until there are `count` of them. */
@@ -157,14 +150,6 @@ async function dropEach(server: TestServer, names: readonly string[]): Promise<r
     for (const name of names) if (await dropMarked(sql, name)) dropped.push(name);
   });
   return dropped;
-}
-
-export function targetOf(server: TestServer, database: string): ServerTarget {
-  return { ...server.target, database };
-}
-
-function urlOf(server: TestServer, name: string): string {
-  return targetUrl(targetOf(server, name));
 }
 
 function nameOf(server: TestServer): ServerName {

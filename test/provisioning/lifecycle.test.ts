@@ -16,6 +16,7 @@ import {
   type ScratchRole,
 } from '../support/databases.ts';
 import { freePort, startEmbeddedPostgres } from '../support/embedded-postgres.ts';
+import { codeOf } from '../support/errors.ts';
 import { fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
 import { openMutePort } from '../support/sockets.ts';
 
@@ -27,15 +28,6 @@ beforeEach(async () => {
   database = await createScratchDatabase(server);
 });
 afterEach(() => database?.drop());
-
-/** The code of the error that it ends with. */
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  const error: unknown = await work.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  return isError(error) ? error.code : `no error of ours: ${String(error)}`;
-}
 
 async function isThere(name: string): Promise<boolean> {
   const [row] = await database.sql`select from pg_database where datname = ${name}`;

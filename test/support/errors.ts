@@ -20,3 +20,12 @@ export function wordsOf({ problems }: CryptosenseDbError): string {
     .flatMap(({ message, evidence = [], hint = '' }) => [message, ...evidence, hint])
     .join('\n');
 }
+
+/** The code of the error that the work ends in. */
+export async function codeOf(work: Promise<unknown>): Promise<string> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return isError(error) ? error.code : `no error of ours: ${String(error)}`;
+}

@@ -7,6 +7,7 @@ import { createScratchRole, databaseUrl } from './databases.ts';
 export interface OwnTestServer {
   readonly server: TestServer;
   readonly url: string;
+  readonly role: string;
   /** What there is of this role's, the oldest first. */
   readonly list: () => Promise<readonly testDatabases.ListedDatabase[]>;
   /** Their kinds alone, sorted. */
@@ -33,7 +34,7 @@ export async function ownTestServer(
     return databases.filter(({ owner }) => owner === role.name);
   };
   const kinds = async () => (await list()).map(({ kind }) => kind).sort();
-  return { server, url, list, kinds };
+  return { server, url, role: role.name, list, kinds };
 }
 
 /** Closed when the test ends. */

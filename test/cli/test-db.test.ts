@@ -1,0 +1,201 @@
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { runCli, startCli } from '../support/cli.ts';
+import { connect, createScratchRole, databaseUrl } from '../support/databases.ts';
+import { fixture, folderFlags, writePairs } from '../support/fixtures.ts';
+import { until } from '../support/recovery.ts';
+import { ownTestServer } from '../support/test-databases.ts';
+
+const folders = folderFlags(fixture('recovery-chain'));
+
+/** The command line, with TEST_DATABASE_URL naming the test's own role. */
+async function ownCommandLine() {
+  const own = await ownTestServer();
+  const env = { TEST_DATABASE_URL: own.url };
+  const testDb = (...args: readonly string[]) => runCli(['test-db', ...args], { env });
+  return { ...own, env, testDb };
+}
+
+describe('test-db create', () => {
+  it('prints a URL a line, and nothing else on stdout', async () => {
+    const { url, testDb } = await ownCommandLine();
+    const { code, stdout, stderr } = await testDb('create', '--count', '2', ...folders);
+    expect(code).toBe(0);
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines).toHaveLength(2);
+    for (const line of lines) {
+      expect(line.startsWith(url.replace(/postgres$/, 'cryptosense_test_'))).toBe(true);
+      const sql = connect(line, 1);
+      expect(await sql`select count(*)::int as n from cryptosense_db.migrations`).toEqual([
+        { n: 4 },
+      ]);
+      await sql.end();
+    }
+    expect(stderr).toMatch(/^server: \S+ \(TEST_DATABASE_URL\)\n/);
+    expect(stderr).toMatch(/\nmade the template [0-9a-f]{8} of the test databases in \d+ ms\n$/);
+    expect(stderr).not.toContain(new URL(url).password);
+  });
+
+  it('prints variables for a pipeline', async () => {
+    const { testDb } = await ownCommandLine();
+    const one = await testDb('create', '--variable', ...folders);
+    expect(one.stdout).toMatch(/^DATABASE_URL=postgresql:\S+\n$/);
+    const two = await testDb('create', '--variable', 'TEST_DB', '--count', '2', ...folders);
+    expect(two.stdout).toMatch(/^TEST_DB_1=postgresql:\S+\nTEST_DB_2=postgresql:\S+\n$/);
+    const bad = await testDb('create', '--variable', 'A B', ...folders);
+    expect(bad).toMatchObject({ code: 2, stdout: '' });
+    expect(bad.stderr).toContain('It is the name of a variable');
+  });
+
+  it('prints one JSON document, with the name beside the URL', async () => {
+    const { url, testDb } = await ownCommandLine();
+    const { stdout, stderr } = await testDb('create', '--json', ...folders);
+    const document = JSON.parse(stdout);
+    expect(document).toEqual({
+      origin: 'TEST_DATABASE_URL',
+      server: new URL(url).host,
+      databases: [{ name: expect.any(String), url: expect.any(String) }],
+    });
+    expect(document.databases[0].url).toBe(databaseUrl(url, document.databases[0].name));
+    expect(stderr).toBe('');
+  });
+
+  it('takes the server from --url rather than from TEST_DATABASE_URL', async () => {
+    const { url } = await ownTestServer();
+    const { code, stderr } = await runCli(['test-db', 'create', '--url', url, ...folders], {
+      env: { TEST_DATABASE_URL: 'postgresql://nobody@127.0.0.1:9/none' },
+    });
+    expect({ code, server: stderr.split('\n')[0] }).toEqual({
+      code: 0,
+      server: `server: ${new URL(url).host} (--url)`,
+    });
+  });
+
+  it('makes others ahead in the background, without being waited for', async () => {
+    const { kinds, testDb } = await ownCommandLine();
+    const slow = folderFlags(
+      writePairs({ '20260101_000000_one': ['create table one ();', 'drop table one;'] }),
+    );
+    const { code, stdout } = await testDb('create', '--ahead', '3', ...slow);
+    expect({ code, lines: stdout.match(/\n/g)?.length }).toEqual({ code: 0, lines: 1 });
+    const readyOf = async () => (await kinds()).filter((kind) => kind === 'ready').length;
+    await until('three are ready', async () => (await readyOf()) === 3);
+    await testDb('create', ...slow);
+    expect(await readyOf()).toBe(2);
+    expect((await testDb('fill', '3', ...slow)).stdout).toMatch(/^1 test database made ahead on /);
+    expect((await testDb('fill', '3', ...slow)).stdout).toMatch(/^nothing to do/);
+  });
+
+  it('ends on Ctrl-C while the template is made, and leaves nothing', async () => {
+    const { env, kinds } = await ownCommandLine();
+    const waiting = folderFlags(
+      writePairs({ '20260101_000000_wait': ['select pg_sleep(30);', 'select 1;'] }),
+    );
+    const { process: child, finished } = startCli(['test-db', 'create', ...waiting], { env });
+    await until('it is being made', async () => (await kinds()).includes('building'));
+    child.kill('SIGINT');
+    expect(await finished).toMatchObject({ code: 130, stdout: '' });
+    expect(await kinds()).toEqual([]);
+  });
+
+  it.each([
+    [['create', '--count', '0'], 'It is a whole number from 1.'],
+    [['create', '--seed', 'production'], 'Allowed choices are dev.'],
+    [['create', '--now', '2026-01-01'], 'a moment is given'],
+    [['create', '--url', 'embedded:x'], 'the embedded engine is named'],
+    [['create', '--url', 'mysql://x'], 'the database URL cannot be read'],
+    [['create', '--migrations', '/nowhere'], 'one of the two folders is named'],
+    [['fill'], "missing required argument 'n'"],
+    [['fill', 'many'], 'It is a whole number.'],
+    [['drop'], 'no database is named'],
+    [['drop', 'x', '--all'], '--all and databases are given'],
+    [['prune', '--older-than', 'yesterday'], 'It is a time such as'],
+    [['list', 'x'], 'too many arguments'],
+  ])('refuses %j', async (args, words) => {
+    const nobody = { TEST_DATABASE_URL: 'postgresql://nobody@127.0.0.1:9/none' };
+    const { code, stdout, stderr } = await runCli(['test-db', ...args], { env: nobody });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(words);
+  });
+
+  it('says which grant a role lacks', async () => {
+    const role = await createScratchRole(inject('postgresUrl'));
+    onTestFinished(role.drop);
+    const env = { TEST_DATABASE_URL: role.urlOf(inject('postgresUrl')) };
+    const { code, stderr } = await runCli(['test-db', 'create', ...folders], { env });
+    expect(code).toBe(2);
+    expect(stderr).toContain(`hint: let a superuser run: alter role "${role.name}" createdb`);
+    expect(stderr).not.toContain('warning');
+  });
+
+  it('says what to do where there is neither a server nor Docker', async () => {
+    const { code, stderr } = await runCli(['test-db', 'create'], {
+      env: { DOCKER_HOST: 'tcp://127.0.0.1:9' },
+    });
+    expect(code).toBe(2);
+    expect(stderr).toContain('there is no server to make test databases on');
+    expect(stderr).toContain('hint: name a server with TimescaleDB in TEST_DATABASE_URL');
+  });
+});
+
+describe('test-db drop', () => {
+  it('takes URLs, whose server is theirs, and names', async () => {
+    const { testDb, kinds, list } = await ownCommandLine();
+    const { stdout: url } = await testDb('create', ...folders);
+    await testDb('create', ...folders);
+    const byUrl = await runCli(['test-db', 'drop', url.trim()]);
+    expect(byUrl).toMatchObject({ code: 0 });
+    expect(byUrl.stdout).toMatch(/^dropped cryptosense_test_\w+\n1 database dropped on /);
+    const name = (await list()).find(({ kind }) => kind === 'clone')?.name ?? '';
+    const byName = await testDb('drop', name, 'nobody');
+    expect(byName.stdout).toMatch(new RegExp(`^dropped ${name}\nthere is no nobody\n1 database`));
+    expect(await kinds()).toEqual(['template']);
+    expect((await testDb('drop', '--all')).stdout).toMatch(/^dropped cryptosense_template_/);
+    expect(await kinds()).toEqual([]);
+  });
+
+  it('takes no URLs of two servers', async () => {
+    const { url, testDb } = await ownCommandLine();
+    const { code, stderr } = await testDb('drop', url, 'postgresql://u@127.0.0.1:9/x');
+    expect(code).toBe(2);
+    expect(stderr).toContain('the URLs name databases on different servers');
+  });
+
+  it('leaves other databases alone', async () => {
+    const { testDb } = await ownCommandLine();
+    const { code, stderr } = await testDb('drop', 'postgres');
+    expect(code).toBe(2);
+    expect(stderr).toContain('"postgres" is no test database of this tool, and is left alone');
+  });
+});
+
+describe('test-db list and prune', () => {
+  it('show what there is, and what was taken away', async () => {
+    const { testDb, role } = await ownCommandLine();
+    await testDb('create', ...folders);
+    const { stdout } = await testDb('list');
+    const [head = ''] = stdout.split('\n');
+    expect(head.trim().split(/\s{2,}/)).toEqual([
+      'name',
+      'is',
+      'template',
+      'since (UTC)',
+      'age',
+      'by',
+      'connections',
+    ]);
+    expect(stdout).toMatch(new RegExp(`cryptosense_test_\\w+ +clone .* ${role} +0`));
+    const { databases } = JSON.parse((await testDb('list', '--json')).stdout);
+    const own = databases.filter(({ owner }: { owner: string }) => owner === role);
+    expect(own.map(({ kind }: { kind: string }) => kind)).toEqual(['template', 'clone']);
+    expect((await testDb('prune')).stdout).toMatch(/^0 databases dropped on /);
+    expect((await testDb('prune', '--older-than', '0s')).stdout).toMatch(
+      /^dropped cryptosense_test_\w+\n1 database dropped on /,
+    );
+    expect(
+      JSON.parse((await testDb('prune', '--json', '--templates', '--older-than', '0s')).stdout),
+    ).toMatchObject({
+      dropped: [expect.stringMatching(/^cryptosense_template_/)],
+      inUse: [],
+    });
+  });
+});
