@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { createDatabase } from './client.ts';
 import { nameTestServer, readTestServer, surroundings } from './config.ts';
@@ -8,7 +8,8 @@ import { targetUrl } from './database/target.ts';
 import type { DB } from './database/types.ts';
 import { CryptosenseDbError } from './errors.ts';
 import type { OnProgress } from './progress.ts';
-import { fillReady, type Order, orderOf, provideClone } from './provisioning/clone.ts';
+import { createClone, type Order, orderOf, provideClone } from './provisioning/clone.ts';
+import { fillReady, takeReady } from './provisioning/ready.ts';
 import { type ContentOptions, type Recipe, readRecipe, stampOf } from './provisioning/recipe.ts';
 import { ensureTemplate, type TemplateOptions } from './provisioning/template.ts';
 import * as testDatabases from './provisioning/test-databases.ts';
@@ -71,25 +72,32 @@ const defaultCacheFolder = 'node_modules/.cache/cryptosense-db';
  */
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   if (options.engine === 'embedded') return createEmbedded(options);
-  const { ahead = 0 } = options;
-  requireWhole({ ahead });
-  const recipe = recipeOf(options);
+  const { ahead = 0, maxConnections = 5 } = options;
+  requireWhole({ ahead }, 0);
+  requireWhole({ maxConnections }, 1);
+  // Before anything is connected to, or a container started.
+  const recipe = lastRecipeOf(options) ?? recipeOf(options);
   const server = await testServer(options);
-  const order = await orderOf(server, recipe);
-  const name = await provideClone(server, order, options);
+  const { name, order } = await provide(server, recipe, options);
   if (ahead > 0) refill(server, { ...order, count: ahead, onProgress: options.onProgress });
   const target = { ...server.target, database: name };
-  const db = createDatabase({ target, maxConnections: options.maxConnections ?? 5 });
+  let opened: Kysely<DB> | undefined;
+  const open = () => {
+    opened ??= createDatabase({ target, maxConnections });
+    return opened;
+  };
   return {
     name,
     url: targetUrl(target),
-    db,
+    get db() {
+      return open();
+    },
     origin: server.origin,
     server: describeServer(server),
     ...endings({
-      keep: () => closeKysely(db),
+      keep: () => closeKysely(open()),
       drop: async () => {
-        const closed = closeKysely(db);
+        const closed = closeKysely(open());
         await testDatabases.drop(server, [name]);
         await closed;
       },
@@ -144,34 +152,82 @@ async function createEmbedded(options: TestDatabaseOptions): Promise<TestDatabas
   };
 }
 
-const recipes = new Map<string, { readonly stamp: string; readonly recipe: Recipe }>();
+interface KnownRecipe {
+  readonly recipe: Recipe;
+  /** Of the files that it was read from; undefined where one could not be looked at. */
+  readonly stamp: string | undefined;
+}
+
+const recipes = new Map<string, KnownRecipe>();
+
+function keyOf({ migrations, rollbacks, seed, seeds, now }: ContentOptions): string {
+  return JSON.stringify([migrations, rollbacks, seed, seeds, now]);
+}
+
+/** As the files were at the last call; undefined before the first. */
+function lastRecipeOf(options: ContentOptions): Recipe | undefined {
+  return recipes.get(keyOf(options))?.recipe;
+}
 
 /** As the files are now; read again only when they have changed. */
-function recipeOf(options: TestDatabaseOptions): Recipe {
-  const { migrations, rollbacks, seed, seeds, now } = options;
-  const key = JSON.stringify([migrations, rollbacks, seed, seeds, now]);
+function recipeOf(options: ContentOptions): Recipe {
+  const key = keyOf(options);
   const known = recipes.get(key);
   const stamp = stampOf(options);
-  if (known && known.stamp === stamp) return known.recipe;
+  if (known && stamp !== undefined && known.stamp === stamp) return known.recipe;
   const recipe = readRecipe(options);
-  if (stamp !== undefined) recipes.set(key, { stamp, recipe });
+  recipes.set(key, { stamp, recipe });
   return recipe;
 }
 
-const servers = new Map<string, Promise<TestServer>>();
+/**
+ * A clone of what the files are now. While the server looks for a ready one of what they were last, they
+ * are looked at; one that was taken in vain is dropped.
+ */
+async function provide(
+  server: TestServer,
+  last: Recipe,
+  options: TestDatabaseOptions,
+): Promise<{ readonly name: string; readonly order: Order }> {
+  const expected = await orderOf(server, last);
+  const [taking, reading] = await Promise.allSettled([
+    takeReady(server, expected.key),
+    onceSent().then(() => recipeOf(options)),
+  ]);
+  if (taking.status === 'rejected') throw taking.reason;
+  const taken = taking.value;
+  if (reading.status === 'fulfilled' && reading.value === last) {
+    const name = taken ?? (await createClone(server, expected, options));
+    return { name, order: expected };
+  }
+  if (taken !== undefined) await testDatabases.drop(server, [taken]);
+  if (reading.status === 'rejected') throw reading.reason;
+  const order = await orderOf(server, reading.value);
+  return { name: await provideClone(server, order, options), order };
+}
+
+/** The driver hands a query to its socket one turn of the event loop after it was asked for. */
+async function onceSent(): Promise<void> {
+  await nextTurn();
+  await nextTurn();
+}
+
+const servers = new Map<string | undefined, Promise<TestServer>>();
 
 /**
- * The server, opened once a process. Throws `no-test-server`, `bad-configuration`.
+ * The server that `server` names, or the environment, which is read once a process; so is a container
+ * started once. Throws `no-test-server`, `bad-configuration`.
  */
 export async function testServer(options: TestServerOptions): Promise<TestServer> {
-  const named = readTestServer({ url: options.server }, surroundings());
-  const key = named ? targetUrl(named.target) : 'container';
-  const known = servers.get(key);
+  const { server: url, reuseContainer = false, onProgress } = options;
+  const known = servers.get(url);
   if (known) return known;
-  const { reuseContainer = false, onProgress } = options;
-  const opening = obtainTestServer(named, { reuseContainer, onProgress });
-  servers.set(key, opening);
-  opening.catch(() => servers.delete(key));
+  const opening = obtainTestServer(readTestServer({ url }, surroundings()), {
+    reuseContainer,
+    onProgress,
+  });
+  servers.set(url, opening);
+  opening.catch(() => servers.delete(url));
   return opening;
 }
 
@@ -196,8 +252,8 @@ export async function prepareTestDatabases(
   // Before anything that can fail: a container that was started is stopped by whoever catches it.
   try {
     const order = await orderOf(server, recipe);
-    await ensureTemplate(server, order, options);
-    if (ahead > 0) await fillReady(server, { ...order, count: ahead }, options);
+    const template = await ensureTemplate(server, order, options);
+    if (ahead > 0) await fillReady(server, { template, key: order.key, count: ahead }, options);
   } catch (error) {
     await server.close();
     throw error;
@@ -214,16 +270,20 @@ function refill(
     ...order
   }: Order & { readonly count: number } & Pick<TestServerOptions, 'onProgress'>,
 ): void {
-  fillReady(server, order, {}).catch((error: unknown) => {
+  const fill = async () => {
+    const template = await ensureTemplate(server, order, {});
+    await fillReady(server, { template, key: order.key, count: order.count }, {});
+  };
+  fill().catch((error: unknown) => {
     onProgress?.({ kind: 'notice', severity: 'WARNING', message: messageOf(error) });
   });
 }
 
-function requireWhole(named: Readonly<Record<string, number>>): void {
+function requireWhole(named: Readonly<Record<string, number>>, least: number): void {
   for (const [name, value] of Object.entries(named)) {
-    if (Number.isInteger(value) && value >= 0 && value <= 1_000) continue;
+    if (Number.isInteger(value) && value >= least && value <= 1_000) continue;
     throw new CryptosenseDbError('bad-configuration', {
-      message: `${name} is ${value}; it can be a whole number from 0 to 1000`,
+      message: `${name} is ${value}; it can be a whole number from ${least} to 1000`,
     });
   }
 }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { getContainerRuntimeClient } from 'testcontainers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { targetUrl } from '../src/database/target.ts';
-import { containerImage, startContainer } from '../src/provisioning/container.ts';
+import { startContainer } from '../src/provisioning/container.ts';
 import * as testDatabases from '../src/provisioning/test-databases.ts';
 import { obtainTestServer } from '../src/provisioning/test-server.ts';
 import { cleanEnvironment, runCli } from './support/cli.ts';
@@ -38,10 +38,12 @@ describe.skipIf(docker !== undefined)(name, () => {
         ([key]) => /^(TESTCONTAINERS_|DOCKER_)/.test(key) && cleanEnvironment()[key],
       ),
     ) as Record<string, string>;
+    const before = execFileSync('docker', ['ps', '--quiet'], { encoding: 'utf8' });
     const first = await runCli(['test-db', 'create'], { env });
     const id = /docker rm --force (\w+)/.exec(first.stderr)?.[1] ?? '';
     onTestFinished(() => {
-      execFileSync('docker', ['rm', '--force', id]);
+      // One that was running already is somebody's.
+      if (!before.includes(id)) execFileSync('docker', ['rm', '--force', id]);
     });
     expect(first).toMatchObject({ code: 0 });
     const again = await startContainer({ reuse: true });
@@ -50,12 +52,8 @@ describe.skipIf(docker !== undefined)(name, () => {
     const listed = await runCli(['test-db', 'list', '--json'], { env });
     const { origin, databases } = JSON.parse(listed.stdout);
     expect(origin).toBe('container');
-    expect(databases.map(({ kind }: { kind: string }) => kind)).toEqual(['template', 'clone']);
-    expect(first.stdout).toContain(databases[1].name);
-  });
-
-  it(`is of the image ${containerImage}`, () => {
-    expect(containerImage).toBe('timescale/timescaledb:2.28.3-pg15');
+    const clones = databases.filter(({ kind }: { kind: string }) => kind === 'clone');
+    expect(first.stdout).toContain(clones.at(-1).name);
   });
 });
 

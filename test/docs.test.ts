@@ -17,6 +17,11 @@ const commands = [
   'types generate',
   'types check',
   'seed',
+  'test-db create',
+  'test-db fill',
+  'test-db drop',
+  'test-db list',
+  'test-db prune',
 ];
 
 it('docs/commands.md holds the help of every command (npm run docs writes it)', async () => {

@@ -45,16 +45,14 @@ export function markStatement(name: string, mark: Pick<Mark, 'kind' | 'key'>): s
   const literal = quoteLiteral(name);
   return `do $mark$ begin
     if exists (select from pg_database where datname = ${literal}) then
-      ${markCommand(literal, mark)}
+      ${markCommand(literal, quoteLiteral(markPrefix(mark)))}
     end if;
   end $mark$`;
 }
 
-/** The same inside PL/pgSQL, where an expression says which database. */
-export function markCommand(name: string, mark: Pick<Mark, 'kind' | 'key'>): string {
-  return `execute format(
-    'comment on database %I is %L', ${name}, ${quoteLiteral(markPrefix(mark))} || ${isoNow}
-  );`;
+/** The same inside PL/pgSQL, for expressions of the database's name and of how its mark begins. */
+export function markCommand(name: string, prefix: string): string {
+  return `execute format('comment on database %I is %L', ${name}, ${prefix} || ${isoNow});`;
 }
 
 /** To the millisecond, as `Date` reads it. */

@@ -72,12 +72,16 @@ export function stampOf(options: ContentOptions): string | undefined {
   const seeds = seedsOf(options);
   try {
     const { migrations, rollbacks } = resolveFolders(options);
-    const folders = [migrations, rollbacks, ...(seeds === undefined ? [] : [seeds])];
-    const files = folders.flatMap(filesUnder).map((path) => {
-      const { ino, size, ctimeMs } = statSync(path);
-      return [path, ino, size, ctimeMs];
-    });
-    return JSON.stringify([seeds !== undefined && dayOf(options), files]);
+    const files = [migrations, rollbacks].flatMap((folder) =>
+      readdirSync(folder).map((name) => `${folder}/${name}`),
+    );
+    if (seeds !== undefined) files.push(...filesUnder(seeds));
+    let stamp = seeds === undefined ? '' : dayOf(options);
+    for (const file of files) {
+      const { ino, size, ctimeMs } = statSync(file);
+      stamp += `${file} ${ino} ${size} ${ctimeMs}\n`;
+    }
+    return stamp;
   } catch {
     return undefined;
   }

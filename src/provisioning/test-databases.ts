@@ -1,8 +1,9 @@
 import { targetUrl } from '../database/target.ts';
-import { fillReady, orderOf, provideClone } from './clone.ts';
+import { orderOf, provideClone } from './clone.ts';
 import { dropMarked, listMarked, type MarkedDatabase } from './marked.ts';
+import { fillReady } from './ready.ts';
 import { type ContentOptions, readRecipe } from './recipe.ts';
-import { pruneTemplates, type TemplateOptions } from './template.ts';
+import { ensureTemplate, pruneTemplates, type TemplateOptions } from './template.ts';
 import { describeServer, type TestServer, type TestServerOrigin } from './test-server.ts';
 
 export interface CreateOptions extends ContentOptions, TemplateOptions {
@@ -90,7 +91,9 @@ export async function fill(
   { count, ...options }: CreateOptions & { readonly count: number },
 ): Promise<FillResult> {
   const order = await orderOf(server, readRecipe(options));
-  return { ...nameOf(server), made: await fillReady(server, { ...order, count }, options) };
+  const { key } = order;
+  const template = await ensureTemplate(server, order, options);
+  return { ...nameOf(server), made: await fillReady(server, { template, key, count }, options) };
 }
 
 /**

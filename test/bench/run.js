@@ -1,9 +1,10 @@
 // @ts-check
+import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 import { forDbmate, forNodePgMigrate, listFiles, schemaFolders, smallMigrations } from './files.js';
 import { execute, peakMemory, race } from './measure.js';
 import {
@@ -63,6 +64,7 @@ async function bench(runs) {
       ...(await measureSmall(setting)),
       ...(await measureTypes(setting)),
       ...(await measureSeeds(setting)),
+      ...(await measureTestDatabases(setting)),
     ];
     console.log(renderTable(figures));
     return figures;
@@ -219,6 +221,58 @@ async function measureSeeds({ server, folder, runs, psql }) {
   return [compare(`${what(seedScale)}, against psql's \`\\copy\` of the same rows`, times), memory];
 }
 
+const seriesCount = 1_000;
+const grownLimitKb = 1_000;
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureTestDatabases({ server, folder, runs }) {
+  say(`test databases, ${seriesCount} in a row`);
+  const folders = schemaFolders(join(folder, 'test-databases'), server);
+  const program = fileURLToPath(new URL('test-databases.js', import.meta.url));
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ['--expose-gc', program, server.url, String(Math.max(runs, 21)), String(seriesCount)],
+    { env: { ...process.env, BENCH_FOLDERS: JSON.stringify(folders) } },
+  );
+  /** @type {import('./test-databases.js').Times} */
+  const times = JSON.parse(stdout);
+  const { created, cloned, migrated, ready, bare, drift, grownKb, connections } = times;
+  const what = '`createTestDatabase()`';
+  return [
+    compare(`${what} against \`CREATE DATABASE … TEMPLATE\` of the same`, {
+      ours: created,
+      theirs: cloned,
+      target: 1.2,
+    }),
+    compare(`${what} against migrating from scratch`, {
+      ours: created,
+      theirs: migrated,
+      target: 0.4,
+    }),
+    compare(`${what}, a ready one, against a bare \`CREATE DATABASE\``, {
+      ours: ready,
+      theirs: bare,
+      target: 0.1,
+    }),
+    {
+      what: `${seriesCount.toLocaleString('en')} in a row, the last tenth against the first, measured by the server's own`,
+      ours: '',
+      theirs: '',
+      value: drift.toFixed(2),
+      target: '≤ 1.1',
+      isOver: drift > 1.1,
+    },
+    {
+      what: `${seriesCount.toLocaleString('en')} in a row, growth of the heap, connections left`,
+      ours: `${grownKb.toFixed(0)} KB, ${connections}`,
+      theirs: '',
+      value: '',
+      target: `< ${grownLimitKb} KB, 0`,
+      isOver: grownKb >= grownLimitKb || connections > 0,
+    },
+  ];
+}
+
 /** @type {Contestant} */
 const nothing = { run: () => ({ file: process.execPath, args: ['-e', '0'] }) };
 
@@ -289,12 +343,17 @@ function compare(what, { ours, theirs, target }) {
   const ratio = ours / theirs;
   return {
     what,
-    ours: `${ours.toFixed(0)} ms`,
-    theirs: `${theirs.toFixed(0)} ms`,
+    ours: formatMs(ours),
+    theirs: formatMs(theirs),
     value: ratio.toFixed(2),
     target: `≤ ${target}`,
     isOver: ratio > target,
   };
+}
+
+/** @param {number} ms */
+function formatMs(ms) {
+  return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
 }
 
 /** @param {Setting} setting */

@@ -18,6 +18,11 @@ const commands = [
   ['db', 'wait'],
   ['types', 'generate'],
   ['types', 'check'],
+  ['test-db', 'create'],
+  ['test-db', 'fill'],
+  ['test-db', 'drop'],
+  ['test-db', 'list'],
+  ['test-db', 'prune'],
 ] as const;
 
 describe('--help', () => {
@@ -35,7 +40,7 @@ describe('--help', () => {
   );
 
   it('of every command names every command of its group', async () => {
-    for (const group of ['migrate', 'db', 'types']) {
+    for (const group of ['migrate', 'db', 'types', 'test-db']) {
       const { code, stdout } = await runCli([group, '--help']);
       expect(code).toBe(0);
       for (const [, name] of commands.filter(([of]) => of === group)) {
@@ -44,7 +49,7 @@ describe('--help', () => {
     }
   });
 
-  it.each([[[]], [['migrate']], [['db']]])(
+  it.each([[[]], [['migrate']], [['db']], [['test-db']]])(
     'stands on stderr, and nothing succeeds, for want of a command: %j',
     async (args) => {
       const { code, stdout, stderr } = await runCli(args);
@@ -80,7 +85,7 @@ describe('arguments that cannot be', () => {
     [['migrate', 'up', '--lock-timeout', 'soon'], 'It is a time such as', ' migrate up'],
     [['migrate', 'up', '--lock-timeout', '-5s'], 'It is a time such as', ' migrate up'],
     [['migrate', 'up', '--table-lock-timeout', '5 s'], 'It is a time such as', ' migrate up'],
-    [['db', 'wait', '--timeout', '1d'], 'It is a time such as', ' db wait'],
+    [['db', 'wait', '--timeout', '1y'], 'It is a time such as', ' db wait'],
     [['db', 'wait', '--timeout', '99999999h'], 'It is a time such as', ' db wait'],
     [['db', 'drop', '--force'], 'argument missing', ' db drop'],
     [
