@@ -2,7 +2,8 @@ import { inject, onTestFinished } from 'vitest';
 import { resolveTarget } from '../../src/database/target.ts';
 import * as testDatabases from '../../src/provisioning/test-databases.ts';
 import { openTestServer, type TestServer } from '../../src/provisioning/test-server.ts';
-import { createScratchRole, databaseUrl } from './databases.ts';
+import { createScratchRole, databaseUrl, onServer } from './databases.ts';
+import { until } from './recovery.ts';
 
 export interface OwnTestServer {
   readonly server: TestServer;
@@ -27,6 +28,16 @@ export async function ownTestServer(
   onTestFinished(async () => {
     await testDatabases.dropAll(server);
     await server.close();
+    // What the library keeps open for a moment holds on to what the role owns.
+    await until('no session of the role is left', async () => {
+      let left = 0;
+      await onServer(serverUrl, async (admin) => {
+        const rows = await admin`
+          select pg_terminate_backend(pid) from pg_stat_activity where usename = ${role.name}`;
+        left = rows.length;
+      });
+      return left === 0;
+    });
     await role.drop();
   });
   const list = async () => {
