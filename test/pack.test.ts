@@ -180,11 +180,15 @@ describe('the installed library', () => {
   it('is imported by plain Node, and answers', () => {
     const script = `
       import { migrate, isError } from 'cryptosense-db';
+      import { createTestDatabase } from 'cryptosense-db/testing';
       const error = await migrate.status({ target: 'postgresql://u@127.0.0.1:1/x' }).catch((e) => e);
-      console.log(isError(error, 'server-unreachable'), migrate.templateNames().length > 0);`;
+      console.log(isError(error, 'server-unreachable'), migrate.templateNames().length > 0);
+      const server = 'postgresql://u@127.0.0.1:1/x';
+      const other = await createTestDatabase({ server }).catch((e) => e);
+      console.log(isError(other, 'server-unreachable'));`;
     const flags = ['--input-type=module', '--eval', script];
     const options = { cwd: project, encoding: 'utf8', env: cleanEnvironment() } as const;
-    expect(execFileSync(process.execPath, flags, options)).toBe('true true\n');
+    expect(execFileSync(process.execPath, flags, options)).toBe('true true\ntrue\n');
   });
 
   it('is found by require too, where Node can', () => {
@@ -198,6 +202,12 @@ describe('the installed library', () => {
     writeFileSync(
       join(project, 'use.ts'),
       `import { type ErrorDetails, isError, migrate, database, type OnProgress, seed } from 'cryptosense-db';
+import { createTestDatabase, globalSetup, type TestDatabase } from 'cryptosense-db/testing';
+export const setup: () => Promise<() => Promise<void>> = globalSetup({ seed: 'dev', ahead: 2 });
+export const testDatabase: TestDatabase = await createTestDatabase({ engine: 'embedded' });
+await testDatabase.db.selectFrom('users').select('email').execute();
+// @ts-expect-error: there is no such table
+testDatabase.db.selectFrom('nothing');
 const onProgress: OnProgress = (event) => {
   if (event.kind === 'step-finished') event.durationMs.toFixed();
 };

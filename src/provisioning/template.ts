@@ -1,5 +1,6 @@
 import { quoteIdentifier, type Session, type Sql, withSession } from '../database/connection.ts';
 import { type AdvisoryLock, withAdvisoryLock } from '../database/lock.ts';
+import { isError } from '../errors.ts';
 import * as migrate from '../migrations/migrate.ts';
 import type { OnProgress } from '../progress.ts';
 import { halfOf, inventName, type Mark, markStatement, type TemplateKey } from './mark.ts';
@@ -27,13 +28,34 @@ const templateLifetimeMs = 7 * 86_400_000;
  */
 export async function ensureTemplate(
   server: TestServer,
-  { recipe, key }: { readonly recipe: Recipe; readonly key: TemplateKey },
+  order: { readonly recipe: Recipe; readonly key: TemplateKey },
   options: TemplateOptions,
 ): Promise<string> {
+  const { key } = order;
   const known = await server.use(({ sql }) => findTemplate(sql, key));
-  const name = known ?? (await makeTemplate(server, { recipe, key }, options));
+  const name = known ?? (await makeTogether(server, order, options));
   server.templates.set(key, name);
   return name;
+}
+
+/** One session waits for all callers of this process. */
+async function makeTogether(
+  server: TestServer,
+  order: { readonly recipe: Recipe; readonly key: TemplateKey },
+  options: TemplateOptions,
+): Promise<string> {
+  const { key } = order;
+  const others = server.making.get(key);
+  if (others) {
+    return others.catch((error: unknown) => {
+      // Somebody else's signal is not this caller's.
+      if (!isError(error, 'interrupted') || options.signal?.aborted) throw error;
+      return ensureTemplate(server, order, options);
+    });
+  }
+  const making = makeTemplate(server, order, options).finally(() => server.making.delete(key));
+  server.making.set(key, making);
+  return making;
 }
 
 async function findTemplate(sql: Sql, key: TemplateKey): Promise<string | undefined> {

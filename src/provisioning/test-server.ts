@@ -17,6 +17,8 @@ export interface TestServer {
   readonly origin: TestServerOrigin;
   /** Templates that were found whole, by key: a name to try before asking. */
   readonly templates: Map<TemplateKey, string>;
+  /** Those that this process makes, or waits for. */
+  readonly making: Map<TemplateKey, Promise<string>>;
   /** Keys by the fingerprint of a recipe, as this server said. */
   readonly keys: Map<string, TemplateKey>;
   /** Lends a session for statements about databases. What the server refuses and the work does not catch is thrown as `statement-refused` or `not-permitted`. */
@@ -65,6 +67,7 @@ export function openTestServer(target: ServerTarget, origin: TestServerOrigin): 
     target,
     origin,
     templates: new Map(),
+    making: new Map(),
     keys: new Map(),
     use: async (work) => {
       const { client, release } = await pool.lease();
