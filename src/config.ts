@@ -6,11 +6,11 @@ import {
   defaultEmbeddedFolder,
   loginName,
   parseTarget,
+  type ServerTarget,
   sslModes,
   type Target,
 } from './database/target.ts';
 import { CryptosenseDbError, isError, type Problem } from './errors.ts';
-import type { NamedServer } from './provisioning/test-server.ts';
 
 /** What the command line says of the target. */
 export interface TargetFlags {
@@ -155,6 +155,12 @@ export function isTargetNamed(flags: TargetFlags, surroundings: Surroundings): b
   }
 }
 
+/** A server for test databases, and who named it. */
+export interface NamedTestServer {
+  readonly target: ServerTarget;
+  readonly origin: 'option' | 'TEST_DATABASE_URL';
+}
+
 /**
  * The server that `url` names, else TEST_DATABASE_URL in the environment or in `.env`; undefined when
  * none does. What names the database of an application has no say: its password does not go to a
@@ -163,7 +169,7 @@ export function isTargetNamed(flags: TargetFlags, surroundings: Surroundings): b
 export function readTestServer(
   { url }: Pick<TargetFlags, 'url'>,
   surroundings: Surroundings,
-): NamedServer | undefined {
+): NamedTestServer | undefined {
   const own = withoutEmpty(surroundings.environment);
   const isNamed = (url ?? own.TEST_DATABASE_URL) !== undefined;
   const dotEnv = isNamed ? {} : readDotEnv(surroundings.folder, { isNeeded: true });

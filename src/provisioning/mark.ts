@@ -65,5 +65,5 @@ export function halfOf(key: TemplateKey): number {
 
 /** A name that no database has, and that needs no quotes. */
 export function inventName(what: 'template' | 'test'): string {
-  return `cryptosense_${what}_${randomBytes(8).toString('hex')}`;
+  return `cryptosense_${what}_${randomBytes(6).toString('hex')}`;
 }

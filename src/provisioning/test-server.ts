@@ -95,7 +95,7 @@ export function openTestServer(target: ServerTarget, origin: TestServerOrigin): 
  * wrong with a server that was named shows with its first use.
  */
 export async function obtainTestServer(
-  named: NamedServer | undefined,
+  named: Pick<TestServer, 'target' | 'origin'> | undefined,
   {
     reuseContainer: reuse,
     onProgress,
@@ -117,24 +117,21 @@ export async function obtainTestServer(
   return say({ ...server, close }, reuse ? id : undefined);
 }
 
-export interface NamedServer {
-  readonly target: ServerTarget;
-  readonly origin: 'option' | 'TEST_DATABASE_URL';
-}
-
 /** `127.0.0.1:5432`, never with a password. */
 export function describeServer({ target }: Pick<TestServer, 'target'>): string {
   return target.hosts.map(describeHost).join(',');
 }
 
-/** On servers without that database, and for roles that may not connect to it, the named one. */
+/** On servers that have no such database, in the one that was named. */
 async function orElse<T>(
   first: ServerTarget,
   second: ServerTarget,
   open: (target: ServerTarget) => Promise<T>,
 ): Promise<T> {
   return open(first).catch((error: unknown) => {
-    if (!isError(error, 'no-such-database')) throw error;
+    const isMissing =
+      isError(error, 'no-such-database') && error.details.database === first.database;
+    if (!isMissing) throw error;
     return open(second);
   });
 }

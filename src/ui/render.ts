@@ -178,7 +178,7 @@ export function formatDuration(ms: number | undefined): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-export function formatMinute(date: Date): string {
+function formatMinute(date: Date): string {
   return date.toISOString().slice(0, 16).replace('T', ' ');
 }
 

@@ -5,7 +5,7 @@ import type {
   ListResult,
   PruneResult,
 } from '../provisioning/test-databases.ts';
-import { formatDuration, formatMinute, type Look, plural } from './render.ts';
+import { type Look, plural } from './render.ts';
 import { renderTable } from './table.ts';
 
 /** A URL a line, and nothing else: for `$(…)`, and for files of variables. */
@@ -44,23 +44,34 @@ export function renderList({ databases, server }: ListResult, { chalk, columns }
     clone: chalk.green,
   };
   const table = renderTable({
-    head: ['name', 'is', 'template', 'since (UTC)', 'age', 'by', 'connections'].map((text) => ({
+    head: ['name', 'is', 'template', 'age', 'by', 'in use'].map((text) => ({
       text,
       paint: chalk.dim,
     })),
-    rows: databases.map(({ name, kind, key, since, ageMs, owner, connections }) => [
+    rows: databases.map(({ name, kind, key, ageMs, owner, connections }) => [
       { text: name },
       { text: kind, paint: paints[kind] },
       { text: key.slice(0, 8), paint: chalk.dim },
-      { text: formatMinute(since), paint: chalk.dim },
-      { text: formatDuration(Math.max(0, ageMs)), align: 'right' },
+      { text: formatAge(ageMs), align: 'right' },
       { text: owner, paint: chalk.dim },
-      { text: String(connections), align: 'right' },
+      { text: connections === 0 ? '' : String(connections), align: 'right' },
     ]),
-    flexible: [5, 3, 0],
+    flexible: [4, 0],
     columns,
   });
   return `${[...table, '', chalk.bold(`${server}: ${plural(databases.length, 'database')}`)].join('\n')}\n`;
+}
+
+const ages = [
+  { unit: 'd', ms: 86_400_000 },
+  { unit: 'h', ms: 3_600_000 },
+  { unit: 'min', ms: 60_000 },
+] as const;
+
+/** `8 s`, `12 min`, `3 h`, `5 d`: the largest unit that there is one of. */
+function formatAge(ageMs: number): string {
+  const { unit, ms } = ages.find((age) => ageMs >= age.ms) ?? { unit: 's', ms: 1_000 };
+  return `${Math.max(0, Math.floor(ageMs / ms))} ${unit}`;
 }
 
 export function renderPruned({ dropped, inUse, server }: PruneResult, { chalk }: Look): string {

@@ -1,0 +1,58 @@
+import { Chalk } from 'chalk';
+import { expect, it } from 'vitest';
+import type { ListedDatabase } from '../../src/provisioning/test-databases.ts';
+import { renderCreated, renderList } from '../../src/ui/test-databases.ts';
+
+const look = { chalk: new Chalk({ level: 0 }), columns: 80 };
+const server = { origin: 'option', server: 'db.example:5432' } as const;
+
+function listed(change: Partial<ListedDatabase>): ListedDatabase {
+  return {
+    name: 'cryptosense_test_0123456789ab',
+    owner: 'ci',
+    kind: 'clone',
+    key: '4f1c09aa4f1c09aa4f1c09aa4f1c09aa',
+    since: new Date('2026-11-20T14:02:00Z'),
+    ageMs: 0,
+    connections: 0,
+    ...change,
+  };
+}
+
+it('a list fits into eighty columns with names whole, and says how old each is', () => {
+  const databases = [
+    listed({
+      kind: 'template',
+      name: 'cryptosense_template_0123456789ab',
+      ageMs: 5.5 * 86_400_000,
+    }),
+    listed({ kind: 'building', ageMs: 3 * 3_600_000 }),
+    listed({ kind: 'ready', ageMs: 125_000 }),
+    listed({ connections: 12, ageMs: -5 }),
+  ];
+  expect(renderList({ ...server, databases }, look)).toBe(
+    [
+      'name                               is        template  age    by  in use',
+      'cryptosense_template_0123456789ab  template  4f1c09aa    5 d  ci',
+      'cryptosense_test_0123456789ab      building  4f1c09aa    3 h  ci',
+      'cryptosense_test_0123456789ab      ready     4f1c09aa  2 min  ci',
+      'cryptosense_test_0123456789ab      clone     4f1c09aa    0 s  ci      12',
+      '',
+      'db.example:5432: 4 databases',
+      '',
+    ].join('\n'),
+  );
+  expect(renderList({ ...server, databases: [] }, look)).toBe(
+    'db.example:5432: no test databases\n',
+  );
+});
+
+it('URLs stand alone on their lines, or behind the name of a variable', () => {
+  const one = { ...server, databases: [{ name: 'a', url: 'postgresql://h/a' }] };
+  const two = { ...server, databases: [...one.databases, { name: 'b', url: 'postgresql://h/b' }] };
+  expect(renderCreated(two, { variable: undefined })).toBe('postgresql://h/a\npostgresql://h/b\n');
+  expect(renderCreated(one, { variable: 'DB' })).toBe('DB=postgresql://h/a\n');
+  expect(renderCreated(two, { variable: 'DB' })).toBe(
+    'DB_1=postgresql://h/a\nDB_2=postgresql://h/b\n',
+  );
+});
