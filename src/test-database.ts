@@ -237,6 +237,7 @@ export async function prepareTestDatabases(
 ): Promise<{ readonly stop: () => Promise<void> }> {
   const recipe = readRecipe(options);
   const { cacheFolder = defaultCacheFolder, ahead = 0, onProgress } = options;
+  requireWhole({ ahead }, 0);
   if (options.engine === 'embedded') {
     const { ensureImage } = await import('./provisioning/embedded-image.ts');
     await ensureImage(recipe, { ...options, cacheFolder });
@@ -249,17 +250,20 @@ export async function prepareTestDatabases(
     return { stop: async () => {} };
   }
   const server = await testServer(options);
-  // Before anything that can fail: a container that was started is stopped by whoever catches it.
+  const stop = async () => {
+    servers.delete(options.server);
+    await server.close();
+  };
   try {
     const order = await orderOf(server, recipe);
     const template = await ensureTemplate(server, order, options);
     if (ahead > 0) await fillReady(server, { template, key: order.key, count: ahead }, options);
   } catch (error) {
-    await server.close();
+    await stop();
     throw error;
   }
   nameTestServer(targetUrl(server.target));
-  return { stop: server.close };
+  return { stop };
 }
 
 /** In the background. What makes it fail makes the next database fail, which says so. */

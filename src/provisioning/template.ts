@@ -1,5 +1,6 @@
 import { quoteIdentifier, type Session, type Sql, withSession } from '../database/connection.ts';
 import { type AdvisoryLock, withAdvisoryLock } from '../database/lock.ts';
+import { messageOf } from '../database/sql-errors.ts';
 import { isError } from '../errors.ts';
 import * as migrate from '../migrations/migrate.ts';
 import type { OnProgress } from '../progress.ts';
@@ -76,7 +77,10 @@ async function makeTemplate(
       for (const { name } of await listMarked(session.sql, { kind: 'building', key })) {
         await dropMarked(session.sql, name);
       }
-      await pruneTemplates(session.sql);
+      await pruneTemplates(session.sql).catch((error: unknown) => {
+        // What is in the way there is not in the way here.
+        onProgress?.({ kind: 'notice', severity: 'WARNING', message: messageOf(error) });
+      });
       const startedAt = performance.now();
       onProgress?.({ kind: 'template-started', key });
       const name = await make(server, { session, recipe, key }, options);
@@ -172,8 +176,8 @@ async function seal(
 }
 
 /**
- * Takes away templates of that age (a week where none is said), half made ones whose maker is gone, and ready clones that have no
- * template any more. Those of other roles stay. Returns what was dropped.
+ * Takes away templates of that age (a week where none is said), half made ones whose maker is gone, and
+ * ready clones that have no template any more. Those of other roles stay. Returns what was dropped.
  */
 export async function pruneTemplates(
   sql: Sql,
