@@ -172,6 +172,35 @@ it('a process that dies leaves its databases, which prune finds', async () => {
   expect(await kinds()).toEqual(['template']);
 });
 
+it('a process that is killed while it creates and drops leaves nothing without a mark', async () => {
+  const { url, role, list } = await ownTestServer();
+  const busy = `
+    for (;;) {
+      const some = await Promise.all([1, 2, 3].map(() => createTestDatabase(options)));
+      say('created');
+      await Promise.all(some.map(({ drop }) => drop()));
+    }
+  `;
+  const admin = connect(inject('postgresUrl'), 1);
+  onTestFinished(() => admin.end());
+  for (let moment = 0; moment < 12; moment += 1) {
+    const run = startProgram(busy, { env: { TEST_DATABASE_URL: url }, options: chain });
+    await new Promise((resolve) => run.process.stdout.once('data', resolve));
+    await new Promise((resolve) => setTimeout(resolve, moment * 7));
+    run.process.kill('SIGKILL');
+    await run.finished;
+  }
+  await until('its backends have ended', async () => {
+    const left = await admin`
+      select from pg_stat_activity where usename = ${role} and state <> 'idle'`;
+    return left.length === 0;
+  });
+  const owned = await admin<{ name: string }[]>`
+    select datname as name from pg_database where pg_get_userbyid(datdba) = ${role}`;
+  const marked = new Set((await list()).map(({ name }) => name));
+  expect(owned.filter(({ name }) => !marked.has(name))).toEqual([]);
+});
+
 it('a maker that never ends is waited for no longer than one said', async () => {
   const { server, url, kinds } = await ownTestServer();
   const options = slowChain(20_000);
