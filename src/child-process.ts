@@ -22,5 +22,7 @@ export function authorName(folder: string): string {
 export function startInBackground(args: readonly string[]): void {
   const [, program = ''] = process.argv;
   const child = spawn(process.execPath, [program, ...args], { detached: true, stdio: 'ignore' });
+  // Nobody waits for it: where it cannot start, the next databases are copies.
+  child.once('error', () => {});
   child.unref();
 }

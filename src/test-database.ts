@@ -83,7 +83,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   const target = { ...server.target, database: name };
   let opened: Kysely<DB> | undefined;
   const open = () => {
-    opened ??= createDatabase({ target, maxConnections });
+    opened ??= createDatabase({ target, maxConnections, idleTimeoutMs: 2_000 });
     return opened;
   };
   return {
@@ -95,11 +95,13 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
     origin: server.origin,
     server: describeServer(server),
     ...endings({
-      keep: () => closeKysely(open()),
+      keep: async () => opened && closeKysely(opened),
       drop: async () => {
-        const closed = closeKysely(open());
-        await testDatabases.drop(server, [name]);
-        await closed;
+        const [, dropping] = await Promise.allSettled([
+          opened && closeKysely(opened),
+          testDatabases.drop(server, [name]),
+        ]);
+        if (dropping.status === 'rejected') throw dropping.reason;
       },
     }),
   };
@@ -107,11 +109,14 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
 
 type Endings = Pick<TestDatabase, 'drop' | 'keep' | typeof Symbol.asyncDispose>;
 
-/** Whichever comes first is the end; what comes later waits for it. */
+/** Whichever comes first is the end; what comes later waits for it. One that failed can be tried again. */
 function endings({ keep, drop }: Pick<TestDatabase, 'drop' | 'keep'>): Endings {
   let ended: Promise<void> | undefined;
   const first = (end: () => Promise<void>) => () => {
-    ended ??= end();
+    ended ??= end().catch((error: unknown) => {
+      ended = undefined;
+      throw error;
+    });
     return ended;
   };
   return { keep: first(keep), drop: first(drop), [Symbol.asyncDispose]: first(drop) };
@@ -121,8 +126,7 @@ function endings({ keep, drop }: Pick<TestDatabase, 'drop' | 'keep'>): Endings {
 async function closeKysely(db: Kysely<DB>): Promise<void> {
   const done = new AbortController();
   const patience = sleep(2_000, undefined, { signal: done.signal }).catch(() => {});
-  await Promise.race([db.destroy(), patience]);
-  done.abort();
+  await Promise.race([db.destroy(), patience]).finally(() => done.abort());
 }
 
 async function createEmbedded(options: TestDatabaseOptions): Promise<TestDatabase> {
@@ -216,16 +220,23 @@ const servers = new Map<string | undefined, Promise<TestServer>>();
 
 /**
  * The server that `server` names, or the environment, which is read once a process; so is a container
- * started once. Throws `no-test-server`, `bad-configuration`.
+ * started once. After `close()`, the next call opens it anew. Throws `no-test-server`,
+ * `bad-configuration`.
  */
 export async function testServer(options: TestServerOptions): Promise<TestServer> {
   const { server: url, reuseContainer = false, onProgress } = options;
   const known = servers.get(url);
   if (known) return known;
-  const opening = obtainTestServer(readTestServer({ url }, surroundings()), {
-    reuseContainer,
-    onProgress,
-  });
+  const obtain = async () => {
+    const named = readTestServer({ url }, surroundings());
+    const server = await obtainTestServer(named, { reuseContainer, onProgress });
+    const close = async () => {
+      servers.delete(url);
+      await server.close();
+    };
+    return { ...server, close };
+  };
+  const opening = obtain();
   servers.set(url, opening);
   opening.catch(() => servers.delete(url));
   return opening;
@@ -250,20 +261,16 @@ export async function prepareTestDatabases(
     return { stop: async () => {} };
   }
   const server = await testServer(options);
-  const stop = async () => {
-    servers.delete(options.server);
-    await server.close();
-  };
   try {
     const order = await orderOf(server, recipe);
     const template = await ensureTemplate(server, order, options);
     if (ahead > 0) await fillReady(server, { template, key: order.key, count: ahead }, options);
   } catch (error) {
-    await stop();
+    await server.close();
     throw error;
   }
   nameTestServer(targetUrl(server.target));
-  return { stop };
+  return { stop: server.close };
 }
 
 /** In the background. What makes it fail makes the next database fail, which says so. */

@@ -20,7 +20,10 @@ interface TestContext {
   readonly task: {
     readonly name: string;
     readonly fails?: boolean | undefined;
-    readonly result?: { readonly state: string } | undefined;
+    readonly retry?: number | { readonly count?: number | undefined } | undefined;
+    readonly result?:
+      | { readonly state: string; readonly retryCount?: number | undefined }
+      | undefined;
   };
 }
 
@@ -82,9 +85,11 @@ export function databaseFixtures({
   };
 }
 
-/** A test that is to fail, and does, has not failed. */
-function isFailed({ result, fails }: TestContext['task']): boolean {
-  return result?.state === 'fail' && !fails;
+/** A test that is to fail, and does, has not failed; nor, yet, one that will be tried again. */
+function isFailed({ result, fails, retry = 0 }: TestContext['task']): boolean {
+  const tries = typeof retry === 'number' ? retry : (retry.count ?? 0);
+  const isLast = (result?.retryCount ?? 0) >= tries;
+  return result?.state === 'fail' && !fails && isLast;
 }
 
 async function putAway(database: TestDatabase, failed: readonly string[]): Promise<void> {

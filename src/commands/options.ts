@@ -115,7 +115,7 @@ export function parseDuration(text: string): number {
   const [, digits, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
   const ms = Number(digits) * (unitsMs[unit] ?? Number.NaN);
   if (!Number.isFinite(ms) || ms > 2 ** 31 - 1) {
-    throw new InvalidArgumentError('It is a time such as 500ms, 90s or 2m.');
+    throw new InvalidArgumentError('It is a time such as 500ms, 90s, 2m, 1h or 7d.');
   }
   return Math.round(ms);
 }

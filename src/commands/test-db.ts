@@ -26,7 +26,7 @@ const load = async () => ({
 });
 
 interface ServerFlags extends OutputFlags {
-  readonly url?: string;
+  readonly url?: string | undefined;
 }
 
 interface ContentFlags extends FolderFlags, Pick<ContentOptions, 'seed' | 'seeds' | 'now'> {
@@ -64,7 +64,9 @@ export function addTestDbCommands(program: Command, context: Context): void {
             new Option(
               '--variable [name]',
               'print NAME=URL, NAME_1=URL where there are several (default name: DATABASE_URL)',
-            ).argParser(parseVariable),
+            )
+              .argParser(parseVariable)
+              .conflicts('json'),
           ),
       ),
     ),
@@ -196,7 +198,7 @@ async function create(context: Context, flags: CreateFlags): Promise<void> {
   await withServerOf(context, flags, async ({ server, testDatabases, render, output, options }) => {
     const created = await testDatabases.create(server, { ...options, ...contentOf(flags), count });
     const name = variable === true ? 'DATABASE_URL' : variable;
-    output.result(created, (result) => render.renderCreated(result, { variable: name }));
+    output.product(created, (result) => render.renderCreated(result, { variable: name }));
     if (ahead !== undefined) {
       nameTestServer(targetUrl(server.target));
       startInBackground(['test-db', 'fill', String(ahead), '--quiet', ...contentFlagsOf(flags)]);
@@ -218,19 +220,35 @@ async function drop(
   flags: ServerFlags & { readonly all?: boolean },
 ): Promise<void> {
   const { all = false } = flags;
-  if (all === databases.length > 0) {
+  if (all === databases.length > 0 || databases.includes('')) {
     throw new CryptosenseDbError('bad-configuration', {
       message: all ? '--all and databases are given' : 'no database is named',
       hint: 'cryptosense-db test-db drop NAME, or --all; see: cryptosense-db test-db list',
     });
   }
+  await withServerOf(
+    context,
+    { ...flags, url: urlAmong(databases, flags) },
+    async ({ server, testDatabases, render, output }) => {
+      const names = databases.map((word) => nameIn(word, server));
+      const result = await (all
+        ? testDatabases.dropAll(server)
+        : testDatabases.drop(server, names));
+      output.result(result, render.renderDropped);
+    },
+  );
+}
+
+/**
+ * The server of the first URL, unless what names a server names the same: it may have the password that
+ * the URL lacks.
+ */
+function urlAmong(databases: readonly string[], flags: ServerFlags): string | undefined {
   const url = databases.find((word) => word.includes('://'));
-  const named = url === undefined ? flags : { ...flags, url };
-  await withServerOf(context, named, async ({ server, testDatabases, render, output }) => {
-    const names = databases.map((word) => nameIn(word, server));
-    const result = await (all ? testDatabases.dropAll(server) : testDatabases.drop(server, names));
-    output.result(result, render.renderDropped);
-  });
+  if (url === undefined || flags.url !== undefined) return flags.url;
+  const named = readTestServer({}, surroundings())?.target;
+  const own = readTestServer({ url }, surroundings())?.target;
+  return named && own && placeOf(named) === placeOf(own) ? undefined : url;
 }
 
 /** A name as it is; a URL's database, when it is on that server. */
@@ -240,6 +258,7 @@ function nameIn(word: string, { target }: TestServer): string {
   if (named && placeOf(named) === placeOf(target)) return named.database;
   throw new CryptosenseDbError('bad-configuration', {
     message: 'the URLs name databases on different servers',
+    evidence: [`the server is ${placeOf(target)}`],
     hint: 'drop them server by server',
   });
 }

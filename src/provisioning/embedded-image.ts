@@ -6,6 +6,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -15,7 +16,7 @@ import { lockFolder } from '../database/embedded/folder-lock.ts';
 import { messageOf } from '../database/sql-errors.ts';
 import { CryptosenseDbError, isError } from '../errors.ts';
 import * as migrate from '../migrations/migrate.ts';
-import type { Recipe } from './recipe.ts';
+import { type Recipe, requireLoadable } from './recipe.ts';
 import type { TemplateOptions } from './template.ts';
 
 export interface ImageOptions extends TemplateOptions {
@@ -45,23 +46,21 @@ export async function ensureImage(recipe: Recipe, options: ImageOptions): Promis
   const folder = resolve(options.cacheFolder);
   const text = JSON.stringify([engineVersion, recipe.fingerprint]);
   const key = createHash('sha256').update(text).digest('hex').slice(0, 32);
-  const image = join(folder, `${key}.tar`);
   const { signal, onProgress, lockTimeoutMs: timeoutMs = 60_000 } = options;
   try {
-    if (isFile(image)) return image;
     mkdirSync(folder, { recursive: true });
+    const known = findImage(folder, key);
+    if (known !== undefined) return known;
     const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });
     const release = await lockFolder(folder, { timeoutMs, signal, onWait });
     try {
-      if (isFile(image)) return image;
+      const made = findImage(folder, key);
+      if (made !== undefined) return made;
       tidy(folder);
       const startedAt = performance.now();
       onProgress?.({ kind: 'template-started', key });
       const content = await make(recipe, join(folder, `${key}.building`), options);
-      // Written beside it, then renamed: nobody ever reads half an image.
-      const draft = join(folder, `${key}.${randomUUID()}.building`);
-      writeFileSync(draft, Buffer.from(await content.arrayBuffer()));
-      renameSync(draft, image);
+      const image = await keep(content, { folder, key });
       onProgress?.({ kind: 'template-finished', key, durationMs: performance.now() - startedAt });
       return image;
     } finally {
@@ -93,8 +92,10 @@ async function make(
   try {
     await migrate.up({ ...folders, signal, onProgress, target, environment: 'test' });
     if (seeding) {
+      requireLoadable(seeding);
       const seed = await import('../seeding/seed.ts');
-      await seed.dev({ ...folders, ...seeding, signal, onProgress, target });
+      const { seeds, now } = seeding;
+      await seed.dev({ ...folders, seeds, now, signal, onProgress, target });
     }
     const engine = await openEmbeddedEngine({ folder: place });
     try {
@@ -107,15 +108,41 @@ async function make(
   }
 }
 
-/** What makers that died left, and images that nobody made for a week. With the lock held. */
+const imageName = /^([0-9a-f]{32})-(\d+)\.tar$/;
+const halfName = /^[0-9a-f]{32}(?:\.[0-9a-f-]{36})?\.building$/;
+
+/** Written beside it, then renamed; its name holds its size, so that half an image is none. */
+async function keep(
+  content: Blob,
+  { folder, key }: { readonly folder: string; readonly key: string },
+): Promise<string> {
+  const image = join(folder, `${key}-${content.size}.tar`);
+  const draft = join(folder, `${key}.${randomUUID()}.building`);
+  writeFileSync(draft, Buffer.from(await content.arrayBuffer()), { flush: true });
+  renameSync(draft, image);
+  return image;
+}
+
+/** The image of that key, if it is whole; its age is that of its last use. */
+function findImage(folder: string, key: string): string | undefined {
+  for (const name of readdirSync(folder)) {
+    const [, ownKey, size] = imageName.exec(name) ?? [];
+    if (ownKey !== key) continue;
+    const image = join(folder, name);
+    if (statSync(image, { throwIfNoEntry: false })?.size !== Number(size)) continue;
+    utimesSync(image, new Date(), new Date());
+    return image;
+  }
+  return undefined;
+}
+
+/** What makers that died left, broken images, and those that nobody used for a week. With the lock held. */
 function tidy(folder: string): void {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
-    const isOld = name.endsWith('.tar') && Date.now() - statSync(path).mtimeMs > imageLifetimeMs;
-    if (name.endsWith('.building') || isOld) rmSync(path, { recursive: true, force: true });
+    const { size, mtimeMs } = statSync(path);
+    const image = imageName.exec(name);
+    const isSpent = image && (size !== Number(image[2]) || Date.now() - mtimeMs > imageLifetimeMs);
+    if (isSpent || halfName.test(name)) rmSync(path, { recursive: true, force: true });
   }
-}
-
-function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 }

@@ -28,8 +28,9 @@ const pattern = new RegExp(
 /** undefined for a comment that is anything but a mark. */
 export function parseMark(comment: string): Mark | undefined {
   const [, kind, key, since] = pattern.exec(comment) ?? [];
-  if (kind === undefined || key === undefined || since === undefined) return undefined;
-  return { kind: kind as MarkKind, key, since: new Date(since) };
+  const moment = new Date(since ?? '');
+  if (kind === undefined || key === undefined || Number.isNaN(moment.getTime())) return undefined;
+  return { kind: kind as MarkKind, key, since: moment };
 }
 
 /** How every mark of that kind and key begins; without them, every mark at all. */
@@ -62,6 +63,17 @@ const isoNow = `to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD"T"HH24
 export function halfOf(key: TemplateKey): number {
   return Number.parseInt(key.slice(0, 8), 16) | 0;
 }
+
+/**
+ * The lock of one database, by its number, for whoever is to change its mark or to drop it by its mark;
+ * as an expression of the 64 bits of an advisory lock's key.
+ */
+export function databaseLock(oid: string): string {
+  return `(842341075::bigint << 32 | ${oid}::bigint)`;
+}
+
+/** The names of clones, as `inventName` makes them. */
+export const cloneName = /^cryptosense_test_[0-9a-f]{12}$/;
 
 /** A name that no database has, and that needs no quotes. */
 export function inventName(what: 'template' | 'test'): string {

@@ -3,7 +3,7 @@ import type { Client } from '../database/client.ts';
 import { quoteIdentifier, type Sql } from '../database/connection.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
-import { type Mark, markPrefix, markStatement, parseMark } from './mark.ts';
+import { databaseLock, type Mark, markPrefix, markStatement, parseMark } from './mark.ts';
 import { createProblem, permissionProblem } from './permission.ts';
 
 /** A database that bears a mark of this tool. */
@@ -56,7 +56,8 @@ export interface NewDatabase {
 
 /**
  * Creates a database that bears its mark from its first moment: both statements are with the server
- * before the first runs, so that a client that dies in between leaves none without.
+ * before the first runs. Should the server miss its client in between all the same, as it does at once on
+ * a Unix socket, a clone is known by what is in it (`adoptUnmarked`).
  *
  * It is a template in the server's sense. TimescaleDB starts no scheduler in such a database
  * (src/loader/bgw_launcher.c), which would run jobs, take one of the server's few workers, and stand
@@ -84,28 +85,74 @@ export async function createMarked(
 /**
  * Drops a database that bears a mark, whoever is connected to it. false: there is none of that name.
  * Throws `not-a-test-database` for one without a mark, `not-permitted` for one of another role, or with
- * a superuser in it.
+ * a superuser in it, `bad-configuration` for the one that the session itself is in.
  */
 export async function dropMarked(sql: Sql, name: string): Promise<boolean> {
-  const [found] = await sql<{ comment: string | null; owner: string; isOwn: boolean }[]>`
+  const [found] = await sql<
+    { comment: string | null; owner: string; isOwn: boolean; isOpen: boolean }[]
+  >`
     select
       shobj_description(oid, 'pg_database') as comment,
       pg_get_userbyid(datdba) as owner,
-      pg_has_role(datdba, 'usage') as "isOwn"
+      pg_has_role(datdba, 'usage') as "isOwn",
+      datname = current_database() as "isOpen"
     from pg_database where datname = ${name}::name`;
   if (!found) return false;
   if (!parseMark(found.comment ?? '')) throw notMarked(name);
   if (!found.isOwn) throw notOwned(name, found.owner);
-  const quoted = quoteIdentifier(name);
+  if (found.isOpen) throw open(name);
   return unlessGone(() =>
-    whileInUse(dropPatience, () =>
-      // Together: the moment it is no template, TimescaleDB may start a scheduler in it.
-      Promise.all([
-        sql.unsafe(`alter database ${quoted} is_template false`),
-        sql.unsafe(`drop database ${quoted} with (force)`),
-      ]),
-    ),
+    whileInUse(dropPatience, () => dropAnyway(sql, name, { connections: 'end' })),
   );
+}
+
+/**
+ * Drops it if nobody is in it, and if its mark is still what it was when it was listed: in the meantime
+ * it may have been taken.
+ */
+export async function dropUnused(
+  sql: Sql,
+  { name, kind, key, since }: MarkedDatabase,
+): Promise<'dropped' | 'kept' | 'in use'> {
+  const [found] = await sql<{ oid: string; isHeld: boolean }[]>`
+    select oid::text as oid, pg_try_advisory_lock(${sql.unsafe(databaseLock('oid'))}) as "isHeld"
+    from pg_database where datname = ${name}::name`;
+  if (!found?.isHeld) return 'kept';
+  try {
+    const [now] = await sql<{ comment: string | null }[]>`
+      select shobj_description(${found.oid}::oid, 'pg_database') as comment`;
+    const mark = parseMark(now?.comment ?? '');
+    const isSame =
+      mark?.kind === kind && mark.key === key && mark.since.getTime() === since.getTime();
+    if (!isSame) return 'kept';
+    const isDropped = await unlessGone(() => dropAnyway(sql, name, { connections: 'respect' }));
+    return isDropped ? 'dropped' : 'kept';
+  } catch (error) {
+    const state = sqlState(error) ?? '';
+    if (state in dropPatience) return 'in use';
+    throw error;
+  } finally {
+    await sql`select pg_advisory_unlock(${sql.unsafe(databaseLock(found.oid))})`.catch(() => {});
+  }
+}
+
+/** What cannot be dropped is a template again: TimescaleDB stays out of it. */
+async function dropAnyway(
+  sql: Sql,
+  name: string,
+  { connections }: { readonly connections: 'end' | 'respect' },
+): Promise<void> {
+  const quoted = quoteIdentifier(name);
+  try {
+    // Together: the moment it is no template, TimescaleDB may start a scheduler in it.
+    await Promise.all([
+      sql.unsafe(`alter database ${quoted} is_template false`),
+      sql.unsafe(`drop database ${quoted}${connections === 'end' ? ' with (force)' : ''}`),
+    ]);
+  } catch (error) {
+    await sql.unsafe(`alter database ${quoted} is_template true`).catch(() => {});
+    throw error;
+  }
 }
 
 type Patience = Readonly<Record<string, number>>;
@@ -162,5 +209,12 @@ function notOwned(database: string, owner: string): CryptosenseDbError<'not-perm
   return new CryptosenseDbError('not-permitted', {
     message: `the test database "${database}" belongs to the role "${owner}"`,
     hint: 'drop it as that role',
+  });
+}
+
+function open(database: string): CryptosenseDbError<'bad-configuration'> {
+  return new CryptosenseDbError('bad-configuration', {
+    message: `"${database}" is the only database of the server that this tool could connect to`,
+    hint: 'name another one in TEST_DATABASE_URL',
   });
 }

@@ -1,6 +1,14 @@
 import type { Client } from '../database/client.ts';
 import { interrupted } from '../database/refusals.ts';
-import { halfOf, inventName, markCommand, markPrefix, type TemplateKey } from './mark.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import {
+  databaseLock,
+  halfOf,
+  inventName,
+  markCommand,
+  markPrefix,
+  type TemplateKey,
+} from './mark.ts';
 import { createMarked, listMarked } from './marked.ts';
 import type { TestServer } from './test-server.ts';
 
@@ -10,16 +18,19 @@ import type { TestServer } from './test-server.ts';
  */
 export async function takeReady(server: TestServer, key: TemplateKey): Promise<string | undefined> {
   return server.use(async (client) => {
-    await prepare(client);
+    if (!(await prepare(client))) return undefined;
     const [ready, clone] = [markPrefix({ kind: 'ready', key }), markPrefix({ kind: 'clone', key })];
-    const [row] = await client.sql<{ name: string | null }[]>`
-      select pg_temp.cryptosense_take(${ready}, ${clone}) as name`;
-    return row?.name ?? undefined;
+    const rows = await client.sql<{ name: string | null }[]>`
+      select pg_temp.cryptosense_take(${ready}, ${clone}) as name`.catch((error: unknown) => {
+      // Somebody dropped it by its name.
+      if (sqlState(error) === sqlErrorCodes.noSuchDatabase) return [];
+      throw error;
+    });
+    return rows[0]?.name ?? undefined;
   });
 }
 
-/** The halves of locks' keys that are not the database's own number, or the template's key. */
-const takeClass = 842_341_075;
+/** The half of the lock's key that is not the template's. */
 const fillClass = 842_341_076;
 
 /**
@@ -37,11 +48,11 @@ const definition = `
       select s.objoid from pg_shdescription s
       where s.classoid = 'pg_database'::regclass and starts_with(s.description, ready)
     loop
-      continue when not pg_try_advisory_xact_lock(${takeClass}::bigint << 32 | candidate::bigint);
+      continue when not pg_try_advisory_xact_lock(${databaseLock('candidate')});
       select d.datname into taken
       from pg_database d
       join pg_shdescription s on s.objoid = d.oid and s.classoid = 'pg_database'::regclass
-      where d.oid = candidate and pg_has_role(d.datdba, 'usage')
+      where d.oid = candidate and pg_get_userbyid(d.datdba) = current_user
         and starts_with(s.description, ready);
       exit when found;
     end loop;
@@ -53,10 +64,17 @@ const definition = `
 
 const prepared = new WeakSet<Client>();
 
-async function prepare(client: Client): Promise<void> {
-  if (prepared.has(client)) return;
-  await client.sql.unsafe(definition);
-  prepared.add(client);
+/** false where the role may make nothing temporary: for it there are no ready clones. */
+async function prepare(client: Client): Promise<boolean> {
+  if (prepared.has(client)) return true;
+  try {
+    await client.sql.unsafe(definition);
+    prepared.add(client);
+    return true;
+  } catch (error) {
+    if (sqlState(error) === sqlErrorCodes.insufficientPrivilege) return false;
+    throw error;
+  }
 }
 
 /**
@@ -82,10 +100,14 @@ export async function fillReady(
       for (let made = 0; ; made += 1) {
         if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
         const ready = await listMarked(sql, { kind: 'ready', key });
-        if (ready.filter(({ isOwn }) => isOwn).length >= count) return made;
+        if (ready.filter(({ owner }) => owner === client.server.user).length >= count) return made;
         const [name, mark] = [inventName('test'), { kind: 'ready' as const, key }];
         await createMarked(client, { name, template, mark });
       }
+    } catch (error) {
+      // The template was pruned meanwhile; whoever needs it makes it anew.
+      if (sqlState(error) === sqlErrorCodes.noSuchDatabase) return 0;
+      throw error;
     } finally {
       await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {});
     }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import type { Sql } from '../database/connection.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import { readMigrations, resolveFolders, type SourceFolders } from '../migrations/source.ts';
@@ -21,15 +21,22 @@ export interface ContentOptions {
   readonly now?: Date | undefined;
 }
 
+export interface Seeding {
+  readonly seeds: string;
+  readonly now: Date;
+  /** Of every file that a seeder can be of. */
+  readonly checksum: string;
+}
+
 /** How a template is made, and the part of its key that the files alone decide. */
 export interface Recipe {
   readonly folders: SourceFolders;
-  readonly seeding: { readonly seeds: string; readonly now: Date } | undefined;
+  readonly seeding: Seeding | undefined;
   readonly fingerprint: string;
 }
 
 /** To be raised when templates are made in another way. */
-const format = 1;
+const format = 2;
 
 /** Reads the files. Throws `faulty-folder`, `bad-configuration`. */
 export function readRecipe(options: ContentOptions): Recipe {
@@ -53,15 +60,9 @@ export function readRecipe(options: ContentOptions): Recipe {
     rollback.checksum,
   ]);
   const seeds = seedsOf(options);
-  const data = seeds !== undefined && [
-    dayOf(options),
-    filesUnder(seeds).map((path) => [path.slice(seeds.length), sha256(readFileSync(path))]),
-  ];
-  return {
-    folders,
-    seeding: seeds === undefined ? undefined : { seeds, now: now ?? new Date() },
-    fingerprint: JSON.stringify([format, toolVersion(), schema, data]),
-  };
+  const seeding = seeds === undefined ? undefined : seedingOf(seeds, now);
+  const data = seeding && [dayOf(options), seeding.checksum];
+  return { folders, seeding, fingerprint: JSON.stringify([format, toolVersion(), schema, data]) };
 }
 
 /**
@@ -87,6 +88,31 @@ export function stampOf(options: ContentOptions): string | undefined {
   }
 }
 
+function seedingOf(seeds: string, now = new Date()): Seeding {
+  const files = filesUnder(seeds).map((path) => [
+    path.slice(seeds.length),
+    sha256(readFileSync(path)),
+  ]);
+  return { seeds, now, checksum: sha256(JSON.stringify(files)) };
+}
+
+const loaded = new Map<string, string>();
+
+/**
+ * Throws `faulty-folder` for seeders that have changed since this process ran them: Node keeps modules as
+ * they were when they were loaded, and the rows would not be those of the files.
+ */
+export function requireLoadable({ seeds, checksum }: Seeding): void {
+  const before = loaded.get(seeds) ?? checksum;
+  loaded.set(seeds, before);
+  if (before === checksum) return;
+  throw new CryptosenseDbError('faulty-folder', {
+    message: `the seeders in ${seeds} have changed since this process ran them`,
+    evidence: ['Node keeps modules as they were when they were loaded'],
+    hint: 'start the process anew',
+  });
+}
+
 function seedsOf({ seed, seeds = packagedSeeds }: ContentOptions): string | undefined {
   return seed && seeds;
 }
@@ -96,13 +122,14 @@ function dayOf({ now }: ContentOptions): string {
   return now ? now.toISOString() : new Date().toISOString().slice(0, 10);
 }
 
-/** Every file of the folder and those below it, but the production seeders' own. */
+/** Every file of the folder and those below it, links to files too, but the production seeders' own. */
 function filesUnder(folder: string): readonly string[] {
   try {
     return readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
+      .filter((entry) => entry.isFile() || entry.isSymbolicLink())
       .map((entry) => join(entry.parentPath, entry.name))
-      .filter((path) => !path.startsWith(join(folder, 'production')))
+      .filter((path) => !path.startsWith(join(folder, 'production') + sep))
+      .filter((path) => statSync(path).isFile())
       .sort(compareText);
   } catch (error) {
     throw new CryptosenseDbError(

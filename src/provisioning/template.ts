@@ -1,13 +1,15 @@
+import type { Client } from '../database/client.ts';
 import { quoteIdentifier, type Session, type Sql, withSession } from '../database/connection.ts';
 import { type AdvisoryLock, withAdvisoryLock } from '../database/lock.ts';
-import { messageOf } from '../database/sql-errors.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { isError } from '../errors.ts';
 import * as migrate from '../migrations/migrate.ts';
 import type { OnProgress } from '../progress.ts';
 import { halfOf, inventName, type Mark, markStatement, type TemplateKey } from './mark.ts';
-import { createMarked, dropMarked, listMarked, type MarkedDatabase } from './marked.ts';
-import type { Recipe } from './recipe.ts';
+import { createMarked, dropMarked, dropUnused, listMarked, type MarkedDatabase } from './marked.ts';
+import { type Recipe, requireLoadable } from './recipe.ts';
 import type { TestServer } from './test-server.ts';
+import { markContent } from './unmarked.ts';
 
 export interface TemplateOptions {
   readonly signal?: AbortSignal | undefined;
@@ -33,7 +35,7 @@ export async function ensureTemplate(
   options: TemplateOptions,
 ): Promise<string> {
   const { key } = order;
-  const known = await server.use(({ sql }) => findTemplate(sql, key));
+  const known = await server.use((client) => findTemplate(client, key));
   const name = known ?? (await makeTogether(server, order, options));
   server.templates.set(key, name);
   return name;
@@ -59,9 +61,13 @@ async function makeTogether(
   return making;
 }
 
-async function findTemplate(sql: Sql, key: TemplateKey): Promise<string | undefined> {
-  const [first] = await listMarked(sql, { kind: 'template', key });
-  return first?.name;
+/** A mark is believed where the role itself made the database: anybody can write one. */
+async function findTemplate(
+  { sql, server: { user } }: Pick<Client, 'sql' | 'server'>,
+  key: TemplateKey,
+): Promise<string | undefined> {
+  const marked = await listMarked(sql, { kind: 'template', key });
+  return marked.find(({ owner }) => owner === user)?.name;
 }
 
 async function makeTemplate(
@@ -72,15 +78,9 @@ async function makeTemplate(
   const { signal, onProgress, lockTimeoutMs } = options;
   return server.withSession({ signal, onProgress }, (session) =>
     withAdvisoryLock(session, { lock: lockOf(key), lockTimeoutMs, onProgress }, async () => {
-      const made = await findTemplate(session.sql, key);
+      const made = await findTemplate(session, key);
       if (made !== undefined) return made;
-      for (const { name } of await listMarked(session.sql, { kind: 'building', key })) {
-        await dropMarked(session.sql, name);
-      }
-      await pruneTemplates(session.sql).catch((error: unknown) => {
-        // What is in the way there is not in the way here.
-        onProgress?.({ kind: 'notice', severity: 'WARNING', message: messageOf(error) });
-      });
+      await pruneTemplates(session.sql);
       const startedAt = performance.now();
       onProgress?.({ kind: 'template-started', key });
       const name = await make(server, { session, recipe, key }, options);
@@ -121,10 +121,12 @@ async function make(
     const work = { ...folders, signal, onProgress, target: { ...server.target, database: name } };
     await migrate.up({ ...work, environment: 'test' });
     if (seeding) {
+      requireLoadable(seeding);
       const seed = await import('../seeding/seed.ts');
-      await seed.dev({ ...work, ...seeding });
+      const { seeds, now } = seeding;
+      await seed.dev({ ...work, seeds, now });
     }
-    await calm(server, name, options);
+    await calm(server, { name, key }, options);
     session.throwIfInterrupted();
     await seal(session, { name, key });
     return name;
@@ -141,7 +143,7 @@ async function make(
  */
 async function calm(
   { target }: TestServer,
-  name: string,
+  { name, key }: { readonly name: string; readonly key: TemplateKey },
   { signal }: TemplateOptions,
 ): Promise<void> {
   await withSession({ ...target, database: name }, { signal }, async ({ sql }) => {
@@ -149,6 +151,7 @@ async function calm(
       select nspname as schema from pg_extension join pg_namespace n on n.oid = extnamespace
       where extname = 'timescaledb'`;
     if (extension) await pauseJobs(sql, extension);
+    await markContent(sql, key);
     await sql.unsafe('analyze');
   });
 }
@@ -177,7 +180,8 @@ async function seal(
 
 /**
  * Takes away templates of that age (a week where none is said), half made ones whose maker is gone, and
- * ready clones that have no template any more. Those of other roles stay. Returns what was dropped.
+ * ready clones that have no template any more, where nobody is in them. Those of other roles stay.
+ * Returns what was dropped.
  */
 export async function pruneTemplates(
   sql: Sql,
@@ -186,12 +190,16 @@ export async function pruneTemplates(
   const marked = (await listMarked(sql)).filter(({ isOwn }) => isOwn);
   const dropped: MarkedDatabase[] = [];
   const take = async (database: MarkedDatabase) => {
-    if (await dropMarked(sql, database.name)) dropped.push(database);
+    if ((await dropUnused(sql, database)) === 'dropped') dropped.push(database);
   };
   for (const database of marked) {
     if (database.kind === 'template' && database.ageMs >= olderThanMs) await take(database);
     if (database.kind === 'building') {
-      await whenNobodyMakes(sql, database, () => take(database));
+      await whenNobodyMakes(sql, database, async () => {
+        // Its maker's last statement may run on.
+        const isDropped = await dropMarked(sql, database.name).catch(unlessPermitted);
+        if (isDropped) dropped.push(database);
+      });
     }
   }
   const isLeft = ({ key }: Mark) =>
@@ -200,6 +208,12 @@ export async function pruneTemplates(
     if (database.kind === 'ready' && !isLeft(database)) await take(database);
   }
   return dropped;
+}
+
+/** A superuser's session in it keeps it where it is. */
+function unlessPermitted(error: unknown): false {
+  if (sqlState(error) === sqlErrorCodes.insufficientPrivilege) return false;
+  throw error;
 }
 
 /** Whoever makes a template holds its lock. */

@@ -1,10 +1,12 @@
 import { targetUrl } from '../database/target.ts';
+import { CryptosenseDbError } from '../errors.ts';
 import { orderOf, provideClone } from './clone.ts';
-import { dropMarked, listMarked, type MarkedDatabase } from './marked.ts';
+import { dropMarked, dropUnused, listMarked, type MarkedDatabase } from './marked.ts';
 import { fillReady } from './ready.ts';
 import { type ContentOptions, readRecipe } from './recipe.ts';
 import { ensureTemplate, pruneTemplates, type TemplateOptions } from './template.ts';
 import { describeServer, type TestServer, type TestServerOrigin } from './test-server.ts';
+import { adoptUnmarked } from './unmarked.ts';
 
 export interface CreateOptions extends ContentOptions, TemplateOptions {
   /** How many. Default 1. */
@@ -60,12 +62,19 @@ export interface PruneResult extends ServerName {
   readonly inUse: readonly string[];
 }
 
+const mostAtOnce = 1_000;
+
 /**
  * Databases of the caller's own: ready ones where there are some, else copies of the template. All that
  * were asked for, or none.
  */
 export async function create(server: TestServer, options: CreateOptions): Promise<CreateResult> {
   const { count = 1 } = options;
+  if (!Number.isInteger(count) || count < 1 || count > mostAtOnce) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `the number of databases is ${count}; it can be a whole number from 1 to ${mostAtOnce}`,
+    });
+  }
   const order = await orderOf(server, readRecipe(options));
   const settled = await Promise.allSettled(
     Array.from({ length: count }, () => provideClone(server, order, options)),
@@ -108,6 +117,7 @@ export async function drop(server: TestServer, names: readonly string[]): Promis
 
 /** Drops every database of this tool that the role may drop, templates and ready ones too. */
 export async function dropAll(server: TestServer): Promise<DropResult> {
+  await adoptUnmarked(server);
   const marked = await server.use(({ sql }) => listMarked(sql));
   const own = marked.filter(({ isOwn }) => isOwn).map(({ name }) => name);
   return drop(server, own);
@@ -129,6 +139,7 @@ export async function prune(
   server: TestServer,
   { olderThanMs = hourMs, templates = false }: PruneOptions,
 ): Promise<PruneResult> {
+  await adoptUnmarked(server);
   return server.use(async ({ sql }) => {
     const inUse: string[] = [];
     const dropped: string[] = [];
@@ -137,9 +148,10 @@ export async function prune(
     }
     const isOld = ({ kind, isOwn, ageMs }: MarkedDatabase) =>
       isOwn && (kind === 'clone' || kind === 'ready') && ageMs >= olderThanMs;
-    for (const { name, connections } of (await listMarked(sql)).filter(isOld)) {
-      if (connections > 0) inUse.push(name);
-      else if (await dropMarked(sql, name)) dropped.push(name);
+    for (const database of (await listMarked(sql)).filter(isOld)) {
+      const outcome = database.connections > 0 ? 'in use' : await dropUnused(sql, database);
+      if (outcome === 'in use') inUse.push(database.name);
+      if (outcome === 'dropped') dropped.push(database.name);
     }
     return { ...nameOf(server), dropped, inUse };
   });

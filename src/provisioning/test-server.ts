@@ -2,6 +2,7 @@ import { type Client, openPrimary } from '../database/client.ts';
 import { explained, type Session, withSession } from '../database/connection.ts';
 import { openPool } from '../database/pool.ts';
 import { requireServerVersion } from '../database/requirements.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { describeHost, type ServerTarget } from '../database/target.ts';
 import { isError } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
@@ -122,7 +123,7 @@ export function describeServer({ target }: Pick<TestServer, 'target'>): string {
   return target.hosts.map(describeHost).join(',');
 }
 
-/** On servers that have no such database, in the one that was named. */
+/** On servers that have no such database, or let the role not into it, in the one that was named. */
 async function orElse<T>(
   first: ServerTarget,
   second: ServerTarget,
@@ -131,7 +132,10 @@ async function orElse<T>(
   return open(first).catch((error: unknown) => {
     const isMissing =
       isError(error, 'no-such-database') && error.details.database === first.database;
-    if (!isMissing) throw error;
+    const isForbidden =
+      isError(error, 'server-unreachable') &&
+      sqlState(error.cause) === sqlErrorCodes.insufficientPrivilege;
+    if (!isMissing && !isForbidden) throw error;
     return open(second);
   });
 }

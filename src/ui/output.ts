@@ -17,6 +17,8 @@ export interface Output {
   readonly onProgress: OnProgress;
   /** The answer: JSON, or what `render` makes of it; nothing with `--quiet`. */
   readonly result: <T>(value: T, render: (value: T, look: Look) => string) => void;
+  /** The same for what the command is there to print: with `--quiet` too. */
+  readonly product: Output['result'];
   readonly error: (error: unknown) => void;
 }
 
@@ -41,12 +43,17 @@ export async function openOutput(options: OutputOptions): Promise<Output> {
     spinner: ora?.({ stream: stderr, discardStdin: false, hideCursor: false }),
     isVerbose: flags.verbose === true,
   });
+  const product: Output['result'] = (value, render) => {
+    progress.stop();
+    if (flags.json) stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+    else stdout.write(render(value, lookOf(stdout, options)));
+  };
   return {
     onProgress: isQuiet ? () => {} : progress.onProgress,
+    product,
     result: (value, render) => {
       progress.stop();
-      if (flags.json) stdout.write(`${JSON.stringify(value, null, 2)}\n`);
-      else if (!flags.quiet) stdout.write(render(value, lookOf(stdout, options)));
+      if (flags.json || !flags.quiet) product(value, render);
     },
     error: (error) => {
       progress.stop();
