@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
@@ -11,6 +19,7 @@ import { codeOf } from './support/errors.ts';
 import { fixture, temporaryFolder, writePairs } from './support/fixtures.ts';
 import { startProgram } from './support/program.ts';
 import { until } from './support/recovery.ts';
+import { coinsSchema, writeSeeders } from './support/seeding.ts';
 import { ownTestServer } from './support/test-databases.ts';
 
 const chain = fixture('recovery-chain');
@@ -136,6 +145,62 @@ describe('createTestDatabase', () => {
     expect(await tablesOf()).toEqual(['two', 'uno']);
   });
 
+  it('refuses seeders that changed since the process ran them, which Node would not load again', async () => {
+    const { url: server, kinds } = await ownTestServer();
+    const insert = (name: string) =>
+      `await load('coins', { rows: [{ id: '00000000-0000-4000-8000-000000000000', name: '${name}', amount: '1' }], total: 1 });`;
+    const seeds = writeSeeders({ dev: { '01_coins': insert('old') } });
+    const options = { ...coinsSchema(), server, seed: 'dev', seeds } as const;
+    const first = await createTestDatabase(options);
+    const { rows } = await sql`select name from coins`.execute(first.db);
+    expect(rows).toEqual([{ name: 'old' }]);
+    const file = join(seeds, 'dev', '01_coins.mjs');
+    writeFileSync(file, readFileSync(file, 'utf8').replace("'old'", "'new'"));
+    await expect(createTestDatabase(options)).rejects.toMatchObject({
+      code: 'faulty-folder',
+      problems: [{ message: expect.stringContaining('have changed since this process ran them') }],
+    });
+    expect(await kinds()).toEqual(['clone', 'template']);
+    const other = startProgram(
+      `const { db, drop } = await createTestDatabase(options);
+       say((await sql\`select name from coins\`.execute(db)).rows[0].name);
+       await drop();`,
+      { options: { ...options } },
+    );
+    expect(await other.finished).toEqual({ code: 0, stdout: 'new\n', stderr: '' });
+  });
+
+  it('is opened anew after its server was closed', async () => {
+    const { url: server } = await ownTestServer();
+    await (await testing.openTestServer({ server })).close();
+    await using database = await createTestDatabase({ ...chain, server });
+    expect(database.origin).toBe('option');
+  });
+
+  it('is dropped at the second try where the first one failed, and is a template until then', async () => {
+    const { url: server, list } = await ownTestServer();
+    const database = await createTestDatabase({ ...chain, server });
+    const url = new URL(inject('postgresUrl'));
+    url.pathname = `/${database.name}`;
+    const superuser = connect(url.href, 1);
+    await superuser`select 1`;
+    expect(await codeOf(database.drop())).toBe('not-permitted');
+    expect(
+      await superuser`select datistemplate as "isTemplate" from pg_database where datname = ${database.name}`,
+    ).toEqual([{ isTemplate: true }]);
+    await superuser.end();
+    await database.drop();
+    expect((await list()).map(({ kind }) => kind)).toEqual(['template']);
+  });
+
+  it('is not made any more once its signal has fired', async () => {
+    const { url: server, kinds } = await ownTestServer();
+    await (await createTestDatabase({ ...chain, server })).drop();
+    const signal = AbortSignal.abort();
+    expect(await codeOf(createTestDatabase({ ...chain, server, signal }))).toBe('interrupted');
+    expect(await kinds()).toEqual(['template']);
+  });
+
   it('keeps so many ready as one says, in the background', async () => {
     const { url: server, kinds, list } = await ownTestServer();
     const first = await createTestDatabase({ ...chain, server, ahead: 3 });
@@ -230,12 +295,12 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
     expect(kinds.filter((kind) => kind === 'template-finished')).toHaveLength(1);
     const [image, ...others] = readdirSync(cacheFolder);
     expect(others).toEqual([]);
-    const { mtimeMs } = statSync(join(cacheFolder, image ?? ''));
+    const { ino } = statSync(join(cacheFolder, image ?? ''));
 
     const later = listen();
     await using second = await createTestDatabase({ ...options, onProgress: later.onProgress });
     expect(later.kinds).toEqual([]);
-    expect(statSync(join(cacheFolder, image ?? '')).mtimeMs).toBe(mtimeMs);
+    expect(statSync(join(cacheFolder, image ?? '')).ino).toBe(ino);
     await sql`insert into one values (1)`.execute(first.db);
     expect((await sql`select * from one`.execute(first.db)).rows).toEqual([{ id: 1 }]);
     expect((await sql`select * from one`.execute(second.db)).rows).toEqual([]);
@@ -256,13 +321,26 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
     expect(rows).toEqual([{ n: expect.any(Number) }]);
   });
 
-  it('throws half an image away, and what is older than a week', async () => {
+  it('makes a broken image anew, and throws away what is older than a week, but nobody else’s files', async () => {
     const cacheFolder = join(temporaryFolder(), 'cache');
-    mkdirSync(join(cacheFolder, 'x.building'), { recursive: true });
-    writeFileSync(join(cacheFolder, 'y.building'), 'half');
-    await using database = await createTestDatabase({ engine, cacheFolder, ...small() });
-    expect(database.origin).toBe('embedded');
-    expect(readdirSync(cacheFolder)).toEqual([expect.stringMatching(/^[0-9a-f]{32}\.tar$/)]);
+    const options = { engine, cacheFolder, ...small() } as const;
+    const imagesIn = () => readdirSync(cacheFolder).filter((name) => /^[0-9a-f]{32}-/.test(name));
+    await (await createTestDatabase(options)).drop();
+    const [image = ''] = imagesIn();
+    const half = 'a'.repeat(32);
+    mkdirSync(join(cacheFolder, `${half}.building`));
+    mkdirSync(join(cacheFolder, 'house.building'));
+    for (const name of ['backup.tar', `${half}.tar`, `${half}-4.tar`]) {
+      writeFileSync(join(cacheFolder, name), 'text');
+      utimesSync(join(cacheFolder, name), new Date(0), new Date(0));
+    }
+    truncateSync(join(cacheFolder, image), 1_000);
+    await using database = await createTestDatabase(options);
+    expect((await sql`select * from one`.execute(database.db)).rows).toEqual([]);
+    expect(readdirSync(cacheFolder).sort()).toEqual(
+      [...imagesIn(), 'backup.tar', `${half}.tar`, 'house.building'].sort(),
+    );
+    expect(imagesIn()).toEqual([image]);
   });
 
   it('says so where the image cannot be kept', async () => {

@@ -80,6 +80,12 @@ describe('databaseFixtures', () => {
           test('b', async ({ database }) => { await fill(database); });
           test('c', () => {});
           test.fails('d', async ({ database }) => { await fill(database); expect(1).toBe(2); });
+          let tries = 0;
+          test('f', { retry: 2 }, async ({ database }) => {
+            await fill(database);
+            tries += 1;
+            expect(tries).toBe(2);
+          });
         `,
         'two.test.mjs': `${withFixtures('test')}
           test('e', async ({ database }) => { await fill(database); });
@@ -87,7 +93,7 @@ describe('databaseFixtures', () => {
       },
       { TEST_DATABASE_URL: own.url },
     );
-    expect(report).toMatchObject({ numPassedTests: 5, numFailedTests: 0 });
+    expect(report).toMatchObject({ numPassedTests: 6, numFailedTests: 0 });
     expect(report.text).toContain(`test databases: `);
     expect(await own.kinds()).toEqual(['template']);
   });

@@ -72,8 +72,11 @@ export function databaseLock(oid: string): string {
   return `(842341075::bigint << 32 | ${oid}::bigint)`;
 }
 
-/** The names of clones, as `inventName` makes them. */
-export const cloneName = /^cryptosense_test_[0-9a-f]{12}$/;
+/** As `inventName` makes them. */
+export const inventedName = /^cryptosense_(?:template|test)_[0-9a-f]{12}$/;
+
+/** Of a database that nobody can say the template of. */
+export const unknownKey: TemplateKey = '0'.repeat(32);
 
 /** A name that no database has, and that needs no quotes. */
 export function inventName(what: 'template' | 'test'): string {

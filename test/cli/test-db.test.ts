@@ -107,6 +107,7 @@ describe('test-db create', () => {
     [['fill'], "missing required argument 'n'"],
     [['fill', 'many'], 'It is a whole number.'],
     [['drop'], 'no database is named'],
+    [['drop', ''], 'no database is named'],
     [['drop', 'x', '--all'], '--all and databases are given'],
     [['prune', '--older-than', 'yesterday'], 'It is a time such as'],
     [['list', 'x'], 'too many arguments'],
@@ -151,6 +152,15 @@ describe('test-db drop', () => {
     expect(await kinds()).toEqual(['template']);
     expect((await testDb('drop', '--all')).stdout).toMatch(/^dropped cryptosense_template_/);
     expect(await kinds()).toEqual([]);
+  });
+
+  it('takes the password that a URL lacks from TEST_DATABASE_URL, where both name one server', async () => {
+    const { testDb, kinds } = await ownCommandLine();
+    const { stdout } = await testDb('create', '--quiet', ...folders);
+    const url = new URL(stdout.trim());
+    url.password = '';
+    expect(await testDb('drop', url.href)).toMatchObject({ code: 0 });
+    expect(await kinds()).toEqual(['template']);
   });
 
   it('takes no URLs of two servers', async () => {

@@ -1,10 +1,12 @@
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { parseMark } from '../../src/provisioning/mark.ts';
+import { dropUnused, listMarked } from '../../src/provisioning/marked.ts';
 import * as testDatabases from '../../src/provisioning/test-databases.ts';
 import {
   connect,
   createScratchDatabase,
   createScratchRole,
+  databaseUrl,
   onServer,
 } from '../support/databases.ts';
 import { codeOf } from '../support/errors.ts';
@@ -148,6 +150,23 @@ describe('create', () => {
   });
 });
 
+it('a mark that another role wrote makes no template', async () => {
+  const [mine, other] = [await ownTestServer(), await ownTestServer()];
+  await testDatabases.create(mine.server, chain);
+  const [template] = await mine.list();
+  await testDatabases.prune(mine.server, { olderThanMs: 0, templates: true });
+  const forged = `cryptosense_forged_${process.pid}`;
+  await onServer(other.url, async (sql) => {
+    await sql.unsafe(`create database ${forged} is_template true`);
+    await sql.unsafe(
+      `comment on database ${forged} is 'cryptosense-db template ${template?.key} 2020-01-01T00:00:00.000Z'`,
+    );
+  });
+  const { databases } = await testDatabases.create(mine.server, chain);
+  const sql = looker(databases[0]?.url);
+  expect(await sql`select count(*)::int as n from cryptosense_db.migrations`).toEqual([{ n: 4 }]);
+});
+
 describe('TimescaleDB’s workers', () => {
   it.skipIf(!timescale)(
     'are in no template and no clone, no job has run there, and none is due',
@@ -211,6 +230,7 @@ describe('drop', () => {
       'cryptosense-db clone 0123456789abcdef0123456789abcde 2026-11-22T10:00:00.000Z',
       ' cryptosense-db clone 0123456789abcdef0123456789abcdef 2026-11-22T10:00:00.000Z',
       'cryptosense-db clone 0123456789abcdef0123456789abcdef 2026-11-22T10:00:00.000Z\n',
+      'cryptosense-db clone 0123456789abcdef0123456789abcdef 2026-99-99T99:99:99.999Z',
       'cryptosense-db production 0123456789abcdef0123456789abcdef 2026-11-22T10:00:00.000Z',
     ];
     for (const comment of comments) {
@@ -302,6 +322,72 @@ describe('prune', () => {
     expect(await kinds()).toEqual(['clone', 'template']);
     await testDatabases.prune(server, { templates: true, olderThanMs: 0 });
     expect(await kinds()).toEqual([]);
+  });
+
+  it('leaves what is taken meanwhile to who took it', async () => {
+    const { server, url, list } = await ownTestServer();
+    await testDatabases.fill(server, { ...chain, count: 8 });
+    const old = new Date(Date.now() - 2 * 3_600_000).toISOString();
+    for (const { name, kind } of await list()) if (kind === 'ready') await age(url, name, old);
+    const other = openServer(url);
+    onTestFinished(other.close);
+    const [created, pruned] = await Promise.all([
+      testDatabases.create(server, { ...chain, count: 8 }),
+      testDatabases.prune(other, {}),
+    ]);
+    const names = created.databases.map(({ name }) => name);
+    expect(names).toHaveLength(8);
+    expect(pruned.dropped.filter((name) => names.includes(name))).toEqual([]);
+    for (const database of created.databases) {
+      const sql = connect(database.url, 1);
+      expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
+      await sql.end();
+    }
+  });
+
+  it('ends no connection, not even one that came after it looked', async () => {
+    const { server } = await ownTestServer();
+    const { databases } = await testDatabases.create(server, chain);
+    const [listed] = (await server.use(({ sql }) => listMarked(sql))).filter(
+      ({ name }) => name === databases[0]?.name,
+    );
+    const sql = looker(databases[0]?.url);
+    await sql`select 1`;
+    if (!listed) throw new Error('it is not listed');
+    expect(await server.use((client) => dropUnused(client.sql, listed))).toBe('in use');
+    expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
+  });
+
+  it('knows what lost its mark by what is in it, and by nothing else', async () => {
+    const { server, url, list } = await ownTestServer();
+    const { databases } = await testDatabases.create(server, chain);
+    const name = databases[0]?.name ?? '';
+    const [full, plain, empty] = ['ba9876543210', 'ba9876543211', 'ba9876543212'].map(
+      (digits) => `cryptosense_test_${digits}`,
+    );
+    const others = [full, plain];
+    await onServer(url, async (sql) => {
+      await sql.unsafe(`comment on database ${name} is null`);
+      await sql.unsafe(`create database ${full} is_template true`);
+      await sql.unsafe(`create database ${plain}`);
+      await sql.unsafe(`create database ${empty} is_template true`);
+    });
+    await onServer(databaseUrl(url, full ?? ''), (sql) =>
+      sql.unsafe('create table public.mine ()'),
+    );
+    onTestFinished(() =>
+      onServer(url, async (sql) => {
+        await sql.unsafe(`alter database ${full} is_template false`);
+        for (const other of others) await sql.unsafe(`drop database ${other}`);
+      }),
+    );
+    expect((await list()).map(({ kind }) => kind)).toEqual(['template']);
+    expect((await testDatabases.prune(server, {})).dropped).toEqual([]);
+    const marked = (await list()).filter(({ kind }) => kind === 'clone');
+    expect(marked.map((database) => database.name).sort()).toEqual([name, empty].sort());
+    expect([...(await testDatabases.prune(server, { olderThanMs: 0 })).dropped].sort()).toEqual(
+      [name, empty].sort(),
+    );
   });
 
   it('goes by itself with the next template that is made', async () => {

@@ -1,9 +1,10 @@
+import { chmodSync } from 'node:fs';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import * as testDatabases from '../../src/provisioning/test-databases.ts';
-import { connect, onServer } from '../support/databases.ts';
+import { connect, createScratchRole, databaseUrl, onServer } from '../support/databases.ts';
 import { startEmbeddedPostgres } from '../support/embedded-postgres.ts';
 import { codeOf } from '../support/errors.ts';
-import { type Folders, fixture, writePairs } from '../support/fixtures.ts';
+import { type Folders, fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { until } from '../support/recovery.ts';
 import { openServer, ownTestServer } from '../support/test-databases.ts';
@@ -273,4 +274,59 @@ it('of eighty that are taken at once from forty ready ones, each is another', as
   const left = await kinds();
   expect(left.filter((kind) => kind === 'ready')).toEqual([]);
   expect(left.filter((kind) => kind === 'clone')).toHaveLength(80);
+});
+
+it('on a Unix socket, where the server misses its client at once, prune finds what a killed one left', async () => {
+  const folder = temporaryFolder();
+  chmodSync(folder, 0o777);
+  const postgres = await startEmbeddedPostgres([`unix_socket_directories=${folder}`]);
+  onTestFinished(postgres.stop);
+  const url = `postgresql://postgres:test@/postgres?host=${encodeURIComponent(folder)}&port=${postgres.port}`;
+  const busy = `
+    for (;;) {
+      await Promise.all([1, 2, 3].map(() => createTestDatabase(options)));
+      say('created');
+    }
+  `;
+  for (let moment = 0; moment < 12; moment += 1) {
+    const run = startProgram(busy, { env: { TEST_DATABASE_URL: url }, options: slowChain(1) });
+    await new Promise((resolve) => setTimeout(resolve, 150 + moment * 13));
+    run.process.kill('SIGKILL');
+    await run.finished;
+  }
+  const server = openServer(url);
+  const namesOf = () =>
+    server.use(({ sql }) => sql`select datname from pg_database where datname ~ '^cryptosense_'`);
+  await until('its backends have ended', async () => {
+    const sessions = await server.use(
+      ({ sql }) => sql`select from pg_stat_activity where datname is not null and state = 'active'`,
+    );
+    return sessions.length === 1;
+  });
+  await testDatabases.prune(server, { olderThanMs: 0, templates: true });
+  expect(await namesOf()).toEqual([]);
+  await server.close();
+});
+
+it('a role that may neither enter the database postgres nor make anything temporary gets copies', async () => {
+  const postgres = await startEmbeddedPostgres();
+  onTestFinished(postgres.stop);
+  const role = await createScratchRole(postgres.url, { rights: 'createdb' });
+  await onServer(postgres.url, async (admin) => {
+    await admin.unsafe('create database work');
+    await admin.unsafe('revoke temporary, connect on database postgres from public');
+    await admin.unsafe('revoke temporary on database work from public');
+  });
+  const url = role.urlOf(databaseUrl(postgres.url, 'work'));
+  const server = openServer(url);
+  const { databases } = await testDatabases.create(server, { ...chain, count: 2 });
+  expect(databases).toHaveLength(2);
+  const [first, second] = databases;
+  // Its own database is the only one that the tool could connect to.
+  const within = openServer(first?.url ?? '');
+  expect(await codeOf(testDatabases.drop(within, [first?.name ?? '']))).toBe('bad-configuration');
+  await within.close();
+  const { dropped } = await testDatabases.drop(server, [first?.name ?? '', second?.name ?? '']);
+  expect(dropped).toHaveLength(2);
+  await server.close();
 });
