@@ -183,7 +183,7 @@ function withOutput(command: Command): Command {
     'after',
     `\n${[
       'Without --url and TEST_DATABASE_URL, a container serves where Docker answers; it is left running.',
-      'Only databases that this tool marked are ever dropped.',
+      'Only databases that this tool marked are ever dropped. URLs are printed with --quiet too.',
     ].join('\n')}`,
   );
 }
