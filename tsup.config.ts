@@ -9,6 +9,7 @@ type Plugin = NonNullable<Options['esbuildPlugins']>[number];
  * has one copy. The command line is one CommonJS file with the packages it always needs inside:
  * Node takes twice as long to load the same code as ECMAScript modules from many files. What only
  * some commands use (the parser, the spinner, the embedded engine) stays outside and is loaded late.
+ * What is Node's own stays named so (`node:`): bundlers and Vitest know it by that alone.
  * The seeders are files that are discovered by their names, with what they share, and Faker, beside them.
  */
 export default defineConfig([
@@ -16,6 +17,7 @@ export default defineConfig([
     entry: { index: 'src/index.ts', testing: 'src/testing.ts' },
     format: 'esm',
     target: 'node20',
+    removeNodeProtocol: false,
     clean: ['!cli.cjs', '!THIRD_PARTY_LICENSES.txt', '!seeds'],
     dts: true,
   },
@@ -23,6 +25,7 @@ export default defineConfig([
     entry: { cli: 'src/cli.ts' },
     format: 'cjs',
     target: 'node20',
+    removeNodeProtocol: false,
     shims: true,
     noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
     esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
@@ -32,6 +35,7 @@ export default defineConfig([
     outDir: 'dist/seeds',
     format: 'esm',
     target: 'node20',
+    removeNodeProtocol: false,
     clean: true,
     noExternal: ['@faker-js/faker'],
     esbuildPlugins: [collectLicences('dist/seeds/THIRD_PARTY_LICENSES.txt')],
