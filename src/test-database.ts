@@ -9,7 +9,7 @@ import type { DB } from './database/types.ts';
 import { CryptosenseDbError } from './errors.ts';
 import type { OnProgress } from './progress.ts';
 import { createClone, type Order, orderOf, provideClone } from './provisioning/clone.ts';
-import { fillReady, takeReady } from './provisioning/ready.ts';
+import { fillReady, mostAtOnce, takeReady } from './provisioning/ready.ts';
 import { type ContentOptions, type Recipe, readRecipe, stampOf } from './provisioning/recipe.ts';
 import { ensureTemplate, type TemplateOptions } from './provisioning/template.ts';
 import * as testDatabases from './provisioning/test-databases.ts';
@@ -19,6 +19,7 @@ import {
   type TestServer,
   type TestServerOrigin,
 } from './provisioning/test-server.ts';
+import { requireWhole } from './whole.ts';
 
 /** Where a test database comes from. */
 export interface TestServerOptions {
@@ -73,8 +74,8 @@ const defaultCacheFolder = 'node_modules/.cache/cryptosense-db';
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   if (options.engine === 'embedded') return createEmbedded(options);
   const { ahead = 0, maxConnections = 5 } = options;
-  requireWhole({ ahead }, 0);
-  requireWhole({ maxConnections }, 1);
+  requireWhole({ ahead }, { from: 0, to: mostAtOnce });
+  requireWhole({ maxConnections }, { from: 1, to: mostAtOnce });
   // Before anything is connected to, or a container started.
   const recipe = lastRecipeOf(options) ?? recipeOf(options);
   const server = await testServer(options);
@@ -248,7 +249,7 @@ export async function prepareTestDatabases(
 ): Promise<{ readonly stop: () => Promise<void> }> {
   const recipe = readRecipe(options);
   const { cacheFolder = defaultCacheFolder, ahead = 0, onProgress } = options;
-  requireWhole({ ahead }, 0);
+  requireWhole({ ahead }, { from: 0, to: mostAtOnce });
   if (options.engine === 'embedded') {
     const { ensureImage } = await import('./provisioning/embedded-image.ts');
     await ensureImage(recipe, { ...options, cacheFolder });
@@ -288,13 +289,4 @@ function refill(
   fill().catch((error: unknown) => {
     onProgress?.({ kind: 'notice', severity: 'WARNING', message: messageOf(error) });
   });
-}
-
-function requireWhole(named: Readonly<Record<string, number>>, least: number): void {
-  for (const [name, value] of Object.entries(named)) {
-    if (Number.isInteger(value) && value >= least && value <= 1_000) continue;
-    throw new CryptosenseDbError('bad-configuration', {
-      message: `${name} is ${value}; it can be a whole number from ${least} to 1000`,
-    });
-  }
 }

@@ -1,5 +1,4 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { startInBackground } from '../child-process.ts';
 import { nameTestServer, readTestServer, surroundings } from '../config.ts';
 import { describeHost, type ServerTarget, targetUrl } from '../database/target.ts';
 import { CryptosenseDbError } from '../errors.ts';
@@ -200,6 +199,7 @@ async function create(context: Context, flags: CreateFlags): Promise<void> {
     const name = variable === true ? 'DATABASE_URL' : variable;
     output.product(created, (result) => render.renderCreated(result, { variable: name }));
     if (ahead !== undefined) {
+      const { startInBackground } = await import('../child-process.ts');
       nameTestServer(targetUrl(server.target));
       startInBackground(['test-db', 'fill', String(ahead), '--quiet', ...contentFlagsOf(flags)]);
     }

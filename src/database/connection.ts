@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isError } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import { type Client, openClient, openPrimary, type ServerFacts, type Sql } from './client.ts';
-import { connectionLost, interrupted, statementRefused } from './refusals.ts';
+import { connectionLost, interrupted, statementRefused, throwIfInterrupted } from './refusals.ts';
 import { isConnectionLost, isSqlError } from './sql-errors.ts';
 import { describeTarget, type EmbeddedTarget, type ServerTarget, type Target } from './target.ts';
 
@@ -101,13 +101,15 @@ async function useClient<T>(
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
   const { signal } = options;
-  const throwIfInterrupted = () => {
-    if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
+  const session: Session = {
+    ...client,
+    target,
+    signal,
+    throwIfInterrupted: () => throwIfInterrupted(signal),
   };
-  const session: Session = { ...client, target, signal, throwIfInterrupted };
   const stopCancelling = cancelOnAbort(session, client);
   try {
-    throwIfInterrupted();
+    session.throwIfInterrupted();
     options.onProgress?.({ kind: 'connected', target: describeTarget(target) });
     return await use(session);
   } catch (error) {

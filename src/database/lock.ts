@@ -71,6 +71,24 @@ export async function withAdvisoryLock<T>(
   }
 }
 
+/** Does the work while it holds the lock; undefined where somebody else holds it, and nothing is done. */
+export async function ifFree<T>(
+  sql: Sql,
+  { lockClass, lockObject }: Pick<AdvisoryLock, 'lockClass' | 'lockObject'>,
+  work: () => Promise<T>,
+): Promise<T | undefined> {
+  const [{ isHeld }] = await sql<[{ isHeld: boolean }]>`
+    select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`;
+  if (!isHeld) return undefined;
+  try {
+    return await work();
+  } finally {
+    await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {
+      // As above: the lock is gone with its backend.
+    });
+  }
+}
+
 async function acquire(
   session: Session,
   {

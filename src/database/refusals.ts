@@ -156,6 +156,12 @@ export function interrupted(progress: {
     { details: progress },
   );
 }
+
+/** Throws `interrupted` once the signal has fired, for work that has no steps. */
+export function throwIfInterrupted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
+}
+
 /** Nothing for work that has no steps. */
 function countsOf({
   completed,

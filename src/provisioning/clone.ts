@@ -1,4 +1,4 @@
-import { interrupted } from '../database/refusals.ts';
+import { throwIfInterrupted } from '../database/refusals.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { inventName, type TemplateKey } from './mark.ts';
 import { createMarked } from './marked.ts';
@@ -30,7 +30,7 @@ export async function provideClone(
   order: Order,
   options: TemplateOptions,
 ): Promise<string> {
-  throwIfAborted(options);
+  throwIfInterrupted(options.signal);
   const ready = await takeReady(server, order.key);
   return ready ?? createClone(server, order, options);
 }
@@ -47,7 +47,7 @@ export async function createClone(
   const { key } = order;
   const name = inventName('test');
   for (let tries = 1; ; tries += 1) {
-    throwIfAborted(options);
+    throwIfInterrupted(options.signal);
     const template = server.templates.get(key) ?? (await ensureTemplate(server, order, options));
     const isCloned = await server.use(async (client) => {
       try {
@@ -61,8 +61,4 @@ export async function createClone(
     if (isCloned) return name;
     server.templates.delete(key);
   }
-}
-
-function throwIfAborted({ signal }: TemplateOptions): void {
-  if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
 }

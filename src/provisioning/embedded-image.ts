@@ -15,8 +15,8 @@ import { type EmbeddedEngine, openEmbeddedEngine } from '../database/embedded/en
 import { lockFolder } from '../database/embedded/folder-lock.ts';
 import { messageOf } from '../database/sql-errors.ts';
 import { CryptosenseDbError, isError } from '../errors.ts';
-import * as migrate from '../migrations/migrate.ts';
-import { type Recipe, requireLoadable } from './recipe.ts';
+import { makeContent } from './content.ts';
+import type { Recipe } from './recipe.ts';
 import type { TemplateOptions } from './template.ts';
 
 export interface ImageOptions extends TemplateOptions {
@@ -83,20 +83,12 @@ export async function ensureImage(recipe: Recipe, options: ImageOptions): Promis
 
 /** In a folder, as the tool's own work needs the engine several times; it goes afterwards. */
 async function make(
-  { folders, seeding }: Recipe,
+  recipe: Recipe,
   place: string,
-  options: TemplateOptions,
+  { signal, onProgress }: TemplateOptions,
 ): Promise<Blob> {
-  const target = { kind: 'embedded' as const, folder: place };
-  const { signal, onProgress } = options;
   try {
-    await migrate.up({ ...folders, signal, onProgress, target, environment: 'test' });
-    if (seeding) {
-      requireLoadable(seeding);
-      const seed = await import('../seeding/seed.ts');
-      const { seeds, now } = seeding;
-      await seed.dev({ ...folders, seeds, now, signal, onProgress, target });
-    }
+    await makeContent(recipe, { target: { kind: 'embedded', folder: place }, signal, onProgress });
     const engine = await openEmbeddedEngine({ folder: place });
     try {
       return await engine.dump();

@@ -1,5 +1,6 @@
 import type { Client } from '../database/client.ts';
-import { interrupted } from '../database/refusals.ts';
+import { ifFree } from '../database/lock.ts';
+import { throwIfInterrupted } from '../database/refusals.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import {
   databaseLock,
@@ -29,6 +30,9 @@ export async function takeReady(server: TestServer, key: TemplateKey): Promise<s
     return rows[0]?.name ?? undefined;
   });
 }
+
+/** More at once, ready or asked for, is a slip of the pen. */
+export const mostAtOnce = 1_000;
 
 /** The half of the lock's key that is not the template's. */
 const fillClass = 842_341_076;
@@ -90,26 +94,26 @@ export async function fillReady(
   }: { readonly template: string; readonly key: TemplateKey; readonly count: number },
   { signal }: { readonly signal?: AbortSignal | undefined },
 ): Promise<number> {
-  return server.use(async (client) => {
-    const { sql } = client;
-    const [lockClass, lockObject] = [fillClass, halfOf(key)];
-    const [{ isHeld }] = await sql<[{ isHeld: boolean }]>`
-      select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`;
-    if (!isHeld) return 0;
-    try {
-      for (let made = 0; ; made += 1) {
-        if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
-        const ready = await listMarked(sql, { kind: 'ready', key });
-        if (ready.filter(({ owner }) => owner === client.server.user).length >= count) return made;
+  let made = 0;
+  const isEnough = async ({ sql, server: { user } }: Client) => {
+    const ready = await listMarked(sql, { kind: 'ready', key });
+    return ready.filter(({ owner }) => owner === user).length >= count;
+  };
+  await server.use((client) =>
+    ifFree(client.sql, { lockClass: fillClass, lockObject: halfOf(key) }, async () => {
+      while (!(await isEnough(client))) {
+        throwIfInterrupted(signal);
         const [name, mark] = [inventName('test'), { kind: 'ready' as const, key }];
-        await createMarked(client, { name, template, mark });
+        try {
+          await createMarked(client, { name, template, mark });
+        } catch (error) {
+          // The template was pruned meanwhile; whoever needs it makes it anew.
+          if (sqlState(error) === sqlErrorCodes.noSuchDatabase) return;
+          throw error;
+        }
+        made += 1;
       }
-    } catch (error) {
-      // The template was pruned meanwhile; whoever needs it makes it anew.
-      if (sqlState(error) === sqlErrorCodes.noSuchDatabase) return 0;
-      throw error;
-    } finally {
-      await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {});
-    }
-  });
+    }),
+  );
+  return made;
 }

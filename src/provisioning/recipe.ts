@@ -96,23 +96,6 @@ function seedingOf(seeds: string, now = new Date()): Seeding {
   return { seeds, now, checksum: sha256(JSON.stringify(files)) };
 }
 
-const loaded = new Map<string, string>();
-
-/**
- * Throws `faulty-folder` for seeders that have changed since this process ran them: Node keeps modules as
- * they were when they were loaded, and the rows would not be those of the files.
- */
-export function requireLoadable({ seeds, checksum }: Seeding): void {
-  const before = loaded.get(seeds) ?? checksum;
-  loaded.set(seeds, before);
-  if (before === checksum) return;
-  throw new CryptosenseDbError('faulty-folder', {
-    message: `the seeders in ${seeds} have changed since this process ran them`,
-    evidence: ['Node keeps modules as they were when they were loaded'],
-    hint: 'start the process anew',
-  });
-}
-
 function seedsOf({ seed, seeds = packagedSeeds }: ContentOptions): string | undefined {
   return seed && seeds;
 }

@@ -1,13 +1,13 @@
 import type { Client } from '../database/client.ts';
 import { quoteIdentifier, type Session, type Sql, withSession } from '../database/connection.ts';
-import { type AdvisoryLock, withAdvisoryLock } from '../database/lock.ts';
+import { type AdvisoryLock, ifFree, withAdvisoryLock } from '../database/lock.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { isError } from '../errors.ts';
-import * as migrate from '../migrations/migrate.ts';
 import type { OnProgress } from '../progress.ts';
+import { makeContent } from './content.ts';
 import { halfOf, inventName, type Mark, markStatement, type TemplateKey } from './mark.ts';
 import { createMarked, dropMarked, dropUnused, listMarked, type MarkedDatabase } from './marked.ts';
-import { type Recipe, requireLoadable } from './recipe.ts';
+import type { Recipe } from './recipe.ts';
 import type { TestServer } from './test-server.ts';
 import { markContent } from './unmarked.ts';
 
@@ -114,18 +114,11 @@ async function make(
   options: TemplateOptions,
 ): Promise<string> {
   const name = inventName('template');
-  const { folders, seeding } = recipe;
   await createMarked(session, { name, mark: { kind: 'building', key } });
   try {
     const { signal, onProgress } = options;
-    const work = { ...folders, signal, onProgress, target: { ...server.target, database: name } };
-    await migrate.up({ ...work, environment: 'test' });
-    if (seeding) {
-      requireLoadable(seeding);
-      const seed = await import('../seeding/seed.ts');
-      const { seeds, now } = seeding;
-      await seed.dev({ ...work, seeds, now });
-    }
+    const target = { ...server.target, database: name };
+    await makeContent(recipe, { target, signal, onProgress });
     await calm(server, { name, key }, options);
     session.throwIfInterrupted();
     await seal(session, { name, key });
@@ -195,7 +188,8 @@ export async function pruneTemplates(
   for (const database of marked) {
     if (database.kind === 'template' && database.ageMs >= olderThanMs) await take(database);
     if (database.kind === 'building') {
-      await whenNobodyMakes(sql, database, async () => {
+      // Whoever makes a template holds its lock.
+      await ifFree(sql, lockOf(database.key), async () => {
         // Its maker's last statement may run on.
         const isDropped = await dropMarked(sql, database.name).catch(unlessPermitted);
         if (isDropped) dropped.push(database);
@@ -214,21 +208,4 @@ export async function pruneTemplates(
 function unlessPermitted(error: unknown): false {
   if (sqlState(error) === sqlErrorCodes.insufficientPrivilege) return false;
   throw error;
-}
-
-/** Whoever makes a template holds its lock. */
-async function whenNobodyMakes(
-  sql: Sql,
-  { key }: MarkedDatabase,
-  work: () => Promise<void>,
-): Promise<void> {
-  const { lockClass, lockObject } = lockOf(key);
-  const [{ isHeld }] = await sql<[{ isHeld: boolean }]>`
-    select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`;
-  if (!isHeld) return;
-  try {
-    await work();
-  } finally {
-    await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {});
-  }
 }

@@ -1,8 +1,8 @@
 import { targetUrl } from '../database/target.ts';
-import { CryptosenseDbError } from '../errors.ts';
+import { requireWhole } from '../whole.ts';
 import { orderOf, provideClone } from './clone.ts';
 import { dropMarked, dropUnused, listMarked, type MarkedDatabase } from './marked.ts';
-import { fillReady } from './ready.ts';
+import { fillReady, mostAtOnce } from './ready.ts';
 import { type ContentOptions, readRecipe } from './recipe.ts';
 import { ensureTemplate, pruneTemplates, type TemplateOptions } from './template.ts';
 import { describeServer, type TestServer, type TestServerOrigin } from './test-server.ts';
@@ -62,19 +62,13 @@ export interface PruneResult extends ServerName {
   readonly inUse: readonly string[];
 }
 
-const mostAtOnce = 1_000;
-
 /**
  * Databases of the caller's own: ready ones where there are some, else copies of the template. All that
  * were asked for, or none.
  */
 export async function create(server: TestServer, options: CreateOptions): Promise<CreateResult> {
   const { count = 1 } = options;
-  if (!Number.isInteger(count) || count < 1 || count > mostAtOnce) {
-    throw new CryptosenseDbError('bad-configuration', {
-      message: `the number of databases is ${count}; it can be a whole number from 1 to ${mostAtOnce}`,
-    });
-  }
+  requireWhole({ count }, { from: 1, to: mostAtOnce });
   const order = await orderOf(server, readRecipe(options));
   const settled = await Promise.allSettled(
     Array.from({ length: count }, () => provideClone(server, order, options)),
@@ -99,6 +93,7 @@ export async function fill(
   server: TestServer,
   { count, ...options }: CreateOptions & { readonly count: number },
 ): Promise<FillResult> {
+  requireWhole({ count }, { from: 0, to: mostAtOnce });
   const order = await orderOf(server, readRecipe(options));
   const { key } = order;
   const template = await ensureTemplate(server, order, options);

@@ -4,6 +4,7 @@ import { CryptosenseDbError } from '../errors.ts';
 import type { MigrateOptions } from '../migrations/options.ts';
 import { withRun } from '../migrations/run.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
+import { requireWhole } from '../whole.ts';
 import { type Candle, readCandles } from './candles.ts';
 import { requireFit, runAll, type SeedPlan, type SeedResult } from './run.ts';
 import { readLastRun, readOutcome } from './runs.ts';
@@ -177,18 +178,6 @@ async function prepare<E extends SeedEnvironment>(
 
 /** Fifteen million users, three billion rows. */
 const mostScale = 5_000_000;
-
-function requireWhole(
-  named: Readonly<Record<string, number>>,
-  { from, to }: { readonly from: number; readonly to: number },
-): void {
-  for (const [name, value] of Object.entries(named)) {
-    if (Number.isInteger(value) && value >= from && value <= to) continue;
-    throw new CryptosenseDbError('bad-configuration', {
-      message: `${name} is ${value}; it can be a whole number from ${from} to ${to}`,
-    });
-  }
-}
 
 /** Bitcoin's first block, and as far as anybody will look. */
 const [earliest, latest] = ['2009-01-03T00:00:00Z', '2100-01-01T00:00:00Z'];
