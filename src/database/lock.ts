@@ -211,16 +211,13 @@ function poolerRefused(): CryptosenseDbError<'pooler-refused'> {
  * A condition: this backend still holds the migration lock, whatever a migration did meanwhile.
  * The embedded engine's only process has the id 0, which pg_locks shows as NULL.
  */
-export function holdsMigrationLock(sql: Sql) {
-  return sql`
-    exists (
-      select from pg_locks
-      where locktype = 'advisory' and granted
-        and pid is not distinct from nullif(pg_backend_pid(), 0)
-        and classid = ${asOid(migrationLock.lockClass)}
-        and objid = ${asOid(migrationLock.lockObject)}
-    )`;
-}
+export const holdsMigrationLock = `
+  exists (
+    select from pg_locks
+    where locktype = 'advisory' and granted
+      and pid is not distinct from nullif(pg_backend_pid(), 0)
+      and classid = ${asOid(migrationLock.lockClass)} and objid = ${asOid(migrationLock.lockObject)}
+  )`;
 
 /** True for an error that another try may not meet: the statement waited for a lock in vain. */
 export function isLockConflict(error: unknown): boolean {

@@ -27,6 +27,7 @@ export interface SqlError extends Error {
   /** In characters from 1 over the statement; absent for errors at run time. */
   readonly position?: string;
   readonly internal_query?: string;
+  readonly schema_name?: string;
   readonly table_name?: string;
   readonly constraint_name?: string;
 }

@@ -1,27 +1,34 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Session, type Sql, withRollback } from '../database/connection.ts';
 import { isLockConflict } from '../database/lock.ts';
-import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import type { ProgressStep } from '../progress.ts';
-import { markTransaction, type Writer } from './history.ts';
+import { type Batch, type BatchWatch, composeBatches, runBatch } from './batch.ts';
+import { markTransaction, nameOfMark, prepareRecord, recordStep } from './history.ts';
 import { runStatementByStatement } from './journalled.ts';
-import type { Statement } from './statements.ts';
 import {
   type CompletedStep,
-  discardRows,
-  ownSession,
-  prepareSession,
+  discardLeftovers,
+  ownRole,
   type RunOptions,
+  resetSession,
+  resetSettings,
   runLost,
+  runSettings,
   StatementError,
   type Step,
-  writeHistory,
 } from './step.ts';
+
+export interface StepsOptions extends RunOptions {
+  readonly onCompleted: (step: CompletedStep) => void;
+}
 
 /**
  * Runs steps in order, each in a transaction of its own with its history row, or statement by
  * statement where the file says `-- Transaction: none`. `onCompleted` is told of each when it is
  * committed. A step that waits too long for a lock is rolled back and tried again.
+ *
+ * The server has the next step before it has answered for this one, and runs nothing of it unless this one is
+ * committed.
  *
  * Throws `StatementError`, or what ended the session. On failure the running step is rolled back;
  * of a file without a transaction the finished statements stay, and the journal knows them.
@@ -29,29 +36,46 @@ import {
 export async function runSteps(
   session: Session,
   steps: readonly Step[],
-  options: RunOptions & { readonly onCompleted: (step: CompletedStep) => void },
+  options: StepsOptions,
 ): Promise<void> {
-  let openedAhead: Opening | undefined;
+  await prepareSession(session, steps, options);
+  let ahead: SentAhead | undefined;
   for (const [index, step] of steps.entries()) {
-    session.throwIfInterrupted();
-    const progress = describeStep(step, { index, total: steps.length });
-    options.onProgress?.({ kind: 'step-started', step: progress });
-    const durationMs = await retryOnLock(session, progress, options, async () => {
+    // One that was sent ahead may be committed whatever happens: its outcome is waited for.
+    if (!ahead) session.throwIfInterrupted();
+    const report = ahead?.report ?? reportOf(step, { index, total: steps.length }, options);
+    report.started();
+    const sendNext = () => {
+      const next = steps[index + 1];
+      if (!next || session.signal?.aborted) return;
+      const nextReport = reportOf(next, { index: index + 1, total: steps.length }, options);
+      const onOpened = () => {
+        report.finished();
+        nextReport.started();
+      };
+      ahead = sendAhead(session, { step: next, previous: step }, options, {
+        report: nextReport,
+        onOpened,
+      });
+    };
+    await retryOnLock(session, report.step, options, async () => {
       if (step.script.transaction === 'none') {
-        return runStatementByStatement(session, { step, progress }, options);
+        const ran = { step, progress: report.step };
+        report.recorded(await runStatementByStatement(session, ran, options));
+        return;
       }
-      const opening = openedAhead ?? open(session, step, options);
-      openedAhead = undefined;
-      const outcome = await runInTransaction(
-        session,
-        { step, opening, next: steps[index + 1] },
-        options,
-      );
-      openedAhead = outcome.openedAhead;
-      return outcome.durationMs;
+      const sent = ahead;
+      ahead = undefined;
+      await withRollback(session.sql, async () => {
+        if (sent) sendNext();
+        await (sent?.outcome ?? runInTransaction(session, step, options, { report, sendNext }));
+      }).catch((error: unknown) => {
+        // It has not run; after a retry of this one it is sent again.
+        ahead = undefined;
+        throw error;
+      });
     });
-    options.onCompleted(completed(step, durationMs));
-    options.onProgress?.({ kind: 'step-finished', step: progress, durationMs });
+    report.finished();
   }
 }
 
@@ -59,44 +83,76 @@ export async function runSteps(
 export async function runStepsTogether(
   session: Session,
   steps: readonly Step[],
-  options: RunOptions & { readonly onCompleted: (step: CompletedStep) => void },
+  options: StepsOptions,
 ): Promise<void> {
   const { sql } = session;
   const [first] = steps;
   if (!first) return;
+  await prepareSession(session, steps, options);
   const total = steps.length;
+  const reports = new Map(
+    steps.map((step, index) => [step, reportOf(step, { index, total }, options)]),
+  );
   const whole = describeStep(first, { index: 0, total });
-  const done = await retryOnLock(session, whole, options, () =>
+  await retryOnLock(session, whole, options, () =>
     withRollback(sql, async () => {
-      const finished: Finished[] = [];
       await sql.unsafe('begin');
-      for (const [index, step] of steps.entries()) {
+      for (const [step, { started, recorded }] of reports) {
         session.throwIfInterrupted();
-        const progress = describeStep(step, { index, total });
-        options.onProgress?.({ kind: 'step-started', step: progress });
-        await sql.unsafe(`${prepareSession(session, options)}; ${markTransaction(step)}`);
-        const durationMs = await runAndRecord(sql, step, options.writer);
-        finished.push({ step, progress, durationMs });
+        started();
+        const around = { opening: opening(session, step, options), ending: ending(step) };
+        for (const batch of composeBatches(step, around)) {
+          await runBatch(sql, step, batch, { onRecorded: recorded });
+        }
       }
-      await commit(sql, steps.at(-1) ?? first);
-      return finished;
+      const last = steps.at(-1) ?? first;
+      await runLastBatch(sql, last, commitOf(last));
     }),
   );
   // Told only now: until the one COMMIT nothing is applied.
-  for (const { step, progress, durationMs } of done) {
-    options.onCompleted(completed(step, durationMs));
-    options.onProgress?.({ kind: 'step-finished', step: progress, durationMs });
-  }
+  for (const { finished } of reports.values()) finished();
 }
 
-interface Finished {
-  readonly step: Step;
-  readonly progress: ProgressStep;
-  readonly durationMs: number;
+/** What fails at a COMMIT, deferred constraints say, is laid at the last statement. */
+function commitOf({ script: { statements } }: Step): Batch {
+  const last = statements.slice(-1).map((statement) => ({ statement, start: 0 }));
+  return { text: 'commit', statements: last, before: statements.length - last.length };
 }
 
-function completed({ direction, version, description }: Step, durationMs: number): CompletedStep {
-  return { direction, version, description, durationMs };
+/** What is told of a step, each once. */
+interface Report {
+  readonly step: ProgressStep;
+  readonly started: () => void;
+  readonly recorded: (durationMs: number) => void;
+  readonly finished: () => void;
+}
+
+function reportOf(
+  step: Step,
+  place: { readonly index: number; readonly total: number },
+  { onProgress, onCompleted }: StepsOptions,
+): Report {
+  const progress = describeStep(step, place);
+  const { direction, version, description } = step;
+  let isStarted = false;
+  let isFinished = false;
+  let durationMs = 0;
+  return {
+    step: progress,
+    started: () => {
+      if (!isStarted) onProgress?.({ kind: 'step-started', step: progress });
+      isStarted = true;
+    },
+    recorded: (ms) => {
+      durationMs = ms;
+    },
+    finished: () => {
+      if (isFinished) return;
+      isFinished = true;
+      onCompleted({ direction, version, description, durationMs });
+      onProgress?.({ kind: 'step-finished', step: progress, durationMs });
+    },
+  };
 }
 
 function describeStep(
@@ -137,119 +193,106 @@ function isRepeatable(error: unknown): boolean {
   return step.script.transaction === 'own' || statement.run.kind !== 'alone';
 }
 
-/** A transaction on its way to be open; settles without being waited for. */
-type Opening = Promise<PromiseSettledResult<unknown>[]>;
+/** As new for the first file, which every file leaves as new for the one after it. */
+async function prepareSession(
+  { sql }: Session,
+  steps: readonly Step[],
+  { writer }: RunOptions,
+): Promise<void> {
+  const directions = new Set(steps.map(({ direction }) => direction));
+  const records = [...directions].map((direction) => prepareRecord(direction, writer));
+  await sql.unsafe([...resetSession, ...records].join(';\n'));
+}
 
-/** A session as new, and the step's transaction in it. */
-function open(session: Session, step: Step, options: RunOptions): Opening {
-  const { sql } = session;
-  return Promise.allSettled([
-    sql.unsafe(prepareSession(session, options)).execute(),
-    // On lines of their own: a BEGIN with options may end in a comment.
-    sql.unsafe(`${step.script.begin}\n;${markTransaction(step)}`).execute(),
-  ]);
+/** What runs at the start of a step, in its transaction. */
+function opening(session: Session, step: Step, options: RunOptions): readonly string[] {
+  return [...discardLeftovers, ...runSettings(session, options), markTransaction(step)];
 }
 
 /**
- * The step's statements, its history row and COMMIT go to the server together, and so does the
- * opening of the next step's transaction. A statement that fails makes the COMMIT a ROLLBACK, and
- * so does a history row that finds itself in another transaction; COMMIT's own answer says so.
+ * What runs at its end, in its transaction. The server reads the next batch before anything of it runs, by
+ * the settings that it finds.
  */
-async function runInTransaction(
+function ending(step: Step): readonly string[] {
+  return [...ownRole, recordStep(step), ...resetSettings];
+}
+
+/** A setting that is kept when the transaction is committed, and says which step it was. */
+const committedSetting = 'cryptosense_db.committed';
+
+/** Fails unless the step was the last that this session has committed. */
+function requireCommitted(step: Step): string {
+  return `
+  select (case current_setting('${committedSetting}', true)
+    when '${nameOfMark(step)}' then '0' else 'the step before this one is not committed' end)::integer`;
+}
+
+/** The step in a transaction of its own. What is deferred runs as its file left the session. */
+function composeTransaction(
   session: Session,
-  run: { readonly step: Step; readonly opening: Opening; readonly next: Step | undefined },
+  { step, previous }: { readonly step: Step; readonly previous?: Step },
   options: RunOptions,
-): Promise<{ readonly durationMs: number; readonly openedAhead: Opening | undefined }> {
-  const { sql } = session;
-  const { step, opening, next } = run;
-  let openedAhead: Opening | undefined;
-  return withRollback(sql, async () => {
-    // Nothing follows before it is open: after a BEGIN that was cancelled, each would commit alone.
-    const [failure] = failuresOf(await opening);
-    if (failure !== undefined) throw inStatement(step, step.script.statements[0], failure);
-    const durationMs = await runAndRecord(sql, step, options.writer, () => {
-      const committed = commit(sql, step);
-      if (next?.script.transaction === 'own') openedAhead = open(session, next, options);
-      return committed;
-    });
-    return { durationMs, openedAhead };
+): readonly Batch[] {
+  return composeBatches(step, {
+    opening: [
+      step.script.begin,
+      ...(previous ? [requireCommitted(previous)] : []),
+      ...opening(session, step, options),
+    ],
+    ending: [
+      'set constraints all immediate',
+      ...ending(step),
+      `set ${committedSetting} = '${nameOfMark(step)}'`,
+      'commit',
+    ],
   });
 }
 
-const statementsInFlight = 64;
-
-/** All statements, the history write and what `finish` sends, without waiting for each answer. */
-async function runAndRecord(
-  sql: Sql,
-  step: Step,
-  writer: Writer,
-  finish?: () => Promise<unknown>,
-): Promise<number> {
-  const { statements, rollsBackToSavepoint } = step.script;
-  // Behind a ROLLBACK TO, the history row would not notice that a statement has failed.
-  const waited = rollsBackToSavepoint ? statements.length : statementsBeforeLastFlight(statements);
-  for (let from = 0; from < waited; from += statementsInFlight) {
-    const flight = statements.slice(from, Math.min(from + statementsInFlight, waited));
-    await settle(step, sendStatements(sql, step, flight));
-  }
-  const sent = sendStatements(sql, step, statements.slice(waited));
-  const owner = sql.unsafe(ownSession).execute();
-  const recorded = writeHistory(sql, step, writer);
-  await settle(step, [...sent, owner, recorded, finish?.()]);
-  return recorded;
+interface SentAhead {
+  readonly report: Report;
+  readonly outcome: Promise<void>;
 }
 
-function statementsBeforeLastFlight({ length }: readonly Statement[]): number {
-  return Math.max(0, length - 1 - ((length - 1) % statementsInFlight));
-}
-
-function sendStatements(
-  sql: Sql,
+/** Runs the step; `sendNext` is called when all of it is on its way. */
+async function runInTransaction(
+  session: Session,
   step: Step,
-  statements: readonly Statement[],
-): readonly Promise<unknown>[] {
-  return statements.map((statement) =>
-    discardRows(sql.unsafe(statement.text)).catch((error: unknown) => {
-      throw inStatement(step, statement, error);
-    }),
-  );
-}
-
-/** Waits for all; the first real failure wins over the ones that an aborted transaction causes. */
-async function settle(
-  step: Step,
-  sent: readonly (PromiseLike<unknown> | undefined)[],
+  options: RunOptions,
+  { report, sendNext }: { readonly report: Report; readonly sendNext: () => void },
 ): Promise<void> {
-  const failures = failuresOf(await Promise.allSettled(sent));
-  const failure = failures.find((error) => !isFollowUp(error)) ?? failures[0];
-  if (failure === undefined) return;
-  throw atTheEnd(step, failure);
+  const { sql } = session;
+  const watch = { onRecorded: report.recorded };
+  const batches = composeTransaction(session, { step }, options);
+  for (const batch of batches.slice(0, -1)) await runBatch(sql, step, batch, watch);
+  const committed = runLastBatch(sql, step, batches.at(-1), watch);
+  sendNext();
+  await committed;
 }
 
-function failuresOf(results: readonly PromiseSettledResult<unknown>[]): unknown[] {
-  return results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []));
-}
-
-function isFollowUp(error: unknown): boolean {
-  const cause = error instanceof StatementError ? error.cause : error;
-  return sqlState(cause) === sqlErrorCodes.inFailedTransaction;
+/** Sends a step that fits into one batch, while the one before it runs; undefined for any other. */
+function sendAhead(
+  session: Session,
+  { step, previous }: { readonly step: Step; readonly previous: Step },
+  options: RunOptions,
+  { report, onOpened }: { readonly report: Report; readonly onOpened: () => void },
+): SentAhead | undefined {
+  if (step.script.transaction === 'none') return undefined;
+  const [batch, ...others] = composeTransaction(session, { step, previous }, options);
+  if (others.length > 0) return undefined;
+  const watch = { onOpened, onRecorded: report.recorded };
+  const outcome = runLastBatch(session.sql, step, batch, watch);
+  // Nobody waits for it where the step before has failed.
+  outcome.catch(() => {});
+  return { report, outcome };
 }
 
 /** A transaction that has failed is rolled back by COMMIT, which is no error to the server. */
-async function commit(sql: Sql, step: Step): Promise<void> {
-  const { command } = await sql.unsafe('commit').catch((error: unknown) => {
-    throw atTheEnd(step, error);
-  });
+async function runLastBatch(
+  sql: Sql,
+  step: Step,
+  batch: Batch | undefined,
+  watch?: BatchWatch,
+): Promise<void> {
+  const command = batch && (await runBatch(sql, step, batch, watch));
   if (command !== 'COMMIT') throw runLost(step);
-}
-
-/** What fails at the end of a file, deferred constraints say, has no statement of its own. */
-function atTheEnd(step: Step, error: unknown): unknown {
-  return inStatement(step, step.script.statements.at(-1), error);
-}
-
-/** The server's refusal, as one of a statement; a lost connection stays what it is. */
-function inStatement(step: Step, statement: Statement | undefined, error: unknown): unknown {
-  const isRefusal = isSqlError(error) && !isConnectionLost(error);
-  return statement && isRefusal ? new StatementError(step, statement, error) : error;
 }

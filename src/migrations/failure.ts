@@ -1,6 +1,6 @@
 import { isSqlError, type SqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
-import { excerpt, indexOfCharacter, type Location, locate } from './location.ts';
+import { excerpt, type Location, locate } from './location.ts';
 import type { StatementError } from './step.ts';
 
 /** How far the run came: versions that are committed, and versions that were not begun. */
@@ -11,13 +11,12 @@ export interface RunProgress {
 
 /** The failing statement with its place in the file, and all that PostgreSQL says of it. */
 export function describeFailure(
-  { step, statement, cause, message }: StatementError,
+  { step, statement, offset, cause, message }: StatementError,
   { completed, pending }: RunProgress,
 ): CryptosenseDbError<'migration-failed'> {
   const { version, direction, script } = step;
   const { file, transaction } = script;
   const error = isSqlError(cause) ? cause : undefined;
-  const offset = error?.position ? indexOfCharacter(statement.text, Number(error.position) - 1) : 0;
   const place = locate(file.name, file.text, statement.index + offset);
   const undone =
     transaction === 'own'

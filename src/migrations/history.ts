@@ -1,6 +1,6 @@
-import type { Sql } from '../database/connection.ts';
+import { quoteLiteral, type Sql } from '../database/connection.ts';
 import { holdsMigrationLock } from '../database/lock.ts';
-import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import { isSqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import type { Direction } from '../progress.ts';
 import type { Checksum, MigrationPair } from './source.ts';
 import type { Version } from './version.ts';
@@ -30,83 +30,95 @@ export function markTransaction(mark: TransactionMark): string {
 }
 
 /** Digits, an underscore and a word: nothing to quote. */
-function nameOfMark({ version, direction }: TransactionMark): string {
+export function nameOfMark({ version, direction }: TransactionMark): string {
   return `${version}:${direction}`;
 }
 
-/** True while this is still the backend that the run began on, with its lock. */
-export function isSameRun(sql: Sql, { pid }: Writer) {
-  return sql`pg_backend_pid() = ${pid} and ${holdsMigrationLock(sql)}`;
+/** A condition: this is still the backend that the run began on, with its lock. */
+export function isSameRun({ pid }: Writer): string {
+  return `pg_backend_pid() = ${pid} and ${holdsMigrationLock}`;
 }
 
-/** True while this is, besides, the transaction that was opened for this step. */
-function isSameTransaction(sql: Sql, mark: TransactionMark, writer: Writer) {
-  return sql`
-    ${isSameRun(sql, writer)}
+/** A condition: it is, besides, the transaction that was opened for the step of the version in $1. */
+function isSameTransaction(direction: Direction, writer: Writer): string {
+  return `
+    ${isSameRun(writer)}
     and current_setting('cryptosense_db.transaction', true)
-      = pg_current_xact_id()::text || ${`:${nameOfMark(mark)}`}::text`;
+      = pg_current_xact_id()::text || ':' || $1 || ':${direction}'`;
 }
 
-function elapsedMs(sql: Sql) {
-  return sql`
-    round((extract(epoch from clock_timestamp())
-      - nullif(current_setting('cryptosense_db.started_at', true), '')::numeric) * 1000)::integer`;
-}
+const elapsedMs = `
+  round((extract(epoch from clock_timestamp())
+    - nullif(current_setting('cryptosense_db.started_at', true), '')::numeric) * 1000)::integer`;
 
-/** What a history write returns. */
-export interface Written {
-  readonly durationMs: number;
-}
+/** The column of `recordStep` that says how long the step took so far, in milliseconds. */
+export const durationColumn = 'cryptosense_db_duration_ms';
 
 /**
- * Records a migration as applied. To be run in the transaction that applied it.
+ * Prepares what `recordStep` executes; planned once, it takes half the time.
  *
- * Here and in `recordRolledBack`: without an entry, because the transaction is not the step's any
- * more, the line in the log has no version, which its table refuses. The transaction has failed
- * then, so that a COMMIT that was sent already keeps nothing. See `isRefusedEntry`.
+ * Without an entry, because the transaction is not the step's any more, the line in the log has no
+ * version, which its table refuses. The transaction has failed then. See `isRefusedEntry`.
  */
-export function recordApplied(sql: Sql, pair: MigrationPair, writer: Writer) {
-  const { version, description, migration, rollback } = pair;
-  const mark = { version, direction: 'up' } as const;
-  return sql<[Written]>`
+export function prepareRecord(direction: Direction, writer: Writer): string {
+  const toolVersion = quoteLiteral(writer.toolVersion);
+  if (direction === 'up') {
+    return `
+    prepare cryptosense_db_up (text, text, text, text, text) as
     with entry as (
       insert into cryptosense_db.migrations
         (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
-      select
-        ${version}::text, ${description}::text, ${migration.checksum}::text,
-        ${rollback.text}::text, ${rollback.checksum}::text, ${elapsedMs(sql)},
-        ${writer.toolVersion}::text
-      where ${isSameTransaction(sql, mark, writer)}
+      select $1, $2, $3, $4, $5, ${elapsedMs}, ${toolVersion}
+      where ${isSameTransaction(direction, writer)}
       returning *
     )
     insert into cryptosense_db.migration_log
       (event, version, description, checksum, duration_ms, tool_version)
     select 'apply', version, description, checksum, duration_ms, tool_version
     from (values (1)) as always left join entry on true
-    returning duration_ms as "durationMs"`;
-}
-
-/** Takes a migration's row away. To be run in the transaction that rolled it back. */
-export function recordRolledBack(sql: Sql, version: Version, writer: Writer) {
-  const mark = { version, direction: 'down' } as const;
-  return sql<[Written]>`
+    returning duration_ms as ${durationColumn}`;
+  }
+  return `
+    prepare cryptosense_db_down (text) as
     with entry as (
       delete from cryptosense_db.migrations
-      where version = ${version} and ${isSameTransaction(sql, mark, writer)}
+      where version = $1 and ${isSameTransaction(direction, writer)}
       returning *
     )
     insert into cryptosense_db.migration_log
       (event, version, description, checksum, duration_ms, tool_version)
     select
-      'rollback', version, description, rollback_checksum, ${elapsedMs(sql)},
-      ${writer.toolVersion}::text
+      'rollback', version, description, rollback_checksum, ${elapsedMs}, ${toolVersion}
     from (values (1)) as always left join entry on true
-    returning duration_ms as "durationMs"`;
+    returning duration_ms as ${durationColumn}`;
+}
+
+/**
+ * Records a step: a migration as applied, or its row taken away where it was rolled back. To be run in the
+ * transaction that ran the step, on a session where `prepareRecord` has prepared its direction.
+ */
+export function recordStep({
+  version,
+  pair,
+}: {
+  readonly version: Version;
+  /** Of a step up. */
+  readonly pair: MigrationPair | undefined;
+}): string {
+  if (!pair) return `execute cryptosense_db_down (${quoteLiteral(version)})`;
+  const { description, migration, rollback } = pair;
+  const values = [version, description, migration.checksum, rollback.text, rollback.checksum];
+  return `execute cryptosense_db_up (${values.map(quoteLiteral).join(', ')})`;
 }
 
 /** True for the error of a history write that found itself outside the step's transaction. */
 export function isRefusedEntry(error: unknown): boolean {
-  return sqlState(error) === sqlErrorCodes.notNullViolation;
+  return (
+    isSqlError(error) &&
+    error.code === sqlErrorCodes.notNullViolation &&
+    error.schema_name === 'cryptosense_db' &&
+    error.table_name === 'migration_log'
+  );
 }
 
 /** What a run says of a step that did not succeed. */

@@ -9,7 +9,7 @@ export function journalStart(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, 
   return sql`
     insert into cryptosense_db.migration_journal (version, direction, position, checksum)
     select ${version}::text, ${direction}::text, ${position}::integer, ${checksum}::text
-    where ${isSameRun(sql, writer)}
+    where ${sql.unsafe(isSameRun(writer))}
     on conflict (version, direction, position)
       do update set checksum = excluded.checksum, started_at = clock_timestamp()
     returning position`;
@@ -21,7 +21,7 @@ export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>,
   return sql`
     update cryptosense_db.migration_journal set finished_at = clock_timestamp()
     where version = ${version} and direction = ${direction} and position = ${position}
-      and ${isSameRun(sql, writer)}
+      and ${sql.unsafe(isSameRun(writer))}
     returning position`;
 }
 

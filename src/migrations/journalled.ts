@@ -8,22 +8,23 @@ import {
 import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { ProgressStep } from '../progress.ts';
-import { markTransaction } from './history.ts';
+import { durationColumn, isRefusedEntry, markTransaction, recordStep } from './history.ts';
 import { journalClear, journalFinish, journalStart, journalWithdraw } from './journal.ts';
 import type { JournalEntry } from './ledger.ts';
+import { indexOfCharacter } from './location.ts';
 import type { RunMode } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import type { Statement } from './statements.ts';
 import {
+  discardLeftovers,
   discardRows,
-  ownSession,
-  prepareSession,
   type RunOptions,
+  resetSession,
   runLost,
+  runSettings,
   StatementError,
   type Step,
   tableLockSetting,
-  writeHistory,
 } from './step.ts';
 
 /**
@@ -39,7 +40,9 @@ export async function runStatementByStatement(
   const { sql } = session;
   const startedAt = performance.now();
   const elapsedSeconds = () => (performance.now() - startedAt) / 1000;
-  await sql.unsafe(prepareSession(session, options));
+  await sql.unsafe(
+    [...resetSession, ...discardLeftovers, ...runSettings(session, options)].join('; '),
+  );
   const journal = await readJournal(sql, step);
   refuseOtherStatements(step, journal);
 
@@ -50,22 +53,30 @@ export async function runStatementByStatement(
     options.onProgress?.({ kind: 'statement-started', step: progress, position });
     const journalled = { step, statement, position, before };
     await runJournalled(session, journalled, options).catch((error: unknown) => {
-      throw isSqlError(error) && !isConnectionLost(error)
-        ? new StatementError(step, statement, error)
-        : error;
+      if (!isSqlError(error) || isConnectionLost(error)) throw error;
+      const { position } = error;
+      const offset = position ? indexOfCharacter(statement.text, Number(position) - 1) : 0;
+      throw new StatementError(step, statement, error, { offset });
     });
   }
 
   return withRollback(sql, async () => {
-    await sql.unsafe(`${ownSession}; begin; ${markTransaction(step)}`);
+    await sql.unsafe([...resetSession, 'begin', markTransaction(step)].join('; '));
     await sql`
       select set_config('cryptosense_db.started_at',
         (extract(epoch from clock_timestamp()) - ${elapsedSeconds()}::numeric)::text, true)`;
-    const durationMs = await writeHistory(sql, step, options.writer);
+    const durationMs = await record(sql, step);
     await journalClear(sql, step.version);
     await sql.unsafe('commit');
     return durationMs;
   });
+}
+
+async function record(sql: Sql, step: Step): Promise<number> {
+  const [row] = await sql.unsafe(recordStep(step)).catch((error: unknown) => {
+    throw isRefusedEntry(error) ? runLost(step) : error;
+  });
+  return Number(row?.[durationColumn]);
 }
 
 /** Read anew on each attempt: a retry has to know what the attempt before it did. */
@@ -127,7 +138,7 @@ async function runJournalled(
   if (run.kind === 'in-transaction') {
     await withTransaction(sql, async () => {
       await discardRows(sql.unsafe(text));
-      await sql.unsafe(ownRole);
+      await sql.unsafe(localOwnRole);
       requireOne(step, await journalStart(sql, entry, writer));
       requireOne(step, await journalFinish(sql, entry, writer));
     });
@@ -152,11 +163,11 @@ async function runJournalled(
 }
 
 /** A file may have set a role that may not write the journal; it is that role again afterwards. */
-const ownRole = 'set local session authorization default; set local role none';
+const localOwnRole = 'set local session authorization default; set local role none';
 
 function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
   return withTransaction(sql, async () => {
-    await sql.unsafe(ownRole);
+    await sql.unsafe(localOwnRole);
     return work();
   });
 }

@@ -32,8 +32,6 @@ export interface Script {
   /** Why there is no way back, where a rollback says so. */
   readonly irreversible: string | undefined;
   readonly needsTimescale: boolean;
-  /** ROLLBACK TO a savepoint: after it, a transaction whose statement failed is sound again. */
-  readonly rollsBackToSavepoint: boolean;
 }
 
 export interface Statement {
@@ -119,9 +117,6 @@ function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
     statements: own.rest.map(({ text, index, node }) => ({ text, index, run: runMode(node) })),
     irreversible,
     needsTimescale: own.rest.some(({ node }) => createsTimescale(node)),
-    rollsBackToSavepoint: own.rest.some(
-      ({ node }) => node.type === 'TransactionStmt' && node.body.kind === 'TRANS_STMT_ROLLBACK_TO',
-    ),
   };
 }
 

@@ -1,13 +1,7 @@
-import type { Session, Sql } from '../database/connection.ts';
+import type { Session } from '../database/connection.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import type { Direction, OnProgress } from '../progress.ts';
-import {
-  isRefusedEntry,
-  recordApplied,
-  recordFailure,
-  recordRolledBack,
-  type Writer,
-} from './history.ts';
+import { recordFailure, type Writer } from './history.ts';
 import type { Checksum, MigrationPair } from './source.ts';
 import type { Script, Statement } from './statements.ts';
 import type { Version } from './version.ts';
@@ -43,31 +37,46 @@ export interface RunOptions {
 export class StatementError extends Error {
   readonly step: Step;
   readonly statement: Statement;
+  /** What the server points at in the statement's text, in UTF-16 units; its start where that is nothing. */
+  readonly offset: number;
 
-  constructor(step: Step, statement: Statement, cause: unknown) {
+  constructor(
+    step: Step,
+    statement: Statement,
+    cause: unknown,
+    { offset }: { readonly offset: number },
+  ) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.step = step;
     this.statement = statement;
+    this.offset = offset;
   }
 }
 
+/** The role that the run began with, which may write the tool's own tables. */
+export const ownRole = ['reset session authorization', 'reset role'];
+
+/** The settings that the session began with, and the encoding that the driver speaks. */
+export const resetSettings = ['reset all', "set client_encoding = 'UTF8'"];
+
+/** Each file starts from a session as new, as if psql ran it alone: so, and without `discardLeftovers`. */
+export const resetSession = [...ownRole, ...resetSettings];
+
+/** Temporary tables, cursors and the like. */
+export const discardLeftovers = ['discard temp', 'close all', 'unlisten *', 'discard sequences'];
+
 /**
- * Each file starts from a session as new, as if psql ran it alone: settings, role, cursors and
- * temporary tables of the file before it are gone. client_connection_check_interval lets the server notice
- * that the tool is gone in the middle of a long statement; WebAssembly has no socket to check.
+ * The settings of the run's own. client_connection_check_interval lets the server notice that the tool is gone
+ * in the middle of a long statement; WebAssembly has no socket to check.
  */
-export function prepareSession({ target }: Session, { tableLockTimeoutMs }: RunOptions): string {
+export function runSettings(
+  { target }: Session,
+  { tableLockTimeoutMs }: RunOptions,
+): readonly string[] {
   return [
-    'reset session authorization',
-    'reset role',
-    'reset all',
-    'discard temp',
-    'close all',
-    'unlisten *',
-    'discard sequences',
     `set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`,
     ...(target.kind === 'server' ? ["set client_connection_check_interval = '2s'"] : []),
-  ].join('; ');
+  ];
 }
 
 /** To PostgreSQL 0 is no limit at all; here it is no patience. In milliseconds. */
@@ -75,28 +84,14 @@ export function tableLockSetting(tableLockTimeoutMs: number): number {
   return Math.max(1, Math.round(tableLockTimeoutMs));
 }
 
-/** Records the step, in the transaction that ran it. How long that took so far, in milliseconds. */
-export async function writeHistory(sql: Sql, step: Step, writer: Writer): Promise<number> {
-  const { direction, version, pair } = step;
-  const record =
-    direction === 'up' && pair
-      ? recordApplied(sql, pair, writer)
-      : recordRolledBack(sql, version, writer);
-  const [{ durationMs }] = await record.catch((error: unknown) => {
-    throw isRefusedEntry(error) ? runLost(step) : error;
-  });
-  return durationMs;
-}
-
-/**
- * The role and encoding that the tool writes its own tables with, whatever a file has set: it may
- * have set a role that may not write them.
- */
-export const ownSession = "reset session authorization; reset role; set client_encoding = 'UTF8'";
+type Row = Readonly<Record<string, unknown>>;
 
 /** Nobody reads what the statements of a migration return, and it may be a great deal. */
-export function discardRows<T extends { forEach(each: () => void): Promise<unknown> }>(query: T) {
-  return query.forEach(() => {});
+export function discardRows(
+  query: { forEach(each: (row: Row) => void): Promise<unknown> },
+  look: (row: Row) => void = () => {},
+): Promise<unknown> {
+  return query.forEach(look);
 }
 
 /** The history cannot be written: the file ended the transaction, or gave the run's lock away. */
@@ -121,7 +116,7 @@ export async function logFailure(
   const { version, description, checksum } = step;
   const detail = cause instanceof Error ? cause.message : String(cause);
   await sql
-    .unsafe(ownSession)
+    .unsafe(resetSession.join('; '))
     .then(() => recordFailure(sql, { version, description, checksum, detail }, writer))
     .catch(() => {});
 }

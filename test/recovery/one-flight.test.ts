@@ -3,10 +3,11 @@ import type { ProgressEvent } from '../../src/index.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
 import { type Folders, writePairs } from '../support/fixtures.ts';
+import { until } from '../support/recovery.ts';
 
 /**
- * A migration, its history row, its COMMIT and the next one's BEGIN are sent together: whatever
- * fails among them, the history says what the schema is.
+ * A migration goes to the server as one query, with its history row and COMMIT, and the next one follows before
+ * the answer: whatever fails among them, the history says what the schema is, and nothing of the next one ran.
  */
 let database: ScratchDatabase;
 afterEach(() => database?.drop());
@@ -132,7 +133,181 @@ describe('a definition that runs code, or belongs to the session', () => {
       'create table t2 ();',
     );
     expect(await codeOf(migrate.up({ target, ...files }))).toBe('faulty-statements');
-    expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
+    expect(await state()).toEqual({ tables: [], applied: [] });
+  });
+});
+
+describe('a migration that was sent while the one before it ran', () => {
+  /** Values of a sequence are not given back by a rollback. */
+  const numbers = ['create sequence numbers;', "select nextval('numbers');"] as const;
+  const drawn = async () => {
+    const [row] = await database.sql<[{ isCalled: boolean }]>`
+      select is_called as "isCalled" from numbers`;
+    return row.isCalled;
+  };
+
+  it.each([
+    ['fails', 'create table t1 (); select 1/0;'],
+    ['cannot be read by the server', 'create table t1 (a integer default no_such());'],
+    [
+      'fails at its end',
+      `create table t1 (a integer unique deferrable initially deferred);
+       insert into t1 values (1), (1);`,
+    ],
+    ['is refused by the history', "do $$ begin execute 'reset all'; end $$;"],
+  ])('does not run where that one %s', async (_how, failing) => {
+    const { url: target } = await scratch();
+    const files = folders(numbers[0], failing, numbers[1], 'create table t3 ();');
+    expect(await codeOf(migrate.up({ target, ...files }))).not.toBe('done');
+    expect(await drawn()).toBe(false);
+    expect(await state()).toEqual({ tables: [], applied: [version(1)] });
+  });
+
+  it('runs once where that one waited for a lock in vain, and ran when it was tried again', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      `${numbers[0]} create table t1 ();`,
+      'alter table t1 add a integer;',
+      numbers[1],
+    );
+    await migrate.up({ target, ...files, to: version(1) });
+    const holder = await sql.reserve();
+    await holder`begin`;
+    await holder`lock table t1`;
+    const events: ProgressEvent[] = [];
+    await migrate.up({
+      target,
+      ...files,
+      tableLockTimeoutMs: 50,
+      onProgress: (event) => {
+        events.push(event);
+        if (event.kind === 'step-retried') holder.unsafe('commit').execute();
+      },
+    });
+    holder.release();
+    const [row] = await sql<[{ last: string }]>`select last_value as last from numbers`;
+    expect(row.last).toBe('1');
+    const steps = events.flatMap((event) =>
+      'step' in event ? [`${event.kind} ${event.step.index}`] : [],
+    );
+    expect(steps).toEqual([
+      'step-started 1',
+      'step-retried 1',
+      'step-finished 1',
+      'step-started 2',
+      'step-finished 2',
+    ]);
+  });
+
+  it('says what it has to say after the end of that one was told', async () => {
+    const { url: target } = await scratch();
+    const remark = (word: string) => `do $$ begin raise notice '${word}'; end $$;`;
+    const words: string[] = [];
+    await migrate.up({
+      target,
+      ...folders(remark('one'), remark('two'), remark('three')),
+      onProgress: (event) => {
+        if (event.kind === 'notice') words.push(event.message);
+        if (event.kind === 'step-finished') words.push(`end of ${event.step.index}`);
+      },
+    });
+    expect(words).toEqual(['one', 'end of 1', 'two', 'end of 2', 'three', 'end of 3']);
+  });
+
+  it('knows that one’s end in files too large for one query', async () => {
+    const { url: target } = await scratch();
+    const tables = (from: number, count: number) =>
+      Array.from({ length: count }, (_, index) => `create table t${from + index} ();`).join(' ');
+    const files = folders(tables(1000, 200), tables(2000, 1), tables(3000, 65), tables(4000, 1));
+    expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
+    expect((await state()).tables).toHaveLength(267);
+  });
+
+  it('does not run where that one fails behind its first query', async () => {
+    const { url: target } = await scratch();
+    const files = folders(numbers[0], `${'select 1;'.repeat(100)} select 1/0;`, numbers[1]);
+    expect(await codeOf(migrate.up({ target, ...files }))).toBe('migration-failed');
+    expect(await drawn()).toBe(false);
+    expect(await state()).toEqual({ tables: [], applied: [version(1)] });
+  });
+});
+
+describe('a file whose statements are sent together', () => {
+  it('is read as its own settings say, and leaves none of them to the next', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      `create table t1 (a text);
+       set standard_conforming_strings = off; set escape_string_warning = off;
+       insert into t1 values ('a\\tb');`,
+      "insert into t1 values ('c\\td');",
+    );
+    // The grammar, which reads the backslash as a letter, has nothing against either.
+    await migrate.up({ target, ...files });
+    expect(await sql`select a from t1 order by a`).toEqual([{ a: 'a\tb' }, { a: 'c\\td' }]);
+  });
+
+  it('runs what it has deferred with its own settings', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      `create schema other;
+       create table other.seen ();
+       create table t1 ();
+       create function see() returns trigger language plpgsql as $$
+       begin insert into seen default values; return null; end $$;
+       create constraint trigger late after insert on t1 deferrable initially deferred
+         for each row execute function see();
+       set search_path = other, public;
+       insert into t1 default values;`,
+    );
+    await migrate.up({ target, ...files });
+    expect(await sql`select from other.seen`).toHaveLength(1);
+  });
+
+  it('may leave rows of a temporary table to be checked at its end', async () => {
+    const { url: target } = await scratch();
+    const files = folders(
+      `create temp table rows (a integer unique deferrable initially deferred);
+       insert into rows values (1);`,
+      'create table t1 ();',
+    );
+    expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
+  });
+
+  it.each([
+    ['at run time', ['select 1;', "select 'é' || 1/0;"], 2, 1],
+    ['where the server points', ['select 1;', "select 'é', no_such;"], 2, 13],
+    ['at the end', ['insert into d values (1), (1);', 'select 2;'], 2, 1],
+    ['behind the first query of many', [...Array(100).fill('select 1;'), 'select 1/0;'], 101, 1],
+  ])('is told of %s by its line and column', async (_where, lines, line, column) => {
+    const { url: target } = await scratch();
+    const table = 'create table d (a integer unique deferrable initially deferred);';
+    const files = folders(table, lines.join('\n'));
+    const error = await migrate.up({ target, ...files }).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: 'migration-failed',
+      details: { version: version(2), location: { line, column } },
+    });
+  });
+
+  it('waits in the server under the name of its migration', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders('create table t1 ();', 'alter table t1 add a integer;');
+    await migrate.up({ target, ...files, to: version(1) });
+    const holder = await sql.reserve();
+    await holder`begin`;
+    await holder`lock table t1`;
+    const run = migrate.up({ target, ...files });
+    await until('it waits', async () => {
+      const waiting = await sql<{ query: string }[]>`
+        select query from pg_stat_activity
+        where wait_event_type = 'Lock' and datname = current_database()`;
+      return waiting.some(({ query }) =>
+        query.startsWith(`/* cryptosense-db: ${version(2)} up */`),
+      );
+    });
+    await holder`commit`;
+    holder.release();
+    await run;
   });
 });
 
