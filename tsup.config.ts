@@ -1,6 +1,9 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
+import { encodePackagedScripts } from './src/migrations/packaged-scripts.ts';
+import { filesOf, readMigrations, resolveFolders } from './src/migrations/source.ts';
+import { parseScripts } from './src/migrations/statements.ts';
 
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
@@ -10,6 +13,7 @@ type Plugin = NonNullable<Options['esbuildPlugins']>[number];
  * Node takes twice as long to load the same code as ECMAScript modules from many files. What only
  * some commands use (the parser, the spinner, the embedded engine) stays outside and is loaded late.
  * What is Node's own stays named so (`node:`): bundlers and Vitest know it by that alone.
+ * The packaged schema is parsed here once, so that applying it need not.
  * The seeders are files that are discovered by their names, with what they share, and Faker, beside them.
  */
 export default defineConfig([
@@ -18,7 +22,7 @@ export default defineConfig([
     format: 'esm',
     target: 'node20',
     removeNodeProtocol: false,
-    clean: ['!cli.cjs', '!THIRD_PARTY_LICENSES.txt', '!seeds'],
+    clean: ['!cli.cjs', '!packaged-scripts.json', '!THIRD_PARTY_LICENSES.txt', '!seeds'],
     dts: true,
   },
   {
@@ -29,6 +33,7 @@ export default defineConfig([
     shims: true,
     noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
     esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
+    onSuccess: parsePackagedSchema,
   },
   {
     entry: ['seeds/dev/*.ts', 'seeds/production/*.ts'],
@@ -41,6 +46,15 @@ export default defineConfig([
     esbuildPlugins: [collectLicences('dist/seeds/THIRD_PARTY_LICENSES.txt')],
   },
 ]);
+
+/** Throws what is wrong with the files. */
+async function parsePackagedSchema(): Promise<void> {
+  const files = filesOf(readMigrations(resolveFolders({})));
+  writeFileSync(
+    'dist/packaged-scripts.json',
+    encodePackagedScripts(files, await parseScripts(files)),
+  );
+}
 
 /** The licences of the packages that went into a bundle, which have to go where it goes. */
 function collectLicences(path: string): Plugin {

@@ -2,7 +2,8 @@ import type { Session } from '../database/connection.ts';
 import { readTimescale, requireTimescale } from '../database/requirements.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import { type LedgerEntry, readRollbacks } from './ledger.ts';
-import { checksumOf, type MigrationPair } from './source.ts';
+import { readScripts } from './scripts.ts';
+import { checksumOf, filesOf, type MigrationPair } from './source.ts';
 import type { Script } from './statements.ts';
 import type { Step } from './step.ts';
 
@@ -17,8 +18,7 @@ export async function prepareUp(
     ? readTimescale(session)
     : undefined;
   facts?.catch(() => {});
-  const { parsePairs } = await import('./statements.ts');
-  const scripts = await parsePairs(pairs);
+  const scripts = await readScripts(filesOf(pairs));
   if (facts && scripts.some(({ needsTimescale }) => needsTimescale)) requireTimescale(await facts);
   const scriptOf = new Map(scripts.map((script) => [script.file, script]));
   return pairs.flatMap((pair): Step[] => {
@@ -38,13 +38,12 @@ export async function prepareDown(
     session,
     entries.map(({ version }) => version),
   );
-  const { parseScripts } = await import('./statements.ts');
   const files = entries.map(({ version, description }) => {
     const text = texts.get(version) ?? '';
     const name = `${version}_${description}_rollback.sql`;
     return { file: { name, text, checksum: checksumOf(text) }, kind: 'rollback' as const };
   });
-  const scripts = await parseScripts(files);
+  const scripts = await readScripts(files);
   refuseIrreversible(scripts);
   return entries.flatMap(({ version, description, rollbackChecksum }, index): Step[] => {
     const script = scripts[index];

@@ -24,6 +24,20 @@ export interface MigrationPair {
   readonly rollback: SqlFile;
 }
 
+/** A file as one of the two that make a pair. */
+export interface ScriptFile {
+  readonly file: SqlFile;
+  readonly kind: 'migration' | 'rollback';
+}
+
+/** Both files of each pair. */
+export function filesOf(pairs: readonly MigrationPair[]): readonly ScriptFile[] {
+  return pairs.flatMap(({ migration, rollback }): ScriptFile[] => [
+    { file: migration, kind: 'migration' },
+    { file: rollback, kind: 'rollback' },
+  ]);
+}
+
 export interface SourceFolders {
   readonly migrations: string;
   readonly rollbacks: string;

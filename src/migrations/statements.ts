@@ -8,7 +8,7 @@ import {
   refusesTransaction,
   runMode,
 } from './run-mode.ts';
-import type { MigrationPair, SqlFile } from './source.ts';
+import type { ScriptFile, SqlFile } from './source.ts';
 import {
   copyFact,
   copyHint,
@@ -46,9 +46,7 @@ export interface Statement {
  * Throws `faulty-statements` with every fault of every file; a syntax error hides what follows it
  * in its file.
  */
-export async function parseScripts(
-  files: readonly { readonly file: SqlFile; readonly kind: 'migration' | 'rollback' }[],
-): Promise<readonly Script[]> {
+export async function parseScripts(files: readonly ScriptFile[]): Promise<readonly Script[]> {
   const problems: Problem[] = [];
   await loadModule();
   const scripts = files.map(({ file, kind }) =>
@@ -58,18 +56,8 @@ export async function parseScripts(
   return scripts;
 }
 
-/** Parses both files of each pair. Throws `faulty-statements`. */
-export async function parsePairs(pairs: readonly MigrationPair[]): Promise<readonly Script[]> {
-  return parseScripts(
-    pairs.flatMap(({ migration, rollback }) => [
-      { file: migration, kind: 'migration' },
-      { file: rollback, kind: 'rollback' },
-    ]),
-  );
-}
-
 interface ParseOptions {
-  readonly kind: 'migration' | 'rollback';
+  readonly kind: ScriptFile['kind'];
   readonly report: (problem: Problem) => void;
 }
 

@@ -15,7 +15,8 @@ import { CryptosenseDbError, type ErrorCode, isError } from '../errors.ts';
 import { guardProduction } from '../migrations/environment.ts';
 import { type Environment, readLedger } from '../migrations/ledger.ts';
 import { type MigrateOptions, type RunControl, type RunResult, up } from '../migrations/migrate.ts';
-import { readMigrations, resolveFolders } from '../migrations/source.ts';
+import { readScripts } from '../migrations/scripts.ts';
+import { filesOf, readMigrations, resolveFolders } from '../migrations/source.ts';
 import type { OnProgress } from '../progress.ts';
 import { createProblem, permissionProblem } from './permission.ts';
 
@@ -110,8 +111,7 @@ export async function drop(options: DropOptions): Promise<DropResult> {
  */
 export async function reset(options: ResetOptions): Promise<RunResult> {
   const target = resolveTarget(options.target);
-  const { parsePairs } = await import('../migrations/statements.ts');
-  const scripts = await parsePairs(readMigrations(resolveFolders(options)));
+  const scripts = await readScripts(filesOf(readMigrations(resolveFolders(options))));
   if (target.kind === 'server') {
     // What the database itself says of TimescaleDB, its version or a setting, goes with it.
     await withMaintenance(target, options, async (session) => {

@@ -34,6 +34,23 @@ export function schemaFolders(folder, { timescale }) {
   return plain;
 }
 
+/**
+ * The same files with one remark more in each.
+ * @param {string} folder to write into
+ * @param {Folders} folders
+ * @returns {Folders}
+ */
+export function withRemark(folder, folders) {
+  const remarked = makeFolders(folder);
+  for (const kind of /** @type {const} */ (['migrations', 'rollbacks'])) {
+    for (const name of readdirSync(folders[kind]).filter((file) => file.endsWith('.sql'))) {
+      const text = readFileSync(join(folders[kind], name), 'utf8');
+      writeFileSync(join(remarked[kind], name), `${text}-- A remark.\n`);
+    }
+  }
+  return remarked;
+}
+
 /** @param {string} sql */
 function withoutRemarks(sql) {
   return sql.replaceAll(/--.*|^COMMENT ON .*/gm, '');

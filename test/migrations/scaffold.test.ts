@@ -4,8 +4,8 @@ import { basename, join } from 'node:path';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { create, templateNames } from '../../src/migrations/scaffold.ts';
-import { readMigrations, resolveFolders } from '../../src/migrations/source.ts';
-import { parsePairs } from '../../src/migrations/statements.ts';
+import { filesOf, readMigrations, resolveFolders } from '../../src/migrations/source.ts';
+import { parseScripts } from '../../src/migrations/statements.ts';
 import { packagedMigrations, packagedRollbacks } from '../../src/package.ts';
 import { runCli } from '../support/cli.ts';
 import { createScratchDatabase } from '../support/databases.ts';
@@ -83,7 +83,7 @@ describe('names and header', () => {
         `^-- Rollback: 20260301_102030_${name}_rollback.sql\n-- Description: .+\n-- Author`,
       ),
     );
-    const scripts = await parsePairs(readMigrations(folders));
+    const scripts = await parseScripts(filesOf(readMigrations(folders)));
     expect(scripts.map(({ transaction }) => transaction)).toEqual(['own', 'own']);
   });
 

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { CryptosenseDbError } from '../../src/errors.ts';
 import type { RunMode } from '../../src/migrations/run-mode.ts';
-import { readMigrations } from '../../src/migrations/source.ts';
-import { parsePairs, parseScripts, type Script } from '../../src/migrations/statements.ts';
+import { filesOf, readMigrations } from '../../src/migrations/source.ts';
+import { parseScripts, type Script } from '../../src/migrations/statements.ts';
 import { packagedMigrations, packagedRollbacks } from '../../src/package.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { fixture } from '../support/fixtures.ts';
@@ -44,13 +44,13 @@ describe('faults, by fixture folder', () => {
     ['no-statement', up('1:1'), down('1:1')],
   ])('%s is found by file, line and column', async (name, ...places) => {
     const pairs = readMigrations(fixture(`statements-${name}`));
-    const error = await errorOf('faulty-statements', () => parsePairs(pairs));
+    const error = await errorOf('faulty-statements', () => parseScripts(filesOf(pairs)));
     expect(placesOf(error)).toEqual(places);
   });
 
   it('the packaged schema has none', async () => {
     const folders = { migrations: packagedMigrations, rollbacks: packagedRollbacks };
-    const scripts = await parsePairs(readMigrations(folders));
+    const scripts = await parseScripts(filesOf(readMigrations(folders)));
     expect(scripts.some(({ needsTimescale }) => needsTimescale)).toBe(true);
     expect(scripts.every(({ transaction }) => transaction === 'own')).toBe(true);
   });

@@ -1,0 +1,21 @@
+import { findPackagedScript } from './packaged-scripts.ts';
+import type { ScriptFile } from './source.ts';
+import type { Script } from './statements.ts';
+
+/**
+ * The scripts of the files, in their order. Those that the build does not know are parsed.
+ * Throws `faulty-statements` with every fault of every file.
+ */
+export async function readScripts(files: readonly ScriptFile[]): Promise<readonly Script[]> {
+  const packaged = files.map(findPackagedScript);
+  const others = files.filter((_, index) => !packaged[index]);
+  const parsed = others.length > 0 ? await parse(others) : [];
+  let next = 0;
+  return packaged.flatMap((script) => script ?? parsed[next++] ?? []);
+}
+
+/** Loads PostgreSQL's grammar. */
+async function parse(files: readonly ScriptFile[]): Promise<readonly Script[]> {
+  const { parseScripts } = await import('./statements.ts');
+  return parseScripts(files);
+}
