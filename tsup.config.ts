@@ -33,6 +33,7 @@ export default defineConfig([
     shims: true,
     noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
     esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
+    esbuildOptions: leaveOutBlanks,
     onSuccess: parsePackagedSchema,
   },
   {
@@ -46,6 +47,12 @@ export default defineConfig([
     esbuildPlugins: [collectLicences('dist/seeds/THIRD_PARTY_LICENSES.txt')],
   },
 ]);
+
+/** Node compiles it a fifth faster; names stay, for what a stack trace says. */
+function leaveOutBlanks(options: Parameters<NonNullable<Options['esbuildOptions']>>[0]): void {
+  options.minifyWhitespace = true;
+  options.minifySyntax = true;
+}
 
 /** Throws what is wrong with the files. */
 async function parsePackagedSchema(): Promise<void> {

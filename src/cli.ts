@@ -36,7 +36,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     output = await openOutput({ flags, stdout, stderr, environment });
     return output;
   };
-  const program = createProgram({ open, signal: stop.signal, answerNo });
+  const program = createProgram({ open, signal: stop.signal, answerNo }, argv);
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
@@ -68,18 +68,25 @@ function answerNo(): void {
   process.exitCode = exitCodes.no;
 }
 
-function createProgram(context: Context): Command {
+/** By the command that each belongs to. */
+const groups: Readonly<Record<string, (program: Command, context: Context) => void>> = {
+  migrate: addMigrateCommands,
+  db: addDbCommands,
+  types: addTypesCommands,
+  seed: addSeedCommand,
+  'test-db': addTestDbCommands,
+};
+
+/** Where the first argument names a command, the others are left out: making them all takes its time. */
+function createProgram(context: Context, [, , first = '']: readonly string[]): Command {
   const program = new Command('cryptosense-db')
     .description("CryptoSense's database as code: PostgreSQL 15 with TimescaleDB")
     .version(toolVersion())
     .configureOutput({ outputError: () => {} })
     .configureHelp({ sortOptions: false })
     .exitOverride();
-  addMigrateCommands(program, context);
-  addDbCommands(program, context);
-  addTypesCommands(program, context);
-  addSeedCommand(program, context);
-  addTestDbCommands(program, context);
+  const named = Object.hasOwn(groups, first) ? groups[first] : undefined;
+  for (const add of named ? [named] : Object.values(groups)) add(program, context);
   return program;
 }
 

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
@@ -143,6 +144,24 @@ describe('the installed command', () => {
       }
     },
   );
+
+  it('knows the packaged schema without the grammar, and parses every other file with it', async () => {
+    const database = await createScratchDatabase(inject('postgresUrl'));
+    const grammar = join(project, 'node_modules/libpg-query');
+    renameSync(grammar, `${grammar}-away`);
+    try {
+      const run = (...args: readonly string[]) =>
+        runInstalled(['migrate', 'up', '--dry-run', '--url', database.url, ...args]);
+      const packaged = run();
+      // The next thing that is looked at: whether the server has what the schema needs.
+      expect(packaged.code === 0 || packaged.stderr.includes('TimescaleDB')).toBe(true);
+      expect(packaged.stderr).not.toContain('libpg-query');
+      expect(run(...folderFlags(fixture('cli-basic'))).stderr).toContain('libpg-query');
+    } finally {
+      renameSync(`${grammar}-away`, grammar);
+      await database.drop();
+    }
+  });
 
   it('finds the packaged schema and templates', () => {
     const folders = ['--migrations', 'm', '--rollbacks', 'r'];

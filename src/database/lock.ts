@@ -5,11 +5,14 @@ import { type Session, type Sql, withSession } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';
 
-/** A lock of this tool's, in the database of the session. */
-export interface AdvisoryLock {
-  /** The two halves of its key, each 32 bits with a sign. */
+/** The two halves of a lock's key, each 32 bits with a sign. */
+export interface LockKey {
   readonly lockClass: number;
   readonly lockObject: number;
+}
+
+/** A lock of this tool's, in the database of the session. */
+export interface AdvisoryLock extends LockKey {
   /** In words: "the migration lock". */
   readonly name: string;
 }
@@ -64,8 +67,7 @@ export async function withAdvisoryLock<T>(
     await refuseTransactionPooling(session);
     return await use();
   } finally {
-    const { lockClass, lockObject } = lock;
-    await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {
+    await unlock(sql, lock).catch(() => {
       // The backend is gone, and the lock with it; the error that ended `use` says so.
     });
   }
@@ -74,19 +76,29 @@ export async function withAdvisoryLock<T>(
 /** Does the work while it holds the lock; undefined where somebody else holds it, and nothing is done. */
 export async function ifFree<T>(
   sql: Sql,
-  { lockClass, lockObject }: Pick<AdvisoryLock, 'lockClass' | 'lockObject'>,
+  key: LockKey,
   work: () => Promise<T>,
 ): Promise<T | undefined> {
-  const [{ isHeld }] = await sql<[{ isHeld: boolean }]>`
-    select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`;
-  if (!isHeld) return undefined;
+  if (!(await tryLock(sql, key))) return undefined;
   try {
     return await work();
   } finally {
-    await sql`select pg_advisory_unlock(${lockClass}, ${lockObject})`.catch(() => {
+    await unlock(sql, key).catch(() => {
       // As above: the lock is gone with its backend.
     });
   }
+}
+
+/** Without parameters, for which the driver would ask the server first. */
+async function tryLock(sql: Sql, { lockClass, lockObject }: LockKey): Promise<boolean> {
+  const [row] = await sql.unsafe<[{ isHeld: boolean }]>(
+    `select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`,
+  );
+  return row.isHeld;
+}
+
+async function unlock(sql: Sql, { lockClass, lockObject }: LockKey): Promise<void> {
+  await sql.unsafe(`select pg_advisory_unlock(${lockClass}, ${lockObject})`);
 }
 
 async function acquire(
@@ -97,14 +109,11 @@ async function acquire(
     onProgress,
   }: { lock: AdvisoryLock; lockTimeoutMs: number; onProgress: OnProgress | undefined },
 ): Promise<void> {
-  const { sql } = session;
   const startedAt = performance.now();
   let announced: number | undefined;
   for (let pollMs = firstPollMs; ; pollMs = Math.min(pollMs * 1.5, lastPollMs)) {
     session.throwIfInterrupted();
-    const [{ isHeld }] = await sql<[{ isHeld: boolean }]>`
-      select pg_try_advisory_lock(${lock.lockClass}, ${lock.lockObject}) as "isHeld"`;
-    if (isHeld) return;
+    if (await tryLock(session.sql, lock)) return;
 
     const holder = await findHolder(session, lock);
     const waitedMs = performance.now() - startedAt;

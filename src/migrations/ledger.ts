@@ -88,14 +88,14 @@ function refuseNewer(format: number | undefined): void {
 }
 
 /**
- * Creates the ledger. Call it with the migration lock held, in a transaction.
+ * Creates the ledger, and leaves the transaction open that it is created in. Call it with the migration lock held.
  * Throws `not-permitted` when the role may not create a schema.
  */
 export async function createLedger({ sql, server }: Session): Promise<void> {
   const [allowed, created] = await Promise.allSettled([
     sql<[{ isAllowed: boolean }]>`
       select has_database_privilege(current_database(), 'create') as "isAllowed"`,
-    sql.unsafe(ledgerDefinition),
+    sql.unsafe(`${ledgerTransaction}; ${ledgerDefinition}`),
   ]);
   if (allowed.status === 'fulfilled' && !allowed.value[0].isAllowed) {
     throw new CryptosenseDbError('not-permitted', {
@@ -138,6 +138,13 @@ function ledgerRefused({ server }: Session, what: 'read' | 'write to', cause?: u
     { cause },
   );
 }
+
+/**
+ * It stays open while files are parsed. That an empty ledger is on the disk, nobody waits for: the COMMIT after it
+ * takes it along.
+ */
+const ledgerTransaction =
+  'begin; set local idle_in_transaction_session_timeout = 0; set local synchronous_commit = off';
 
 const ledgerDefinition = `
   create schema if not exists cryptosense_db;

@@ -65,8 +65,6 @@ export async function withLedger<T>(
   }
   const { sql } = session;
   return withRollback(sql, async () => {
-    // It stays open while the files are parsed.
-    await sql.unsafe('begin; set local idle_in_transaction_session_timeout = 0');
     const [created, checked] = await Promise.allSettled([createLedger(session), check()]);
     // In this order: once creating it has failed, so does every query of the check.
     if (created.status === 'rejected') throw created.reason;
