@@ -3,7 +3,7 @@ import { isConnectionLost, isSqlError, type SqlError } from '../database/sql-err
 import { durationColumn, isRefusedEntry } from './history.ts';
 import { indexOfCharacter } from './location.ts';
 import type { Statement } from './statements.ts';
-import { discardRows, runLost, StatementError, type Step } from './step.ts';
+import { discardRows, type Row, runLost, StatementError, type Step } from './step.ts';
 
 /**
  * Statements of a step that go to the server as one query. The server runs them one after the other, and
@@ -41,7 +41,7 @@ const lexerSetting = /standard_conforming_strings|backslash_quote|escape_string_
 const finishedColumn = 'cryptosense_db_finished';
 
 /** To be run when so many statements of a step are finished; of 0, when its transaction is open. */
-export function tellFinished(count: number): string {
+function tellFinished(count: number): string {
   return `select ${count} as ${finishedColumn}`;
 }
 
@@ -106,15 +106,24 @@ export async function runBatch(
   { onOpened, onRecorded }: BatchWatch = {},
 ): Promise<string | undefined> {
   let finished = batch.before;
-  const results = await discardRows(sql.unsafe(batch.text), (row) => {
-    const { [finishedColumn]: count, [durationColumn]: durationMs } = row;
-    if (count === 0) onOpened?.();
+  let thrown: { readonly error: unknown } | undefined;
+  const look = ({ [finishedColumn]: count, [durationColumn]: durationMs }: Row) => {
     if (typeof count === 'number') finished = count;
     if (typeof durationMs === 'number') onRecorded?.(durationMs);
+    if (count === 0) onOpened?.();
+  };
+  const results = await discardRows(sql.unsafe(batch.text), (row) => {
+    try {
+      look(row);
+    } catch (error) {
+      // The driver would take it for the end of the query, which goes on.
+      thrown ??= { error };
+    }
   }).catch((error: unknown) => {
     const isRefusal = isSqlError(error) && !isConnectionLost(error);
     throw isRefusal ? refusal(step, batch, { finished, error }) : error;
   });
+  if (thrown) throw thrown.error;
   return commandOf(results);
 }
 

@@ -84,7 +84,7 @@ export function tableLockSetting(tableLockTimeoutMs: number): number {
   return Math.max(1, Math.round(tableLockTimeoutMs));
 }
 
-type Row = Readonly<Record<string, unknown>>;
+export type Row = Readonly<Record<string, unknown>>;
 
 /** Nobody reads what the statements of a migration return, and it may be a great deal. */
 export function discardRows(

@@ -66,7 +66,8 @@ async function migrateOurs() {
 }
 
 /**
- * In turn, once to warm up; what was made is dropped after each round, untimed.
+ * In turn, once to warm up, and every other round the other way round: the first database after some were dropped
+ * pays for the places that they left. What was made is dropped after each round, untimed.
  * @param {readonly (() => Promise<{ ms: number, drop: () => Promise<unknown> }>)[]} contestants
  * @param {number} rounds
  */
@@ -74,7 +75,8 @@ async function inTurn(contestants, rounds) {
   const times = contestants.map(() => /** @type {number[]} */ ([]));
   for (let round = 0; round <= rounds; round += 1) {
     const made = [];
-    for (const [index, contestant] of contestants.entries()) {
+    const order = [...contestants.entries()];
+    for (const [index, contestant] of round % 2 === 0 ? order : order.reverse()) {
       const { ms, drop } = await contestant();
       if (round > 0) times[index]?.push(ms);
       made.push(drop);

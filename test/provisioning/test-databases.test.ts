@@ -88,6 +88,21 @@ describe('create', () => {
     expect((await kinds()).filter((kind) => kind === 'template')).toHaveLength(3);
   });
 
+  it('has no statistics of what its template went through', async () => {
+    const { server } = await ownTestServer();
+    const folders = writePairs({
+      '20260101_000000_create_one': [
+        'create table one as select generate_series(1, 1000) as a; analyze one;',
+        'drop table one;',
+      ],
+    });
+    const { databases } = await testDatabases.create(server, folders);
+    const rows = await looker(databases[0]?.url)`
+      select n_tup_ins::int as inserted, analyze_count::int as analyzed
+      from pg_stat_user_tables where relname = 'one'`;
+    expect(rows).toEqual([{ inserted: 0, analyzed: 0 }]);
+  });
+
   it('leaves nothing where the migrations fail', async () => {
     const { server, kinds } = await ownTestServer();
     const failing = fixture('cli-failing');
