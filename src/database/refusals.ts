@@ -103,7 +103,7 @@ function loginRefused(target: ServerTarget, { host, error }: Refusal): Cryptosen
   }
 }
 
-/** `completed` is committed; of `pending`, the first may be too, when COMMIT was its last word. */
+/** `completed` is committed; of `pending`, the first two may be too: the server had them when the line went. */
 export function connectionLost(
   target: Target,
   {

@@ -7,13 +7,10 @@ import { markTransaction, nameOfMark, prepareRecord, recordStep } from './histor
 import { runStatementByStatement } from './journalled.ts';
 import {
   type CompletedStep,
-  discardLeftovers,
-  ownRole,
+  freshSession,
+  ownSession,
   type RunOptions,
-  resetSession,
-  resetSettings,
   runLost,
-  runSettings,
   StatementError,
   type Step,
 } from './step.ts';
@@ -30,8 +27,8 @@ export interface StepsOptions extends RunOptions {
  * The server has the next step before it has answered for this one, and runs nothing of it unless this one is
  * committed.
  *
- * Throws `StatementError`, or what ended the session. On failure the running step is rolled back;
- * of a file without a transaction the finished statements stay, and the journal knows them.
+ * Throws `StatementError`, what ended the session, or what a callback threw. On failure the running step is
+ * rolled back; of a file without a transaction the finished statements stay, and the journal knows them.
  */
 export async function runSteps(
   session: Session,
@@ -39,24 +36,29 @@ export async function runSteps(
   options: StepsOptions,
 ): Promise<void> {
   await prepareSession(session, steps, options);
-  let ahead: SentAhead | undefined;
-  for (const [index, step] of steps.entries()) {
-    // One that was sent ahead may be committed whatever happens: its outcome is waited for.
-    if (!ahead) session.throwIfInterrupted();
-    const report = ahead?.report ?? reportOf(step, { index, total: steps.length }, options);
+  const held = holdBack(options);
+  const total = steps.length;
+  const runs = steps.map((step, index) => ({
+    step,
+    report: reportOf(step, { index, total }, held.options),
+  }));
+  let ahead: Promise<void> | undefined;
+  for (const [index, { step, report }] of runs.entries()) {
     report.started();
+    // One that was sent ahead may be committed whatever happens: its outcome is waited for.
+    if (!ahead) {
+      held.release();
+      session.throwIfInterrupted();
+    }
     const sendNext = () => {
-      const next = steps[index + 1];
-      if (!next || session.signal?.aborted) return;
-      const nextReport = reportOf(next, { index: index + 1, total: steps.length }, options);
+      const next = runs[index + 1];
+      if (!next || held.isHolding() || session.signal?.aborted) return;
       const onOpened = () => {
         report.finished();
-        nextReport.started();
+        next.report.started();
       };
-      ahead = sendAhead(session, { step: next, previous: step }, options, {
-        report: nextReport,
-        onOpened,
-      });
+      const watch = { onOpened, onRecorded: next.report.recorded };
+      ahead = sendAhead(session, { step: next.step, previous: step }, options, watch);
     };
     await retryOnLock(session, report.step, options, async () => {
       if (step.script.transaction === 'none') {
@@ -68,7 +70,7 @@ export async function runSteps(
       ahead = undefined;
       await withRollback(session.sql, async () => {
         if (sent) sendNext();
-        await (sent?.outcome ?? runInTransaction(session, step, options, { report, sendNext }));
+        await (sent ?? runInTransaction(session, step, options, { report, sendNext }));
       }).catch((error: unknown) => {
         // It has not run; after a retry of this one it is sent again.
         ahead = undefined;
@@ -77,6 +79,31 @@ export async function runSteps(
     });
     report.finished();
   }
+  held.release();
+}
+
+/**
+ * Keeps what a callback throws until nothing is on its way: thrown inside the driver it would be taken for the end
+ * of a query, which goes on.
+ */
+function holdBack({ onProgress, onCompleted, ...options }: StepsOptions) {
+  let thrown: { readonly error: unknown } | undefined;
+  const guard =
+    <E>(callback: (event: E) => void) =>
+    (event: E) => {
+      try {
+        if (!thrown) callback(event);
+      } catch (error) {
+        thrown = { error };
+      }
+    };
+  return {
+    options: { ...options, onCompleted, onProgress: onProgress && guard(onProgress) },
+    isHolding: () => thrown !== undefined,
+    release: () => {
+      if (thrown) throw thrown.error;
+    },
+  };
 }
 
 /** Runs all steps in one transaction: all are applied and recorded, or none is. */
@@ -100,8 +127,12 @@ export async function runStepsTogether(
       for (const [step, { started, recorded }] of reports) {
         session.throwIfInterrupted();
         started();
-        const around = { opening: opening(session, step, options), ending: ending(step) };
-        for (const batch of composeBatches(step, around)) {
+        const batches = composeBatches(step, {
+          opening: [markTransaction(step)],
+          leaving: [...withoutTimeout, runDeferredByName, ...ownSession],
+          ending: [recordStep(step), ...freshSession(session, options)],
+        });
+        for (const batch of batches) {
           await runBatch(sql, step, batch, { onRecorded: recorded });
         }
       }
@@ -113,10 +144,41 @@ export async function runStepsTogether(
   for (const { finished } of reports.values()) finished();
 }
 
-/** What fails at a COMMIT, deferred constraints say, is laid at the last statement. */
+/** COMMIT has none either. */
+const withoutTimeout = ['set local statement_timeout = 0'];
+
+/**
+ * Runs what is deferred, as COMMIT would where each file has a transaction of its own, and leaves each constraint
+ * as it was declared. SET CONSTRAINTS ALL would be true of those too that the next file makes.
+ */
+const runDeferredByName = `
+do $$
+declare
+  deferrable_names text;
+  deferred_names text;
+begin
+  select
+    pg_catalog.string_agg(name, ', '),
+    pg_catalog.string_agg(name, ', ') filter (where is_deferred)
+  into deferrable_names, deferred_names
+  from (
+    select
+      pg_catalog.format('%I.%I', n.nspname, c.conname) as name,
+      pg_catalog.bool_or(c.condeferred) as is_deferred
+    from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace
+    group by n.nspname, c.conname
+    having pg_catalog.bool_and(c.condeferrable)
+  ) as named;
+  if deferrable_names is not null then
+    execute 'set constraints ' || deferrable_names || ' immediate';
+  end if;
+  if deferred_names is not null then
+    execute 'set constraints ' || deferred_names || ' deferred';
+  end if;
+end $$`;
+
 function commitOf({ script: { statements } }: Step): Batch {
-  const last = statements.slice(-1).map((statement) => ({ statement, start: 0 }));
-  return { text: 'commit', statements: last, before: statements.length - last.length };
+  return { text: 'commit', statements: [], before: statements.length };
 }
 
 /** What is told of a step, each once. */
@@ -193,28 +255,17 @@ function isRepeatable(error: unknown): boolean {
   return step.script.transaction === 'own' || statement.run.kind !== 'alone';
 }
 
-/** As new for the first file, which every file leaves as new for the one after it. */
+/** As new for the first file, and with what records the steps. */
 async function prepareSession(
-  { sql }: Session,
+  session: Session,
   steps: readonly Step[],
-  { writer }: RunOptions,
+  options: RunOptions,
 ): Promise<void> {
   const directions = new Set(steps.map(({ direction }) => direction));
-  const records = [...directions].map((direction) => prepareRecord(direction, writer));
-  await sql.unsafe([...resetSession, ...records].join(';\n'));
-}
-
-/** What runs at the start of a step, in its transaction. */
-function opening(session: Session, step: Step, options: RunOptions): readonly string[] {
-  return [...discardLeftovers, ...runSettings(session, options), markTransaction(step)];
-}
-
-/**
- * What runs at its end, in its transaction. The server reads the next batch before anything of it runs, by
- * the settings that it finds.
- */
-function ending(step: Step): readonly string[] {
-  return [...ownRole, recordStep(step), ...resetSettings];
+  const records = [...directions].map((direction) => prepareRecord(direction, options.writer));
+  // Planned for the search_path that they run with.
+  const statements = [...ownSession, ...records, ...freshSession(session, options)];
+  await session.sql.unsafe(statements.join(';\n'));
 }
 
 /** A setting that is kept when the transaction is committed, and says which step it was. */
@@ -227,7 +278,7 @@ function requireCommitted(step: Step): string {
     when '${nameOfMark(step)}' then '0' else 'the step before this one is not committed' end)::integer`;
 }
 
-/** The step in a transaction of its own. What is deferred runs as its file left the session. */
+/** The step in a transaction of its own. What is deferred runs with the role and settings of its file. */
 function composeTransaction(
   session: Session,
   { step, previous }: { readonly step: Step; readonly previous?: Step },
@@ -237,20 +288,16 @@ function composeTransaction(
     opening: [
       step.script.begin,
       ...(previous ? [requireCommitted(previous)] : []),
-      ...opening(session, step, options),
+      markTransaction(step),
     ],
+    leaving: [...withoutTimeout, 'set constraints all immediate', ...ownSession],
     ending: [
-      'set constraints all immediate',
-      ...ending(step),
+      recordStep(step),
+      ...freshSession(session, options),
       `set ${committedSetting} = '${nameOfMark(step)}'`,
       'commit',
     ],
   });
-}
-
-interface SentAhead {
-  readonly report: Report;
-  readonly outcome: Promise<void>;
 }
 
 /** Runs the step; `sendNext` is called when all of it is on its way. */
@@ -274,16 +321,15 @@ function sendAhead(
   session: Session,
   { step, previous }: { readonly step: Step; readonly previous: Step },
   options: RunOptions,
-  { report, onOpened }: { readonly report: Report; readonly onOpened: () => void },
-): SentAhead | undefined {
+  watch: BatchWatch,
+): Promise<void> | undefined {
   if (step.script.transaction === 'none') return undefined;
   const [batch, ...others] = composeTransaction(session, { step, previous }, options);
   if (others.length > 0) return undefined;
-  const watch = { onOpened, onRecorded: report.recorded };
   const outcome = runLastBatch(session.sql, step, batch, watch);
   // Nobody waits for it where the step before has failed.
   outcome.catch(() => {});
-  return { report, outcome };
+  return outcome;
 }
 
 /** A transaction that has failed is rolled back by COMMIT, which is no error to the server. */

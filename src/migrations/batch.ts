@@ -1,9 +1,14 @@
 import type { Sql } from '../database/connection.ts';
-import { isConnectionLost, isSqlError, type SqlError } from '../database/sql-errors.ts';
+import {
+  isConnectionLost,
+  isSqlError,
+  type SqlError,
+  sqlErrorCodes,
+} from '../database/sql-errors.ts';
 import { durationColumn, isRefusedEntry } from './history.ts';
 import { indexOfCharacter } from './location.ts';
 import type { Statement } from './statements.ts';
-import { discardRows, type Row, runLost, StatementError, type Step } from './step.ts';
+import { discardRows, runLost, StatementError, type Step } from './step.ts';
 
 /**
  * Statements of a step that go to the server as one query. The server runs them one after the other, and
@@ -23,7 +28,7 @@ interface Placed {
   readonly start: number;
 }
 
-/** What a batch says of itself while it runs, in the order of the server's answers. */
+/** What a batch says of itself while it runs, in the order of the server's answers; called by the driver. */
 export interface BatchWatch {
   /** The step's transaction is open, and of the step before everything is committed. */
   readonly onOpened?: () => void;
@@ -34,8 +39,9 @@ export interface BatchWatch {
 const mostStatements = 64;
 const mostCharacters = 128 * 1024;
 
-/** Settings that the server's lexer goes by: a query is read as a whole before the first of it runs. */
-const lexerSetting = /standard_conforming_strings|backslash_quote|escape_string_warning/i;
+/** Settings by which the server reads a query, as a whole and before the first of it runs. */
+const readingSetting =
+  /standard_conforming_strings|backslash_quote|escape_string_warning|client_encoding|\bset\s+(?:session\s+|local\s+)?names\b/i;
 
 /** A row with this column tells how many statements of the step are finished. */
 const finishedColumn = 'cryptosense_db_finished';
@@ -45,33 +51,62 @@ function tellFinished(count: number): string {
   return `select ${count} as ${finishedColumn}`;
 }
 
-/** The step's statements between what opens and what ends it, in as few batches as can be. */
+/** What runs around a step's statements. */
+export interface Around {
+  readonly opening: readonly string[];
+  /** Behind the last statement, in the session as the file leaves it. Letters of ASCII only. */
+  readonly leaving: readonly string[];
+  /** At last, in the tool's own session. */
+  readonly ending: readonly string[];
+}
+
+/** The step's statements and what is around them, in as few batches as can be. */
 export function composeBatches(
   { direction, version, script }: Step,
-  { opening, ending }: { readonly opening: readonly string[]; readonly ending: readonly string[] },
+  { opening, leaving, ending }: Around,
 ): readonly Batch[] {
+  // Shown by pg_stat_activity and the server's log.
+  const header = `/* cryptosense-db: ${version} ${direction} */ `;
   const chunks = chunksOf(script.statements);
+  const total = script.statements.length;
   let before = 0;
-  return chunks.map((chunk, index) => {
-    // Shown by pg_stat_activity and the server's log.
-    let text = `/* cryptosense-db: ${version} ${direction} */ `;
-    const append = (part: string) => {
-      const start = text.length;
-      // On a line of its own: a statement may end in a comment.
-      text += `${part}\n;`;
-      return start;
-    };
-    if (index === 0) [...opening, tellFinished(0)].forEach(append);
-    const statements = chunk.map((statement, place) => {
-      const start = append(statement.text);
-      append(tellFinished(before + place + 1));
-      return { statement, start };
-    });
-    if (index === chunks.length - 1) ending.forEach(append);
-    const batch = { text, statements, before };
+  const drafts = chunks.map((chunk, index): Draft => {
+    const from = before;
     before += chunk.length;
-    return batch;
+    const told = chunk.flatMap((statement, place) => [statement, tellFinished(from + place + 1)]);
+    const isFirst = index === 0;
+    const isLast = index === chunks.length - 1;
+    const start = isFirst ? [...opening, tellFinished(0)] : [];
+    return { before: from, parts: [...start, ...told, ...(isLast ? leaving : [])] };
   });
+  const [only, ...others] = drafts;
+  const isOne = others.length === 0 && !script.statements.some(changesReading);
+  // Where the file may have changed how the server reads, the history row is sent when it reads as ever.
+  const all =
+    only && isOne
+      ? [{ ...only, parts: [...only.parts, ...ending] }]
+      : [...drafts, { before: total, parts: ending }];
+  return all.map((draft) => render(header, draft));
+}
+
+interface Draft {
+  readonly before: number;
+  readonly parts: readonly (string | Statement)[];
+}
+
+function render(header: string, { before, parts }: Draft): Batch {
+  let text = header;
+  const statements: Placed[] = [];
+  for (const part of parts) {
+    if (typeof part !== 'string') statements.push({ statement: part, start: text.length });
+    // On a line of its own: a statement may end in a comment.
+    text += `${typeof part === 'string' ? part : part.text}\n;`;
+  }
+  return { text, statements, before };
+}
+
+function changesReading({ text }: Statement): boolean {
+  return readingSetting.test(text);
 }
 
 /** At least one, which may be empty. */
@@ -83,7 +118,7 @@ function chunksOf(statements: readonly Statement[]): readonly (readonly Statemen
     const last = chunk.at(-1);
     const { length } = statement.text;
     const isFull = chunk.length >= mostStatements || characters + length > mostCharacters;
-    if (last && (isFull || lexerSetting.test(last.text))) {
+    if (last && (isFull || changesReading(last))) {
       chunks.push([statement]);
       characters = length;
     } else {
@@ -106,24 +141,15 @@ export async function runBatch(
   { onOpened, onRecorded }: BatchWatch = {},
 ): Promise<string | undefined> {
   let finished = batch.before;
-  let thrown: { readonly error: unknown } | undefined;
-  const look = ({ [finishedColumn]: count, [durationColumn]: durationMs }: Row) => {
+  const results = await discardRows(sql.unsafe(batch.text), (row) => {
+    const { [finishedColumn]: count, [durationColumn]: durationMs } = row;
     if (typeof count === 'number') finished = count;
     if (typeof durationMs === 'number') onRecorded?.(durationMs);
     if (count === 0) onOpened?.();
-  };
-  const results = await discardRows(sql.unsafe(batch.text), (row) => {
-    try {
-      look(row);
-    } catch (error) {
-      // The driver would take it for the end of the query, which goes on.
-      thrown ??= { error };
-    }
   }).catch((error: unknown) => {
     const isRefusal = isSqlError(error) && !isConnectionLost(error);
-    throw isRefusal ? refusal(step, batch, { finished, error }) : error;
+    throw isRefusal ? refusal(sql, step, batch, { finished, error }) : error;
   });
-  if (thrown) throw thrown.error;
   return commandOf(results);
 }
 
@@ -135,25 +161,33 @@ function commandOf(results: unknown): string | undefined {
   return typeof command === 'string' ? command : undefined;
 }
 
-/**
- * The statement is the one that the server points into, else the first that did not say it is finished. What
- * fails at the end of a file, deferred constraints say, has none of its own: the last.
- */
+/** The refusal of the first statement that did not say it is finished, or of what comes behind the last. */
 function refusal(
+  sql: Sql,
   step: Step,
   { text, statements, before }: Batch,
   { finished, error }: { readonly finished: number; readonly error: SqlError },
 ): Error {
-  const isAtEnd = finished === step.script.statements.length;
-  if (isAtEnd && isRefusedEntry(error)) return runLost(step);
-  const pointed = error.position && indexOfCharacter(text, Number(error.position) - 1);
-  const placed =
-    (typeof pointed === 'number' && statements.findLast(({ start }) => start <= pointed)) ||
-    (statements[finished - before] ?? statements.at(-1));
+  const all = step.script.statements;
+  if (finished === all.length) {
+    if (isRefusedEntry(error)) return runLost(step);
+    const last = all.at(-1);
+    return last ? new StatementError(step, last, error, { isBehind: true }) : error;
+  }
+  const pointed = error.position && indexOfPosition(sql, text, Number(error.position));
+  const isAt = ({ start, statement }: Placed) =>
+    typeof pointed === 'number' && pointed >= start && pointed < start + statement.text.length;
+  // What the server cannot read it refuses before anything of the batch runs.
+  const isUnread = finished === before && error.code === sqlErrorCodes.syntaxError;
+  const placed = (isUnread && statements.find(isAt)) || statements[finished - before];
   if (!placed) return error;
-  const { statement, start } = placed;
-  const offset = typeof pointed === 'number' ? pointed - start : 0;
-  return new StatementError(step, statement, error, {
-    offset: offset < statement.text.length ? Math.max(0, offset) : 0,
-  });
+  // It may point into another text, that of an EXECUTE's PREPARE say.
+  const offset = isAt(placed) ? Number(pointed) - placed.start : 0;
+  return new StatementError(step, placed.statement, error, { offset });
+}
+
+/** The server counts characters from 1, and bytes where it knows no characters. */
+function indexOfPosition(sql: Sql, text: string, position: number): number {
+  if (sql.parameters.server_encoding !== 'SQL_ASCII') return indexOfCharacter(text, position - 1);
+  return Buffer.from(text).toString('utf8', 0, position - 1).length;
 }

@@ -11,7 +11,7 @@ export interface RunProgress {
 
 /** The failing statement with its place in the file, and all that PostgreSQL says of it. */
 export function describeFailure(
-  { step, statement, offset, cause, message }: StatementError,
+  { step, statement, offset, isBehind, cause, message }: StatementError,
   { completed, pending }: RunProgress,
 ): CryptosenseDbError<'migration-failed'> {
   const { version, direction, script } = step;
@@ -28,6 +28,7 @@ export function describeFailure(
       message: `${place.file}:${place.line}:${place.column} ${message}`,
       evidence: [
         ...excerpt(place),
+        ...(isBehind ? [behindTheLast] : []),
         ...(error ? wordsOf(error) : []),
         `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}, ${undone}, still to do: ${pending.length}`,
       ],
@@ -46,6 +47,9 @@ export function describeFailure(
     },
   );
 }
+
+const behindTheLast =
+  'behind the last statement: in what was deferred, in the history row, or in COMMIT';
 
 function wordsOf({ code, detail, where, internal_query: query }: SqlError): readonly string[] {
   return [

@@ -111,14 +111,16 @@ export function recordStep({
   return `execute cryptosense_db_up (${values.map(quoteLiteral).join(', ')})`;
 }
 
-/** True for the error of a history write that found itself outside the step's transaction. */
+/**
+ * True for the error of a history write that found itself outside the step's transaction, or not prepared any
+ * more.
+ */
 export function isRefusedEntry(error: unknown): boolean {
-  return (
-    isSqlError(error) &&
-    error.code === sqlErrorCodes.notNullViolation &&
-    error.schema_name === 'cryptosense_db' &&
-    error.table_name === 'migration_log'
-  );
+  if (!isSqlError(error)) return false;
+  const { code, message, schema_name: schema, table_name: table } = error;
+  if (code === sqlErrorCodes.noSuchPrepared) return message.includes('cryptosense_db_');
+  const isLog = schema === 'cryptosense_db' && table === 'migration_log';
+  return isLog && code === sqlErrorCodes.notNullViolation;
 }
 
 /** What a run says of a step that did not succeed. */

@@ -16,12 +16,11 @@ import type { RunMode } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import type { Statement } from './statements.ts';
 import {
-  discardLeftovers,
   discardRows,
+  freshSession,
+  ownSession,
   type RunOptions,
-  resetSession,
   runLost,
-  runSettings,
   StatementError,
   type Step,
   tableLockSetting,
@@ -40,9 +39,7 @@ export async function runStatementByStatement(
   const { sql } = session;
   const startedAt = performance.now();
   const elapsedSeconds = () => (performance.now() - startedAt) / 1000;
-  await sql.unsafe(
-    [...resetSession, ...discardLeftovers, ...runSettings(session, options)].join('; '),
-  );
+  await sql.unsafe(freshSession(session, options).join('; '));
   const journal = await readJournal(sql, step);
   refuseOtherStatements(step, journal);
 
@@ -61,13 +58,13 @@ export async function runStatementByStatement(
   }
 
   return withRollback(sql, async () => {
-    await sql.unsafe([...resetSession, 'begin', markTransaction(step)].join('; '));
+    await sql.unsafe([...ownSession, 'begin', markTransaction(step)].join('; '));
     await sql`
       select set_config('cryptosense_db.started_at',
         (extract(epoch from clock_timestamp()) - ${elapsedSeconds()}::numeric)::text, true)`;
     const durationMs = await record(sql, step);
     await journalClear(sql, step.version);
-    await sql.unsafe('commit');
+    await sql.unsafe([...freshSession(session, options), 'commit'].join('; '));
     return durationMs;
   });
 }

@@ -3,7 +3,7 @@ import { readTimescale, requireTimescale } from '../database/requirements.ts';
 import { CryptosenseDbError } from '../errors.ts';
 import { type LedgerEntry, readRollbacks } from './ledger.ts';
 import { readScripts } from './scripts.ts';
-import { checksumOf, filesOf, type MigrationPair } from './source.ts';
+import { filesOf, type MigrationPair, sqlFile } from './source.ts';
 import type { Script } from './statements.ts';
 import type { Step } from './step.ts';
 
@@ -39,9 +39,8 @@ export async function prepareDown(
     entries.map(({ version }) => version),
   );
   const files = entries.map(({ version, description }) => {
-    const text = texts.get(version) ?? '';
     const name = `${version}_${description}_rollback.sql`;
-    return { file: { name, text, checksum: checksumOf(text) }, kind: 'rollback' as const };
+    return { file: sqlFile(name, texts.get(version) ?? ''), kind: 'rollback' as const };
   });
   const scripts = await readScripts(files);
   refuseIrreversible(scripts);

@@ -134,6 +134,12 @@ export function readMigrations(folders: SourceFolders): readonly MigrationPair[]
   return pairs;
 }
 
+/** A text as a file. */
+export function sqlFile(name: string, text: string): SqlFile {
+  const normal = normalise(text);
+  return { name, text: normal, checksum: createHash('sha256').update(normal).digest('hex') };
+}
+
 /** The checksum of a text, whatever its line ends and with or without a byte-order mark. */
 export function checksumOf(text: string): Checksum {
   return createHash('sha256').update(normalise(text)).digest('hex');
@@ -217,8 +223,7 @@ function readSql(folder: string, name: string, report: Report): SqlFile | undefi
     report({ message: `${name} is empty` });
     return undefined;
   }
-  const normal = normalise(text);
-  return { name, text: normal, checksum: createHash('sha256').update(normal).digest('hex') };
+  return sqlFile(name, text);
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -39,42 +39,55 @@ export class StatementError extends Error {
   readonly statement: Statement;
   /** What the server points at in the statement's text, in UTF-16 units; its start where that is nothing. */
   readonly offset: number;
+  /** It was not the statement, the last one, but what comes behind it: deferred work, the history row, COMMIT. */
+  readonly isBehind: boolean;
 
   constructor(
     step: Step,
     statement: Statement,
     cause: unknown,
-    { offset }: { readonly offset: number },
+    { offset = 0, isBehind = false }: { readonly offset?: number; readonly isBehind?: boolean },
   ) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.step = step;
     this.statement = statement;
     this.offset = offset;
+    this.isBehind = isBehind;
   }
 }
 
-/** The role that the run began with, which may write the tool's own tables. */
-export const ownRole = ['reset session authorization', 'reset role'];
+const ownRole = ['reset session authorization', 'reset role'];
 
-/** The settings that the session began with, and the encoding that the driver speaks. */
-export const resetSettings = ['reset all', "set client_encoding = 'UTF8'"];
-
-/** Each file starts from a session as new, as if psql ran it alone: so, and without `discardLeftovers`. */
-export const resetSession = [...ownRole, ...resetSettings];
-
-/** Temporary tables, cursors and the like. */
-export const discardLeftovers = ['discard temp', 'close all', 'unlisten *', 'discard sequences'];
+const utf8 = "set client_encoding = 'UTF8'";
 
 /**
- * The settings of the run's own. client_connection_check_interval lets the server notice that the tool is gone
- * in the middle of a long statement; WebAssembly has no socket to check.
+ * Whatever a file has set, the tool writes its own tables with the role that the run began with, in the encoding
+ * that the driver speaks, and with the server's own functions.
  */
-export function runSettings(
+export const ownSession = [...ownRole, utf8, 'set search_path = pg_catalog'];
+
+/**
+ * A session as new, with the run's own settings: each file finds such a one, as if it ran alone, and leaves such a
+ * one. What it has prepared and the advisory locks that it has taken stay.
+ *
+ * client_connection_check_interval lets the server notice that the tool is gone in the middle of a long statement;
+ * WebAssembly has no socket to check.
+ */
+export function freshSession(
   { target }: Session,
   { tableLockTimeoutMs }: RunOptions,
 ): readonly string[] {
   return [
+    ...ownRole,
+    'discard temp',
+    'close all',
+    'unlisten *',
+    'discard sequences',
+    'reset all',
+    utf8,
     `set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`,
+    // Between two tries of a step nothing runs.
+    'set idle_session_timeout = 0',
     ...(target.kind === 'server' ? ["set client_connection_check_interval = '2s'"] : []),
   ];
 }
@@ -84,7 +97,7 @@ export function tableLockSetting(tableLockTimeoutMs: number): number {
   return Math.max(1, Math.round(tableLockTimeoutMs));
 }
 
-export type Row = Readonly<Record<string, unknown>>;
+type Row = Readonly<Record<string, unknown>>;
 
 /** Nobody reads what the statements of a migration return, and it may be a great deal. */
 export function discardRows(
@@ -116,7 +129,7 @@ export async function logFailure(
   const { version, description, checksum } = step;
   const detail = cause instanceof Error ? cause.message : String(cause);
   await sql
-    .unsafe(resetSession.join('; '))
+    .unsafe(ownSession.join('; '))
     .then(() => recordFailure(sql, { version, description, checksum, detail }, writer))
     .catch(() => {});
 }

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, inject, it } from 'vitest';
 import type { ProgressEvent } from '../../src/index.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
+import { errorOf } from '../support/errors.ts';
 import { type Folders, writePairs } from '../support/fixtures.ts';
 import { until } from '../support/recovery.ts';
 
@@ -82,7 +83,7 @@ describe('what takes the prepared history write away', () => {
       `create table t2 (); ${deallocate}`,
       'create table t3 ();',
     );
-    expect(await codeOf(migrate.up({ target, ...files }))).toBe('migration-failed');
+    expect(await codeOf(migrate.up({ target, ...files }))).toBe('faulty-statements');
     expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
   });
 
@@ -94,7 +95,7 @@ describe('what takes the prepared history write away', () => {
       ['create table t3 ();', 'drop table t3;'],
     );
     await migrate.up({ target, ...files });
-    expect(await codeOf(migrate.down({ target, ...files, all: true }))).toBe('migration-failed');
+    expect(await codeOf(migrate.down({ target, ...files, all: true }))).toBe('faulty-statements');
     expect(await state()).toEqual({ tables: ['t1', 't2'], applied: [version(1), version(2)] });
   });
 });
@@ -289,6 +290,92 @@ describe('a file whose statements are sent together', () => {
     });
   });
 
+  it('is told of by its own statement where the server points into another', async () => {
+    const { url: target } = await scratch();
+    const files = folders(
+      `create table d (a integer);
+       prepare p as select a from d;
+       alter table d drop column a;
+       execute p;`,
+    );
+    const error = await migrate.up({ target, ...files }).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ details: { location: { line: 4, column: 8 } } });
+  });
+
+  it('is told of by its place where the server counts bytes', async () => {
+    const { sql, url } = await scratch();
+    const name = `${new URL(url).pathname.slice(1)}_ascii`;
+    await sql.unsafe(`create database ${name} encoding 'SQL_ASCII' locale 'C' template template0`);
+    const target = url.replace(/[^/]+$/, name);
+    try {
+      const files = folders("select 'ééééé';\nselect 'é', no_such;\ncreate table t1 ();");
+      const error = await migrate.up({ target, ...files }).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ details: { location: { line: 2, column: 13 } } });
+    } finally {
+      await sql.unsafe(`drop database ${name} with (force)`);
+    }
+  });
+
+  it('says of what fails behind its last statement that it was not that', async () => {
+    const { url: target } = await scratch();
+    const files = folders('begin read only; select 1; commit;');
+    const error = await errorOf('migration-failed', () => migrate.up({ target, ...files }));
+    expect(error.problems[0]?.evidence).toContainEqual(
+      expect.stringMatching(/^behind the last statement/),
+    );
+  });
+
+  it.each([
+    ['in one query', 1],
+    ['in several', 100],
+  ])('keeps its letters in the history, whatever encoding it has set, %s', async (_how, count) => {
+    const { url: target, sql } = await scratch();
+    const rollback = "comment on table t1 is 'été'; drop table t1;";
+    const up = `create table t1 (); set names 'LATIN1'; ${"select '日本';".repeat(count)}`;
+    const files = writePairs({ [`${version(1)}_créé`]: [up, rollback] });
+    await migrate.up({ target, ...files });
+    const [row] = await sql`
+      select description, rollback_sql as text from cryptosense_db.migrations`;
+    expect(row).toEqual({ description: 'créé', text: rollback });
+    expect(await migrate.status({ target, ...files })).toMatchObject({ isCurrent: true });
+    expect(await codeOf(migrate.down({ target, ...files }))).toBe('done');
+  });
+
+  it('takes the time that it needs for what it has deferred, as COMMIT does', async () => {
+    const { url: target } = await scratch();
+    const files = folders(
+      `create table t1 ();
+       create function nap() returns trigger language plpgsql as $$
+       begin perform pg_sleep(0.3); return null; end $$;
+       create constraint trigger late after insert on t1 deferrable initially deferred
+         for each row execute function nap();
+       insert into t1 default values;
+       set local statement_timeout = '200ms';`,
+    );
+    expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
+  });
+
+  it('listens to nothing that the one before it listened to', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      'listen here;',
+      'create table heard as select pg_listening_channels() as channel;',
+    );
+    await migrate.up({ target, ...files });
+    expect(await sql`select from heard`).toHaveLength(0);
+  });
+
+  it('is rolled back as it was recorded, though its line ends were changed in the history', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(['create table t1 ();', 'begin;\n\ndrop table t1;\n\ncommit;']);
+    await migrate.up({ target, ...files });
+    await sql.unsafe(
+      "update cryptosense_db.migrations set rollback_sql = replace(rollback_sql, E'\n', E'\r\n')",
+    );
+    expect(await codeOf(migrate.down({ target, ...files }))).toBe('done');
+    expect(await state()).toEqual({ tables: [], applied: [] });
+  });
+
   it('waits in the server under the name of its migration', async () => {
     const { url: target, sql } = await scratch();
     const files = folders('create table t1 ();', 'alter table t1 add a integer;');
@@ -308,6 +395,89 @@ describe('a file whose statements are sent together', () => {
     await holder`commit`;
     holder.release();
     await run;
+  });
+});
+
+describe('files in a single transaction', () => {
+  const seen = `
+    create table seen (role text, path text);
+    create table t1 (a integer);
+    create function see() returns trigger language plpgsql as $$
+    begin
+      insert into public.seen values (current_user, current_setting('search_path'));
+      return null;
+    end $$;
+    create constraint trigger late after insert on t1 deferrable initially deferred
+      for each row execute function see();`;
+
+  it('have what each deferred run as it left the session', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      seen,
+      'set search_path = pg_temp, public; insert into t1 values (1);',
+      'create table t2 ();',
+    );
+    await migrate.up({ target, ...files, singleTransaction: true });
+    expect(await sql`select path from seen`).toEqual([{ path: 'pg_temp, public' }]);
+  });
+
+  it('leave constraints as they were declared, those of later files too', async () => {
+    const { url: target } = await scratch();
+    const cycle = (name: string) => `
+      create table ${name} (a integer primary key,
+        b integer references ${name} deferrable initially deferred);
+      insert into ${name} values (1, 2), (2, 1);`;
+    const files = folders(
+      `${cycle('t1')} create table u1 (a integer unique deferrable initially immediate);`,
+      `${cycle('t2')} insert into t1 values (3, 4), (4, 3);`,
+      `do $$ begin
+         insert into u1 values (1), (1);
+         raise 'not immediate';
+       exception when unique_violation then null;
+       end $$;`,
+    );
+    expect(await codeOf(migrate.up({ target, ...files, singleTransaction: true }))).toBe('done');
+  });
+
+  it('are told of by the file whose deferred work failed', async () => {
+    const { url: target } = await scratch();
+    const files = folders(
+      `create table d (a integer unique deferrable initially deferred);
+       insert into d values (1), (1);`,
+      'create table t2 ();',
+    );
+    const run = migrate.up({ target, ...files, singleTransaction: true });
+    const error = await run.catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: 'migration-failed',
+      details: { version: version(1), completed: [], pending: [version(2)] },
+    });
+    expect(await state()).toEqual({ tables: [], applied: [] });
+  });
+});
+
+describe('a callback that throws', () => {
+  it.each([
+    ['step-started', 1, 0],
+    ['step-finished', 1, 2],
+    ['step-started', 2, 2],
+    ['step-finished', 2, 3],
+    ['step-finished', 5, 5],
+  ])('at %s %d ends the run with what it threw, and %d are applied', async (kind, index, count) => {
+    const { url: target } = await scratch();
+    const tables = [1, 2, 3, 4, 5].map((step) => `create table t${step} ();`);
+    const thrown = new Error('enough');
+    const run = migrate.up({
+      target,
+      ...folders(...tables),
+      onProgress: (event) => {
+        if (event.kind === kind && 'step' in event && event.step.index === index) throw thrown;
+      },
+    });
+    await expect(run).rejects.toBe(thrown);
+    const { tables: made, applied } = await state();
+    expect(made).toHaveLength(applied.length);
+    expect(applied).toHaveLength(count);
   });
 });
 
