@@ -45,7 +45,7 @@ export function withMigrationLock<T>(
 }
 
 /**
- * Holds the lock while `use` runs.
+ * Holds the lock while `use` runs: twice, for `holdsMigrationLock`.
  *
  * The lock is polled with pg_try_advisory_lock. A blocking pg_advisory_lock holds a snapshot while
  * it waits, and CREATE INDEX CONCURRENTLY in the run that holds the lock waits for that snapshot.
@@ -67,7 +67,7 @@ export async function withAdvisoryLock<T>(
     await refuseTransactionPooling(session);
     return await use();
   } finally {
-    await unlock(sql, lock).catch(() => {
+    await unlockTwice(sql, lock).catch(() => {
       // The backend is gone, and the lock with it; the error that ended `use` says so.
     });
   }
@@ -89,16 +89,32 @@ export async function ifFree<T>(
   }
 }
 
-/** Without parameters, for which the driver would ask the server first. */
-async function tryLock(sql: Sql, { lockClass, lockObject }: LockKey): Promise<boolean> {
-  const [row] = await sql.unsafe<[{ isHeld: boolean }]>(
-    `select pg_try_advisory_lock(${lockClass}, ${lockObject}) as "isHeld"`,
-  );
-  return row.isHeld;
+async function tryLock(sql: Sql, key: LockKey): Promise<boolean> {
+  return ask(sql, `pg_try_advisory_lock(${keyOf(key)})`);
 }
 
-async function unlock(sql: Sql, { lockClass, lockObject }: LockKey): Promise<void> {
-  await sql.unsafe(`select pg_advisory_unlock(${lockClass}, ${lockObject})`);
+async function unlock(sql: Sql, key: LockKey): Promise<void> {
+  await ask(sql, `pg_advisory_unlock(${keyOf(key)})`);
+}
+
+async function tryLockTwice(sql: Sql, key: LockKey): Promise<boolean> {
+  const lock = `pg_try_advisory_lock(${keyOf(key)})`;
+  return ask(sql, `${lock} and ${lock}`);
+}
+
+async function unlockTwice(sql: Sql, key: LockKey): Promise<void> {
+  const release = `pg_advisory_unlock(${keyOf(key)})`;
+  await ask(sql, `${release} and ${release}`);
+}
+
+/** Without parameters, for which the driver would ask the server first. */
+async function ask(sql: Sql, condition: string): Promise<boolean> {
+  const [row] = await sql.unsafe<[{ isTrue: boolean }]>(`select ${condition} as "isTrue"`);
+  return row.isTrue;
+}
+
+function keyOf({ lockClass, lockObject }: LockKey): string {
+  return `${lockClass}, ${lockObject}`;
 }
 
 async function acquire(
@@ -113,7 +129,7 @@ async function acquire(
   let announced: number | undefined;
   for (let pollMs = firstPollMs; ; pollMs = Math.min(pollMs * 1.5, lastPollMs)) {
     session.throwIfInterrupted();
-    if (await tryLock(session.sql, lock)) return;
+    if (await tryLockTwice(session.sql, lock)) return;
 
     const holder = await findHolder(session, lock);
     const waitedMs = performance.now() - startedAt;
@@ -217,16 +233,13 @@ function poolerRefused(): CryptosenseDbError<'pooler-refused'> {
 }
 
 /**
- * A condition: this backend still holds the migration lock, whatever a migration did meanwhile.
- * The embedded engine's only process has the id 0, which pg_locks shows as NULL.
+ * A condition: this session still holds the migration lock, whatever a migration did meanwhile. Of the two holds
+ * one is given back, which says whether there was any, and taken again: with the other the lock is never free
+ * meanwhile. A look into pg_locks would hold everybody up who asks for a lock. In a SELECT of its own, so that it
+ * is done once.
  */
 export const holdsMigrationLock = `
-  exists (
-    select from pg_locks
-    where locktype = 'advisory' and granted
-      and pid is not distinct from nullif(pg_backend_pid(), 0)
-      and classid = ${asOid(migrationLock.lockClass)} and objid = ${asOid(migrationLock.lockObject)}
-  )`;
+  (select pg_advisory_unlock(${keyOf(migrationLock)}) and pg_try_advisory_lock(${keyOf(migrationLock)}))`;
 
 /** True for an error that another try may not meet: the statement waited for a lock in vain. */
 export function isLockConflict(error: unknown): boolean {

@@ -481,6 +481,54 @@ describe('a callback that throws', () => {
   });
 });
 
+describe('the lock of the run', () => {
+  const key = '842341073, 1509727411';
+
+  it('stays with the run when a file gives it back once', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      `do $$ begin perform pg_advisory_unlock(${key}); end $$;`,
+      `create table held as select count(*)::int as n from pg_locks
+        where locktype = 'advisory' and granted and pid = pg_backend_pid();`,
+    );
+    await migrate.up({ target, ...files });
+    expect(await sql`select n from held`).toEqual([{ n: 1 }]);
+  });
+
+  it('lost to another run ends this one, and nothing of its file stays', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      'create table t1 ();',
+      `do $$ begin
+         perform pg_advisory_unlock_all();
+         perform pg_sleep(0.5);
+       end $$;
+       create table t2 ();`,
+      'create table t3 ();',
+    );
+    const run = codeOf(migrate.up({ target, ...files }));
+    const other = await sql.reserve();
+    await until('the other run has it', async () => {
+      const [row] = await other`
+        select exists (select from pg_stat_activity
+          where query like '%_000002 up%' and state = 'active' and datname = current_database()
+            and pid <> pg_backend_pid())
+          and pg_try_advisory_lock(842341073, 1509727411) as taken`;
+      return row?.taken;
+    });
+    expect(await run).toBe('faulty-statements');
+    other.release();
+    expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
+  });
+
+  it('is free again when the run has ended', async () => {
+    const { url: target, sql } = await scratch();
+    await migrate.up({ target, ...folders('create table t1 ();') });
+    const [row] = await sql`select pg_try_advisory_lock(842341073, 1509727411) as taken`;
+    expect(row).toEqual({ taken: true });
+  });
+});
+
 describe('what is told of a failure', () => {
   it('is the failure, without the server’s remark that nothing was left to roll back', async () => {
     const { url: target } = await scratch();
