@@ -234,9 +234,10 @@ function poolerRefused(): CryptosenseDbError<'pooler-refused'> {
 
 /**
  * A condition: this session still holds the migration lock, whatever a migration did meanwhile. Of the two holds
- * one is given back, which says whether there was any, and taken again: with the other the lock is never free
- * meanwhile. A look into pg_locks would hold everybody up who asks for a lock. In a SELECT of its own, so that it
- * is done once.
+ * one is given back, which says whether there was any, and taken again; the other keeps everybody out meanwhile.
+ * A migration that has given one back itself leaves none for that: then another run may be quicker, and this one
+ * ends. A look into pg_locks would hold up everybody who asks for a lock. As a subselect it is evaluated once,
+ * however many rows a statement goes through.
  */
 export const holdsMigrationLock = `
   (select pg_advisory_unlock(${keyOf(migrationLock)}) and pg_try_advisory_lock(${keyOf(migrationLock)}))`;

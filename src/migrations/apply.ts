@@ -46,10 +46,7 @@ export async function runSteps(
   for (const [index, { step, report }] of runs.entries()) {
     report.started();
     // One that was sent ahead may be committed whatever happens: its outcome is waited for.
-    if (!ahead) {
-      held.release();
-      session.throwIfInterrupted();
-    }
+    if (!ahead) session.throwIfInterrupted();
     const sendNext = () => {
       const next = runs[index + 1];
       if (!next || held.isHolding() || session.signal?.aborted) return;
@@ -60,7 +57,8 @@ export async function runSteps(
       const watch = { onOpened, onRecorded: next.report.recorded };
       ahead = sendAhead(session, { step: next.step, previous: step }, options, watch);
     };
-    await retryOnLock(session, report.step, options, async () => {
+    await retryOnLock(session, report.step, held.options, async () => {
+      if (!ahead) held.release();
       if (step.script.transaction === 'none') {
         const ran = { step, progress: report.step };
         report.recorded(await runStatementByStatement(session, ran, options));
@@ -83,8 +81,8 @@ export async function runSteps(
 }
 
 /**
- * Keeps what a callback throws until nothing is on its way: thrown inside the driver it would be taken for the end
- * of a query, which goes on.
+ * Keeps what a callback throws until `release`, and calls none from then on. Thrown inside the driver it would be
+ * taken for the end of a query, which goes on.
  */
 function holdBack({ onProgress, onCompleted, ...options }: StepsOptions) {
   let thrown: { readonly error: unknown } | undefined;
@@ -129,7 +127,7 @@ export async function runStepsTogether(
         started();
         const batches = composeBatches(step, {
           opening: [markTransaction(step)],
-          leaving: [...withoutTimeout, runDeferredByName, ...ownSession],
+          leaving: ownSession,
           ending: [recordStep(step), ...freshSession(session, options)],
         });
         for (const batch of batches) {
@@ -143,39 +141,6 @@ export async function runStepsTogether(
   // Told only now: until the one COMMIT nothing is applied.
   for (const { finished } of reports.values()) finished();
 }
-
-/** COMMIT has none either. */
-const withoutTimeout = ['set local statement_timeout = 0'];
-
-/**
- * Runs what is deferred, as COMMIT would where each file has a transaction of its own, and leaves each constraint
- * as it was declared. SET CONSTRAINTS ALL would be true of those too that the next file makes.
- */
-const runDeferredByName = `
-do $$
-declare
-  deferrable_names text;
-  deferred_names text;
-begin
-  select
-    pg_catalog.string_agg(name, ', '),
-    pg_catalog.string_agg(name, ', ') filter (where is_deferred)
-  into deferrable_names, deferred_names
-  from (
-    select
-      pg_catalog.format('%I.%I', n.nspname, c.conname) as name,
-      pg_catalog.bool_or(c.condeferred) as is_deferred
-    from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace
-    group by n.nspname, c.conname
-    having pg_catalog.bool_and(c.condeferrable)
-  ) as named;
-  if deferrable_names is not null then
-    execute 'set constraints ' || deferrable_names || ' immediate';
-  end if;
-  if deferred_names is not null then
-    execute 'set constraints ' || deferred_names || ' deferred';
-  end if;
-end $$`;
 
 function commitOf({ script: { statements } }: Step): Batch {
   return { text: 'commit', statements: [], before: statements.length };
@@ -255,7 +220,7 @@ function isRepeatable(error: unknown): boolean {
   return step.script.transaction === 'own' || statement.run.kind !== 'alone';
 }
 
-/** As new for the first file, and with what records the steps. */
+/** Prepares what records the steps, and makes the session as new for the first file. */
 async function prepareSession(
   session: Session,
   steps: readonly Step[],
@@ -278,6 +243,9 @@ function requireCommitted(step: Step): string {
     when '${nameOfMark(step)}' then '0' else 'the step before this one is not committed' end)::integer`;
 }
 
+/** What COMMIT would run, and as there statement_timeout does not end it. */
+const runDeferred = ['set local statement_timeout = 0', 'set constraints all immediate'];
+
 /** The step in a transaction of its own. What is deferred runs with the role and settings of its file. */
 function composeTransaction(
   session: Session,
@@ -290,7 +258,7 @@ function composeTransaction(
       ...(previous ? [requireCommitted(previous)] : []),
       markTransaction(step),
     ],
-    leaving: [...withoutTimeout, 'set constraints all immediate', ...ownSession],
+    leaving: [...runDeferred, ...ownSession],
     ending: [
       recordStep(step),
       ...freshSession(session, options),

@@ -41,7 +41,7 @@ const mostCharacters = 128 * 1024;
 
 /** Settings by which the server reads a query, as a whole and before the first of it runs. */
 const readingSetting =
-  /standard_conforming_strings|backslash_quote|escape_string_warning|client_encoding|\bset\s+(?:session\s+|local\s+)?names\b/i;
+  /standard_conforming_strings|backslash_quote|escape_string_warning|client_encoding/i;
 
 /** A row with this column tells how many statements of the step are finished. */
 const finishedColumn = 'cryptosense_db_finished';
@@ -105,8 +105,9 @@ function render(header: string, { before, parts }: Draft): Batch {
   return { text, statements, before };
 }
 
-function changesReading({ text }: Statement): boolean {
-  return readingSetting.test(text);
+function changesReading({ text, run }: Statement): boolean {
+  const isSetNames = run.kind === 'session' && /\bnames\b/i.test(text);
+  return isSetNames || readingSetting.test(text);
 }
 
 /** At least one, which may be empty. */

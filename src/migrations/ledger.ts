@@ -88,7 +88,7 @@ function refuseNewer(format: number | undefined): void {
 }
 
 /**
- * Creates the ledger, and leaves the transaction open that it is created in. Call it with the migration lock held.
+ * Creates the ledger in a transaction, and leaves that open. Call it with the migration lock held.
  * Throws `not-permitted` when the role may not create a schema.
  */
 export async function createLedger({ sql, server }: Session): Promise<void> {

@@ -79,8 +79,9 @@ export function freshSession(
 ): readonly string[] {
   return [
     ...ownRole,
-    'discard temp',
+    // A cursor may be open on a temporary table.
     'close all',
+    'discard temp',
     'unlisten *',
     'discard sequences',
     'reset all',

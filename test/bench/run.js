@@ -69,7 +69,7 @@ const parts = {
 /** @param {number} runs @param {readonly string[]} only */
 async function bench(runs, only) {
   if (!Number.isInteger(runs) || runs < 7) throw new Error('--runs is a whole number from 7');
-  const unknown = only.find((name) => !(name in parts));
+  const unknown = only.find((name) => !Object.hasOwn(parts, name));
   if (unknown !== undefined) throw new Error(`--only is one of ${Object.keys(parts).join(', ')}`);
   const server = await openServer();
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-bench-'));

@@ -355,6 +355,28 @@ describe('a file whose statements are sent together', () => {
     expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
   });
 
+  it.each([
+    ['a cursor', 'declare c cursor for select * from rows; fetch 1 from c;'],
+    ['one that outlives its transaction', 'declare c cursor with hold for select * from rows;'],
+    [
+      'one of plpgsql',
+      'do $$ declare c refcursor; r record; begin open c for select * from rows; fetch c into r; end $$;',
+    ],
+  ])('may leave %s open on a temporary table', async (_which, cursor) => {
+    const { url: target } = await scratch();
+    const rows = 'create temp table rows as select generate_series(1, 1000) as a;';
+    const files = folders(`${rows} ${cursor}`, `${rows} create table t1 ();`);
+    expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
+    expect(await state()).toMatchObject({ tables: ['t1'] });
+  });
+
+  it('is read by what SET NAMES says, wherever its words stand', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders("set /* to */ names 'latin1'; create table t1 as select 'é'::text as a;");
+    await migrate.up({ target, ...files });
+    expect(await sql`select a from t1`).toEqual([{ a: 'Ã©' }]);
+  });
+
   it('listens to nothing that the one before it listened to', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
@@ -399,28 +421,6 @@ describe('a file whose statements are sent together', () => {
 });
 
 describe('files in a single transaction', () => {
-  const seen = `
-    create table seen (role text, path text);
-    create table t1 (a integer);
-    create function see() returns trigger language plpgsql as $$
-    begin
-      insert into public.seen values (current_user, current_setting('search_path'));
-      return null;
-    end $$;
-    create constraint trigger late after insert on t1 deferrable initially deferred
-      for each row execute function see();`;
-
-  it('have what each deferred run as it left the session', async () => {
-    const { url: target, sql } = await scratch();
-    const files = folders(
-      seen,
-      'set search_path = pg_temp, public; insert into t1 values (1);',
-      'create table t2 ();',
-    );
-    await migrate.up({ target, ...files, singleTransaction: true });
-    expect(await sql`select path from seen`).toEqual([{ path: 'pg_temp, public' }]);
-  });
-
   it('leave constraints as they were declared, those of later files too', async () => {
     const { url: target } = await scratch();
     const cycle = (name: string) => `
@@ -437,22 +437,6 @@ describe('files in a single transaction', () => {
        end $$;`,
     );
     expect(await codeOf(migrate.up({ target, ...files, singleTransaction: true }))).toBe('done');
-  });
-
-  it('are told of by the file whose deferred work failed', async () => {
-    const { url: target } = await scratch();
-    const files = folders(
-      `create table d (a integer unique deferrable initially deferred);
-       insert into d values (1), (1);`,
-      'create table t2 ();',
-    );
-    const run = migrate.up({ target, ...files, singleTransaction: true });
-    const error = await run.catch((reason: unknown) => reason);
-    expect(error).toMatchObject({
-      code: 'migration-failed',
-      details: { version: version(1), completed: [], pending: [version(2)] },
-    });
-    expect(await state()).toEqual({ tables: [], applied: [] });
   });
 });
 
@@ -526,6 +510,34 @@ describe('the lock of the run', () => {
     await migrate.up({ target, ...folders('create table t1 ();') });
     const [row] = await sql`select pg_try_advisory_lock(842341073, 1509727411) as taken`;
     expect(row).toEqual({ taken: true });
+  });
+});
+
+describe('a callback that throws while a step waits for a table', () => {
+  it('ends the run before the step is tried again', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      'create table t1 ();',
+      'create table t2 ();',
+      'alter table t1 add a int;',
+    );
+    await migrate.up({ target, ...files, to: version(1) });
+    const holder = await sql.reserve();
+    await holder`begin`;
+    await holder`lock table t1`;
+    const thrown = new Error('enough');
+    const run = migrate.up({
+      target,
+      ...files,
+      tableLockTimeoutMs: 100,
+      onProgress: (event) => {
+        if (event.kind === 'step-started' && event.step.index === 2) throw thrown;
+      },
+    });
+    await expect(run).rejects.toBe(thrown);
+    await holder`commit`;
+    holder.release();
+    expect(await state()).toMatchObject({ applied: [version(1), version(2)] });
   });
 });
 
