@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readTarget, surroundings, type TargetFlags } from '../config.ts';
+import { beforeGrammar } from '../migrations/scripts.ts';
 import type { OutputFlags } from '../ui/output.ts';
 import type { Context } from './context.ts';
 
@@ -93,13 +94,15 @@ export async function begin<Modules extends object>(
 
 /**
  * Without the embedded engine only the SQL parser is WebAssembly, one huge function that V8 would
- * optimise for several times the processor time that parsing a whole schema takes. To be called
- * when all modules are loaded: with other flags Node compiles its own modules anew, 10 ms of them.
+ * optimise for several times the processor time that parsing a whole schema takes. Told as late as
+ * can be: with other flags Node compiles those of its own modules anew that it loads from then on.
  */
 export function leaveWebAssemblyAsItIs(): void {
-  for (const flag of ['--liftoff-only', '--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) {
-    setFlagsFromString(flag);
-  }
+  beforeGrammar(() => {
+    for (const flag of ['--liftoff-only', '--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) {
+      setFlagsFromString(flag);
+    }
+  });
 }
 
 const unitsMs: Readonly<Record<string, number>> = {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { messageOf } from '../database/sql-errors.ts';
 import { CryptosenseDbError, isError } from '../errors.ts';
 import { packagedMigrations, packagedTemplates } from '../package.ts';
+import { readScripts } from './scripts.ts';
 import { readMigrations, type SourceFolders } from './source.ts';
 import { compareVersions, formatStamp, isRealStamp, stampDate, type Version } from './version.ts';
 
@@ -84,11 +85,10 @@ async function requireSql(
   texts: { readonly migration: string; readonly rollback: string },
   names: { readonly file: string; readonly rollback_file: string; readonly subject: string },
 ): Promise<void> {
-  const { parseScripts } = await import('./statements.ts');
   const migration = { name: names.file, text: texts.migration, checksum: '' };
   const rollback = { name: names.rollback_file, text: texts.rollback, checksum: '' };
   try {
-    await parseScripts([
+    await readScripts([
       { file: migration, kind: 'migration' },
       { file: rollback, kind: 'rollback' },
     ]);
