@@ -110,9 +110,6 @@ export async function openClient(
   const { onProgress, signal, firstAnswerTimeoutMs } = options;
   let socket: Duplex | undefined;
   let isClosed = false;
-  // On its way before the driver asks for it, which it does by a timer.
-  const opening = openFirstSocket();
-  opening.catch(() => {});
   const sql = postgres({
     ...settings,
     max: 1,
@@ -132,7 +129,7 @@ export async function openClient(
     },
     socket: async () => {
       if (socket) return brokenSocket();
-      socket = await opening;
+      socket = await openFirstSocket();
       return socket;
     },
   } as Options<Record<string, never>>);
