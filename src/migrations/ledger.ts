@@ -191,10 +191,10 @@ const ledgerDefinition = `
     for each statement execute function cryptosense_db.refuse_change();
 
   create table cryptosense_db.migration_journal (
-    version text collate "C" not null,
-    direction text not null check (direction in ('up', 'down')),
+    version varchar(15) collate "C" not null,
+    direction varchar(4) not null check (direction in ('up', 'down')),
     position integer not null,
-    checksum text not null,
+    checksum varchar(64) not null,
     started_at timestamptz not null default clock_timestamp(),
     finished_at timestamptz,
     primary key (version, direction, position)
@@ -204,9 +204,9 @@ const ledgerDefinition = `
 
   create table cryptosense_db.environment (
     is_only boolean primary key default true check (is_only),
-    name text not null check (name in ('dev', 'test', 'production')),
+    name varchar(10) not null check (name in ('dev', 'test', 'production')),
     marked_at timestamptz not null default clock_timestamp(),
-    marked_by text not null default session_user
+    marked_by name not null default session_user
   );
   comment on table cryptosense_db.environment is 'What this database is; written once.';
 `;
