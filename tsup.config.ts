@@ -1,9 +1,15 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
+import ts from 'typescript';
 import { encodePackagedScripts } from './src/migrations/packaged-scripts.ts';
 import { filesOf, readMigrations, resolveFolders } from './src/migrations/source.ts';
 import { parseScripts } from './src/migrations/statements.ts';
+
+/** Not by `import`, by which it would become a part of this file. */
+const { runBundle, saveCompiled } = createRequire(import.meta.url)('./bin/bundle.js');
 
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
@@ -34,7 +40,11 @@ export default defineConfig([
     noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
     esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
     esbuildOptions: leaveOutBlanks,
-    onSuccess: parsePackagedSchema,
+    plugins: [{ name: 'import-outside', renderChunk: (code) => ({ code: importOutside(code) }) }],
+    onSuccess: async () => {
+      await parsePackagedSchema();
+      await keepCompiled('dist/cli.cjs');
+    },
   },
   {
     entry: ['seeds/dev/*.ts', 'seeds/production/*.ts'],
@@ -54,6 +64,21 @@ function leaveOutBlanks(options: Parameters<NonNullable<Options['esbuildOptions'
   options.minifySyntax = true;
 }
 
+/** Every `import()` becomes a call of `importModule`. */
+function importOutside(code: string): string {
+  const starts: number[] = [];
+  const visit = (node: ts.Node): void => {
+    if (node.kind === ts.SyntaxKind.ImportKeyword && ts.isCallExpression(node.parent)) {
+      starts.push(node.end - 'import'.length);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile('cli.js', code, ts.ScriptTarget.ES2022, true));
+  const kept = [0, ...starts.map((start) => start + 'import'.length)];
+  const pieces = kept.map((from, index) => code.slice(from, starts[index]));
+  return pieces.join("require('../bin/bundle.js').importModule");
+}
+
 /** Throws what is wrong with the files. */
 async function parsePackagedSchema(): Promise<void> {
   const files = filesOf(readMigrations(resolveFolders({})));
@@ -61,6 +86,21 @@ async function parsePackagedSchema(): Promise<void> {
     'dist/packaged-scripts.json',
     encodePackagedScripts(files, await parseScripts(files)),
   );
+}
+
+/** Applies the schema with the program that was built, and keeps what V8 compiled of it on the way. */
+async function keepCompiled(file: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-build-'));
+  try {
+    // The name is kept with it; that of this folder is of use to nobody.
+    const { exports, script } = runBundle(resolve(file), { name: `cryptosense-db/${file}` });
+    const url = `embedded:${join(folder, 'database')}`;
+    await exports.main(['node', 'cryptosense-db', 'migrate', 'up', '--quiet', '--url', url]);
+    if (process.exitCode !== undefined) throw new Error('what was built does not apply the schema');
+    saveCompiled(file, script);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** The licences of the packages that went into a bundle, which have to go where it goes. */

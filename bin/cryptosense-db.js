@@ -5,12 +5,13 @@ const { existsSync } = require('node:fs');
 const { join } = require('node:path');
 
 const [flag, ...rest] = process.argv.slice(2);
+const program = join(__dirname, '../dist/cli.cjs');
 
 if (flag === '--version' && rest.length === 0) {
   // Answered here: loading the whole program takes about as long as starting Node.
   process.stdout.write(`${require('../package.json').version}\n`);
-} else if (existsSync(join(__dirname, '../dist/cli.cjs'))) {
-  require('../dist/cli.cjs').main(process.argv);
+} else if (existsSync(program)) {
+  require('./bundle.js').loadBundle(program).main(process.argv);
 } else {
   process.stderr.write('cryptosense-db is not built; run: npm run build\n');
   process.exitCode = 2;

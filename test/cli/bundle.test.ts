@@ -1,0 +1,78 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { cleanEnvironment, program } from '../support/cli.ts';
+import { temporaryFolder } from '../support/fixtures.ts';
+
+/** A program of one line in a folder of its own, started as the real one is. */
+let root: string;
+
+beforeEach(() => {
+  root = temporaryFolder();
+  cpSync(dirname(program), join(root, 'bin'), { recursive: true });
+  mkdirSync(join(root, 'dist'));
+  writeProgram('one');
+  evaluate('saveCompiled(file, runBundle(file).script)');
+});
+
+function writeProgram(word: string): void {
+  const main = `exports.main = () => process.stdout.write('${word}')`;
+  writeFileSync(join(root, 'dist/cli.cjs'), main);
+}
+
+function compiledFile(): string {
+  const [name = ''] = readdirSync(join(root, 'dist')).filter((entry) => entry.endsWith('.v8'));
+  return join(root, 'dist', name);
+}
+
+function runNode(args: readonly string[], cwd = root): string {
+  const options = { cwd, env: cleanEnvironment(), encoding: 'utf8' } as const;
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, options);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  return stdout;
+}
+
+/** Runs a script in the package's folder, with what `bin/bundle.js` exports and the program's file. */
+function evaluate(script: string, folder?: string): string {
+  const preface = `
+    const { readCompiled, runBundle, saveCompiled } = require('./bin/bundle.js');
+    const file = require('node:path').resolve('dist/cli.cjs');`;
+  return runNode(['--eval', preface + script], folder);
+}
+
+function start(...flags: readonly string[]): string {
+  return runNode([...flags, 'bin/cryptosense-db.js', 'migrate']);
+}
+
+describe('what V8 compiled at the build', () => {
+  it('is there for the program of this build, and V8 takes it', () => {
+    const isRefused = 'runBundle(file, { compiled: readCompiled(file) }).script.cachedDataRejected';
+    const folder = resolve(dirname(program), '..');
+    expect(evaluate(`process.stdout.write(String(${isRefused}))`, folder)).toBe('false');
+  });
+
+  it('runs', () => {
+    expect(start()).toBe('one');
+  });
+
+  it('is not run for another text of the same length', () => {
+    writeProgram('two');
+    expect(start()).toBe('two');
+  });
+
+  it.each([
+    ['cut short', (whole: Buffer) => whole.subarray(0, -9)],
+    ['next to nothing', (whole: Buffer) => whole.subarray(0, 9)],
+    ['empty', () => Buffer.alloc(0)],
+    ['changed in a bit', (whole: Buffer) => whole.map((byte, at) => (at === 99 ? byte ^ 4 : byte))],
+  ])('is not run when it is %s', (_, damage) => {
+    writeFileSync(compiledFile(), damage(readFileSync(compiledFile())));
+    expect(start()).toBe('one');
+    expect(evaluate('process.stdout.write(String(readCompiled(file)))')).toBe('undefined');
+  });
+
+  it('is refused by a V8 with other flags, which compiles anew', () => {
+    expect(start('--no-lazy-feedback-allocation', '--no-flush-bytecode')).toBe('one');
+  });
+});
