@@ -12,8 +12,10 @@ const { Script } = require('node:vm');
  * @returns {any} what it exports
  */
 function loadBundle(file) {
-  const compiled = readCompiled(file);
-  return compiled ? runBundle(file, { compiled }).exports : require(file);
+  const path = compiledPath(file);
+  if (!existsSync(path)) return require(file);
+  const text = readFileSync(file);
+  return runBundle(file, { text, compiled: readCompiled(path, text) }).exports;
 }
 
 /**
@@ -22,11 +24,11 @@ function loadBundle(file) {
  * the name by which it was compiled.
  *
  * @param {string} file
- * @param {{ compiled?: Buffer, name?: string }} [options]
+ * @param {{ text?: Buffer, compiled?: Buffer, name?: string }} [options]
  */
-function runBundle(file, { compiled, name = file } = {}) {
+function runBundle(file, { text = readFileSync(file), compiled, name = file } = {}) {
   const head = wrap('').indexOf('\n');
-  const script = new Script(wrap(readFileSync(file, 'utf8')), {
+  const script = new Script(wrap(text.toString()), {
     filename: name,
     columnOffset: -head,
     cachedData: compiled,
@@ -49,22 +51,22 @@ function importModule(name) {
  */
 function saveCompiled(file, script) {
   const compiled = script.createCachedData();
-  writeFileSync(compiledPath(file), Buffer.concat([checksum(file, compiled), compiled]));
+  const key = checksum(readFileSync(file), compiled);
+  writeFileSync(compiledPath(file), Buffer.concat([key, compiled]));
 }
 
-/**
- * What `saveCompiled` kept of this file, as it stands now.
- *
- * @param {string} file
- * @returns {Buffer | undefined}
- */
-function readCompiled(file) {
-  const path = compiledPath(file);
-  if (!existsSync(path)) return undefined;
+/** undefined where it is damaged, or of another text: V8 looks at the length of the text alone. */
+function readCompiled(path, text) {
   const content = readFileSync(path);
   const compiled = content.subarray(checksumBytes);
-  const isWhole = checksum(file, compiled).equals(content.subarray(0, checksumBytes));
+  const isWhole = checksum(text, compiled).equals(content.subarray(0, checksumBytes));
   return isWhole ? compiled : undefined;
+}
+
+const checksumBytes = 32;
+
+function checksum(text, compiled) {
+  return createHash('sha256').update(text).update(compiled).digest();
 }
 
 /** What V8 makes of a script depends on its release, and on the processor. */
@@ -72,11 +74,4 @@ function compiledPath(file) {
   return `${file}.${process.version}-${process.arch}.v8`;
 }
 
-const checksumBytes = 32;
-
-/** V8 itself looks at the length of the text alone, and runs what is damaged. */
-function checksum(file, compiled) {
-  return createHash('sha256').update(readFileSync(file)).update(compiled).digest();
-}
-
-module.exports = { importModule, loadBundle, readCompiled, runBundle, saveCompiled };
+module.exports = { compiledPath, importModule, loadBundle, readCompiled, runBundle, saveCompiled };

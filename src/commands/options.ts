@@ -1,4 +1,3 @@
-import { setFlagsFromString } from 'node:v8';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readTarget, surroundings, type TargetFlags } from '../config.ts';
 import { beforeGrammar } from '../migrations/scripts.ts';
@@ -98,7 +97,8 @@ export async function begin<Modules extends object>(
  * can be: with other flags Node compiles those of its own modules anew that it loads from then on.
  */
 export function leaveWebAssemblyAsItIs(): void {
-  beforeGrammar(() => {
+  beforeGrammar(async () => {
+    const { setFlagsFromString } = await import('node:v8');
     for (const flag of ['--liftoff-only', '--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) {
       setFlagsFromString(flag);
     }

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import postgres, { type Options, type Sql } from 'postgres';
+import postgres, { type Options, type RowList, type Sql } from 'postgres';
 import type { OnProgress } from '../progress.ts';
 import { interrupted, type Refusal, refused } from './refusals.ts';
 import { brokenSocket, noAnswer, onTimeoutOrAbort, openSocket, tlsSettings } from './socket.ts';
@@ -97,6 +97,20 @@ async function openHost(target: ServerTarget, host: Host, options: ClientOptions
   }
 }
 
+interface Facts extends Omit<ServerFacts, 'isPooled'> {
+  readonly pid: number;
+}
+
+/** Dates come as text, in the form that the database or the role is set to. */
+const openingQuery = `
+  set datestyle = 'ISO';
+  select
+    pg_backend_pid() as pid,
+    current_setting('server_version_num')::int as version,
+    current_database() as database,
+    current_user as user,
+    pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly"`;
+
 /**
  * A postgres.js client of exactly one connection. postgres.js opens a new one silently when the
  * old one is lost and closes old ones after half an hour: both would drop the session's lock, so
@@ -138,17 +152,7 @@ export async function openClient(
     socket?.destroy(noAnswer()),
   );
   try {
-    // Dates come as text, in the form that the database or the role is set to.
-    const [, result] = await Promise.all([
-      sql.unsafe("set datestyle = 'ISO'"),
-      sql<[Omit<ServerFacts, 'isPooled'> & { readonly pid: number }]>`
-      select
-        pg_backend_pid() as pid,
-        current_setting('server_version_num')::int as version,
-        current_database() as database,
-        current_user as user,
-        pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly"`,
-    ]);
+    const [, result] = await sql.unsafe<[RowList<[]>, RowList<[Facts]>]>(openingQuery);
     const [{ pid, ...facts }] = result;
     const server = { ...facts, isPooled: result.state.pid !== pid };
     return {

@@ -1,3 +1,4 @@
+import { setImmediate as immediate } from 'node:timers/promises';
 import { type Session, withRollback, withSession } from '../database/connection.ts';
 import { defaultLockTimeoutMs, withMigrationLock } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
@@ -65,7 +66,11 @@ export async function withLedger<T>(
   }
   const { sql } = session;
   return withRollback(sql, async () => {
-    const [created, checked] = await Promise.allSettled([createLedger(session), check()]);
+    const creating = createLedger(session);
+    // Settled below. It is on its way before the check, which keeps this thread busy.
+    creating.catch(() => {});
+    await immediate();
+    const [created, checked] = await Promise.allSettled([creating, check()]);
     // In this order: once creating it has failed, so does every query of the check.
     if (created.status === 'rejected') throw created.reason;
     if (checked.status === 'rejected') throw checked.reason;

@@ -14,16 +14,16 @@ export async function readScripts(files: readonly ScriptFile[]): Promise<readonl
   return packaged.flatMap((script) => script ?? parsed[next++] ?? []);
 }
 
-let prepare = () => {};
+let prepare = async () => {};
 
 /** What the program does before the grammar, which is WebAssembly, is loaded; the library does nothing. */
-export function beforeGrammar(work: () => void): void {
+export function beforeGrammar(work: () => Promise<void>): void {
   prepare = work;
 }
 
 /** Loads PostgreSQL's grammar. */
 async function parse(files: readonly ScriptFile[]): Promise<readonly Script[]> {
-  prepare();
+  await prepare();
   const { parseScripts } = await import('./statements.ts');
   return parseScripts(files);
 }

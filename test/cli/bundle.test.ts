@@ -36,8 +36,9 @@ function runNode(args: readonly string[], cwd = root): string {
 /** Runs a script in the package's folder, with what `bin/bundle.js` exports and the program's file. */
 function evaluate(script: string, folder?: string): string {
   const preface = `
-    const { readCompiled, runBundle, saveCompiled } = require('./bin/bundle.js');
-    const file = require('node:path').resolve('dist/cli.cjs');`;
+    const { compiledPath, readCompiled, runBundle, saveCompiled } = require('./bin/bundle.js');
+    const file = require('node:path').resolve('dist/cli.cjs');
+    const text = require('node:fs').readFileSync(file);`;
   return runNode(['--eval', preface + script], folder);
 }
 
@@ -47,9 +48,10 @@ function start(...flags: readonly string[]): string {
 
 describe('what V8 compiled at the build', () => {
   it('is there for the program of this build, and V8 takes it', () => {
-    const isRefused = 'runBundle(file, { compiled: readCompiled(file) }).script.cachedDataRejected';
-    const folder = resolve(dirname(program), '..');
-    expect(evaluate(`process.stdout.write(String(${isRefused}))`, folder)).toBe('false');
+    const script = `
+      const compiled = readCompiled(compiledPath(file), text);
+      process.stdout.write(String(runBundle(file, { compiled }).script.cachedDataRejected));`;
+    expect(evaluate(script, resolve(dirname(program), '..'))).toBe('false');
   });
 
   it('runs', () => {
@@ -69,7 +71,8 @@ describe('what V8 compiled at the build', () => {
   ])('is not run when it is %s', (_, damage) => {
     writeFileSync(compiledFile(), damage(readFileSync(compiledFile())));
     expect(start()).toBe('one');
-    expect(evaluate('process.stdout.write(String(readCompiled(file)))')).toBe('undefined');
+    const script = 'process.stdout.write(String(readCompiled(compiledPath(file), text)));';
+    expect(evaluate(script)).toBe('undefined');
   });
 
   it('is refused by a V8 with other flags, which compiles anew', () => {
