@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import {
@@ -11,6 +11,7 @@ import {
   listFiles,
   schemaFolders,
   smallMigrations,
+  withoutCompiled,
   withRemark,
 } from './files.js';
 import { execute, peakMemory, race } from './measure.js';
@@ -127,10 +128,12 @@ async function measureSchema({ server, folder, runs, psql }) {
   say(name);
   const folders = schemaFolders(join(folder, 'schema'), server);
   const unknown = withRemark(join(folder, 'remarked'), folders);
-  const [ours = 0, parsed = 0, script = 0, node = 0] = await race(
+  const otherNode = withoutCompiled(join(folder, 'package'));
+  const [ours = 0, parsed = 0, compiled = 0, script = 0, node = 0] = await race(
     [
       onFresh(server, migrateUp(folders)),
       onFresh(server, migrateUp(unknown)),
+      onFresh(server, migrateUp(folders, otherNode)),
       onFresh(server, psqlRuns(folders)),
       nothing,
     ],
@@ -142,6 +145,10 @@ async function measureSchema({ server, folder, runs, psql }) {
     compare(what, { ours, theirs, target: 1.15 }),
     compare('the same with a remark more in each file, which the build has not parsed', {
       ours: parsed,
+      theirs,
+    }),
+    compare('the same by a release of Node that the build has not compiled for', {
+      ours: compiled,
       theirs,
     }),
   ];
@@ -304,9 +311,11 @@ async function measureTestDatabases({ server, folder, runs }) {
 /** @type {Contestant} */
 const nothing = { run: () => ({ file: process.execPath, args: ['-e', '0'] }) };
 
-/** @param {readonly string[]} args @param {string} [url] @returns {Command} */
-function tool(args, url) {
-  return node('../../bin/cryptosense-db.js', args, url);
+const ownProgram = fileURLToPath(new URL('../../bin/cryptosense-db.js', import.meta.url));
+
+/** @param {readonly string[]} args @param {string} [url] @param {string} [program] */
+function tool(args, url, program = ownProgram) {
+  return node(program, args, url);
 }
 
 /** @param {Folders} folders */
@@ -314,10 +323,10 @@ function folderFlags({ migrations, rollbacks }) {
   return ['--migrations', migrations, '--rollbacks', rollbacks];
 }
 
-/** @param {Folders} folders */
-function migrateUp(folders) {
+/** @param {Folders} folders @param {string} [program] */
+function migrateUp(folders, program) {
   const args = ['migrate', 'up', ...folderFlags(folders)];
-  return (/** @type {string} */ url) => tool(args, url);
+  return (/** @type {string} */ url) => tool(args, url, program);
 }
 
 /** Its dump of the schema, which ours does not make, is left out. @param {string} folder */
@@ -348,7 +357,7 @@ function psqlRuns(folders) {
  * @returns {Command}
  */
 function node(path, args, url) {
-  const program = fileURLToPath(new URL(path, import.meta.url));
+  const program = resolve(import.meta.dirname, path);
   const env = url === undefined ? {} : { DATABASE_URL: url };
   return { file: process.execPath, args: [program, ...args], env };
 }
