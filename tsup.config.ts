@@ -1,15 +1,11 @@
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
 import ts from 'typescript';
 import { encodePackagedScripts } from './src/migrations/packaged-scripts.ts';
 import { filesOf, readMigrations, resolveFolders } from './src/migrations/source.ts';
 import { parseScripts } from './src/migrations/statements.ts';
-
-/** Not by `import`, by which it would become a part of this file. */
-const { runBundle, saveCompiled } = createRequire(import.meta.url)('./bin/bundle.js');
 
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
@@ -36,14 +32,18 @@ export default defineConfig([
     format: 'cjs',
     target: 'node20',
     removeNodeProtocol: false,
-    shims: true,
+    // Not by `shims`, whose URL is wrong for a path with a # or a % in it.
+    banner: {
+      js: `"use strict";const importMetaUrl=require('node:url').pathToFileURL(__filename).href;`,
+    },
+    define: { 'import.meta.url': 'importMetaUrl' },
     noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
     esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
     esbuildOptions: leaveOutBlanks,
     plugins: [{ name: 'import-outside', renderChunk: (code) => ({ code: importOutside(code) }) }],
     onSuccess: async () => {
       await parsePackagedSchema();
-      await keepCompiled('dist/cli.cjs');
+      keepCompiled('dist/cli.cjs');
     },
   },
   {
@@ -88,19 +88,10 @@ async function parsePackagedSchema(): Promise<void> {
   );
 }
 
-/** Applies the schema with the program that was built, and keeps what V8 compiled of it on the way. */
-async function keepCompiled(file: string): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-build-'));
-  try {
-    // The name is kept with it; that of this folder is of use to nobody.
-    const { exports, script } = runBundle(resolve(file), { name: `cryptosense-db/${file}` });
-    const url = `embedded:${join(folder, 'database')}`;
-    await exports.main(['node', 'cryptosense-db', 'migrate', 'up', '--quiet', '--url', url]);
-    if (process.exitCode !== undefined) throw new Error('what was built does not apply the schema');
-    saveCompiled(file, script);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+/** Without the flags of NODE_OPTIONS: V8 takes what it compiled only with the flags that it had then. */
+function keepCompiled(file: string): void {
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  execFileSync(process.execPath, ['keep-compiled.cjs', file], { env, stdio: 'inherit' });
 }
 
 /** The licences of the packages that went into a bundle, which have to go where it goes. */

@@ -1,5 +1,5 @@
 const { createHash } = require('node:crypto');
-const { existsSync, readFileSync, writeFileSync } = require('node:fs');
+const { readFileSync, writeFileSync } = require('node:fs');
 const { createRequire, wrap } = require('node:module');
 const { dirname } = require('node:path');
 const { Script } = require('node:vm');
@@ -12,10 +12,14 @@ const { Script } = require('node:vm');
  * @returns {any} what it exports
  */
 function loadBundle(file) {
-  const path = compiledPath(file);
-  if (!existsSync(path)) return require(file);
-  const text = readFileSync(file);
-  return runBundle(file, { text, compiled: readCompiled(path, text) }).exports;
+  const kept = isObserved() ? undefined : readCompiled(file);
+  return kept ? runBundle(file, kept).exports : require(file);
+}
+
+/** A debugger, or who measures coverage, knows the file by its path; of what was compiled V8 may keep another name. */
+function isObserved() {
+  const options = [process.env.NODE_OPTIONS, ...process.execArgv].join(' ');
+  return options.includes('--inspect') || Boolean(process.env.NODE_V8_COVERAGE);
 }
 
 /**
@@ -35,7 +39,7 @@ function runBundle(file, { text = readFileSync(file), compiled, name = file } = 
   });
   const module = { exports: {} };
   script.runInThisContext()(module.exports, createRequire(file), module, file, dirname(file));
-  return { exports: module.exports, script };
+  return { exports: module.exports, script, text };
 }
 
 /** What a script of `node:vm` cannot do itself: Node calls that experimental, and says so. The build puts it there. */
@@ -47,20 +51,31 @@ function importModule(name) {
  * Keeps what V8 has compiled of the file so far, for `loadBundle`.
  *
  * @param {string} file
- * @param {Script} script which `runBundle` gave for it
+ * @param {{ script: Script, text: Buffer }} bundle which `runBundle` gave for it
  */
-function saveCompiled(file, script) {
+function saveCompiled(file, { script, text }) {
   const compiled = script.createCachedData();
-  const key = checksum(readFileSync(file), compiled);
-  writeFileSync(compiledPath(file), Buffer.concat([key, compiled]));
+  writeFileSync(compiledPath(file), Buffer.concat([checksum(text, compiled), compiled]));
 }
 
-/** undefined where it is damaged, or of another text: V8 looks at the length of the text alone. */
-function readCompiled(path, text) {
-  const content = readFileSync(path);
+/**
+ * What `saveCompiled` kept of the file, with its text; undefined where there is nothing that can be read, or it is
+ * damaged, or of another text. V8 itself looks at the length of the text alone.
+ *
+ * @param {string} file
+ * @returns {{ text: Buffer, compiled: Buffer } | undefined}
+ */
+function readCompiled(file) {
+  let content;
+  try {
+    content = readFileSync(compiledPath(file));
+  } catch {
+    return undefined;
+  }
+  const text = readFileSync(file);
   const compiled = content.subarray(checksumBytes);
   const isWhole = checksum(text, compiled).equals(content.subarray(0, checksumBytes));
-  return isWhole ? compiled : undefined;
+  return isWhole ? { text, compiled } : undefined;
 }
 
 const checksumBytes = 32;
@@ -74,4 +89,4 @@ function compiledPath(file) {
   return `${file}.${process.version}-${process.arch}.v8`;
 }
 
-module.exports = { compiledPath, importModule, loadBundle, readCompiled, runBundle, saveCompiled };
+module.exports = { importModule, loadBundle, readCompiled, runBundle, saveCompiled };

@@ -37,7 +37,7 @@ export interface Ledger {
 export const environments = ['dev', 'test', 'production'] as const;
 export type Environment = (typeof environments)[number];
 
-/** Raised with every change of the tables below; an older tool refuses a newer ledger. */
+/** Raised with every change of the tables below that an older tool cannot work with; it refuses a newer ledger. */
 const ledgerFormat = 1;
 
 export const emptyLedger: Ledger = { entries: [], journal: [], environment: undefined };
@@ -146,6 +146,10 @@ function ledgerRefused({ server }: Session, what: 'read' | 'write to', cause?: u
 const ledgerTransaction =
   'begin; set local idle_in_transaction_session_timeout = 0; set local synchronous_commit = off';
 
+/**
+ * Where all columns of a table have a known length, it needs no TOAST table: two files less that a new database has
+ * to make.
+ */
 const ledgerDefinition = `
   create schema if not exists cryptosense_db;
   comment on schema cryptosense_db is

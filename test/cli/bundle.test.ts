@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { cleanEnvironment, program } from '../support/cli.ts';
@@ -13,7 +21,7 @@ beforeEach(() => {
   cpSync(dirname(program), join(root, 'bin'), { recursive: true });
   mkdirSync(join(root, 'dist'));
   writeProgram('one');
-  evaluate('saveCompiled(file, runBundle(file).script)');
+  evaluate('saveCompiled(file, runBundle(file));');
 });
 
 function writeProgram(word: string): void {
@@ -27,7 +35,9 @@ function compiledFile(): string {
 }
 
 function runNode(args: readonly string[], cwd = root): string {
-  const options = { cwd, env: cleanEnvironment(), encoding: 'utf8' } as const;
+  // Flags of V8's would have it compile anew.
+  const { NODE_OPTIONS: _, ...env } = cleanEnvironment();
+  const options = { cwd, env, encoding: 'utf8' } as const;
   const { status, stdout, stderr } = spawnSync(process.execPath, args, options);
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   return stdout;
@@ -36,9 +46,8 @@ function runNode(args: readonly string[], cwd = root): string {
 /** Runs a script in the package's folder, with what `bin/bundle.js` exports and the program's file. */
 function evaluate(script: string, folder?: string): string {
   const preface = `
-    const { compiledPath, readCompiled, runBundle, saveCompiled } = require('./bin/bundle.js');
-    const file = require('node:path').resolve('dist/cli.cjs');
-    const text = require('node:fs').readFileSync(file);`;
+    const { readCompiled, runBundle, saveCompiled } = require('./bin/bundle.js');
+    const file = require('node:path').resolve('dist/cli.cjs');`;
   return runNode(['--eval', preface + script], folder);
 }
 
@@ -49,8 +58,7 @@ function start(...flags: readonly string[]): string {
 describe('what V8 compiled at the build', () => {
   it('is there for the program of this build, and V8 takes it', () => {
     const script = `
-      const compiled = readCompiled(compiledPath(file), text);
-      process.stdout.write(String(runBundle(file, { compiled }).script.cachedDataRejected));`;
+      process.stdout.write(String(runBundle(file, readCompiled(file)).script.cachedDataRejected));`;
     expect(evaluate(script, resolve(dirname(program), '..'))).toBe('false');
   });
 
@@ -71,11 +79,29 @@ describe('what V8 compiled at the build', () => {
   ])('is not run when it is %s', (_, damage) => {
     writeFileSync(compiledFile(), damage(readFileSync(compiledFile())));
     expect(start()).toBe('one');
-    const script = 'process.stdout.write(String(readCompiled(compiledPath(file), text)));';
+    const script = 'process.stdout.write(String(readCompiled(file)));';
     expect(evaluate(script)).toBe('undefined');
+  });
+
+  it('is not missed where it cannot be read', () => {
+    const path = compiledFile();
+    rmSync(path);
+    mkdirSync(path);
+    expect(start()).toBe('one');
   });
 
   it('is refused by a V8 with other flags, which compiles anew', () => {
     expect(start('--no-lazy-feedback-allocation', '--no-flush-bytecode')).toBe('one');
   });
+});
+
+it('the program runs from a folder whose name a URL would not take as it is', () => {
+  const place = join(root, 'h#sh 100% %41 é');
+  const own = resolve(dirname(program), '..');
+  mkdirSync(place);
+  for (const name of ['bin', 'dist', 'package.json']) {
+    cpSync(join(own, name), join(place, name), { recursive: true });
+  }
+  symlinkSync(join(own, 'node_modules'), join(place, 'node_modules'));
+  expect(runNode(['bin/cryptosense-db.js', 'migrate', '--help'], place)).toContain('Usage: ');
 });
