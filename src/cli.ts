@@ -5,8 +5,8 @@ import { addMigrateCommands } from './commands/migrate.ts';
 import { addSeedCommand } from './commands/seed.ts';
 import { addTestDbCommands } from './commands/test-db.ts';
 import { addTypesCommands } from './commands/types.ts';
-import { CryptosenseDbError } from './errors.ts';
-import { toolVersion } from './package.ts';
+import { CryptosenseDbError } from './runtime/errors.ts';
+import { toolVersion } from './runtime/package.ts';
 import type { Output, OutputFlags } from './ui/output.ts';
 
 const exitCodes = { no: 1, failed: 2, SIGINT: 130, SIGTERM: 143 } as const;

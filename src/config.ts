@@ -4,13 +4,13 @@ import { parseEnv } from 'node:util';
 import * as v from 'valibot';
 import {
   defaultEmbeddedFolder,
-  loginName,
   parseTarget,
   type ServerTarget,
   sslModes,
   type Target,
 } from './database/target.ts';
-import { CryptosenseDbError, isError, type Problem } from './errors.ts';
+import { CryptosenseDbError, isError, type Problem } from './runtime/errors.ts';
+import { loginName } from './runtime/login-name.ts';
 
 /** What the command line says of the target. */
 export interface TargetFlags {

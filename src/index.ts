@@ -7,6 +7,10 @@ export { describeTarget, parseTarget, type Target } from './database/target.ts';
 /** The tables and views of schema public, in the terms of Kysely; and the types of their columns. */
 export type * from './database/types.ts';
 export type { DB as Database } from './database/types.ts';
+/** As the commands of `cryptosense-db db`. */
+export * as database from './databases/lifecycle.ts';
+/** As the commands of `cryptosense-db migrate`; what is `new` there is `create` here. */
+export * as migrate from './migrations/migrate.ts';
 export {
   CryptosenseDbError,
   type ErrorCode,
@@ -15,12 +19,8 @@ export {
   type LockHolder,
   type MigrationFailure,
   type Problem,
-} from './errors.ts';
-/** As the commands of `cryptosense-db migrate`; what is `new` there is `create` here. */
-export * as migrate from './migrations/migrate.ts';
-export type { OnProgress, ProgressEvent, ProgressStep } from './progress.ts';
-/** As the commands of `cryptosense-db db`. */
-export * as database from './provisioning/lifecycle.ts';
+} from './runtime/errors.ts';
+export type { OnProgress, ProgressEvent, ProgressStep } from './runtime/progress.ts';
 /** As `cryptosense-db seed --env dev`, `--env production` and `--list`. */
 export * as seed from './seeding/seed.ts';
 /** As the commands of `cryptosense-db types`. */

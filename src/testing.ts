@@ -3,21 +3,21 @@
  * copy one.
  */
 export type { DB as Database } from './database/types.ts';
-export { CryptosenseDbError, isError } from './errors.ts';
-/** As the commands of `cryptosense-db test-db`, on a server that `openTestServer` opened. */
-export * as testDatabases from './provisioning/test-databases.ts';
-export type { TestServer, TestServerOrigin } from './provisioning/test-server.ts';
+export { CryptosenseDbError, isError } from './runtime/errors.ts';
 export {
   createTestDatabase,
   type TestDatabase,
   type TestDatabaseOptions,
   type TestServerOptions,
   testServer as openTestServer,
-} from './test-database.ts';
+} from './test-databases/test-database.ts';
+/** As the commands of `cryptosense-db test-db`, on a server that `openTestServer` opened. */
+export * as testDatabases from './test-databases/test-databases.ts';
+export type { TestServer, TestServerOrigin } from './test-databases/test-server.ts';
 export {
   type DatabaseFixtures,
   databaseFixtures,
   type FixtureOptions,
   globalSetup,
   type WithTestDatabase,
-} from './vitest.ts';
+} from './test-databases/vitest.ts';

@@ -16,7 +16,7 @@ import {
 } from './options.ts';
 
 const load = async () => ({
-  lifecycle: await import('../provisioning/lifecycle.ts'),
+  lifecycle: await import('../databases/lifecycle.ts'),
   render: await import('../ui/render.ts'),
 });
 

@@ -229,7 +229,7 @@ function addNew(group: Command, { open }: Context): void {
     .action(async (words: readonly string[], flags: NewFlags) => {
       const output = await open(flags);
       const { migrate, render } = await load();
-      const { authorName } = await import('../child-process.ts');
+      const { authorName } = await import('../runtime/child-process.ts');
       leaveWebAssemblyAsItIs();
       const { template, migrations = 'migrations', rollbacks = 'rollbacks' } = flags;
       const result = await migrate.create({

@@ -1,6 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { isTargetNamed, readCoinGecko, surroundings } from '../config.ts';
-import { CryptosenseDbError } from '../errors.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { DevOptions, ProductionOptions, SeedEnvironment } from '../seeding/seed.ts';
 import type { Context } from './context.ts';
 import {

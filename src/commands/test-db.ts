@@ -1,9 +1,9 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { nameTestServer, readTestServer, surroundings } from '../config.ts';
 import { describeHost, type ServerTarget, targetUrl } from '../database/target.ts';
-import { CryptosenseDbError } from '../errors.ts';
-import type { ContentOptions } from '../provisioning/recipe.ts';
-import type { TestServer } from '../provisioning/test-server.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import type { ContentOptions } from '../test-databases/recipe.ts';
+import type { TestServer } from '../test-databases/test-server.ts';
 import type { Output, OutputFlags } from '../ui/output.ts';
 import type { Context } from './context.ts';
 import {
@@ -19,8 +19,8 @@ import {
 } from './options.ts';
 
 const load = async () => ({
-  testDatabases: await import('../provisioning/test-databases.ts'),
-  servers: await import('../provisioning/test-server.ts'),
+  testDatabases: await import('../test-databases/test-databases.ts'),
+  servers: await import('../test-databases/test-server.ts'),
   render: await import('../ui/test-databases.ts'),
 });
 
@@ -199,7 +199,7 @@ async function create(context: Context, flags: CreateFlags): Promise<void> {
     const name = variable === true ? 'DATABASE_URL' : variable;
     output.product(created, (result) => render.renderCreated(result, { variable: name }));
     if (ahead !== undefined) {
-      const { startInBackground } = await import('../child-process.ts');
+      const { startInBackground } = await import('../runtime/child-process.ts');
       nameTestServer(targetUrl(server.target));
       startInBackground(['test-db', 'fill', String(ahead), '--quiet', ...contentFlagsOf(flags)]);
     }

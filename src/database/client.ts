@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres, { type Options, type RowList, type Sql } from 'postgres';
-import type { OnProgress } from '../progress.ts';
+import type { OnProgress } from '../runtime/progress.ts';
 import { interrupted, type Refusal, refused } from './refusals.ts';
 import { brokenSocket, noAnswer, onTimeoutOrAbort, openSocket, tlsSettings } from './socket.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
@@ -101,7 +101,7 @@ interface Facts extends Omit<ServerFacts, 'isPooled'> {
   readonly pid: number;
 }
 
-/** Dates come as text, in the form that the database or the role is set to. */
+/** Dates come as text, in the form that the database or the role is set to: here in one that the driver reads. */
 const openingQuery = `
   set datestyle = 'ISO';
   select

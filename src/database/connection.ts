@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isError } from '../errors.ts';
-import type { OnProgress } from '../progress.ts';
+import { isError } from '../runtime/errors.ts';
+import type { OnProgress } from '../runtime/progress.ts';
 import { type Client, openClient, openPrimary, type ServerFacts, type Sql } from './client.ts';
 import { connectionLost, interrupted, statementRefused, throwIfInterrupted } from './refusals.ts';
 import { isConnectionLost, isSqlError } from './sql-errors.ts';

@@ -1,5 +1,6 @@
 import { Kysely } from 'kysely';
 import { PostgresJSDialect, type PostgresJSDialectConfig } from 'kysely-postgres-js';
+import { requireWhole } from '../runtime/whole-numbers.ts';
 import { type Client, openClient, openPrimary, type Sql } from './client.ts';
 import type { Session } from './connection.ts';
 import type { EmbeddedEngine } from './embedded/engine.ts';
@@ -13,13 +14,44 @@ export function borrowedKysely<Tables>({ sql }: Pick<Session, 'sql'>): Kysely<Ta
   return new Kysely({ dialect: dialectOver({ lease: async () => lease, end: async () => {} }) });
 }
 
-/** Over a pool of connections of its own, which `destroy()` closes. Connects with the first query. */
-export function pooledKysely(target: Target, settings: PoolSettings): Kysely<DB> {
+export interface PoolOptions {
+  /** How the server lists these connections. Default: the target's, or `cryptosense-db`. */
+  readonly applicationName?: string | undefined;
+  /** The most connections at once. Default 20. */
+  readonly maxConnections?: number | undefined;
+  /** An idle connection is closed after this time. Default 30,000. */
+  readonly idleTimeoutMs?: number | undefined;
+  /** How long a query waits for a connection, a free or a new one. Default 2,000. */
+  readonly connectTimeoutMs?: number | undefined;
+}
+
+/**
+ * A Kysely over its own pool of connections, which `destroy()` closes. Connects with the first query. The defaults are
+ * those of the specification (2.2). Throws `bad-configuration` for a setting out of range.
+ */
+export function openDatabase(
+  target: Target,
+  {
+    applicationName,
+    maxConnections = 20,
+    idleTimeoutMs = 30_000,
+    connectTimeoutMs = 2_000,
+  }: PoolOptions = {},
+): Kysely<DB> {
+  const settings = { maxConnections, idleTimeoutMs, connectTimeoutMs };
+  requireWhole(settings, { from: 1, to: mostTimerMs });
   const pool =
     target.kind === 'embedded'
       ? embeddedPool(() => openEngine(target, settings), settings)
-      : openPool(() => openServerClient(target, settings), settings);
+      : openPool(() => openServerClient(withName(target, applicationName), settings), settings);
   return new Kysely<DB>({ dialect: dialectOver(pool) });
+}
+
+/** The longest time that a timer of Node takes. */
+const mostTimerMs = 2 ** 31 - 1;
+
+function withName(target: ServerTarget, applicationName: string | undefined): ServerTarget {
+  return applicationName === undefined ? target : { ...target, applicationName };
 }
 
 /** Over an engine that is open already; `destroy()` closes it. */

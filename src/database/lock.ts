@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CryptosenseDbError, describeHolder, isError, type LockHolder } from '../errors.ts';
-import type { OnProgress } from '../progress.ts';
+import { CryptosenseDbError, describeHolder, isError, type LockHolder } from '../runtime/errors.ts';
+import type { OnProgress } from '../runtime/progress.ts';
 import { type Session, type Sql, withSession } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';

@@ -1,4 +1,4 @@
-import { CryptosenseDbError } from '../errors.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { Client } from './client.ts';
 
 export interface PoolSettings {

@@ -1,5 +1,5 @@
-import { CryptosenseDbError, isError, type Problem } from '../errors.ts';
-import { isSqlError, messageOf, type SqlError, sqlErrorCodes, sqlState } from './sql-errors.ts';
+import { CryptosenseDbError, isError, messageOf, type Problem } from '../runtime/errors.ts';
+import { isSqlError, type SqlError, sqlErrorCodes, sqlState } from './sql-errors.ts';
 import {
   describeHost,
   describeTarget,

@@ -1,4 +1,4 @@
-import { CryptosenseDbError, type Problem } from '../errors.ts';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import type { Session } from './connection.ts';
 
 const oldestServer = 150_000;

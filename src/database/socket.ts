@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type Duplex, PassThrough } from 'node:stream';
-import { CryptosenseDbError } from '../errors.ts';
-import { messageOf } from './sql-errors.ts';
+import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 import type { Host, TlsOptions } from './target.ts';
 
 export interface Patience {

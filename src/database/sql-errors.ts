@@ -56,11 +56,3 @@ export function isConnectionLost(error: unknown): boolean {
     'EPIPE',
   ].some((known) => known === code);
 }
-
-/** An error's own words; system errors that bundle several name each. */
-export function messageOf(error: unknown): string {
-  if (error instanceof AggregateError) {
-    return [...new Set(error.errors.map(messageOf))].join(', ');
-  }
-  return error instanceof Error ? error.message : String(error);
-}

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
-import { userInfo } from 'node:os';
-import { CryptosenseDbError, type Problem } from '../errors.ts';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import { loginName } from '../runtime/login-name.ts';
 
 /** A database, and how to reach it. */
 export type Target = ServerTarget | EmbeddedTarget;
@@ -104,15 +104,6 @@ export function parseTarget(url: string, defaults: TargetDefaults): Target {
 /** A target as it is, or read from a URL whose user defaults to the one of this process. */
 export function resolveTarget(target: Target | string): Target {
   return typeof target === 'string' ? parseTarget(target, { user: loginName() }) : target;
-}
-
-/** Who runs this process; empty for a number without a name. */
-export function loginName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return '';
-  }
 }
 
 /** The target in words, for people and logs: never with a password. */

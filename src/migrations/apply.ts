@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Session, type Sql, withRollback } from '../database/connection.ts';
 import { isLockConflict } from '../database/lock.ts';
-import type { ProgressStep } from '../progress.ts';
+import { markTransaction, nameOfMark, prepareRecord, recordStep } from '../ledger/history.ts';
+import type { ProgressStep } from '../runtime/progress.ts';
 import { type Batch, type BatchWatch, composeBatches, runBatch } from './batch.ts';
-import { markTransaction, nameOfMark, prepareRecord, recordStep } from './history.ts';
 import { runStatementByStatement } from './journalled.ts';
 import {
   type CompletedStep,

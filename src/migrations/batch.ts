@@ -5,8 +5,8 @@ import {
   type SqlError,
   sqlErrorCodes,
 } from '../database/sql-errors.ts';
-import { durationColumn, isRefusedEntry } from './history.ts';
-import { indexOfCharacter } from './location.ts';
+import { durationColumn, isRefusedEntry } from '../ledger/history.ts';
+import { indexOfCharacter } from '../sql/location.ts';
 import type { Statement } from './statements.ts';
 import { discardRows, runLost, StatementError, type Step } from './step.ts';
 

@@ -1,6 +1,6 @@
 import { isSqlError, type SqlError, sqlErrorCodes } from '../database/sql-errors.ts';
-import { CryptosenseDbError } from '../errors.ts';
-import { excerpt, type Location, locate } from './location.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { excerpt, type Location, locate } from '../sql/location.ts';
 import type { StatementError } from './step.ts';
 
 /** How far the run came: versions that are committed, and versions that were not begun. */

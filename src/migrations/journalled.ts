@@ -6,12 +6,12 @@ import {
   withTransaction,
 } from '../database/connection.ts';
 import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
-import { CryptosenseDbError } from '../errors.ts';
-import type { ProgressStep } from '../progress.ts';
-import { durationColumn, isRefusedEntry, markTransaction, recordStep } from './history.ts';
-import { journalClear, journalFinish, journalStart, journalWithdraw } from './journal.ts';
-import type { JournalEntry } from './ledger.ts';
-import { indexOfCharacter } from './location.ts';
+import { durationColumn, isRefusedEntry, markTransaction, recordStep } from '../ledger/history.ts';
+import { journalClear, journalFinish, journalStart, journalWithdraw } from '../ledger/journal.ts';
+import type { JournalEntry } from '../ledger/ledger.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import type { ProgressStep } from '../runtime/progress.ts';
+import { indexOfCharacter } from '../sql/location.ts';
 import type { RunMode } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import type { Statement } from './statements.ts';

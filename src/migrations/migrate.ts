@@ -1,9 +1,12 @@
 import { withTransaction } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
-import { CryptosenseDbError, isError } from '../errors.ts';
-import { guardProduction, markAs, requireMark } from './environment.ts';
-import { recordBaseline, recordForgotten, recordRepaired } from './history.ts';
-import { type Environment, requireWritable } from './ledger.ts';
+import { guardProduction, markAs, requireMark } from '../ledger/environment.ts';
+import { recordBaseline, recordForgotten, recordRepaired } from '../ledger/history.ts';
+import type { Environment } from '../ledger/ledger.ts';
+import { ensureLedger, type Run, withRun } from '../ledger/run.ts';
+import { compareVersions, type Version } from '../ledger/version.ts';
+import { CryptosenseDbError, isError } from '../runtime/errors.ts';
+import { execute } from './execute.ts';
 import type {
   BaselineOptions,
   BaselineResult,
@@ -30,10 +33,8 @@ import {
   requireKnown,
 } from './plan.ts';
 import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
-import { execute, type Run, withLedger, withRun } from './run.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
 import type { CompletedStep, Step } from './step.ts';
-import { compareVersions, type Version } from './version.ts';
 
 export type * from './options.ts';
 export { create, templateNames } from './scaffold.ts';
@@ -46,27 +47,24 @@ export { create, templateNames } from './scaffold.ts';
 export async function up(options: UpOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
   const extent = extentOf(options) ?? { kind: 'all' };
-  return withRun(options, { changes: !options.dryRun }, async (run) => {
+  return withRun(options, { access: options.dryRun ? 'read' : 'write' }, async (run) => {
     const { session, ledger } = run;
     requireMark(session, { mark: ledger.environment, environment: options.environment });
     const chosen = planUp(compareWithLedger(pairs, ledger), {
       extent,
       outOfOrder: options.allowOutOfOrder ? 'allow' : 'refuse',
     });
-    const prepare = async () => {
-      const steps = await prepareUp(session, chosen);
-      if (options.singleTransaction) refuseTogether(steps);
-      return steps;
-    };
+    const steps = await prepareUp(session, chosen);
+    if (options.singleTransaction) refuseTogether(steps);
     if (options.dryRun) {
-      const steps = (await prepare()).map(planned);
-      return summarise(run, { steps, pairs, isDryRun: true }, options);
+      return summarise(run, { steps: steps.map(planned), pairs, isDryRun: true }, options);
     }
-    const writes = chosen.length > 0 || options.environment !== undefined;
-    const steps = await (writes ? withLedger(run, prepare) : []);
+    if (steps.length > 0 || options.environment !== undefined)
+      await ensureLedger(run, 'migrations');
     // Before the first step: a first deployment that stops halfway is production all the same.
     if (options.environment) await markAs(session, options.environment);
-    const done = await execute(run, steps, options.singleTransaction ? 'together' : 'one by one');
+    const manner = options.singleTransaction ? 'together' : 'one by one';
+    const done = await execute(run, steps, { ...options, manner });
     return summarise(run, { steps: done, pairs, isDryRun: false }, options);
   });
 }
@@ -80,7 +78,7 @@ export async function up(options: UpOptions): Promise<RunResult> {
 export async function down(options: DownOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
   const extent = options.all ? { kind: 'all' as const } : extentOf(options);
-  return withRun(options, { changes: !options.dryRun }, async (run) => {
+  return withRun(options, { access: options.dryRun ? 'read' : 'write' }, async (run) => {
     const { session, ledger } = run;
     guardProduction(session, ledger.environment, {
       operation: 'roll back migrations',
@@ -94,8 +92,8 @@ export async function down(options: DownOptions): Promise<RunResult> {
     if (options.dryRun) {
       return summarise(run, { steps: steps.map(planned), pairs, isDryRun: true }, {});
     }
-    if (steps.length > 0) await requireWritable(session);
-    const done = await execute(run, steps, 'one by one');
+    if (steps.length > 0) await ensureLedger(run, 'migrations');
+    const done = await execute(run, steps, { ...options, manner: 'one by one' });
     return summarise(run, { steps: done, pairs, isDryRun: false }, {});
   });
 }
@@ -112,7 +110,7 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
   const { steps } = options;
   extentOf({ steps });
-  const undone = await withRun(options, { changes: true }, async (run) => {
+  const undone = await withRun(options, { access: 'write' }, async (run) => {
     const { session, ledger } = run;
     guardProduction(session, ledger.environment, {
       operation: 'roll back migrations',
@@ -127,16 +125,19 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
       session,
       chosen.map(({ pair }) => pair),
     );
-    if (back.length > 0) await requireWritable(session);
-    return execute(run, back, 'one by one');
+    if (back.length > 0) await ensureLedger(run, 'migrations');
+    return execute(run, back, { ...options, manner: 'one by one' });
   });
-  return withRun(options, { changes: true }, async (run) => {
+  return withRun(options, { access: 'write' }, async (run) => {
     const { session, ledger } = run;
     const isApplied = (version: Version) =>
       ledger.entries.some((entry) => entry.version === version);
     const isUndone = (version: Version) => undone.some((step) => step.version === version);
     const chosen = pairs.filter(({ version }) => isUndone(version) && !isApplied(version));
-    const redone = await execute(run, await prepareUp(session, chosen), 'one by one');
+    const redone = await execute(run, await prepareUp(session, chosen), {
+      ...options,
+      manner: 'one by one',
+    });
     return summarise(run, { steps: [...undone, ...redone], pairs, isDryRun: false }, {});
   }).catch((error: unknown) => {
     throw isError(error) ? withRolledBack(error, undone) : error;
@@ -162,7 +163,7 @@ function hasProgress(
 /** Where every migration stands. Changes nothing, waits for no lock, and serves on a standby too. */
 export async function status(options: MigrateOptions): Promise<StatusResult> {
   const pairs = readMigrations(resolveFolders(options));
-  return withRun(options, { changes: false }, async ({ session, ledger }) => {
+  return withRun(options, { access: 'read' }, async ({ session, ledger }) => {
     const statuses = compareWithLedger(pairs, ledger);
     return {
       target: describeTarget(session.target),
@@ -182,11 +183,11 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
  */
 export async function repair(options: RepairOptions): Promise<RepairResult> {
   const pairs = readMigrations(resolveFolders(options));
-  return withRun(options, { changes: true }, async (run) => {
+  return withRun(options, { access: 'write' }, async (run) => {
     const { session, ledger, writer } = run;
     const { versions = [], forget: forgotten = [] } = options;
     const repairs = planRepair(compareWithLedger(pairs, ledger), { versions, forget: forgotten });
-    if (repairs.length + forgotten.length > 0) await requireWritable(session);
+    if (repairs.length + forgotten.length > 0) await ensureLedger(run, 'migrations');
     await withTransaction(session.sql, async () => {
       for (const entry of repairs) await recordRepaired(session.sql, entry, writer);
       for (const version of forgotten) await recordForgotten(session.sql, version, writer);
@@ -201,7 +202,7 @@ export async function repair(options: RepairOptions): Promise<RepairResult> {
  */
 export async function baseline(options: BaselineOptions): Promise<BaselineResult> {
   const pairs = readMigrations(resolveFolders(options));
-  return withRun(options, { changes: true }, async (run) => {
+  return withRun(options, { access: 'write' }, async (run) => {
     const { session, ledger, writer } = run;
     requireKnown(compareWithLedger(pairs, { entries: [], journal: [] }), options.version);
     const [first] = [...ledger.entries, ...ledger.journal];
@@ -217,7 +218,8 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
       );
     }
     const recorded = pairs.filter(({ version }) => compareVersions(version, options.version) <= 0);
-    await withLedger(run, () => prepareUp(session, recorded));
+    await prepareUp(session, recorded);
+    await ensureLedger(run, 'migrations');
     await withTransaction(session.sql, async () => {
       for (const pair of recorded) await recordBaseline(session.sql, pair, writer);
     });

@@ -1,26 +1,18 @@
-import type { Target } from '../database/target.ts';
-import type { OnProgress } from '../progress.ts';
-import type { Environment } from './ledger.ts';
+import type { Environment } from '../ledger/ledger.ts';
+import type { RunOptions } from '../ledger/run.ts';
+import type { Version } from '../ledger/version.ts';
 import type { MigrationState } from './plan.ts';
 import type { CompletedStep } from './step.ts';
-import type { Version } from './version.ts';
 
 /** What every operation takes. */
-export interface MigrateOptions {
-  /** A URL (`postgresql://…`, `embedded:FOLDER`) or a target that was read before. */
-  readonly target: Target | string;
+export interface MigrateOptions extends RunOptions {
   /** Folders of migrations and rollbacks; the packaged schema when left out. */
   readonly migrations?: string | undefined;
   readonly rollbacks?: string | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  /** Fired: the running statement is cancelled, its step rolled back, `interrupted` thrown. */
-  readonly signal?: AbortSignal | undefined;
 }
 
-/** What operations that change the database take besides. */
+/** What operations that run statements of migrations take besides. */
 export interface RunControl {
-  /** How long to wait for another run to end. Default 60,000. */
-  readonly lockTimeoutMs?: number | undefined;
   /** How long a statement waits for a table lock before its step is tried again. Default 5,000. */
   readonly tableLockTimeoutMs?: number | undefined;
   /** How many times a step is tried again. Default 5. */

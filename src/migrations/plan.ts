@@ -1,8 +1,8 @@
-import { CryptosenseDbError, type Problem } from '../errors.ts';
-import type { Direction } from '../progress.ts';
-import type { Ledger, LedgerEntry } from './ledger.ts';
+import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import { compareVersions, type Version } from '../ledger/version.ts';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import type { Direction } from '../runtime/progress.ts';
 import type { MigrationPair } from './source.ts';
-import { compareVersions, type Version } from './version.ts';
 
 /**
  * - `applied`: recorded, and the files are what was recorded

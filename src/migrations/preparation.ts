@@ -1,7 +1,7 @@
 import type { Session } from '../database/connection.ts';
 import { readTimescale, requireTimescale } from '../database/requirements.ts';
-import { CryptosenseDbError } from '../errors.ts';
-import { type LedgerEntry, readRollbacks } from './ledger.ts';
+import { type LedgerEntry, readRollbacks } from '../ledger/ledger.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import { readScripts } from './scripts.ts';
 import { filesOf, type MigrationPair, sqlFile } from './source.ts';
 import type { Script } from './statements.ts';

@@ -1,11 +1,16 @@
 import { readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf } from '../database/sql-errors.ts';
-import { CryptosenseDbError, isError } from '../errors.ts';
-import { packagedMigrations, packagedTemplates } from '../package.ts';
+import {
+  compareVersions,
+  formatStamp,
+  isRealStamp,
+  stampDate,
+  type Version,
+} from '../ledger/version.ts';
+import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
+import { packagedMigrations, packagedTemplates } from '../runtime/package.ts';
 import { readScripts } from './scripts.ts';
 import { readMigrations, type SourceFolders } from './source.ts';
-import { compareVersions, formatStamp, isRealStamp, stampDate, type Version } from './version.ts';
 
 export interface ScaffoldOptions {
   /** In words or as a name: `add price alerts`, `add_price_alerts`. */

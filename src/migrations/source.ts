@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { CryptosenseDbError, type Problem } from '../errors.ts';
-import { packagedMigrations, packagedRollbacks } from '../package.ts';
-import { compareVersions, isRealStamp, type Version } from './version.ts';
+import { type Checksum, compareVersions, isRealStamp, type Version } from '../ledger/version.ts';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import { packagedMigrations, packagedRollbacks } from '../runtime/package.ts';
 
 /** A file of SQL as the tool runs it: line ends are `\n`, a byte-order mark is gone. */
 export interface SqlFile {
@@ -12,9 +12,6 @@ export interface SqlFile {
   readonly text: string;
   readonly checksum: Checksum;
 }
-
-/** SHA-256 over the normalised text, in hexadecimal. */
-export type Checksum = string;
 
 /** One step of the schema: a migration and the rollback that undoes it. */
 export interface MigrationPair {

@@ -1,6 +1,7 @@
 import { loadModule } from 'libpg-query';
-import { CryptosenseDbError, type Problem } from '../errors.ts';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { asNode, nodes } from '../sql/tree.ts';
+import { skipTrivia } from '../sql/trivia.ts';
 import {
   createsTimescale,
   isIndexBuiltAlone,
@@ -19,7 +20,6 @@ import {
   parse,
   selectedFunctions,
 } from './syntax.ts';
-import { skipTrivia } from './trivia.ts';
 
 /** A file, parsed and found fit to run. */
 export interface Script {

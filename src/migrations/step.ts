@@ -1,10 +1,10 @@
 import type { Session } from '../database/connection.ts';
-import { CryptosenseDbError } from '../errors.ts';
-import type { Direction, OnProgress } from '../progress.ts';
-import { recordFailure, type Writer } from './history.ts';
-import type { Checksum, MigrationPair } from './source.ts';
+import { recordFailure, type Writer } from '../ledger/history.ts';
+import type { Checksum, Version } from '../ledger/version.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import type { Direction, OnProgress } from '../runtime/progress.ts';
+import type { MigrationPair } from './source.ts';
 import type { Script, Statement } from './statements.ts';
-import type { Version } from './version.ts';
 
 /** One migration or rollback that is about to run. */
 export interface Step {

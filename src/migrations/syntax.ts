@@ -1,9 +1,9 @@
 import { parseSync } from 'libpg-query';
-import type { Problem } from '../errors.ts';
+import type { Problem } from '../runtime/errors.ts';
+import { excerpt, indexOfCharacter, locate } from '../sql/location.ts';
 import { asNode, nodes, type SyntaxNode, stringOf, typed } from '../sql/tree.ts';
-import { excerpt, indexOfCharacter, locate } from './location.ts';
+import { endOfText, skipTrivia } from '../sql/trivia.ts';
 import type { SqlFile } from './source.ts';
-import { endOfText, skipTrivia } from './trivia.ts';
 
 /** Reports what is wrong at an index of a file's text, and what to do about it. */
 export type Fault = (index: number, fact: string, hint?: string) => void;

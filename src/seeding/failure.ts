@@ -1,5 +1,5 @@
-import { isSqlError, messageOf, type SqlError } from '../database/sql-errors.ts';
-import { CryptosenseDbError } from '../errors.ts';
+import { isSqlError, type SqlError } from '../database/sql-errors.ts';
+import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 
 export interface SeedProgress {
   readonly completed: readonly string[];

@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely';
 import type { Session } from '../database/connection.ts';
 import type { DB } from '../database/types.ts';
-import { CryptosenseDbError } from '../errors.ts';
-import type { Environment } from '../migrations/ledger.ts';
-import type { SeedEnvironment } from './source.ts';
+import type { Environment } from '../ledger/ledger.ts';
+import type { SeedEnvironment } from '../ledger/seed-runs.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 
 /**
  * Development data never goes into a production database, nor production data into any other: there

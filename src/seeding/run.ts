@@ -5,18 +5,19 @@ import { isLockConflict } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
 import { isConnectionLost } from '../database/sql-errors.ts';
 import { describeTarget } from '../database/target.ts';
-import { isError } from '../errors.ts';
-import { markAs } from '../migrations/environment.ts';
-import { findLacking, pendingMigrations } from '../migrations/lacking.ts';
-import type { Environment } from '../migrations/ledger.ts';
-import type { Run } from '../migrations/run.ts';
+import { markAs } from '../ledger/environment.ts';
+import type { Environment } from '../ledger/ledger.ts';
+import { ensureLedger, type Run } from '../ledger/run.ts';
+import type { SeedEnvironment } from '../ledger/seed-runs.ts';
+import { owe, recordRun, settle } from '../ledger/seed-runs.ts';
+import { findLacking, pendingMigrations } from '../migrations/pending.ts';
 import type { MigrationPair } from '../migrations/source.ts';
-import type { ProgressSeeder } from '../progress.ts';
+import { isError } from '../runtime/errors.ts';
+import type { ProgressSeeder } from '../runtime/progress.ts';
 import { describeSeedFailure, type SeedProgress } from './failure.ts';
 import { guardEnvironment } from './guard.ts';
-import { ensureSeedRuns, owe, recordRun, settle } from './runs.ts';
 import type { SeedContext } from './seeder.ts';
-import type { ContextOf, NamedSeeder, SeedEnvironment } from './source.ts';
+import type { ContextOf, NamedSeeder } from './source.ts';
 
 /** What is to be seeded, and what the database has to have for it. */
 export interface SeedPlan<E extends SeedEnvironment> {
@@ -105,7 +106,7 @@ export async function runAll<E extends SeedEnvironment>(
       await sql.unsafe('rollback');
     });
   } else {
-    await ensureSeedRuns(session);
+    await ensureLedger(run, 'seeds');
     await seed();
   }
   return {
@@ -138,7 +139,7 @@ async function runSeeders<E extends SeedEnvironment>(
       done.push(result);
       const rows = result.tables.reduce((sum, table) => sum + table.rows, 0);
       const { durationMs } = result;
-      run.options.onProgress?.({ kind: 'seeder-finished', seeder: shown, rows, durationMs });
+      run.onProgress?.({ kind: 'seeder-finished', seeder: shown, rows, durationMs });
     } catch (error) {
       const completed = done.map((before) => before.name);
       const pending = seeders.slice(index + 1).map((after) => after.name);
@@ -155,7 +156,7 @@ interface Turn<E extends SeedEnvironment> {
 
 /** The seeder's transaction, and what it does once that is committed. */
 async function runSeeder<E extends SeedEnvironment>(
-  { session, ledger, options: { onProgress } }: Run,
+  { session, ledger, onProgress }: Run,
   { seeder, shown, plan: { environment, isDryRun } }: Turn<E>,
   { now, seed, scale, contextOf, onWritten }: Settings<E> & { readonly onWritten: () => void },
 ): Promise<SeederResult> {

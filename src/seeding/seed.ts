@@ -1,22 +1,27 @@
-import type { Market } from '../coingecko/market.ts';
-import type { MarketOptions } from '../coingecko/obtain.ts';
-import { CryptosenseDbError } from '../errors.ts';
+import { withRun } from '../ledger/run.ts';
+import {
+  readLastRun,
+  readOutcome,
+  type SeedEnvironment,
+  seedEnvironments,
+} from '../ledger/seed-runs.ts';
+import type { Market } from '../market/market.ts';
+import type { MarketOptions } from '../market/obtain.ts';
 import type { MigrateOptions } from '../migrations/options.ts';
-import { withRun } from '../migrations/run.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
-import { requireWhole } from '../whole.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { requireWhole } from '../runtime/whole-numbers.ts';
 import { type Candle, readCandles } from './candles.ts';
 import { requireFit, runAll, type SeedPlan, type SeedResult } from './run.ts';
-import { readLastRun, readOutcome } from './runs.ts';
-import { chooseSeeders, readSeeders, type SeedEnvironment, seedEnvironments } from './source.ts';
+import { chooseSeeders, readSeeders } from './source.ts';
 import { createWriter } from './writer.ts';
 
-export type { Market, MarketAsset } from '../coingecko/market.ts';
-export type { MarketOptions } from '../coingecko/obtain.ts';
+export type { SeedEnvironment } from '../ledger/seed-runs.ts';
+export type { Market, MarketAsset } from '../market/market.ts';
+export type { MarketOptions } from '../market/obtain.ts';
 export type { Candle } from './candles.ts';
 export type { SeederResult, SeedResult, TableRows } from './run.ts';
 export type * from './seeder.ts';
-export type { SeedEnvironment } from './source.ts';
 
 /** What seeding takes in either environment. */
 export interface SeedOptions extends MigrateOptions {
@@ -101,7 +106,7 @@ export async function dev(options: DevOptions): Promise<DevResult> {
   requireMoment(givenNow);
   const plan = await prepare(options, 'dev');
   const isPart = (options.only ?? []).length > 0;
-  return withRun(options, { changes: true }, async (run) => {
+  return withRun(options, { access: 'write' }, async (run) => {
     const last = isPart ? await readLastRun(run.session) : undefined;
     const {
       seed = last?.seed ?? givenSeed,
@@ -133,12 +138,12 @@ export async function dev(options: DevOptions): Promise<DevResult> {
  * `faulty-answer`; `seed-failed`.
  */
 export async function production(options: ProductionOptions): Promise<ProductionResult> {
-  const { obtainMarket, requireSound } = await import('../coingecko/obtain.ts');
+  const { obtainMarket, requireSound } = await import('../market/obtain.ts');
   requireSound(options);
   const plan = await prepare(options, 'production');
-  await withRun(options, { changes: false }, (run) => requireFit(run, plan));
+  await withRun(options, { access: 'read' }, (run) => requireFit(run, plan));
   const market = await obtainMarket(options);
-  const result = await withRun(options, { changes: true }, (run) =>
+  const result = await withRun(options, { access: 'write' }, (run) =>
     runAll(run, plan, {
       now: new Date(),
       seed: null,
@@ -162,7 +167,7 @@ export async function saveMarket(
   file: string,
   options: Omit<MarketOptions, 'save' | 'from' | 'offline'>,
 ): Promise<SavedMarket> {
-  const { obtainMarket } = await import('../coingecko/obtain.ts');
+  const { obtainMarket } = await import('../market/obtain.ts');
   const { assets, takenAt } = await obtainMarket({ ...options, save: file });
   return { file, assets: assets.length, takenAt };
 }

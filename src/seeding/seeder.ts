@@ -1,6 +1,6 @@
 import type { Insertable, Kysely } from 'kysely';
-import type { Market } from '../coingecko/market.ts';
 import type { DB } from '../database/types.ts';
+import type { Market } from '../market/market.ts';
 
 /**
  * What a file of `seeds/dev` or `seeds/production` exports as `seeder`. These files know the tool by

@@ -1,13 +1,11 @@
 import { readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { CryptosenseDbError, type Problem } from '../errors.ts';
-import { compareText } from '../order.ts';
-import { packagedSeeds } from '../package.ts';
+import type { SeedEnvironment } from '../ledger/seed-runs.ts';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import { compareText } from '../runtime/order.ts';
+import { packagedSeeds } from '../runtime/package.ts';
 import type { DevContext, ProductionContext, Seeder } from './seeder.ts';
-
-export const seedEnvironments = ['dev', 'production'] as const;
-export type SeedEnvironment = (typeof seedEnvironments)[number];
 
 /** What a seeder of each environment is given. */
 export interface ContextOf {

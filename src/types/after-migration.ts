@@ -1,7 +1,7 @@
 import { resolveTarget } from '../database/target.ts';
-import { CryptosenseDbError } from '../errors.ts';
-import { requireWritable } from '../file.ts';
 import { type RunResult, type UpOptions, up } from '../migrations/migrate.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { requireWritable } from '../runtime/files.ts';
 import { type GenerateResult, generate } from './generate.ts';
 
 /**

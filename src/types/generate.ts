@@ -1,14 +1,14 @@
 import { type Session, withTransaction } from '../database/connection.ts';
 import { borrowedKysely } from '../database/kysely.ts';
-import { isSqlError, messageOf, sqlErrorCodes } from '../database/sql-errors.ts';
+import { isSqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { describeTarget } from '../database/target.ts';
-import { CryptosenseDbError } from '../errors.ts';
-import { readText, replaceFile } from '../file.ts';
-import { findLacking, pendingMigrations } from '../migrations/lacking.ts';
+import { withRun } from '../ledger/run.ts';
 import type { MigrateOptions } from '../migrations/options.ts';
-import { withRun } from '../migrations/run.ts';
+import { findLacking, pendingMigrations } from '../migrations/pending.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
-import { readCatalog } from './catalog.ts';
+import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { readText, replaceFile } from '../runtime/files.ts';
+import { readCatalog } from '../schema/catalog.ts';
 import { type Difference, differencesOf } from './difference.ts';
 import { renderTypes } from './render.ts';
 
@@ -69,7 +69,7 @@ async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly 
     throw new CryptosenseDbError('bad-configuration', { message: 'the file of types has no name' });
   }
   const pairs = readMigrations(resolveFolders(options));
-  return withRun(options, { changes: false }, async ({ session, ledger }) => {
+  return withRun(options, { access: 'read' }, async ({ session, ledger }) => {
     const lacking = findLacking(pairs, ledger);
     if (lacking.length > 0 && !allowPending) {
       throw pendingMigrations(session, lacking, {

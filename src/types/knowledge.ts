@@ -1,6 +1,6 @@
 import { loadModule, parseSync } from 'libpg-query';
+import type { Catalog, View } from '../schema/catalog.ts';
 import { asNode, nodes, type SyntaxNode } from '../sql/tree.ts';
-import type { Catalog, View } from './catalog.ts';
 import { wordsOf } from './check-words.ts';
 import { type ColumnFacts, factsOfQuery, type Resolve } from './view-columns.ts';
 

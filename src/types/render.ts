@@ -1,10 +1,9 @@
 import { createRequire } from 'node:module';
 import type { Kysely } from 'kysely';
 import type * as Codegen from 'kysely-codegen';
-import { messageOf } from '../database/sql-errors.ts';
-import { CryptosenseDbError, isError } from '../errors.ts';
-import { compareText } from '../order.ts';
-import type { Catalog, Column, Relation } from './catalog.ts';
+import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
+import { compareText } from '../runtime/order.ts';
+import type { Catalog, Column, Relation } from '../schema/catalog.ts';
 import { textTypes } from './check-words.ts';
 import type { ColumnKnowledge } from './knowledge.ts';
 

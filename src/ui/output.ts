@@ -1,6 +1,6 @@
 import { Chalk } from 'chalk';
-import { CryptosenseDbError, isError } from '../errors.ts';
-import type { OnProgress } from '../progress.ts';
+import { CryptosenseDbError, isError } from '../runtime/errors.ts';
+import type { OnProgress } from '../runtime/progress.ts';
 import { showProgress } from './progress.ts';
 import { errorDocument, type Look, renderProblems } from './render.ts';
 

@@ -1,6 +1,11 @@
 import type { Ora } from 'ora';
-import { describeHolder } from '../errors.ts';
-import type { OnProgress, ProgressEvent, ProgressSeeder, ProgressStep } from '../progress.ts';
+import { describeHolder } from '../runtime/errors.ts';
+import type {
+  OnProgress,
+  ProgressEvent,
+  ProgressSeeder,
+  ProgressStep,
+} from '../runtime/progress.ts';
 import { formatCount, renderBar } from './bar.ts';
 import { formatDuration, type Look } from './render.ts';
 

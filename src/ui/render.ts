@@ -1,5 +1,5 @@
 import type { ChalkInstance } from 'chalk';
-import type { CryptosenseDbError, Problem } from '../errors.ts';
+import type { CreateResult, DropResult, WaitResult } from '../databases/lifecycle.ts';
 import type {
   BaselineResult,
   MigrationReport,
@@ -9,7 +9,7 @@ import type {
 } from '../migrations/migrate.ts';
 import type { MigrationState } from '../migrations/plan.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
-import type { CreateResult, DropResult, WaitResult } from '../provisioning/lifecycle.ts';
+import type { CryptosenseDbError, Problem } from '../runtime/errors.ts';
 import type { CheckResult, GenerateResult } from '../types/generate.ts';
 import { renderTable } from './table.ts';
 

@@ -1,4 +1,4 @@
-import { attribution } from '../coingecko/market.ts';
+import { attribution } from '../market/market.ts';
 import type {
   Candle,
   DevResult,

@@ -4,7 +4,7 @@ import type {
   FillResult,
   ListResult,
   PruneResult,
-} from '../provisioning/test-databases.ts';
+} from '../test-databases/test-databases.ts';
 import { type Look, plural } from './render.ts';
 import { renderTable } from './table.ts';
 

@@ -311,10 +311,8 @@ async function measureTestDatabases({ server, folder, runs }) {
 /** @type {Contestant} */
 const nothing = { run: () => ({ file: process.execPath, args: ['-e', '0'] }) };
 
-const ownProgram = fileURLToPath(new URL('../../bin/cryptosense-db.js', import.meta.url));
-
 /** @param {readonly string[]} args @param {string} [url] @param {string} [program] */
-function tool(args, url, program = ownProgram) {
+function tool(args, url, program = '../../bin/cryptosense-db.js') {
   return node(program, args, url);
 }
 

@@ -4,11 +4,13 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { cleanEnvironment, program } from '../support/cli.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
@@ -21,7 +23,7 @@ beforeEach(() => {
   cpSync(dirname(program), join(root, 'bin'), { recursive: true });
   mkdirSync(join(root, 'dist'));
   writeProgram('one');
-  evaluate('saveCompiled(file, runBundle(file));');
+  evaluate(`saveCompiled(file, runBundle(file, { name: 'package/dist/cli.cjs' }));`);
 });
 
 function writeProgram(word: string): void {
@@ -34,21 +36,24 @@ function compiledFile(): string {
   return join(root, 'dist', name);
 }
 
-function runNode(args: readonly string[], cwd = root): string {
+function runNode(
+  args: readonly string[],
+  { cwd = root, env = {} }: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): string {
   // Flags of V8's would have it compile anew.
-  const { NODE_OPTIONS: _, ...env } = cleanEnvironment();
-  const options = { cwd, env, encoding: 'utf8' } as const;
+  const { NODE_OPTIONS: _, ...surroundings } = cleanEnvironment();
+  const options = { cwd, env: { ...surroundings, ...env }, encoding: 'utf8' } as const;
   const { status, stdout, stderr } = spawnSync(process.execPath, args, options);
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   return stdout;
 }
 
 /** Runs a script in the package's folder, with what `bin/bundle.js` exports and the program's file. */
-function evaluate(script: string, folder?: string): string {
+function evaluate(script: string, cwd = root): string {
   const preface = `
     const { readCompiled, runBundle, saveCompiled } = require('./bin/bundle.js');
     const file = require('node:path').resolve('dist/cli.cjs');`;
-  return runNode(['--eval', preface + script], folder);
+  return runNode(['--eval', preface + script], { cwd });
 }
 
 function start(...flags: readonly string[]): string {
@@ -90,6 +95,17 @@ describe('what V8 compiled at the build', () => {
     expect(start()).toBe('one');
   });
 
+  it('is not run where coverage is measured, which knows the file by its path', () => {
+    const coverage = join(root, 'coverage');
+    runNode(['bin/cryptosense-db.js', 'migrate'], { env: { NODE_V8_COVERAGE: coverage } });
+    const [report = ''] = readdirSync(coverage);
+    const { result }: { result: readonly { url: string }[] } = JSON.parse(
+      readFileSync(join(coverage, report), 'utf8'),
+    );
+    const file = pathToFileURL(join(realpathSync(root), 'dist/cli.cjs')).href;
+    expect(result.map(({ url }) => url)).toContain(file);
+  });
+
   it('is refused by a V8 with other flags, which compiles anew', () => {
     expect(start('--no-lazy-feedback-allocation', '--no-flush-bytecode')).toBe('one');
   });
@@ -103,5 +119,7 @@ it('the program runs from a folder whose name a URL would not take as it is', ()
     cpSync(join(own, name), join(place, name), { recursive: true });
   }
   symlinkSync(join(own, 'node_modules'), join(place, 'node_modules'));
-  expect(runNode(['bin/cryptosense-db.js', 'migrate', '--help'], place)).toContain('Usage: ');
+  expect(runNode(['bin/cryptosense-db.js', 'migrate', '--help'], { cwd: place })).toContain(
+    'Usage: ',
+  );
 });

@@ -4,7 +4,7 @@ import {
   requireServerVersion,
   type TimescaleFacts,
 } from '../../src/database/requirements.ts';
-import { isError } from '../../src/errors.ts';
+import { isError } from '../../src/runtime/errors.ts';
 
 // Servers older than 15, and TimescaleDB's Apache edition, are not to be had from npm: what the
 // server says of itself is given here.

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isError } from '../../src/errors.ts';
-import type { JournalEntry, LedgerEntry } from '../../src/migrations/ledger.ts';
+import type { JournalEntry, LedgerEntry } from '../../src/ledger/ledger.ts';
 import {
   compareWithLedger,
   describeMismatch,
@@ -12,6 +11,7 @@ import {
   planUp,
 } from '../../src/migrations/plan.ts';
 import { checksumOf, type MigrationPair } from '../../src/migrations/source.ts';
+import { isError } from '../../src/runtime/errors.ts';
 
 /*
  * Files and history in one word a version: `1` is version 1, in both as it was written;

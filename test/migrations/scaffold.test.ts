@@ -6,7 +6,7 @@ import * as migrate from '../../src/migrations/migrate.ts';
 import { create, templateNames } from '../../src/migrations/scaffold.ts';
 import { filesOf, readMigrations, resolveFolders } from '../../src/migrations/source.ts';
 import { parseScripts } from '../../src/migrations/statements.ts';
-import { packagedMigrations, packagedRollbacks } from '../../src/package.ts';
+import { packagedMigrations, packagedRollbacks } from '../../src/runtime/package.ts';
 import { runCli } from '../support/cli.ts';
 import { createScratchDatabase } from '../support/databases.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } f
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checksumOf, readMigrations, resolveFolders } from '../../src/migrations/source.ts';
-import { packagedMigrations, packagedRollbacks } from '../../src/package.ts';
+import { packagedMigrations, packagedRollbacks } from '../../src/runtime/package.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { type Folders, fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { CryptosenseDbError } from '../../src/errors.ts';
 import type { RunMode } from '../../src/migrations/run-mode.ts';
 import { filesOf, readMigrations } from '../../src/migrations/source.ts';
 import { parseScripts, type Script } from '../../src/migrations/statements.ts';
-import { packagedMigrations, packagedRollbacks } from '../../src/package.ts';
+import type { CryptosenseDbError } from '../../src/runtime/errors.ts';
+import { packagedMigrations, packagedRollbacks } from '../../src/runtime/package.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { fixture } from '../support/fixtures.ts';
 

@@ -305,14 +305,6 @@ describe('the history', () => {
     expect(await loggedEvents(sql)).toEqual([`apply ${v1}`]);
   });
 
-  it('has TOAST tables only where a text may be long: each is two files for a new database', async () => {
-    const { sql } = await applied(one);
-    const tables = await sql`
-      select relname as name from pg_class
-      where relnamespace = 'cryptosense_db'::regnamespace and reltoastrelid <> 0 order by 1`;
-    expect(tables.map(({ name }) => name)).toEqual(['migration_log', 'migrations']);
-  });
-
   it.each(['German', 'SQL, DMY'])(
     'has the right dates where the database writes them as %s',
     async (style) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
-import type { ProgressEvent } from '../../src/progress.ts';
+import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import { connect, type ScratchDatabase } from '../support/databases.ts';
 import { fixture, writePairs } from '../support/fixtures.ts';
 import {

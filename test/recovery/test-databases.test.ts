@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
-import * as testDatabases from '../../src/provisioning/test-databases.ts';
+import * as testDatabases from '../../src/test-databases/test-databases.ts';
 import { connect, createScratchRole, databaseUrl, onServer } from '../support/databases.ts';
 import { startEmbeddedPostgres } from '../support/embedded-postgres.ts';
 import { codeOf } from '../support/errors.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { isError } from '../../src/errors.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
+import { isError } from '../../src/runtime/errors.ts';
 import * as seeding from '../../src/seeding/seed.ts';
 import { scratchDatabase } from '../support/recovery.ts';
 import { coinsSchema, migratedDatabase, writeSeeders } from '../support/seeding.ts';

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
-import { isError } from '../../src/errors.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
+import { isError } from '../../src/runtime/errors.ts';
 import * as seeding from '../../src/seeding/seed.ts';
 import { createScratchRole } from '../support/databases.ts';
 import { scratchDatabase } from '../support/recovery.ts';
@@ -328,7 +328,7 @@ describe('what a seeder is given', () => {
       seeding.dev({ ...options, target: role.urlOf(database.url), seeds }),
     ).rejects.toMatchObject({
       code: 'not-permitted',
-      problems: [{ hint: expect.stringContaining('grant usage, create on schema cryptosense_db') }],
+      problems: [{ hint: expect.stringContaining('grant usage on schema cryptosense_db') }],
     });
   });
 

@@ -1,4 +1,4 @@
-import { type CryptosenseDbError, type ErrorCode, isError } from '../../src/errors.ts';
+import { type CryptosenseDbError, type ErrorCode, isError } from '../../src/runtime/errors.ts';
 
 /** The error of that code that the call ends in; whatever else happens fails the test. */
 export async function errorOf<C extends ErrorCode>(

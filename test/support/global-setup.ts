@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
 import type { TestProject } from 'vitest/node';
 import { targetUrl } from '../../src/database/target.ts';
-import { isError } from '../../src/errors.ts';
+import { isError } from '../../src/runtime/errors.ts';
 import {
   containerImage,
   type RunningContainer,
   startContainer,
-} from '../../src/provisioning/container.ts';
+} from '../../src/test-databases/container.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 
 declare module 'vitest' {

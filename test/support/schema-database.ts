@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import postgres, { type Sql } from 'postgres';
 import { inject } from 'vitest';
 import { openEmbeddedEngine } from '../../src/database/embedded/engine.ts';
-import type { Environment } from '../../src/migrations/ledger.ts';
+import type { Environment } from '../../src/ledger/ledger.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { createTestDatabase } from '../../src/testing.ts';
 import { connect, createScratchDatabase } from './databases.ts';

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { onTestFinished } from 'vitest';
-import type { Environment } from '../../src/migrations/ledger.ts';
+import type { Environment } from '../../src/ledger/ledger.ts';
 import { type Folders, temporaryFolder, writePairs } from './fixtures.ts';
 import { createMigratedDatabase, type TimescaleDatabase } from './schema-database.ts';
 

@@ -1,7 +1,7 @@
 import { inject, onTestFinished } from 'vitest';
 import { resolveTarget } from '../../src/database/target.ts';
-import * as testDatabases from '../../src/provisioning/test-databases.ts';
-import { openTestServer, type TestServer } from '../../src/provisioning/test-server.ts';
+import * as testDatabases from '../../src/test-databases/test-databases.ts';
+import { openTestServer, type TestServer } from '../../src/test-databases/test-server.ts';
 import { createScratchRole, databaseUrl, onServer } from './databases.ts';
 import { until } from './recovery.ts';
 

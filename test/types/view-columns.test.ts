@@ -1,7 +1,7 @@
 import { loadModule, parseSync } from 'libpg-query';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { Catalog, Column } from '../../src/schema/catalog.ts';
 import { asNode, nodes } from '../../src/sql/tree.ts';
-import type { Catalog, Column } from '../../src/types/catalog.ts';
 import { learn } from '../../src/types/knowledge.ts';
 import { type ColumnFacts, factsOfQuery, type Resolve } from '../../src/types/view-columns.ts';
 

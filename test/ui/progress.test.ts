@@ -1,6 +1,6 @@
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
-import type { ProgressEvent, ProgressStep } from '../../src/progress.ts';
+import type { ProgressEvent, ProgressStep } from '../../src/runtime/progress.ts';
 import { showProgress } from '../../src/ui/progress.ts';
 
 const step: ProgressStep = {

@@ -1,9 +1,9 @@
 import { stripVTControlCharacters } from 'node:util';
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
-import { CryptosenseDbError } from '../../src/errors.ts';
-import { width } from '../../src/migrations/location.ts';
 import type { RunResult, StatusResult } from '../../src/migrations/migrate.ts';
+import { CryptosenseDbError } from '../../src/runtime/errors.ts';
+import { width } from '../../src/sql/location.ts';
 import {
   errorDocument,
   formatDuration,

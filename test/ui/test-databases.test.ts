@@ -1,6 +1,6 @@
 import { Chalk } from 'chalk';
 import { expect, it } from 'vitest';
-import type { ListedDatabase } from '../../src/provisioning/test-databases.ts';
+import type { ListedDatabase } from '../../src/test-databases/test-databases.ts';
 import { renderCreated, renderList } from '../../src/ui/test-databases.ts';
 
 const look = { chalk: new Chalk({ level: 0 }), columns: 80 };

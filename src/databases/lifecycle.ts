@@ -1,0 +1,255 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { quoteIdentifier, type Session, withSession } from '../database/connection.ts';
+import { refuseTransactionPooling } from '../database/lock.ts';
+import { createProblem, permissionProblem } from '../database/permission.ts';
+import { interrupted } from '../database/refusals.ts';
+import { readTimescale, requireServerVersion, requireTimescale } from '../database/requirements.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import {
+  describeTarget,
+  type EmbeddedTarget,
+  resolveTarget,
+  type ServerTarget,
+  type Target,
+} from '../database/target.ts';
+import { guardProduction } from '../ledger/environment.ts';
+import { type Environment, readLedger } from '../ledger/ledger.ts';
+import { type MigrateOptions, type RunControl, type RunResult, up } from '../migrations/migrate.ts';
+import { readScripts } from '../migrations/scripts.ts';
+import { filesOf, readMigrations, resolveFolders } from '../migrations/source.ts';
+import { CryptosenseDbError, type ErrorCode, isError } from '../runtime/errors.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+
+export interface DatabaseOptions {
+  /** A URL or a target: the database to create, drop, reset or wait for. */
+  readonly target: Target | string;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface DropOptions extends DatabaseOptions {
+  /** The database's name: confirms that a production database is meant. */
+  readonly force?: string | undefined;
+}
+
+export interface ResetOptions extends MigrateOptions, RunControl {
+  readonly force?: string | undefined;
+}
+
+export interface WaitOptions extends DatabaseOptions {
+  /** Default 60,000. */
+  readonly timeoutMs?: number | undefined;
+}
+
+export interface CreateResult {
+  readonly target: string;
+  /** false: it was there already, and was left as it is. */
+  readonly isCreated: boolean;
+}
+
+export interface DropResult {
+  readonly target: string;
+  /** false: there was none. */
+  readonly isDropped: boolean;
+}
+
+export interface WaitResult {
+  readonly target: string;
+  /** false: the time was up. */
+  readonly isReady: boolean;
+  /** false: the server answers, but the database is still to be created. */
+  readonly isDatabaseThere: boolean;
+  readonly waitedMs: number;
+  /** What stood in the way last. */
+  readonly reason: string | undefined;
+}
+
+/** Creates the database, empty; one that is there is left alone. Throws `not-permitted`. */
+export async function create(options: DatabaseOptions): Promise<CreateResult> {
+  const target = resolveTarget(options.target);
+  const name = describeTarget(target);
+  if (target.kind === 'embedded') {
+    const { isEmbeddedDatabase } = await import('../database/embedded/engine.ts');
+    const isThere = await isEmbeddedDatabase(target.folder);
+    await withSession(target, options, async () => {});
+    return { target: name, isCreated: !isThere };
+  }
+  const isCreated = await withMaintenance(target, options, async ({ sql, server }) => {
+    // Without the right to create one, PostgreSQL does not say that it is there.
+    const [found] = await sql`select from pg_database where datname = ${target.database}::name`;
+    if (found) return false;
+    try {
+      await sql.unsafe(`create database ${quoteIdentifier(target.database)}`);
+      return true;
+    } catch (error) {
+      // One that someone else creates at the same moment is a violation of uniqueness.
+      const state = sqlState(error);
+      if (state === sqlErrorCodes.databaseExists || state === sqlErrorCodes.uniqueViolation) {
+        return false;
+      }
+      throw permissionProblem(error, createProblem(server));
+    }
+  });
+  return { target: name, isCreated };
+}
+
+/**
+ * Drops the database, other people's connections to it included. A production database refuses.
+ * Throws `environment-refused`, `not-permitted`.
+ */
+export async function drop(options: DropOptions): Promise<DropResult> {
+  const target = resolveTarget(options.target);
+  return (await dropGuarded(target, options)).result;
+}
+
+/**
+ * Drops the database, creates it anew and applies all migrations. The mark of its environment
+ * stays; its owner, grants and settings (`alter database … set`) are those of a new database.
+ * Nothing is dropped when the files are at fault, when the server cannot run them, or when the role
+ * could not create the database again. A failure in between leaves the new database as far as it
+ * came.
+ */
+export async function reset(options: ResetOptions): Promise<RunResult> {
+  const target = resolveTarget(options.target);
+  const scripts = await readScripts(filesOf(readMigrations(resolveFolders(options))));
+  if (target.kind === 'server') {
+    // What the database itself says of TimescaleDB, its version or a setting, goes with it.
+    await withMaintenance(target, options, async (session) => {
+      await refuseTransactionPooling(session);
+      await requireCreateRight(session);
+      requireServerVersion(session);
+      if (scripts.some(({ needsTimescale }) => needsTimescale))
+        requireTimescale(await readTimescale(session));
+    });
+  }
+  const { environment } = await dropGuarded(target, options);
+  await create({ ...options, target });
+  return up({ ...options, target, environment });
+}
+
+async function requireCreateRight({ sql, server }: Session): Promise<void> {
+  const [role] = await sql<{ mayCreate: boolean }[]>`
+    select rolcreatedb or rolsuper as "mayCreate" from pg_roles where rolname = current_user`;
+  if (!role?.mayCreate) throw new CryptosenseDbError('not-permitted', createProblem(server));
+}
+
+async function dropGuarded(
+  target: Target,
+  options: DropOptions,
+): Promise<{ readonly result: DropResult; readonly environment: Environment | undefined }> {
+  const name = describeTarget(target);
+  const mark = await readMark(target, options);
+  if (!mark) return { result: { target: name, isDropped: false }, environment: undefined };
+  if (target.kind === 'embedded') await dropFolder(target, options);
+  else await dropDatabase(target, options);
+  return { result: { target: name, isDropped: true }, environment: mark.environment };
+}
+
+/** The mark, guarded; undefined when there is no such database. */
+async function readMark(
+  target: Target,
+  options: DropOptions,
+): Promise<{ readonly environment: Environment | undefined } | undefined> {
+  if (target.kind === 'embedded') {
+    const { isEmbeddedDatabase } = await import('../database/embedded/engine.ts');
+    if (!(await isEmbeddedDatabase(target.folder))) return undefined;
+  }
+  const guard = async (session: Session) => {
+    const environment = (await readLedger(session)).environment;
+    guardProduction(session, environment, { operation: 'be dropped', force: options.force });
+    return { environment };
+  };
+  return withSession(target, options, guard).catch((error: unknown) => {
+    if (isError(error, 'no-such-database')) return undefined;
+    throw error;
+  });
+}
+
+async function dropFolder(
+  { folder }: EmbeddedTarget,
+  { signal, onProgress }: DropOptions,
+): Promise<void> {
+  if (folder === undefined) return;
+  const { removeEmbeddedDatabase } = await import('../database/embedded/engine.ts');
+  const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });
+  await removeEmbeddedDatabase(folder, { signal, onWait }).catch((error: unknown) => {
+    throw signal?.aborted && !isError(error) ? interrupted({ completed: [], pending: [] }) : error;
+  });
+}
+
+async function dropDatabase(target: ServerTarget, options: DropOptions): Promise<void> {
+  await withMaintenance(target, options, async ({ sql, server }) => {
+    try {
+      await sql.unsafe(`drop database if exists ${quoteIdentifier(target.database)} with (force)`);
+    } catch (error) {
+      throw permissionProblem(error, {
+        message: `the role "${server.user}" may not drop the database "${target.database}"`,
+        hint: 'drop it as its owner',
+      });
+    }
+  });
+}
+
+/** A session in a database that every server has, to create and drop others from. */
+async function withMaintenance<T>(
+  target: ServerTarget,
+  { signal, onProgress }: DatabaseOptions,
+  use: (session: Session) => Promise<T>,
+): Promise<T> {
+  const options = { signal, onProgress };
+  return withSession(target, { ...options, database: 'postgres' }, use).catch((error: unknown) => {
+    if (!isError(error, 'no-such-database')) throw error;
+    return withSession(target, { ...options, database: 'template1' }, use);
+  });
+}
+
+const pollMs = 250;
+const reasonsToWait: ReadonlySet<ErrorCode> = new Set([
+  'server-unreachable',
+  'no-primary',
+  'embedded-locked',
+] as const);
+
+/**
+ * Waits until the server takes connections, as a primary, or the embedded engine's folder is free.
+ * A database that is still to be created counts as ready, and is not created. A wrong password or the like is no reason to wait: it is thrown.
+ */
+export async function wait(options: WaitOptions): Promise<WaitResult> {
+  const { timeoutMs = 60_000, signal } = options;
+  const target = resolveTarget(options.target);
+  const startedAt = performance.now();
+  const result = (answer: Pick<WaitResult, 'isReady' | 'isDatabaseThere' | 'reason'>) => ({
+    target: describeTarget(target),
+    waitedMs: Math.round(performance.now() - startedAt),
+    ...answer,
+  });
+  for (let announced: string | undefined; ; ) {
+    const leftMs = timeoutMs - (performance.now() - startedAt);
+    const patient =
+      target.kind === 'server'
+        ? { ...target, connectTimeoutMs: Math.max(1_000, Math.min(leftMs, 5_000)) }
+        : target;
+    // Of the embedded engine: neither makes a database, nor waits longer than it was told.
+    const glance = target.kind === 'embedded' && { isReadOnlyFine: true, lockTimeoutMs: 0 };
+    try {
+      await withSession(patient, { signal, ...glance }, async () => {});
+      return result({ isReady: true, isDatabaseThere: true, reason: undefined });
+    } catch (error) {
+      if (isError(error, 'no-such-database')) {
+        return result({ isReady: true, isDatabaseThere: false, reason: undefined });
+      }
+      if (!isError(error) || !reasonsToWait.has(error.code)) throw error;
+      const reason = error.problems.flatMap(({ evidence = [] }) => evidence).join(', ');
+      if (performance.now() - startedAt >= timeoutMs) {
+        return result({ isReady: false, isDatabaseThere: false, reason });
+      }
+      if (reason !== announced) options.onProgress?.({ kind: 'waiting-for-server', reason });
+      announced = reason;
+    }
+    await sleep(Math.min(pollMs, Math.max(0, leftMs)), undefined, signal && { signal }).catch(
+      () => {
+        throw interrupted({ completed: [], pending: [] });
+      },
+    );
+  }
+}

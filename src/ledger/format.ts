@@ -1,0 +1,152 @@
+import { quoteIdentifier, type Session, withTransaction } from '../database/connection.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+
+/**
+ * All of schema `cryptosense_db`, as one list of steps: step N makes format N out of format N - 1. A new ledger runs
+ * every step, an older one those that it lacks. A step that a release has shipped is never edited.
+ */
+const steps: readonly string[] = [
+  // Format 1, release 0.1: history, log, journal and environment.
+  `
+  create schema if not exists cryptosense_db;
+  comment on schema cryptosense_db is
+    'History of schema migrations, written by the tool cryptosense-db. Not for editing by hand.';
+
+  create table cryptosense_db.ledger (format integer not null);
+
+  create table cryptosense_db.migrations (
+    version text collate "C" primary key,
+    description text not null,
+    checksum text not null,
+    rollback_sql text not null,
+    rollback_checksum text not null,
+    applied_by text not null default session_user,
+    applied_at timestamptz not null default clock_timestamp(),
+    duration_ms integer not null,
+    tool_version text not null
+  );
+  comment on table cryptosense_db.migrations is
+    'One row for each migration that is applied, with the rollback that undoes it.';
+
+  create table cryptosense_db.migration_log (
+    id bigint generated always as identity primary key,
+    event text not null
+      check (event in ('apply', 'rollback', 'repair', 'forget', 'baseline', 'failure')),
+    version text not null,
+    description text not null,
+    checksum text,
+    at timestamptz not null default clock_timestamp(),
+    by text not null default session_user,
+    duration_ms integer,
+    detail text,
+    tool_version text not null
+  );
+  comment on table cryptosense_db.migration_log is 'Everything that was done, in order; append-only.';
+
+  create function cryptosense_db.refuse_change() returns trigger language plpgsql as $$
+  begin
+    raise exception '%.% is append-only', tg_table_schema, tg_table_name;
+  end $$;
+  create trigger append_only before update or delete or truncate on cryptosense_db.migration_log
+    for each statement execute function cryptosense_db.refuse_change();
+
+  create table cryptosense_db.migration_journal (
+    version varchar(15) collate "C" not null,
+    direction varchar(4) not null check (direction in ('up', 'down')),
+    position integer not null,
+    checksum varchar(64) not null,
+    started_at timestamptz not null default clock_timestamp(),
+    finished_at timestamptz,
+    primary key (version, direction, position)
+  );
+  comment on table cryptosense_db.migration_journal is
+    'Statements of "-- Transaction: none" files whose run has not finished.';
+
+  create table cryptosense_db.environment (
+    is_only boolean primary key default true check (is_only),
+    name varchar(10) not null check (name in ('dev', 'test', 'production')),
+    marked_at timestamptz not null default clock_timestamp(),
+    marked_by name not null default session_user
+  );
+  comment on table cryptosense_db.environment is 'What this database is; written once.';`,
+
+  // Format 2: the record of seeder runs. Release 0.1 made these two tables on its first run of seed.
+  `
+  create table if not exists cryptosense_db.seed_runs (
+    id bigint generated always as identity primary key,
+    environment text not null check (environment in ('dev', 'production')),
+    seeder text not null,
+    as_of timestamptz not null,
+    seed bigint,
+    scale integer,
+    rows jsonb not null,
+    outcome jsonb,
+    at timestamptz not null default clock_timestamp(),
+    by text not null default session_user,
+    duration_ms integer not null,
+    tool_version text not null
+  );
+  comment on table cryptosense_db.seed_runs is
+    'One row for each finished run of a seeder, in order; append-only.';
+  create or replace trigger append_only before update or delete or truncate
+    on cryptosense_db.seed_runs
+    for each statement execute function cryptosense_db.refuse_change();
+
+  create table if not exists cryptosense_db.seed_afterwards (
+    seeder text primary key,
+    outcomes jsonb not null
+  );
+  comment on table cryptosense_db.seed_afterwards is
+    'Work that a seeder still has to do after its transaction, with what its run returned.';`,
+];
+
+/** The format that this release writes. An older release refuses a ledger of a newer format. */
+export const ledgerFormat = steps.length;
+
+/**
+ * Creates the ledger (`from: 0`), or brings an older one up to this release's format in place, in one transaction.
+ * Call it with the migration lock held. Throws `not-permitted` for a role that may not; nothing is changed then.
+ */
+export async function upgradeLedger(
+  session: Session,
+  { from }: { readonly from: number },
+): Promise<void> {
+  const { sql } = session;
+  const record =
+    from === 0
+      ? `insert into cryptosense_db.ledger values (${ledgerFormat})`
+      : `update cryptosense_db.ledger set format = ${ledgerFormat}`;
+  await withTransaction(sql, () => sql.unsafe([...steps.slice(from), record].join(';\n'))).catch(
+    (error: unknown) => {
+      const isRefused = sqlState(error) === sqlErrorCodes.insufficientPrivilege;
+      throw isRefused ? upgradeRefused(session, { from, cause: error }) : error;
+    },
+  );
+}
+
+function upgradeRefused(
+  { server: { user, database } }: Session,
+  { from, cause }: { readonly from: number; readonly cause: unknown },
+): CryptosenseDbError<'not-permitted'> {
+  if (from === 0) {
+    return new CryptosenseDbError(
+      'not-permitted',
+      {
+        message: `the role "${user}" may not create a schema in the database "${database}"`,
+        evidence: ['the history of migrations is kept in a schema of its own, cryptosense_db'],
+        hint: `let an owner run: grant create on database ${quoteIdentifier(database)} to ${quoteIdentifier(user)}`,
+      },
+      { cause },
+    );
+  }
+  return new CryptosenseDbError(
+    'not-permitted',
+    {
+      message: `the ledger in "${database}" has format ${from} and needs ${ledgerFormat}; the role "${user}" may not change it`,
+      evidence: ['the ledger is the schema cryptosense_db; only its owner can change its tables'],
+      hint: 'run this command once as the owner of the schema cryptosense_db',
+    },
+    { cause },
+  );
+}

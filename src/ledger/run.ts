@@ -1,0 +1,64 @@
+import { type Session, withSession } from '../database/connection.ts';
+import { defaultLockTimeoutMs, withMigrationLock } from '../database/lock.ts';
+import { requireServerVersion } from '../database/requirements.ts';
+import { resolveTarget, type Target } from '../database/target.ts';
+import { toolVersion } from '../runtime/package.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import { ledgerFormat, upgradeLedger } from './format.ts';
+import type { Writer } from './history.ts';
+import { type Ledger, type LedgerUse, readLedger, requireLedgerWritable } from './ledger.ts';
+
+/** What every operation on a database with a ledger takes. */
+export interface RunOptions {
+  /** A URL (`postgresql://…`, `embedded:FOLDER`) or a target that was read before. */
+  readonly target: Target | string;
+  readonly onProgress?: OnProgress | undefined;
+  /** Fired: the running statement is cancelled, its transaction rolled back, `interrupted` thrown. */
+  readonly signal?: AbortSignal | undefined;
+  /** How long to wait for another run to end. Default 60,000. */
+  readonly lockTimeoutMs?: number | undefined;
+}
+
+/** One operation on a database: its session, and the ledger as it was when the operation began. */
+export interface Run {
+  readonly session: Session;
+  readonly ledger: Ledger;
+  readonly writer: Writer;
+  readonly onProgress: OnProgress | undefined;
+}
+
+/**
+ * Opens a session, takes the migration lock unless `access` is `read`, reads the ledger, and gives all to `work`.
+ * Closes the session and releases the lock however `work` ends.
+ * Throws what `withSession` throws; `server-unsuitable`, `ledger-newer`, `not-permitted`, `lock-timeout`.
+ */
+export async function withRun<T>(
+  options: RunOptions,
+  { access }: { readonly access: 'read' | 'write' },
+  work: (run: Run) => Promise<T>,
+): Promise<T> {
+  const { signal, onProgress, lockTimeoutMs = defaultLockTimeoutMs } = options;
+  const target = resolveTarget(options.target);
+  const sessionOptions = { signal, onProgress, lockTimeoutMs, isReadOnlyFine: access === 'read' };
+  return withSession(target, sessionOptions, async (session) => {
+    requireServerVersion(session);
+    const writer = { pid: session.pid, toolVersion: toolVersion() };
+    const readAndWork = async () =>
+      work({ session, writer, onProgress, ledger: await readLedger(session) });
+    return access === 'write'
+      ? withMigrationLock(session, { lockTimeoutMs, onProgress }, readAndWork)
+      : readAndWork();
+  });
+}
+
+/**
+ * Makes sure that this run can write to the ledger: creates it, or brings an older one up to date. Call it before the
+ * first write, after everything that may refuse the run. Throws `not-permitted`; the ledger is as it was then.
+ */
+export async function ensureLedger(
+  { session, ledger: { format } }: Run,
+  use: LedgerUse,
+): Promise<void> {
+  if (format < ledgerFormat) await upgradeLedger(session, { from: format });
+  await requireLedgerWritable(session, use);
+}

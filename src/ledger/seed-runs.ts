@@ -1,0 +1,80 @@
+import type { Session, Sql } from '../database/connection.ts';
+import { toolVersion } from '../runtime/package.ts';
+
+/** The environments that have seeders. */
+export const seedEnvironments = ['dev', 'production'] as const;
+export type SeedEnvironment = (typeof seedEnvironments)[number];
+
+/** What one seeder did, as `cryptosense_db.seed_runs` keeps it. */
+export interface SeedRun {
+  readonly environment: SeedEnvironment;
+  readonly seeder: string;
+  readonly asOf: Date;
+  /** null in production, where nothing is made up. */
+  readonly seed: number | null;
+  readonly scale: number | null;
+  /** Rows written, by table. */
+  readonly rows: Readonly<Record<string, number>>;
+  readonly durationMs: number;
+  /** What the seeder returned, for its next run. */
+  readonly outcome: unknown;
+}
+
+/** Until `settle`, the seeder has work to do for what it returned. Returns all that it has, oldest first. */
+export async function owe(sql: Sql, seeder: string, outcome: unknown): Promise<readonly unknown[]> {
+  const [row] = await sql<{ outcomes: readonly unknown[] }[]>`
+    insert into cryptosense_db.seed_afterwards as owed (seeder, outcomes)
+    values (${seeder}, jsonb_build_array(${JSON.stringify(outcome ?? null)}::text::jsonb))
+    on conflict (seeder) do update set outcomes = owed.outcomes || excluded.outcomes
+    returning outcomes`;
+  return row?.outcomes ?? [];
+}
+
+export async function settle(sql: Sql, seeder: string): Promise<void> {
+  await sql`delete from cryptosense_db.seed_afterwards where seeder = ${seeder}`;
+}
+
+/** What the last run was made with; undefined before the first. */
+export async function readLastRun({
+  sql,
+}: Session): Promise<
+  { readonly asOf: Date; readonly seed: number; readonly scale: number } | undefined
+> {
+  if (!(await hasSeedRuns(sql))) return undefined;
+  const [row] = await sql<{ asOf: Date; seed: number; scale: number }[]>`
+    select as_of as "asOf", seed::float, scale
+    from cryptosense_db.seed_runs where environment = 'dev' order by id desc limit 1`;
+  return row;
+}
+
+/** A ledger of format 1 may lack the tables. */
+async function hasSeedRuns(sql: Sql): Promise<boolean> {
+  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
+    select to_regclass('cryptosense_db.seed_afterwards') is not null as "isThere"`;
+  return isThere;
+}
+
+/** Records the run, in the seeder's own transaction: never one without the other. */
+export async function recordRun(sql: Sql, run: SeedRun): Promise<void> {
+  const outcome = run.outcome === undefined ? null : JSON.stringify(run.outcome);
+  await sql`
+    insert into cryptosense_db.seed_runs
+      (environment, seeder, as_of, seed, scale, rows, outcome, duration_ms, tool_version)
+    values (
+      ${run.environment}, ${run.seeder}, ${run.asOf}, ${run.seed}, ${run.scale},
+      ${JSON.stringify(run.rows)}::text::jsonb, ${outcome}::text::jsonb,
+      ${run.durationMs}, ${toolVersion()}
+    )`;
+}
+
+/** What the seeder returned when it ran last; undefined when it never did. */
+export async function readOutcome(
+  { sql }: Session,
+  { environment, seeder }: Pick<SeedRun, 'environment' | 'seeder'>,
+): Promise<unknown> {
+  if (!(await hasSeedRuns(sql))) return undefined;
+  const [row] = await sql<{ outcome: unknown }[]>`
+    select outcome from cryptosense_db.seed_runs 
+    where environment = ${environment} and seeder = ${seeder} order by id desc limit 1`;
+  return row?.outcome ?? undefined;
+}

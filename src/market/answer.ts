@@ -1,0 +1,175 @@
+import * as v from 'valibot';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import type { MarketAsset } from './market.ts';
+
+/** The largest magnitudes that the columns take, which NUMERIC(precision, scale) sets. */
+const most = {
+  price: { below: 1e12, decimals: 8 },
+  money: { below: 1e18, decimals: 2 },
+  percent: { below: 1e8, decimals: 2 },
+} as const;
+const mostRank = 2 ** 31 - 1;
+const lengths = { id: 100, symbol: 100, name: 255 } as const;
+
+/** As the column rounds it. */
+const figure = ({ below, decimals }: (typeof most)[keyof typeof most], isSigned = false) =>
+  v.nullish(
+    v.pipe(
+      v.number('is no number'),
+      v.check((value) => isSigned || value >= 0, 'is below zero'),
+      v.check(
+        (value) => Math.abs(Number(value.toFixed(decimals))) < below,
+        `is too large for its column, which ends at ${below}`,
+      ),
+    ),
+    null,
+  );
+
+const words = (length: number) =>
+  v.pipe(
+    v.string('is no text'),
+    v.trim(),
+    v.nonEmpty('is empty'),
+    v.check((text) => !/\p{Cc}/u.test(text), 'holds a control character'),
+    v.maxLength(length, `is longer than the ${length} characters of its column`),
+  );
+
+/** What is used of a row of `/coins/markets`; every number in it can be null. */
+const rowSchema = v.object({
+  id: words(lengths.id),
+  symbol: words(lengths.symbol),
+  name: words(lengths.name),
+  image: v.nullish(
+    v.pipe(
+      v.string('is no text'),
+      v.check((text) => !/\p{Cc}/u.test(text), 'holds a control character'),
+    ),
+    null,
+  ),
+  current_price: figure(most.price),
+  market_cap: figure(most.money),
+  market_cap_rank: v.nullish(
+    v.pipe(
+      v.number('is no number'),
+      v.integer('is no whole number'),
+      v.minValue(1, 'is below 1'),
+      v.maxValue(mostRank, 'is too large for its column'),
+    ),
+    null,
+  ),
+  total_volume: figure(most.money),
+  price_change_percentage_1h_in_currency: figure(most.percent, true),
+  price_change_percentage_24h_in_currency: figure(most.percent, true),
+  price_change_percentage_7d_in_currency: figure(most.percent, true),
+  last_updated: v.nullish(
+    v.pipe(
+      v.string('is no text'),
+      v.check(isMoment, 'is no moment since Bitcoin began, nor before tomorrow'),
+    ),
+    null,
+  ),
+});
+
+const isoMoment = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})$/;
+const bitcoinBegan = Date.parse('2009-01-03T00:00:00Z');
+const dayMs = 86_400_000;
+
+function isMoment(text: string): boolean {
+  const moment = isoMoment.test(text) ? Date.parse(text) : Number.NaN;
+  return moment >= bitcoinBegan && moment < Date.now() + dayMs;
+}
+
+type Row = v.InferOutput<typeof rowSchema>;
+
+export interface Expectation {
+  /** Whose answer it is, for messages: a URL or a file. */
+  readonly source: string;
+  readonly top: number;
+}
+
+const shown = 10;
+
+/**
+ * The first `top` assets of an answer, checked: whole, each once, and every figure fit for its column.
+ * Throws `faulty-answer` with what is wrong, up to ten faults.
+ */
+export function readAnswer(
+  rows: readonly unknown[],
+  { source, top }: Expectation,
+): readonly MarketAsset[] {
+  const problems: Problem[] = [];
+  const assets: MarketAsset[] = [];
+  for (const [index, row] of rows.slice(0, top).entries()) {
+    const { success, output, issues } = v.safeParse(rowSchema, row);
+    if (success) assets.push(assetOf(output));
+    else problems.push(...issues.map((issue) => describe(issue, { row, index })));
+  }
+  const seen = new Set<string>();
+  for (const { id } of assets) {
+    if (seen.has(id)) problems.push({ message: `"${id}" is in it twice` });
+    seen.add(id);
+  }
+  if (rows.length < top) {
+    problems.unshift({
+      message: `it holds ${rows.length} of the ${top} assets that were asked for`,
+      hint: rows.length > 0 ? `ask for fewer: --top ${rows.length}` : 'look into it',
+    });
+  }
+  if (problems.length > 0) throw faultyAnswer(source, problems);
+  return assets;
+}
+
+/** True where assets are in it more than once, which a change of ranks between two pages makes. */
+export function hasRepeats(rows: readonly unknown[]): boolean {
+  const ids = rows.map((row) => (row as { readonly id?: unknown } | null)?.id);
+  return new Set(ids).size < ids.length;
+}
+
+export function faultyAnswer(
+  source: string,
+  problems: readonly Problem[],
+): CryptosenseDbError<'faulty-answer'> {
+  const more = problems.length - shown;
+  return new CryptosenseDbError(
+    'faulty-answer',
+    [
+      { message: `${source} is not an answer that can be used; nothing was written` },
+      ...problems.slice(0, shown),
+      ...(more > 0 ? [{ message: `and ${more} faults more` }] : []),
+    ],
+    { details: { source } },
+  );
+}
+
+function assetOf(row: Row): MarketAsset {
+  return {
+    id: row.id,
+    symbol: row.symbol.toUpperCase(),
+    name: row.name,
+    imageUrl: row.image,
+    rank: row.market_cap_rank,
+    priceUsd: row.current_price,
+    marketCapUsd: row.market_cap,
+    volume24hUsd: row.total_volume,
+    change1h: row.price_change_percentage_1h_in_currency,
+    change24h: row.price_change_percentage_24h_in_currency,
+    change7d: row.price_change_percentage_7d_in_currency,
+    updatedAt: row.last_updated === null ? null : new Date(row.last_updated),
+  };
+}
+
+/** `row 17 ("pepe"): market_cap is 1e+21; it is too large for its column` */
+function describe(
+  issue: v.BaseIssue<unknown>,
+  { row, index }: { readonly row: unknown; readonly index: number },
+): Problem {
+  const id = (row as { readonly id?: unknown } | null)?.id;
+  const name = typeof id === 'string' && id !== '' ? ` ("${id}")` : '';
+  const field = v.getDotPath(issue);
+  const place = `row ${index + 1}${name}`;
+  if (field === null) return { message: `${place} is no object` };
+  const value = JSON.stringify(issue.input);
+  return value === undefined
+    ? { message: `${place} has no ${field}` }
+    : { message: `${place}: ${field} is ${value.slice(0, 60)}, which ${issue.message}` };
+}

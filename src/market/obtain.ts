@@ -1,0 +1,77 @@
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { requireWritable } from '../runtime/files.ts';
+import { readAnswer } from './answer.ts';
+import type { Market } from './market.ts';
+import { type RequestOptions, requestMarkets } from './request.ts';
+import { readSavedAnswer, readSnapshot, saveAnswer } from './saved.ts';
+
+/** Where the assets come from: CoinGecko, unless `from` or `offline` says otherwise. */
+export interface MarketOptions extends Omit<RequestOptions, 'top'> {
+  /** How many assets, the largest first. Default 100. */
+  readonly top?: number | undefined;
+  /** A file that `save` wrote, or an answer of `/coins/markets` that was saved by other means. */
+  readonly from?: string | undefined;
+  /** The snapshot that ships with the package: ids, symbols and names, no figures. */
+  readonly offline?: boolean | undefined;
+  /** Also write CoinGecko's answer to this file. */
+  readonly save?: string | undefined;
+}
+
+const defaultTop = 100;
+/** More than CoinGecko lists. */
+const mostTop = 50_000;
+
+/**
+ * The largest assets, checked. Throws `bad-configuration`, `coingecko-failed`, `faulty-answer`,
+ * `file-problem` and `interrupted`.
+ */
+export async function obtainMarket(options: MarketOptions): Promise<Market> {
+  requireSound(options);
+  const { top = defaultTop, from, offline = false, save } = options;
+  if (offline) return readSnapshot(top);
+  if (from !== undefined) return readSavedAnswer(from, top);
+  if (save !== undefined) requireWritable(save);
+  const rows = await requestMarkets({ ...options, top });
+  const takenAt = new Date();
+  const assets = readAnswer(rows, { source: "CoinGecko's answer", top });
+  if (save !== undefined) saveAnswer(save, { takenAt, rows });
+  return { source: 'coingecko', takenAt, assets };
+}
+
+/** Throws `bad-configuration` for options that cannot be, or not together. */
+export function requireSound(options: MarketOptions): void {
+  const { top = defaultTop, from, offline, save, baseUrl, plan, apiKey } = options;
+  const refuse = (message: string, hint?: string) => {
+    throw new CryptosenseDbError('bad-configuration', { message, ...(hint && { hint }) });
+  };
+  if (!Number.isInteger(top) || top < 1 || top > mostTop) {
+    refuse(`top is ${top}; it can be a whole number from 1 to ${mostTop}`);
+  }
+  if (from !== undefined && offline)
+    refuse('a file and the snapshot are asked for; only one can be');
+  if (save !== undefined && (from !== undefined || offline)) {
+    refuse('only an answer of CoinGecko is saved, and none is asked for');
+  }
+  if (baseUrl !== undefined && !isPlainHttp(baseUrl)) {
+    refuse(
+      'the base URL is no http:// or https:// URL without user and password',
+      'such as https://mirror.example/api/v3',
+    );
+  }
+  if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
+    refuse('COINGECKO_API_KEY holds characters that no key has');
+  }
+  if (plan === 'pro' && apiKey === undefined) {
+    refuse("CoinGecko's Pro plan needs its key", 'set COINGECKO_API_KEY');
+  }
+}
+
+function isPlainHttp(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return (
+    url !== undefined &&
+    /^https?:$/.test(url.protocol) &&
+    url.username === '' &&
+    url.password === ''
+  );
+}

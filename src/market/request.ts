@@ -1,0 +1,220 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import Coingecko from '@coingecko/coingecko-typescript';
+import { interrupted } from '../database/refusals.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import { hasRepeats } from './answer.ts';
+import { describeRefusal, type FailedRequest, readWords } from './refusal.ts';
+
+export type Plan = 'demo' | 'pro';
+
+export interface RequestOptions {
+  readonly top: number;
+  readonly apiKey?: string | undefined;
+  /** Chooses host and header. Default `demo`, which needs no key. */
+  readonly plan?: Plan | undefined;
+  /** A mirror, instead of the plan's host. */
+  readonly baseUrl?: string | undefined;
+  /** The first wait before another try; each is twice the one before. Default 1,000. */
+  readonly retryDelayMs?: number | undefined;
+  /** How long one answer may take, to its last byte. Default 30,000. */
+  readonly answerTimeoutMs?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const hosts: Readonly<Record<Plan, string>> = {
+  demo: 'https://api.coingecko.com/api/v3',
+  pro: 'https://pro-api.coingecko.com/api/v3',
+};
+
+/** The most that the API gives at once. */
+const pageSize = 250;
+const attempts = 5;
+/** A rate limit is by the minute: five tries have to reach over one. */
+const rateLimitFactor = 5;
+/** Whoever is asked to wait longer is told so instead. */
+const longestWaitMs = 120_000;
+
+/**
+ * The rows of `/coins/markets` as CoinGecko gives them, by market capitalization, at least `top` where
+ * it has as many. Where an asset comes twice, because ranks changed between two pages, all pages are
+ * asked for again.
+ *
+ * Tries again after no answer, half an answer, 408, 429 and 5xx, and waits as long as `retry-after`
+ * says. Throws `coingecko-failed` and `interrupted`.
+ */
+export async function requestMarkets(options: RequestOptions): Promise<readonly unknown[]> {
+  const { top, onProgress } = options;
+  const ask = createAsker(options);
+  const pages = Math.ceil(top / pageSize);
+  // One page is the size that was asked for; several are all of the same, or they would not join.
+  const perPage = Math.min(top, pageSize);
+  for (let round = 1; ; round += 1) {
+    const rows: unknown[] = [];
+    for (let page = 1; page <= pages; page += 1) {
+      onProgress?.({ kind: 'market-page', page, pages });
+      const answer = await ask({ page, perPage });
+      rows.push(...answer);
+      if (answer.length < perPage) break;
+    }
+    const whole = rows.slice(0, top);
+    if (pages === 1 || round === 3 || !hasRepeats(whole)) return whole;
+    onProgress?.({
+      kind: 'market-retried',
+      reason: 'ranks changed between two pages',
+      delayMs: 0,
+    });
+  }
+}
+
+type Ask = (page: {
+  readonly page: number;
+  readonly perPage: number;
+}) => Promise<readonly unknown[]>;
+
+function createAsker(options: RequestOptions): Ask {
+  const { apiKey, plan = 'demo', retryDelayMs = 1_000, onProgress, signal } = options;
+  const client = createClient(options);
+  const about = {
+    isPro: plan === 'pro',
+    hasKey: apiKey !== undefined,
+    host: new URL(client.baseURL).host,
+  };
+  return async (page) => {
+    for (let attempt = 1; ; attempt += 1) {
+      const outcome = await askOnce(client, page, options);
+      if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
+      if ('rows' in outcome) return outcome.rows;
+      const failed: FailedRequest = { ...about, ...outcome, attempts: attempt };
+      const { retryAfterMs } = outcome;
+      const isLimited = outcome.status === 429 || readWords(outcome.body).errorCode === 429;
+      const factor = isLimited ? rateLimitFactor : 1;
+      const jitter = 0.75 + Math.random() / 2;
+      const delayMs =
+        retryAfterMs ?? Math.round(retryDelayMs * factor * 2 ** (attempt - 1) * jitter);
+      const isHopeless = !outcome.isWorthAnother || delayMs > longestWaitMs;
+      if (isHopeless || attempt === attempts) throw describeRefusal(failed);
+      const reason = describeRefusal(failed).problems[0]?.message ?? '';
+      onProgress?.({ kind: 'market-retried', reason, delayMs });
+      await sleep(delayMs, undefined, signal && { signal }).catch(() => {
+        throw interrupted({ completed: [], pending: [] });
+      });
+    }
+  };
+}
+
+/** The client's own retries do not look at how long they are to wait in all, nor say that they wait. */
+function createClient({ apiKey, plan = 'demo', baseUrl }: RequestOptions): Coingecko {
+  const key = apiKey ?? null;
+  return new Coingecko({
+    // null, not undefined: then it looks into no variable of its own.
+    demoAPIKey: plan === 'demo' ? key : null,
+    proAPIKey: plan === 'pro' ? key : null,
+    baseURL: (baseUrl ?? hosts[plan]).replace(/\/+$/, ''),
+    maxRetries: 0,
+    logLevel: 'off',
+    fetch: fetchBounded,
+    // A redirect would take the key along, to wherever it leads.
+    fetchOptions: { redirect: 'manual' },
+    ...(key === null && { defaultHeaders: { 'x-cg-demo-api-key': null } }),
+  });
+}
+
+/** Some sixty times what a page of 250 assets is. */
+const largestAnswerBytes = 16 * 1024 * 1024;
+
+/** fetch, of an answer that does not fill the memory. */
+async function fetchBounded(...request: Parameters<typeof fetch>): Promise<Response> {
+  const response = await fetch(...request);
+  if (!response.body) return response;
+  let bytes = 0;
+  const bounded = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      bytes += chunk.length;
+      if (bytes <= largestAnswerBytes) controller.enqueue(chunk);
+      else controller.error(new Error(`the answer is larger than ${largestAnswerBytes} bytes`));
+    },
+  });
+  const { status, statusText, headers } = response;
+  return new Response(response.body.pipeThrough(bounded), { status, statusText, headers });
+}
+
+type Outcome =
+  | { readonly rows: readonly unknown[] }
+  | (Pick<FailedRequest, 'status' | 'body' | 'retryAfterMs' | 'cause'> & {
+      readonly isWorthAnother: boolean;
+    });
+
+async function askOnce(
+  client: Coingecko,
+  { page, perPage }: { readonly page: number; readonly perPage: number },
+  { signal, answerTimeoutMs = 30_000 }: RequestOptions,
+): Promise<Outcome> {
+  // The client's own timeout ends with the headers.
+  const timeout = AbortSignal.timeout(answerTimeoutMs);
+  try {
+    const rows: unknown = await client.coins.markets.get(
+      {
+        vs_currency: 'usd',
+        order: 'market_cap_desc',
+        per_page: perPage,
+        page,
+        price_change_percentage: '1h,24h,7d',
+      },
+      { signal: signal ? AbortSignal.any([signal, timeout]) : timeout },
+    );
+    const body = typeof rows === 'string' ? parsed(rows) : rows;
+    if (Array.isArray(body)) return { rows: body };
+    // A mirror may put CoinGecko's refusal into an answer of its own.
+    const isWorthAnother = readWords(body).errorCode === 429;
+    return { ...silence, status: 200, body, isWorthAnother, cause: undefined };
+  } catch (error) {
+    if (!(error instanceof Coingecko.APIError) || error.status === undefined) {
+      if (error instanceof SyntaxError && /token '?</.test(error.message)) {
+        return { ...silence, status: 200, body: '<html>', cause: error };
+      }
+      const isLate = timeout.aborted && !signal?.aborted;
+      const cause = isLate ? new Error(`no whole answer within ${answerTimeoutMs} ms`) : error;
+      return { ...silence, isWorthAnother: true, cause };
+    }
+    const { status, headers } = error;
+    return {
+      status,
+      body: error.error ?? textOf(error),
+      retryAfterMs: readRetryAfter(headers?.get('retry-after') ?? null),
+      isWorthAnother: status === 408 || status === 429 || status >= 500,
+      cause: error,
+    };
+  }
+}
+
+/** JSON under another name, or the text as it is. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+const silence = {
+  status: undefined,
+  body: undefined,
+  retryAfterMs: undefined,
+  isWorthAnother: false,
+} as const;
+
+/** The client puts a body that is no JSON into its message, behind the status. */
+function textOf({ message, status }: { message: string; status: number | undefined }): string {
+  return message.replace(`${status} `, '');
+}
+
+/** Seconds, or a date (RFC 9110, 10.2.3); undefined where it says no time to come. */
+function readRetryAfter(text: string | null): number | undefined {
+  if (text === null) return undefined;
+  const isSeconds = /^\s*\d+(\.\d+)?\s*$/.test(text);
+  const isDate = /^\s*[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} /.test(text);
+  if (!isSeconds && !isDate) return undefined;
+  const ms = isSeconds ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return ms > 0 ? ms : undefined;
+}

@@ -1,0 +1,172 @@
+/** One thing that is wrong: the fact, the evidence line by line, and what to do about it. */
+export interface Problem {
+  readonly message: string;
+  readonly evidence?: readonly string[];
+  readonly hint?: string;
+}
+
+/** What each error code carries besides its problems. */
+export interface ErrorDetails {
+  /** Flags, environment or `.env` do not add up; nothing was connected to. */
+  'bad-configuration': undefined;
+  /** No database was named anywhere. */
+  'no-target': undefined;
+  /** No host of the target answered, or none in time. */
+  'server-unreachable': { readonly hosts: readonly string[]; readonly waitedMs: number };
+  /** The server refused the role or its password. */
+  'login-refused': { readonly user: string };
+  /** The server is there, the database is not. */
+  'no-such-database': { readonly database: string };
+  /** Every host that answered is a standby or read only. */
+  'no-primary': { readonly hosts: readonly string[] };
+  /** The server cannot run what is asked of it: too old, TimescaleDB missing or under Apache licence. */
+  'server-unsuitable': undefined;
+  /** The role lacks a right that the operation needs. */
+  'not-permitted': undefined;
+  /** The server refused a statement of the tool's own. */
+  'statement-refused': { readonly sqlState: string };
+  /** A fault of this tool. */
+  unexpected: undefined;
+  /** A pooler in transaction mode stands between the tool and the server. */
+  'pooler-refused': undefined;
+  /** The connection ended in the middle; what was not committed is rolled back by the server. */
+  'connection-lost': { readonly completed: readonly string[]; readonly pending: readonly string[] };
+  /** Another run held the lock until the time was up. */
+  'lock-timeout': { readonly holder: LockHolder | undefined; readonly waitedMs: number };
+  /** The folders of migrations hold faults; nothing was connected to. */
+  'faulty-folder': undefined;
+  /** Statements that cannot run as they stand; nothing was run. */
+  'faulty-statements': undefined;
+  /** History and files disagree; nothing was run. */
+  'history-mismatch': { readonly versions: readonly string[] };
+  /** The database lacks migrations of the folder. */
+  'pending-migrations': { readonly versions: readonly string[] };
+  /** A seeder stopped; it is rolled back, those before it stay. */
+  'seed-failed': SeedFailure;
+  /** CoinGecko gave no answer, or refused; nothing was written. */
+  'coingecko-failed': {
+    /** undefined: no answer came. */
+    readonly status: number | undefined;
+    /** CoinGecko's own number, where it gave one. */
+    readonly errorCode: number | undefined;
+    readonly attempts: number;
+  };
+  /** An answer of CoinGecko's, or a file of one, does not hold what it should; nothing was written. */
+  'faulty-answer': { readonly source: string };
+  /** Tables whose types would have the names of others in the file; nothing was written. */
+  'name-taken': { readonly names: readonly string[] };
+  /** A version was named that neither the files nor the history know. */
+  'unknown-version': { readonly version: string };
+  /** A statement of a migration or rollback was refused by the server. */
+  'migration-failed': MigrationFailure;
+  /** SIGINT, SIGTERM or an aborted signal; the running step was rolled back. */
+  interrupted: { readonly completed: readonly string[]; readonly pending: readonly string[] };
+  /** Production refuses the operation, the mark is another, or `force` names another database. */
+  'environment-refused': { readonly environment: string | undefined };
+  /** The ledger was written by a newer release of this tool. */
+  'ledger-newer': { readonly format: number };
+  /** A file or folder cannot be read or written. */
+  'file-problem': { readonly path: string };
+  /** No server for test databases is named, and no container can be had. */
+  'no-test-server': undefined;
+  /** The database bears no mark of a test database of this tool; it was left alone. */
+  'not-a-test-database': { readonly database: string };
+  /** Every connection of a pool was in use until the time was up. */
+  'pool-exhausted': { readonly connections: number; readonly waitedMs: number };
+  /** The pool was closed before. */
+  'pool-closed': undefined;
+  /** An optional package that the operation needs is not installed. */
+  'package-missing': { readonly package: string };
+  /** The optional package of the embedded engine is not installed. */
+  'embedded-missing': undefined;
+  /** Another process has the embedded engine's folder open. */
+  'embedded-locked': { readonly folder: string; readonly pid: number };
+  /** The embedded engine's folder is not one of its own, or the engine stopped. */
+  'embedded-broken': { readonly folder: string | undefined };
+}
+
+export type ErrorCode = keyof ErrorDetails;
+
+/** Who holds the migration lock, as the server tells it; null is what it keeps from this role. */
+export interface LockHolder {
+  readonly pid: number;
+  readonly applicationName: string;
+  readonly address: string | null;
+  readonly since: Date | null;
+}
+
+/** `pid 4711, cryptosense-db from 10.0.0.7, since 2026-11-20 14:02:11 UTC` */
+export function describeHolder({ pid, applicationName, address, since }: LockHolder): string {
+  const from = address === null ? '' : ` from ${address}`;
+  const when = since?.toISOString().replace('T', ' ').slice(0, 19);
+  const connected = when === undefined ? '' : `, connected since ${when} UTC`;
+  return `pid ${pid}, ${applicationName || 'unnamed'}${from}${connected}`;
+}
+
+/** Where a run stopped, and what it leaves behind: `completed` is committed, `pending` untouched. */
+export interface MigrationFailure {
+  readonly version: string;
+  readonly direction: 'up' | 'down';
+  readonly completed: readonly string[];
+  readonly pending: readonly string[];
+  readonly location: { readonly file: string; readonly line: number; readonly column: number };
+  readonly sqlState: string;
+}
+
+/** Where seeding stopped, and what it leaves behind: `completed` is committed, `pending` untouched. */
+export interface SeedFailure {
+  readonly seeder: string;
+  readonly completed: readonly string[];
+  readonly pending: readonly string[];
+  readonly table: string | undefined;
+  readonly constraint: string | undefined;
+  /** Empty where it was not the server that refused. */
+  readonly sqlState: string;
+}
+
+type ErrorArguments<C extends ErrorCode> = ErrorDetails[C] extends undefined
+  ? [options?: { readonly cause?: unknown }]
+  : [options: { readonly details: ErrorDetails[C]; readonly cause?: unknown }];
+
+/**
+ * The one error of this package. `code` says what kind it is, `details` is typed by it,
+ * `problems` hold every fact and remedy; `message` is their text without the hints.
+ */
+export class CryptosenseDbError<C extends ErrorCode = ErrorCode> extends Error {
+  readonly code: C;
+  readonly problems: readonly Problem[];
+  readonly details: ErrorDetails[C];
+
+  constructor(code: C, problems: Problem | readonly Problem[], ...rest: ErrorArguments<C>) {
+    const options: { readonly details?: ErrorDetails[C]; readonly cause?: unknown } = rest[0] ?? {};
+    const list = 'message' in problems ? [problems] : problems;
+    const text = list.map(({ message, evidence = [] }) => [message, ...evidence].join('\n'));
+    super(text.join('\n'), options.cause === undefined ? {} : { cause: options.cause });
+    this.name = 'CryptosenseDbError';
+    this.code = code;
+    this.problems = list;
+    this.details = options.details as ErrorDetails[C];
+  }
+
+  /** The same error, with one more thing to say. */
+  with(problem: Problem): CryptosenseDbError<C> {
+    const rest = [{ details: this.details, cause: this.cause }] as unknown as ErrorArguments<C>;
+    return new CryptosenseDbError(this.code, [...this.problems, problem], ...rest);
+  }
+}
+
+/** True for an error of this package, of that code when one is given. */
+export function isError<C extends ErrorCode = ErrorCode>(
+  value: unknown,
+  code?: C,
+): value is CryptosenseDbError<C> {
+  return value instanceof CryptosenseDbError && (code === undefined || value.code === code);
+}
+
+/** An error's own words; system errors that bundle several name each. */
+export function messageOf(error: unknown): string {
+  if (error instanceof AggregateError) {
+    return [...new Set(error.errors.map(messageOf))].join(', ');
+  }
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,148 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
+import { wait } from '../../src/databases/lifecycle.ts';
+import * as migrate from '../../src/migrations/migrate.ts';
+import { isError } from '../../src/runtime/errors.ts';
+import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
+import { freePort } from '../support/embedded-postgres.ts';
+import { fixture, writePairs } from '../support/fixtures.ts';
+
+const binary = ['pgbouncer', '/usr/sbin/pgbouncer'].find(
+  (path) => spawnSync(path, ['--version']).status === 0,
+);
+const isRoot = process.getuid?.() === 0;
+const basic = fixture('cli-basic');
+let database: ScratchDatabase;
+
+beforeEach(async () => {
+  database = await createScratchDatabase(inject('postgresUrl'));
+});
+afterEach(() => database?.drop());
+
+interface Pool {
+  readonly mode: 'session' | 'transaction' | 'statement';
+  readonly size?: number;
+}
+
+/** A PgBouncer of the test's own in front of its database; its URL. */
+async function startPooler({ mode, size = 5 }: Pool): Promise<string> {
+  const { hostname, port: serverPort, username, password } = new URL(database.url);
+  const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-pgbouncer-'));
+  const port = await freePort();
+  const server = `host=${hostname} port=${serverPort} user=${username} password=${password}`;
+  const settings = join(folder, 'pgbouncer.ini');
+  writeFileSync(
+    settings,
+    `[databases]
+* = ${server}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${port}
+unix_socket_dir =
+auth_type = any
+pool_mode = ${mode}
+default_pool_size = ${size}
+`,
+  );
+  chmodSync(folder, 0o755);
+  // It refuses to run as root.
+  const child = isRoot
+    ? spawn(binary ?? '', ['--quiet', '--user', 'nobody', settings], { stdio: 'ignore' })
+    : spawn(binary ?? '', ['--quiet', settings], { stdio: 'ignore' });
+  onTestFinished(async () => {
+    await stop(child);
+    rmSync(folder, { recursive: true });
+  });
+  const url = `postgresql://${username}:${password}@127.0.0.1:${port}/${database.name}`;
+  expect(await wait({ target: url, timeoutMs: 20_000 })).toMatchObject({ isReady: true });
+  return url;
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  await ended;
+}
+
+async function tables(): Promise<readonly string[]> {
+  const rows = await database.sql<{ name: string }[]>`
+    select tablename as name from pg_tables where schemaname = 'public' order by 1`;
+  return rows.map(({ name }) => name);
+}
+
+describe.skipIf(binary === undefined)(
+  `behind PgBouncer${binary ? '' : ' (skipped: pgbouncer is not installed here)'}`,
+  () => {
+    it.each<Pool>([
+      { mode: 'transaction', size: 1 },
+      { mode: 'transaction', size: 5 },
+      { mode: 'statement', size: 1 },
+    ])('in $mode mode with $size connections a run is refused, and nothing done', async (pool) => {
+      const target = await startPooler(pool);
+      const error: unknown = await migrate.up({ target, ...basic }).then(
+        () => undefined,
+        (reason: unknown) => reason,
+      );
+      expect(isError(error) ? error.code : error).toBe('pooler-refused');
+      expect(await tables()).toEqual([]);
+      const locks = await database.sql`
+        select from pg_locks l join pg_database d on d.oid = l.database
+        where locktype = 'advisory' and datname = ${database.name}`;
+      expect(locks).toHaveLength(0);
+    });
+
+    it.each([1, 2, 20])('in session mode with %i connections everything works', async (size) => {
+      const target = await startPooler({ mode: 'session', size });
+      expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
+      expect(await migrate.redo({ target, ...basic })).toMatchObject({ applied: 3 });
+      expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+      expect(await migrate.down({ target, ...basic, all: true })).toMatchObject({ applied: 0 });
+      expect(await tables()).toEqual([]);
+    });
+
+    it.each([1, 3])(
+      'in session mode with %i connections several runs at once end well',
+      { timeout: 120_000 },
+      async (size) => {
+        const target = await startPooler({ mode: 'session', size });
+        const runs = await Promise.all(
+          Array.from({ length: 4 }, () =>
+            migrate.up({ target: `${target}?connect_timeout=60`, ...basic }),
+          ),
+        );
+        expect(runs.flatMap(({ steps }) => steps)).toHaveLength(3);
+        expect(await tables()).toEqual(['coins', 'quotes']);
+      },
+    );
+
+    it('in session mode a signal cancels what runs', async () => {
+      const target = await startPooler({ mode: 'session' });
+      const folders = writePairs({
+        '20260101_000000_sleep': ['SELECT pg_sleep(600);', 'SELECT 1;'],
+      });
+      const stopping = new AbortController();
+      const error: unknown = await migrate
+        .up({
+          target,
+          ...folders,
+          signal: stopping.signal,
+          onProgress: ({ kind }) => kind === 'step-started' && stopping.abort(),
+        })
+        .then(
+          () => undefined,
+          (reason: unknown) => reason,
+        );
+      expect(isError(error) ? error.code : error).toBe('interrupted');
+    });
+
+    it('status asks in any mode', async () => {
+      const target = await startPooler({ mode: 'transaction' });
+      expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: false });
+    });
+  },
+);

@@ -1,0 +1,430 @@
+import { EventEmitter, once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { lockFolder } from '../../src/database/embedded/folder-lock.ts';
+import { create, drop, reset, wait } from '../../src/databases/lifecycle.ts';
+import * as migrate from '../../src/migrations/migrate.ts';
+import { isError } from '../../src/runtime/errors.ts';
+import type { ProgressEvent } from '../../src/runtime/progress.ts';
+import {
+  createScratchDatabase,
+  createScratchRole,
+  databaseUrl,
+  onServer,
+  type ScratchDatabase,
+  type ScratchRole,
+} from '../support/databases.ts';
+import { freePort, startEmbeddedPostgres } from '../support/embedded-postgres.ts';
+import { codeOf } from '../support/errors.ts';
+import { fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
+import { openMutePort } from '../support/sockets.ts';
+
+const server = inject('postgresUrl');
+const basic = fixture('cli-basic');
+
+let database: ScratchDatabase;
+beforeEach(async () => {
+  database = await createScratchDatabase(server);
+});
+afterEach(() => database?.drop());
+
+async function isThere(name: string): Promise<boolean> {
+  const [row] = await database.sql`select from pg_database where datname = ${name}`;
+  return row !== undefined;
+}
+
+describe('create', () => {
+  it.each([
+    'with space',
+    'with"quotes"',
+    "with'apostrophe",
+    'with.dots',
+    'with/slash',
+    'with-dash',
+    'UPPER',
+    'größe',
+    'elephant 🐘',
+    '100%',
+    '; drop database postgres; --',
+  ])('makes, keeps and drops a database named %s', async (odd) => {
+    const name = `${database.name} ${odd}`;
+    const target = databaseUrl(server, encodeURIComponent(name));
+    expect(await create({ target })).toMatchObject({ isCreated: true });
+    expect(await isThere(name)).toBe(true);
+    expect(await create({ target })).toMatchObject({ isCreated: false });
+    expect(await migrate.up({ target, ...basic })).toMatchObject({ database: name, applied: 3 });
+    expect(await drop({ target })).toMatchObject({ isDropped: true });
+    expect(await isThere(name)).toBe(false);
+    expect(await drop({ target })).toMatchObject({ isDropped: false });
+  });
+
+  it('succeeds once, however many start at the same time', async () => {
+    const target = databaseUrl(server, `${database.name}_race`);
+    const results = await Promise.all(Array.from({ length: 6 }, () => create({ target })));
+    expect(results.filter(({ isCreated }) => isCreated)).toHaveLength(1);
+    await drop({ target });
+  });
+});
+
+describe('a role without CREATEDB', () => {
+  let role: ScratchRole;
+  beforeAll(async () => {
+    role = await createScratchRole(server);
+  });
+  afterAll(() => role?.drop());
+
+  it('may not create a database, and is told what would let it', async () => {
+    const target = role.urlOf(databaseUrl(server, `${database.name}_other`));
+    const error: unknown = await create({ target }).catch((reason: unknown) => reason);
+    expect(isError(error, 'not-permitted') && error.problems[0]?.hint).toContain(
+      `alter role "${role.name}" createdb`,
+    );
+  });
+
+  it('is told that a database is there', async () => {
+    expect(await create({ target: role.urlOf(database.url) })).toMatchObject({ isCreated: false });
+  });
+
+  it("may not drop someone else's database", async () => {
+    expect(await codeOf(drop({ target: role.urlOf(database.url) }))).toBe('not-permitted');
+    expect(await isThere(database.name)).toBe(true);
+  });
+
+  it('may not reset its own, which stays as it is', async () => {
+    await onServer(server, (admin) =>
+      admin.unsafe(`alter database ${database.name} owner to ${role.name}`),
+    );
+    const target = role.urlOf(database.url);
+    await migrate.up({ target, ...basic });
+    expect(await codeOf(reset({ target, ...basic }))).toBe('not-permitted');
+    expect(await database.sql`select from cryptosense_db.migrations`).toHaveLength(3);
+  });
+});
+
+describe('drop', () => {
+  it('drops a database that others are connected to', async () => {
+    const other = await database.sql.reserve();
+    await other`select 1`;
+    expect(await drop({ target: database.url })).toMatchObject({ isDropped: true });
+  });
+});
+
+describe('reset', () => {
+  it('drops, creates and migrates, and keeps the mark', async () => {
+    const target = database.url;
+    await migrate.up({ target, ...basic, environment: 'test' });
+    await onServer(target, (sql) => sql`insert into coins values ('bitcoin')`);
+    expect(await reset({ target, ...basic })).toMatchObject({ applied: 3, environment: 'test' });
+    await onServer(target, async (sql) => expect(await sql`select from coins`).toHaveLength(0));
+    expect(await migrate.status({ target, ...basic })).toMatchObject({
+      environment: 'test',
+      isCurrent: true,
+    });
+  });
+
+  it('makes a database that was not there', async () => {
+    const target = databaseUrl(server, `${database.name}_new`);
+    expect(await reset({ target, ...basic })).toMatchObject({ applied: 3 });
+    await drop({ target });
+  });
+
+  it('drops nothing when the files are at fault', async () => {
+    const target = database.url;
+    await migrate.up({ target, ...basic });
+    expect(await codeOf(reset({ target, ...fixture('cli-faulty') }))).toBe('faulty-folder');
+    const typo = writePairs({ '20260101_000000_typo': ['CREATE TABEL x ();', 'SELECT 1;'] });
+    expect(await codeOf(reset({ target, ...typo }))).toBe('faulty-statements');
+    expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+  });
+
+  it('drops nothing when the server cannot run the files', async () => {
+    const own = await startEmbeddedPostgres();
+    try {
+      const needy = writePairs({
+        '20260101_000000_timescale': [
+          'CREATE EXTENSION timescaledb;',
+          'DROP EXTENSION timescaledb;',
+        ],
+      });
+      const target = databaseUrl(own.url, 'precious');
+      await create({ target });
+      await migrate.up({ target, ...basic });
+      expect(await codeOf(reset({ target, ...needy }))).toBe('server-unsuitable');
+      expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+    } finally {
+      await own.stop();
+    }
+  });
+
+  it('says how to name the folders when they are not there', async () => {
+    const root = temporaryFolder();
+    const absent = { migrations: join(root, 'up'), rollbacks: join(root, 'down') };
+    const error: unknown = await reset({ target: database.url, ...absent }).catch(
+      (reason: unknown) => reason,
+    );
+    expect(isError(error, 'faulty-folder') && error.problems.map(({ hint }) => hint)).toEqual([
+      expect.stringContaining('--migrations'),
+      expect.stringContaining('--migrations'),
+    ]);
+  });
+
+  it('that fails halfway leaves what it came to, marked as before', async () => {
+    const target = database.url;
+    await migrate.up({ target, ...basic, environment: 'dev' });
+    const failing = fixture('cli-failing');
+    expect(await codeOf(reset({ target, ...failing }))).toBe('migration-failed');
+    const { environment, migrations } = await migrate.status({ target, ...failing });
+    expect(environment).toBe('dev');
+    expect(migrations.map(({ state }) => state)).toEqual(['applied', 'pending', 'pending']);
+  });
+});
+
+describe('the mark of an environment', () => {
+  it('is written once: another one is refused, and nothing is applied', async () => {
+    const target = database.url;
+    await migrate.up({ target, ...basic, steps: 1, environment: 'dev' });
+    expect(await codeOf(migrate.up({ target, ...basic, environment: 'production' }))).toBe(
+      'environment-refused',
+    );
+    expect(await migrate.status({ target, ...basic })).toMatchObject({
+      environment: 'dev',
+      isCurrent: false,
+    });
+    expect(await migrate.up({ target, ...basic, environment: 'dev' })).toMatchObject({
+      environment: 'dev',
+      applied: 3,
+    });
+  });
+
+  it('can be given to a database that has nothing to apply', async () => {
+    const target = database.url;
+    await migrate.up({ target, ...basic });
+    const marked = await migrate.up({ target, ...basic, environment: 'production' });
+    expect(marked).toMatchObject({ environment: 'production', steps: [] });
+  });
+
+  it('is not written by a dry run', async () => {
+    const target = database.url;
+    await migrate.up({ target, ...basic, environment: 'production', dryRun: true });
+    expect((await migrate.status({ target, ...basic })).environment).toBeUndefined();
+  });
+
+  it('stands although the first deployment fails', async () => {
+    const options = { target: database.url, ...fixture('cli-failing') };
+    expect(await codeOf(migrate.up({ ...options, environment: 'production' }))).toBe(
+      'migration-failed',
+    );
+    expect(await codeOf(drop(options))).toBe('environment-refused');
+  });
+
+  const operations: readonly (readonly [string, (force?: string) => Promise<unknown>])[] = [
+    ['migrate down', (force) => migrate.down({ target: database.url, ...basic, force })],
+    ['migrate redo', (force) => migrate.redo({ target: database.url, ...basic, force })],
+    ['db reset', (force) => reset({ target: database.url, ...basic, force })],
+    ['db drop', (force) => drop({ target: database.url, force })],
+  ];
+
+  it.each(operations)(
+    'whatever it is, %s refuses --force with another name',
+    async (_, operate) => {
+      const target = database.url;
+      for (const environment of [undefined, 'dev'] as const) {
+        await migrate.up({ target, ...basic, environment });
+        for (const force of ['', 'postgres']) {
+          const error: unknown = await operate(force).catch((reason: unknown) => reason);
+          expect(error).toMatchObject({ code: 'environment-refused', details: { environment } });
+        }
+        expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+      }
+      await operate(database.name);
+    },
+  );
+
+  describe('production', () => {
+    it.each(operations)('refuses %s unless --force is its name', async (_, operate) => {
+      const target = database.url;
+      await migrate.up({ target, ...basic, environment: 'production' });
+      for (const force of [undefined, '', 'postgres', database.name.toUpperCase(), 'true']) {
+        expect(await codeOf(operate(force))).toBe('environment-refused');
+      }
+      expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+      await operate(database.name);
+    });
+
+    it('stays production after a forced reset', async () => {
+      const target = database.url;
+      await migrate.up({ target, ...basic, environment: 'production' });
+      await reset({ target, ...basic, force: database.name });
+      expect(await codeOf(drop({ target }))).toBe('environment-refused');
+    });
+
+    it('whose name has a space is forced by what the hint says', async () => {
+      const target = databaseUrl(server, `${database.name}%20two`);
+      await create({ target });
+      await migrate.up({ target, ...basic, environment: 'production' });
+      const error: unknown = await drop({ target }).catch((reason: unknown) => reason);
+      expect(isError(error) && error.problems[0]?.hint).toContain(`--force '${database.name} two'`);
+      await drop({ target, force: `${database.name} two` });
+    });
+
+    it('applies migrations like any other', async () => {
+      const target = database.url;
+      await migrate.up({ target, ...basic, steps: 1, environment: 'production' });
+      expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
+    });
+  });
+});
+
+describe('wait', () => {
+  it('is over at once when the server is there, with the database or without', async () => {
+    expect(await wait({ target: database.url })).toMatchObject({
+      isReady: true,
+      isDatabaseThere: true,
+    });
+    expect(await wait({ target: databaseUrl(server, 'absent') })).toMatchObject({
+      isReady: true,
+      isDatabaseThere: false,
+    });
+  });
+
+  it('waits for a server that comes up meanwhile, and says what it waits for', async () => {
+    const own = await startEmbeddedPostgres();
+    try {
+      await own.halt();
+      const announced = new EventEmitter();
+      const waiting = wait({
+        target: own.url,
+        onProgress: (event) => announced.emit(event.kind, event),
+      });
+      const [event] = await once(announced, 'waiting-for-server');
+      expect(event.reason).toContain('ECONNREFUSED');
+      await own.restart();
+      expect(await waiting).toMatchObject({ isReady: true });
+    } finally {
+      await own.stop();
+    }
+  });
+
+  it('says why when the time is up', async () => {
+    const port = await freePort();
+    const target = `postgresql://user@127.0.0.1:${port}/db`;
+    const result = await wait({ target, timeoutMs: 300 });
+    expect(result).toMatchObject({ isReady: false, isDatabaseThere: false });
+    expect(result.reason).toContain('ECONNREFUSED');
+    expect(result.waitedMs).toBeGreaterThanOrEqual(300);
+  });
+
+  it('does not wait for a password to become right', async () => {
+    const role = await createScratchRole(server);
+    const target = role.urlOf(database.url).replace(role.password, 'wrong');
+    expect(await codeOf(wait({ target }))).toBe('login-refused');
+    await role.drop();
+  });
+
+  it('ends when the signal fires, at a server that says nothing', async () => {
+    const { port, connected } = await openMutePort();
+    const stop = new AbortController();
+    const target = `postgresql://user@127.0.0.1:${port}/db`;
+    const waiting = codeOf(wait({ target, timeoutMs: 600_000, signal: stop.signal }));
+    await connected;
+    stop.abort();
+    expect(await waiting).toBe('interrupted');
+  });
+});
+
+describe('an embedded database', () => {
+  it('is created, reset and dropped in its folder', async () => {
+    const folder = join(temporaryFolder(), 'db');
+    const target = `embedded:${folder}`;
+    expect(await drop({ target })).toMatchObject({ isDropped: false });
+    expect(existsSync(folder)).toBe(false);
+    expect(await create({ target })).toMatchObject({ isCreated: true });
+    expect(await create({ target })).toMatchObject({ isCreated: false });
+    expect(await reset({ target, ...basic })).toMatchObject({ applied: 3 });
+    expect(await wait({ target })).toMatchObject({ isReady: true, isDatabaseThere: true });
+    expect(await drop({ target })).toMatchObject({ isDropped: true });
+    expect(existsSync(folder)).toBe(false);
+  });
+
+  it('is not made by what only looks', async () => {
+    const folder = join(temporaryFolder(), 'db');
+    const target = `embedded:${folder}`;
+    const error: unknown = await migrate.status({ target, ...basic }).catch((reason) => reason);
+    expect(isError(error, 'no-such-database') && error.problems[0]?.hint).toContain(
+      `cryptosense-db db create --embedded ${folder}`,
+    );
+    expect(await codeOf(migrate.up({ target, ...basic, dryRun: true }))).toBe('no-such-database');
+    expect(await wait({ target })).toMatchObject({ isReady: true, isDatabaseThere: false });
+    expect(existsSync(folder)).toBe(false);
+    const inMemory = { target: 'embedded::memory:', ...basic };
+    expect(await migrate.status(inMemory)).toMatchObject({ isCurrent: false });
+  });
+
+  describe('that another process has open', () => {
+    let folder: string;
+    let target: string;
+    let release: () => void;
+    beforeEach(async () => {
+      folder = temporaryFolder();
+      target = `embedded:${folder}`;
+      await create({ target });
+      release = await lockFolder(folder, { timeoutMs: 0 });
+    });
+    afterEach(() => release());
+
+    it('is waited for, which is said once, until the signal fires', async () => {
+      const stop = new AbortController();
+      const events: ProgressEvent[] = [];
+      const running = migrate.up({
+        target,
+        ...basic,
+        signal: stop.signal,
+        onProgress: (event) => {
+          events.push(event);
+          setImmediate(() => stop.abort());
+        },
+      });
+      expect(await codeOf(running)).toBe('interrupted');
+      const reason = `another process (pid ${process.pid}) has the folder open`;
+      expect(events).toEqual([{ kind: 'waiting-for-server', reason }]);
+      release();
+      expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
+    });
+
+    it('is not ready before it is released', async () => {
+      expect(await wait({ target, timeoutMs: 1 })).toMatchObject({ isReady: false });
+      const onProgress = ({ kind }: ProgressEvent) => kind === 'waiting-for-server' && release();
+      expect(await wait({ target, onProgress })).toMatchObject({
+        isReady: true,
+        isDatabaseThere: true,
+      });
+    });
+  });
+
+  it("leaves the user's own files where they are", async () => {
+    const folder = temporaryFolder();
+    const target = `embedded:${folder}`;
+    await create({ target });
+    writeFileSync(join(folder, 'notes.txt'), 'mine');
+    await drop({ target });
+    expect(readdirSync(folder)).toEqual(['notes.txt']);
+  });
+
+  it('is not made of a folder with something else in it', async () => {
+    const folder = temporaryFolder();
+    mkdirSync(join(folder, 'photos'));
+    for (const work of [create, wait]) {
+      expect(await codeOf(work({ target: `embedded:${folder}` }))).toBe('embedded-broken');
+    }
+    expect(await drop({ target: `embedded:${folder}` })).toMatchObject({ isDropped: false });
+    expect(readdirSync(folder)).toEqual(['photos']);
+  });
+
+  it('marked as production refuses to be dropped, unless forced by its name', async () => {
+    const target = `embedded:${join(temporaryFolder(), 'db')}`;
+    await migrate.up({ target, ...basic, environment: 'production' });
+    expect(await codeOf(drop({ target }))).toBe('environment-refused');
+    expect(await drop({ target, force: target })).toMatchObject({ isDropped: true });
+  });
+});

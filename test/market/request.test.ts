@@ -1,0 +1,350 @@
+import { describe, expect, it } from 'vitest';
+import { type RequestOptions, requestMarkets } from '../../src/market/request.ts';
+import type { ProgressEvent } from '../../src/runtime/progress.ts';
+import { type Coin, coin, coins, type Fault, startCoinGecko } from '../support/coingecko.ts';
+
+/** Asks a server that answers with these faults first. */
+async function ask(
+  faults: readonly Fault[],
+  options: Partial<RequestOptions> & { readonly list?: readonly Coin[] } = {},
+) {
+  const { list = coins(1_000), ...rest } = options;
+  const server = await startCoinGecko(list, faults);
+  const events: ProgressEvent[] = [];
+  const rows = requestMarkets({
+    baseUrl: server.baseUrl,
+    top: 100,
+    retryDelayMs: 5,
+    onProgress: (event) => events.push(event),
+    ...rest,
+  });
+  // Whoever looks at the outcome later is no unhandled rejection.
+  rows.catch(() => {});
+  return { server, rows, events };
+}
+
+const rateLimited = {
+  status: { error_code: 429, error_message: 'You have exceeded the Rate Limit.' },
+};
+const page = '<!DOCTYPE html><html><head><title>Just a moment...</title></head></html>';
+
+describe('a request', () => {
+  it('asks for the largest in USD, with their changes, no key needed', async () => {
+    const { server, rows } = await ask([]);
+    expect(await rows).toHaveLength(100);
+    const [asked] = server.asked;
+    expect(asked).toMatchObject({
+      path: '/api/v3/coins/markets',
+      query: {
+        vs_currency: 'usd',
+        order: 'market_cap_desc',
+        per_page: '100',
+        page: '1',
+        price_change_percentage: '1h,24h,7d',
+      },
+    });
+    expect(asked?.headers).not.toHaveProperty('x-cg-demo-api-key');
+    expect(asked?.headers).not.toHaveProperty('x-cg-pro-api-key');
+  });
+
+  it.each([
+    ['demo', 'x-cg-demo-api-key', 'x-cg-pro-api-key'],
+    ['pro', 'x-cg-pro-api-key', 'x-cg-demo-api-key'],
+  ] as const)('with a key of plan %s sends %s alone', async (plan, header, other) => {
+    const { server, rows } = await ask([], { apiKey: 'CG-secret', plan });
+    await rows;
+    expect(server.asked[0]?.headers[header]).toBe('CG-secret');
+    expect(server.asked[0]?.headers).not.toHaveProperty(other);
+  });
+
+  it('reads no variable of the client itself', async () => {
+    const before = { ...process.env };
+    process.env.COINGECKO_DEMO_API_KEY = 'not-ours';
+    process.env.COINGECKO_PRO_API_KEY = 'not-ours';
+    try {
+      const { server, rows } = await ask([]);
+      await rows;
+      expect(JSON.stringify(server.asked[0]?.headers)).not.toContain('not-ours');
+    } finally {
+      process.env = before;
+    }
+  });
+
+  it.each([
+    [1, [['1', '1']]],
+    [250, [['250', '1']]],
+    [
+      251,
+      [
+        ['250', '1'],
+        ['250', '2'],
+      ],
+    ],
+  ])('for %i takes as many pages as it needs, and no more rows', async (top, pages) => {
+    const { server, rows } = await ask([], { top });
+    expect(await rows).toHaveLength(top);
+    expect(server.asked.map(({ query }) => [query.per_page, query.page])).toEqual(pages);
+  });
+
+  it('ends where the list does', async () => {
+    const { server, rows } = await ask([], { top: 900, list: coins(300) });
+    expect(await rows).toHaveLength(300);
+    expect(server.asked).toHaveLength(2);
+  });
+
+  it('asks for all pages again where ranks changed between two', async () => {
+    const list = coins(500);
+    const shifted = [...list.slice(0, 250), coin(250), ...list.slice(250, 499)];
+    const { server, rows, events } = await ask([], { top: 400, list: shifted });
+    server.onAsked = () => {
+      // The list is whole from the second round on.
+      if (server.asked.length === 3) server.list = list;
+    };
+    const ids = (await rows).map((row) => (row as Coin).id);
+    expect(new Set(ids).size).toBe(400);
+    expect(events).toContainEqual(expect.objectContaining({ kind: 'market-retried' }));
+  });
+});
+
+describe('tries again after', () => {
+  it.each<[string, Fault]>([
+    ['429', { status: 429, body: rateLimited }],
+    ['500', { status: 500, body: { error: 'Internal' } }],
+    ['503 with a page', { status: 503, body: page }],
+    ['408', { status: 408 }],
+    ['half an answer', { isCut: true }],
+  ])('%s', async (_, fault) => {
+    const { server, rows, events } = await ask([fault, fault]);
+    expect(await rows).toHaveLength(100);
+    expect(server.asked).toHaveLength(3);
+    expect(events.filter(({ kind }) => kind === 'market-retried')).toHaveLength(2);
+  });
+
+  it.each<[string, Fault]>([
+    ['does not come', { isMute: true }],
+    ['stops halfway', { isStalled: true }],
+  ])('an answer that %s', async (_, fault) => {
+    const { server, rows } = await ask([fault], { answerTimeoutMs: 200 });
+    expect(await rows).toHaveLength(100);
+    expect(server.asked).toHaveLength(2);
+  });
+
+  it.each([
+    ['1', 1_000],
+    ['0.2', 200],
+    ['a date', 1_000],
+  ])('retry-after: %s, no sooner than that', async (text, leastMs) => {
+    // A date has whole seconds.
+    const header = text === 'a date' ? new Date(Date.now() + 2_000).toUTCString() : text;
+    const fault = { status: 429, headers: { 'retry-after': header }, body: rateLimited };
+    const { server, rows } = await ask([fault]);
+    await rows;
+    const [first, second] = server.asked;
+    expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThanOrEqual(leastMs - 20);
+  });
+
+  it.each(['0', '-1', 'soon', 'Wed, 21 Oct 2015 07:28:00 GMT'])(
+    'retry-after: %s, which says no time to come, as without it',
+    async (header) => {
+      const fault = { status: 429, headers: { 'retry-after': header }, body: rateLimited };
+      const { rows, events } = await ask([fault, fault]);
+      await rows;
+      for (const event of events) {
+        if (event.kind === 'market-retried') expect(event.delayMs).toBeGreaterThanOrEqual(18);
+      }
+    },
+  );
+
+  it('a rate limit that comes as an answer', async () => {
+    const { server, rows } = await ask([{ status: 200, body: rateLimited }]);
+    expect(await rows).toHaveLength(100);
+    expect(server.asked).toHaveLength(2);
+  });
+
+  it('a rate limit without retry-after, each time later', async () => {
+    const fault = { status: 429, body: rateLimited };
+    const { rows, events } = await ask([fault, fault, fault, fault]);
+    await rows;
+    const delays = events.flatMap((event) =>
+      event.kind === 'market-retried' ? event.delayMs : [],
+    );
+    expect(delays).toHaveLength(4);
+    // 25, 50, 100 and 200 ms, each up to a quarter more or less.
+    for (const [index, delay] of delays.entries()) {
+      expect(delay).toBeGreaterThanOrEqual(25 * 2 ** index * 0.74);
+      expect(delay).toBeLessThanOrEqual(25 * 2 ** index * 1.26);
+    }
+  });
+});
+
+describe('says in plain words', () => {
+  const always = (fault: Fault) => Array.from({ length: 5 }, () => fault);
+  it.each<
+    [
+      string,
+      Fault,
+      {
+        readonly fact: string;
+        readonly hint: string;
+        readonly asked: number;
+        readonly errorCode?: number;
+      },
+    ]
+  >([
+    [
+      'a rate limit, in the first shape',
+      { status: 429, body: rateLimited },
+      {
+        fact: "CoinGecko's rate limit is used up",
+        hint: 'COINGECKO_API_KEY',
+        asked: 5,
+        errorCode: 429,
+      },
+    ],
+    [
+      'a rate limit that is to last too long',
+      { status: 429, headers: { 'retry-after': '3600' }, body: rateLimited },
+      { fact: 'it asks to wait 3600 s', hint: 'COINGECKO_API_KEY', asked: 1, errorCode: 429 },
+    ],
+    [
+      'a Pro key at the Demo host, in the second shape',
+      {
+        status: 400,
+        body: {
+          error: { status: { error_code: 10010, error_message: 'If you are using Pro API key…' } },
+        },
+      },
+      { fact: 'the key is a Pro key', hint: 'COINGECKO_PLAN=pro', asked: 1, errorCode: 10_010 },
+    ],
+    [
+      'a Demo key at the Pro host',
+      { status: 400, body: { status: { error_code: 10011, error_message: 'x' } } },
+      { fact: 'the key is a Demo key', hint: 'COINGECKO_PLAN=demo', asked: 1, errorCode: 10_011 },
+    ],
+    [
+      'what the plan does not cover',
+      {
+        status: 401,
+        body: { error: { status: { error_code: 10012, error_message: 'Your request exceeds…' } } },
+      },
+      {
+        fact: "the plan of CoinGecko's key does not cover",
+        hint: 'larger plan',
+        asked: 1,
+        errorCode: 10_012,
+      },
+    ],
+    [
+      'a key that is none',
+      { status: 401, body: { status: { error_code: 10002, error_message: 'API Key Missing' } } },
+      { fact: 'asks for a key', hint: 'COINGECKO_PLAN', asked: 1, errorCode: 10_002 },
+    ],
+    [
+      "the CDN's page",
+      { status: 403, body: page },
+      { fact: 'answers with a page for people', hint: 'another network', asked: 1 },
+    ],
+    [
+      'a page with 200, as a login on the way has it',
+      { status: 200, body: page },
+      { fact: 'answers with a page for people', hint: 'another network', asked: 1 },
+    ],
+    [
+      "a page under JSON's name",
+      { status: 200, body: page, headers: { 'content-type': 'application/json' } },
+      { fact: 'answers with a page for people', hint: 'another network', asked: 1 },
+    ],
+    [
+      'trouble of its own, in the third shape',
+      { status: 500, body: { error: 'Internal Server Error' } },
+      { fact: 'CoinGecko has trouble of its own', hint: 'try again later', asked: 5 },
+    ],
+    [
+      'a path that there is not',
+      { status: 404, body: { error: 'Incorrect path' } },
+      { fact: 'refuses the question', hint: '--base-url', asked: 1 },
+    ],
+    [
+      'half an answer',
+      { isCut: true },
+      { fact: 'does not answer at', hint: '--offline', asked: 5 },
+    ],
+    [
+      'JSON that is no list',
+      { status: 200, body: { gecko_says: 'to the moon' } },
+      { fact: 'refuses the question', hint: '--base-url', asked: 1 },
+    ],
+  ])('%s', async (_, fault, { fact, hint, asked, errorCode }) => {
+    const { server, rows } = await ask(always(fault));
+    await expect(rows).rejects.toMatchObject({
+      code: 'coingecko-failed',
+      details: { attempts: asked, ...(errorCode !== undefined && { errorCode }) },
+      problems: [{ hint: expect.stringContaining(hint) }],
+    });
+    await expect(rows).rejects.toThrow(fact);
+    await expect(rows).rejects.toThrow('nothing was written');
+    expect(server.asked).toHaveLength(asked);
+  });
+
+  it('that a key is not taken, and never the key', async () => {
+    const fault = {
+      status: 401,
+      body: { status: { error_code: 10002, error_message: 'Invalid' } },
+    };
+    const { rows } = await ask([fault], { apiKey: 'CG-secret' });
+    await expect(rows).rejects.toThrow('does not take the key in COINGECKO_API_KEY as a Demo key');
+    await expect(rows).rejects.not.toThrow('CG-secret');
+  });
+
+  it('that nobody listens', async () => {
+    const { baseUrl, close } = await startCoinGecko([]);
+    close();
+    const rows = requestMarkets({ top: 1, baseUrl, retryDelayMs: 1 });
+    await expect(rows).rejects.toMatchObject({
+      code: 'coingecko-failed',
+      details: { status: undefined, attempts: 5 },
+    });
+    await expect(rows).rejects.toThrow('ECONNREFUSED');
+  });
+});
+
+it('JSON under another name is taken as it is', async () => {
+  const body = JSON.stringify(coins(100));
+  const { rows } = await ask([{ body, headers: { 'content-type': 'text/plain' } }]);
+  expect(await rows).toHaveLength(100);
+});
+
+it('an answer that would fill the memory is cut short', async () => {
+  const fault = {
+    body: ' '.repeat(17 * 1024 * 1024),
+    headers: { 'content-type': 'application/json' },
+  };
+  const { rows } = await ask([fault, fault, fault, fault, fault]);
+  await expect(rows).rejects.toThrow('the answer is larger than 16777216 bytes');
+});
+
+it('the key goes no further than the host that was asked', async () => {
+  const elsewhere = await startCoinGecko(coins(100));
+  const fault = { status: 302, headers: { location: `${elsewhere.baseUrl}/coins/markets` } };
+  const { rows } = await ask([fault], { apiKey: 'CG-secret', plan: 'pro' });
+  await expect(rows).rejects.toMatchObject({
+    code: 'coingecko-failed',
+    details: { status: 302, attempts: 1 },
+    problems: [{ message: expect.stringContaining('sends to another place') }],
+  });
+  expect(elsewhere.asked).toHaveLength(0);
+});
+
+describe('a signal', () => {
+  it.each<[string, Fault, number]>([
+    ['while it waits for an answer', { isMute: true }, 5],
+    ['while it waits to ask again', { status: 500 }, 60_000],
+  ])('%s ends it', async (_, fault, retryDelayMs) => {
+    const stop = new AbortController();
+    const { server, rows } = await ask([fault, fault], { signal: stop.signal, retryDelayMs });
+    await expect.poll(() => server.asked.length).toBe(1);
+    stop.abort();
+    await expect(rows).rejects.toMatchObject({ code: 'interrupted' });
+    expect(server.asked).toHaveLength(1);
+  });
+});

@@ -1,0 +1,195 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { cleanEnvironment } from '../support/cli.ts';
+import { connect } from '../support/databases.ts';
+import { fixture, temporaryFolder } from '../support/fixtures.ts';
+import { ownTestServer } from '../support/test-databases.ts';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const options = JSON.stringify(fixture('recovery-chain'));
+
+interface Report {
+  readonly numPassedTests: number;
+  readonly numFailedTests: number;
+  readonly numTotalTests: number;
+  readonly success: boolean;
+  readonly text: string;
+}
+
+/** Runs somebody's tests as they would: their Vitest, this package from its folder. */
+async function runTests(
+  files: Readonly<Record<string, string>>,
+  env: Readonly<Record<string, string>>,
+): Promise<Report> {
+  const folder = temporaryFolder();
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(root, join(folder, 'node_modules', 'cryptosense-db'), 'dir');
+  for (const name of ['vitest', 'kysely']) {
+    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name), 'dir');
+  }
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  const program = join(root, 'node_modules/vitest/vitest.mjs');
+  const child = spawn(process.execPath, [program, 'run', '--root', folder, '--reporter=json'], {
+    cwd: folder,
+    env: { ...cleanEnvironment(), VITEST: '', ...env },
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => {
+    stdout += chunk;
+  });
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk;
+  });
+  await once(child, 'close');
+  const document = /^\{"numTotalTestSuites.*$/m.exec(stdout)?.[0];
+  if (document === undefined) throw new Error(`no report:\n${stdout}\n${stderr}`);
+  return { ...JSON.parse(document), text: stderr };
+}
+
+const config = `
+  import { defineConfig } from 'vitest/config';
+  export default defineConfig({ test: { globalSetup: 'setup.mjs', include: ['*.test.mjs'] } });
+`;
+const setup = `
+  import { globalSetup } from 'cryptosense-db/testing';
+  export const setup = globalSetup(${options});
+`;
+const withFixtures = (per: 'test' | 'file') => `
+  import { expect, test as base } from 'vitest';
+  import { sql } from 'kysely';
+  import { databaseFixtures } from 'cryptosense-db/testing';
+  const test = base.extend(databaseFixtures({ ...${options}, per: '${per}' }));
+  const fill = async ({ db }) => {
+    await sql\`create table mine (id int)\`.execute(db);
+  };
+`;
+
+describe('databaseFixtures', () => {
+  it('give each test a database of its own, and drop it', async () => {
+    const own = await ownTestServer();
+    const report = await runTests(
+      {
+        'vitest.config.mjs': config,
+        'setup.mjs': setup,
+        'one.test.mjs': `${withFixtures('test')}
+          test('a', async ({ database }) => { await fill(database); });
+          test('b', async ({ database }) => { await fill(database); });
+          test('c', () => {});
+          test.fails('d', async ({ database }) => { await fill(database); expect(1).toBe(2); });
+          let tries = 0;
+          test('f', { retry: 2 }, async ({ database }) => {
+            await fill(database);
+            tries += 1;
+            expect(tries).toBe(2);
+          });
+        `,
+        'two.test.mjs': `${withFixtures('test')}
+          test('e', async ({ database }) => { await fill(database); });
+        `,
+      },
+      { TEST_DATABASE_URL: own.url },
+    );
+    expect(report).toMatchObject({ numPassedTests: 6, numFailedTests: 0 });
+    expect(report.text).toContain(`test databases: `);
+    expect(await own.kinds()).toEqual(['template']);
+  });
+
+  it('give a file one for all its tests', async () => {
+    const own = await ownTestServer();
+    const report = await runTests(
+      {
+        'one.test.mjs': `${withFixtures('file')}
+          test('a', async ({ database }) => { await fill(database); });
+          test('b', async ({ database }) => {
+            expect((await sql\`select * from mine\`.execute(database.db)).rows).toEqual([]);
+          });
+        `,
+        'two.test.mjs': `${withFixtures('file')}
+          test('c', async ({ database }) => { await fill(database); });
+        `,
+      },
+      { TEST_DATABASE_URL: own.url },
+    );
+    expect(report).toMatchObject({ numPassedTests: 3, numFailedTests: 0 });
+    expect(await own.kinds()).toEqual(['template']);
+  });
+
+  it.each(['test', 'file'] as const)(
+    'keep the database of a %s that failed, and say its URL without a password',
+    async (per) => {
+      const own = await ownTestServer();
+      const report = await runTests(
+        {
+          'one.test.mjs': `${withFixtures(per)}
+            test('is well', async ({ database }) => {});
+            test('is not', async ({ database }) => { await fill(database); expect(1).toBe(2); });
+          `,
+          'two.test.mjs': `${withFixtures(per)}
+            test('is well too', async ({ database }) => {});
+          `,
+        },
+        { TEST_DATABASE_URL: own.url },
+      );
+      expect(report).toMatchObject({ numPassedTests: 2, numFailedTests: 1 });
+      expect(await own.kinds()).toEqual(['clone', 'template']);
+      const kept = (await own.list()).find(({ kind }) => kind === 'clone')?.name;
+      const { host, username, password } = new URL(own.url);
+      expect(report.text).toContain(
+        `"is not" failed; the database is kept: postgresql://${username}@${host}/${kept}\n`,
+      );
+      expect(report.text).not.toContain(password);
+      const sql = connect(own.url.replace(/postgres$/, `${kept}`), 1);
+      expect(await sql`select * from mine`).toEqual([]);
+      await sql.end();
+    },
+  );
+});
+
+describe('globalSetup', () => {
+  it('fails the run where there is no server, and says what to do', async () => {
+    const report = await runTests(
+      {
+        'vitest.config.mjs': config,
+        'setup.mjs': setup,
+        'one.test.mjs': `${withFixtures('test')} test('a', async ({ database }) => {});`,
+      },
+      { DOCKER_HOST: 'tcp://127.0.0.1:9', TESTCONTAINERS_DOCKER_SOCKET_OVERRIDE: '/nowhere' },
+    );
+    expect(report).toMatchObject({ numTotalTests: 0, success: false });
+    expect(report.text).toContain('there is no server to make test databases on');
+  });
+
+  it('makes the image of the embedded engine once for all files', async () => {
+    const test = `
+      import { expect, test as base } from 'vitest';
+      import { databaseFixtures } from 'cryptosense-db/testing';
+      const test = base.extend(databaseFixtures({ engine: 'embedded' }));
+      test('a', { timeout: 60_000 }, async ({ database: { db } }) => {
+        expect(await db.selectFrom('users').selectAll().execute()).toEqual([]);
+        await db.insertInto('users').values({ email: 'a@example.com', password_hash: 'x' }).execute();
+      });
+    `;
+    const report = await runTests(
+      {
+        'vitest.config.mjs': config,
+        'setup.mjs': `
+          import { globalSetup } from 'cryptosense-db/testing';
+          export const setup = globalSetup({
+            engine: 'embedded',
+            onProgress: ({ kind }) => { if (kind === 'template-finished') process.stderr.write('made\\n'); },
+          });
+        `,
+        'one.test.mjs': test,
+        'two.test.mjs': test,
+      },
+      {},
+    );
+    expect(report).toMatchObject({ numPassedTests: 2, numFailedTests: 0 });
+    expect(report.text.match(/^made$/gm)).toHaveLength(1);
+    expect(report.text).toContain('test databases: the embedded engine\n');
+  });
+});
