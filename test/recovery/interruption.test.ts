@@ -14,6 +14,7 @@ import {
   until,
   untilNobodyRuns,
 } from '../support/recovery.ts';
+import { rounds } from '../support/soak.ts';
 
 const chain = fixture('recovery-chain');
 const up = ['up', '--json', '--table-lock-timeout', '600s'];
@@ -124,7 +125,7 @@ describe('an interrupted run', () => {
 
   it('by cancels from elsewhere, at any moment, leaves nothing half done', async () => {
     const database = await scratchDatabase();
-    const attempts = 30;
+    const attempts = rounds(8);
     let running = true;
     const cancelAll = async () => {
       while (running) {
