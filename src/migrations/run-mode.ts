@@ -1,5 +1,6 @@
+import type { ParsedStatement } from '../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
-import { functionName, type ParsedStatement } from './syntax.ts';
+import { functionName } from './syntax.ts';
 
 /**
  * How a statement of a file without a transaction is run.

@@ -1,5 +1,5 @@
-import { loadModule } from 'libpg-query';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import { loadGrammar, type Parse, type ParsedStatement } from '../sql/parse.ts';
 import { asNode, nodes } from '../sql/tree.ts';
 import { skipTrivia } from '../sql/trivia.ts';
 import {
@@ -16,7 +16,6 @@ import {
   type Fault,
   faultAt,
   isTemporary,
-  type ParsedStatement,
   parse,
   selectedFunctions,
 } from './syntax.ts';
@@ -48,20 +47,21 @@ export interface Statement {
  */
 export async function parseScripts(files: readonly ScriptFile[]): Promise<readonly Script[]> {
   const problems: Problem[] = [];
-  await loadModule();
+  const grammar = await loadGrammar();
   const scripts = files.map(({ file, kind }) =>
-    parseScript(file, { kind, report: (problem) => problems.push(problem) }),
+    parseScript(file, { grammar, kind, report: (problem) => problems.push(problem) }),
   );
   if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
   return scripts;
 }
 
 interface ParseOptions {
+  readonly grammar: Parse;
   readonly kind: ScriptFile['kind'];
   readonly report: (problem: Problem) => void;
 }
 
-function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
+function parseScript(file: SqlFile, { grammar, kind, report }: ParseOptions): Script {
   const fault = (index: number, fact: string, hint?: string) =>
     report(faultAt(file, index, { fact, hint }));
   const directives = readDirectives(file.text);
@@ -82,7 +82,7 @@ function parseScript(file: SqlFile, { kind, report }: ParseOptions): Script {
   }
   const irreversible = kind === 'rollback' ? directives.irreversible?.value : undefined;
 
-  const parsed = parse(file, fault);
+  const parsed = parse(grammar, file, fault);
   const own =
     transaction === 'own' && parsed
       ? takeOuterPair(parsed, fault)

@@ -1,8 +1,8 @@
-import { parseSync } from 'libpg-query';
 import type { Problem } from '../runtime/errors.ts';
-import { excerpt, indexOfCharacter, locate } from '../sql/location.ts';
-import { asNode, nodes, type SyntaxNode, stringOf, typed } from '../sql/tree.ts';
-import { endOfText, skipTrivia } from '../sql/trivia.ts';
+import { excerpt, locate } from '../sql/location.ts';
+import type { Parse, ParsedStatement, SyntaxFault } from '../sql/parse.ts';
+import { asNode, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
+import { skipTrivia } from '../sql/trivia.ts';
 import type { SqlFile } from './source.ts';
 
 /** Reports what is wrong at an index of a file's text, and what to do about it. */
@@ -22,50 +22,18 @@ export function faultAt(
   };
 }
 
-export interface ParsedStatement {
-  readonly text: string;
-  readonly index: number;
-  /** The parse tree below its one key, and that key. */
-  readonly node: { readonly type: string; readonly body: SyntaxNode };
+/** undefined after a syntax error, which is reported. */
+export function parse(
+  grammar: Parse,
+  file: SqlFile,
+  fault: Fault,
+): readonly ParsedStatement[] | undefined {
+  const { statements, fault: found } = grammar(file.text);
+  if (found) reportSyntaxError(file, found, fault);
+  return statements;
 }
 
-/**
- * libpg-query counts in bytes of UTF-8, and takes leading comments to a statement's start.
- * undefined after a syntax error, which is reported.
- */
-export function parse(file: SqlFile, fault: Fault): readonly ParsedStatement[] | undefined {
-  let tree: unknown;
-  try {
-    tree = parseSync(file.text);
-  } catch (error) {
-    reportSyntaxError(file, error, fault);
-    return undefined;
-  }
-  const bytes = Buffer.from(file.text, 'utf8');
-  const isAscii = bytes.length === file.text.length;
-  let byteAt = 0;
-  let indexAt = 0;
-  return nodes(asNode(tree).stmts).map((raw) => {
-    const from = Number(raw.stmt_location ?? 0);
-    const length = Number(raw.stmt_len ?? bytes.length - from);
-    indexAt += isAscii ? from - byteAt : bytes.toString('utf8', byteAt, from).length;
-    byteAt = from;
-    const whole = isAscii
-      ? file.text.slice(from, from + length)
-      : bytes.toString('utf8', from, from + length);
-    const start = skipTrivia(whole, 0);
-    return {
-      text: whole.slice(start, endOfText(whole)),
-      index: indexAt + start,
-      node: typed(raw.stmt),
-    };
-  });
-}
-
-function reportSyntaxError(file: SqlFile, error: unknown, fault: Fault): void {
-  const details = asNode(asNode(error).sqlDetails);
-  const position = Number(details.cursorPosition ?? 0);
-  const index = indexOfCharacter(file.text, position);
+function reportSyntaxError(file: SqlFile, { index, reason }: SyntaxFault, fault: Fault): void {
   const copy = findCopyBefore(file.text, index);
   if (copy !== undefined) {
     fault(copy, copyFact, copyHint);
@@ -80,7 +48,7 @@ function reportSyntaxError(file: SqlFile, error: unknown, fault: Fault): void {
     );
     return;
   }
-  fault(index, error instanceof Error ? error.message : String(error));
+  fault(index, reason);
 }
 
 export const copyFact = 'COPY FROM STDIN needs a client that feeds it';

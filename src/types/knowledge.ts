@@ -1,5 +1,5 @@
-import { loadModule, parseSync } from 'libpg-query';
 import type { Catalog, View } from '../schema/catalog.ts';
+import { loadGrammar, type Parse, type ParseResult } from '../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode } from '../sql/tree.ts';
 import { wordsOf } from './check-words.ts';
 import { type ColumnFacts, factsOfQuery, type Resolve } from './view-columns.ts';
@@ -20,15 +20,15 @@ export interface ColumnKnowledge {
  * that PostgreSQL's grammar of release 15 does not know says nothing.
  */
 export async function learn(catalog: Catalog): Promise<ReadonlyMap<string, ColumnKnowledge>> {
-  await loadModule();
-  const words = allowedWords(catalog);
+  const parse = await loadGrammar();
+  const words = allowedWords(catalog, parse);
   // Where 'A' equals 'a', a CHECK that lists one of them lets the other pass.
   for (const { name: table, columns } of catalog.relations) {
     for (const { name, isComparedByBytes } of columns) {
       if (!isComparedByBytes) words.delete(`${table}.${name}`);
     }
   }
-  const factsOf = resolver(catalog);
+  const factsOf = resolver(catalog, parse);
   const found = new Map<string, ColumnKnowledge>();
   for (const { name: table, columns } of catalog.relations) {
     const facts = factsOf(undefined, table);
@@ -43,10 +43,10 @@ export async function learn(catalog: Catalog): Promise<ReadonlyMap<string, Colum
   return found;
 }
 
-function allowedWords({ checks }: Catalog): Map<string, readonly string[]> {
+function allowedWords({ checks }: Catalog, parse: Parse): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   for (const { table, condition } of checks) {
-    const [target] = nodes(parseSelect(`select ${condition}`)?.targetList);
+    const [target] = nodes(selectOf(parse(`select ${condition}`))?.targetList);
     for (const { column, words } of wordsOf(asNode(asNode(target?.ResTarget).val))) {
       const path = `${table}.${column}`;
       const before = found.get(path);
@@ -57,7 +57,7 @@ function allowedWords({ checks }: Catalog): Map<string, readonly string[]> {
 }
 
 /** Tables by their declaration, views by their queries, views over views by theirs in turn. */
-function resolver({ relations, views }: Catalog): Resolve {
+function resolver({ relations, views }: Catalog, parse: Parse): Resolve {
   const viewOf = new Map(views.map((view) => [view.name, view]));
   const found = new Map<string, ColumnFacts>();
   const resolve: Resolve = (schema, name) => {
@@ -66,7 +66,7 @@ function resolver({ relations, views }: Catalog): Resolve {
     if (known) return known;
     const view = viewOf.get(name);
     const table = relations.find((relation) => relation.name === name);
-    const facts = view ? factsOfView(view, resolve) : table && factsOfTable(table);
+    const facts = view ? factsOfView(view, { parse, resolve }) : table && factsOfTable(table);
     if (facts) found.set(name, facts);
     return facts;
   };
@@ -82,16 +82,15 @@ function factsOfTable({ name: table, columns }: Catalog['relations'][number]): C
   );
 }
 
-function factsOfView({ query, columns }: View, resolve: Resolve): ColumnFacts | undefined {
-  const select = parseSelect(query);
+function factsOfView(
+  { query, columns }: View,
+  { parse, resolve }: { readonly parse: Parse; readonly resolve: Resolve },
+): ColumnFacts | undefined {
+  const select = selectOf(parse(query));
   return select && factsOfQuery(select, columns, resolve);
 }
 
-function parseSelect(text: string): SyntaxNode | undefined {
-  try {
-    const [statement] = nodes(asNode(parseSync(text)).stmts);
-    return asNode(asNode(statement?.stmt).SelectStmt);
-  } catch {
-    return undefined;
-  }
+/** The fields of a text's SELECT; undefined for a text that the grammar refuses. */
+function selectOf({ statements }: ParseResult): SyntaxNode | undefined {
+  return statements?.[0]?.node.body;
 }
