@@ -1,8 +1,6 @@
-import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
-import ts from 'typescript';
 import { encodePackagedScripts } from './src/migrations/packaged-scripts.ts';
 import { filesOf, readMigrations, resolveFolders } from './src/migrations/source.ts';
 import { parseScripts } from './src/migrations/statements.ts';
@@ -40,11 +38,7 @@ export default defineConfig([
     noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
     esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
     esbuildOptions: leaveOutBlanks,
-    plugins: [{ name: 'import-outside', renderChunk: (code) => ({ code: importOutside(code) }) }],
-    onSuccess: async () => {
-      await parsePackagedSchema();
-      keepCompiled('dist/cli.cjs');
-    },
+    onSuccess: parsePackagedSchema,
   },
   {
     entry: ['seeds/dev/*.ts', 'seeds/production/*.ts'],
@@ -64,21 +58,6 @@ function leaveOutBlanks(options: Parameters<NonNullable<Options['esbuildOptions'
   options.minifySyntax = true;
 }
 
-/** Every `import()` becomes a call of `importModule`. */
-function importOutside(code: string): string {
-  const starts: number[] = [];
-  const visit = (node: ts.Node): void => {
-    if (node.kind === ts.SyntaxKind.ImportKeyword && ts.isCallExpression(node.parent)) {
-      starts.push(node.end - 'import'.length);
-    }
-    ts.forEachChild(node, visit);
-  };
-  visit(ts.createSourceFile('cli.js', code, ts.ScriptTarget.ES2022, true));
-  const kept = [0, ...starts.map((start) => start + 'import'.length)];
-  const pieces = kept.map((from, index) => code.slice(from, starts[index]));
-  return pieces.join("require('../bin/bundle.js').importModule");
-}
-
 /** Throws what is wrong with the files. */
 async function parsePackagedSchema(): Promise<void> {
   const files = filesOf(readMigrations(resolveFolders({})));
@@ -86,12 +65,6 @@ async function parsePackagedSchema(): Promise<void> {
     'dist/packaged-scripts.json',
     encodePackagedScripts(files, await parseScripts(files)),
   );
-}
-
-/** Without the flags of NODE_OPTIONS: V8 takes what it compiled only with the flags that it had then. */
-function keepCompiled(file: string): void {
-  const { NODE_OPTIONS: _, ...env } = process.env;
-  execFileSync(process.execPath, ['keep-compiled.cjs', file], { env, stdio: 'inherit' });
 }
 
 /** The licences of the packages that went into a bundle, which have to go where it goes. */

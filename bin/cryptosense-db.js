@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+// @ts-check
 // CommonJS, as ./package.json says: Node starts it faster than an ECMAScript module.
 
 const { existsSync } = require('node:fs');
@@ -11,7 +12,8 @@ if (flag === '--version' && rest.length === 0) {
   // Answered here: loading the whole program takes about as long as starting Node.
   process.stdout.write(`${require('../package.json').version}\n`);
 } else if (existsSync(program)) {
-  require('./bundle.js').loadBundle(program).main(process.argv);
+  require('./compile-cache.js').useCompileCache(process.env);
+  require(program).main(process.argv);
 } else {
   process.stderr.write('cryptosense-db is not built; run: npm run build\n');
   process.exitCode = 2;

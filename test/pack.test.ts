@@ -74,9 +74,7 @@ describe('the tarball', () => {
       'seeds/README.md',
       'seeds/production/snapshot.json',
     ]);
-    const odd = packed.filter(
-      (path) => !/\.(?:md|c?js|d\.ts|sql|json|txt|v8)$|^LICENSE$/.test(path),
-    );
+    const odd = packed.filter((path) => !/\.(?:md|c?js|d\.ts|sql|json|txt)$|^LICENSE$/.test(path));
     expect(odd).toEqual([]);
     for (const folder of ['docs', 'migrations', 'rollbacks', 'templates']) {
       expect(packed.filter((path) => path.startsWith(`${folder}/`)).sort()).toEqual(

@@ -1,13 +1,5 @@
 // @ts-check
-import {
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -57,23 +49,6 @@ export function withRemark(folder, folders) {
     }
   }
   return remarked;
-}
-
-/**
- * The package as another release of Node finds it: what V8 compiled at the build is not for that.
- * @param {string} folder to write into
- * @returns {string} its command line
- */
-export function withoutCompiled(folder) {
-  mkdirSync(folder);
-  for (const name of ['bin', 'dist', 'package.json']) {
-    cpSync(join(root, name), join(folder, name), {
-      recursive: true,
-      filter: (source) => !source.endsWith('.v8'),
-    });
-  }
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  return join(folder, 'bin/cryptosense-db.js');
 }
 
 /** @param {string} sql */

