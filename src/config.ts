@@ -12,21 +12,21 @@ import {
 import { CryptosenseDbError, isError, type Problem } from './runtime/errors.ts';
 import { loginName } from './runtime/login-name.ts';
 
-/** What the command line says of the target. */
+/** The flags of the command line that name a target. */
 export interface TargetFlags {
   readonly url?: string | undefined;
-  /** true: the folder of its own. */
+  /** true: the default folder, `.cryptosense`. */
   readonly embedded?: string | true | undefined;
 }
 
-/** Where the settings come from: the environment wins over `.env` in the working folder. */
+/** Where settings come from. The environment overrides `.env` in the working folder. */
 export interface Surroundings {
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly folder: string;
   readonly osUser: string;
 }
 
-/** Those of this process. */
+/** The surroundings of this process. */
 export function surroundings(): Surroundings {
   return { environment: process.env, folder: process.cwd(), osUser: loginName() };
 }
@@ -35,7 +35,7 @@ type Variables = Readonly<Record<string, string | undefined>>;
 
 const text = v.optional(v.string());
 const host = v.optional(v.string(), 'localhost');
-/** One, or one for each host. */
+/** One port, or one for each host. */
 const port = v.optional(
   v.pipe(
     v.string(),
@@ -48,7 +48,7 @@ function isPort(text: string): boolean {
   return /^\d{1,5}$/.test(text) && Number(text) > 0 && Number(text) < 65_536;
 }
 
-/** The ways to name a database, each with the variables that count in it, as a URL without their password. */
+/** The ways to name a database by variables. Each one turns its variables into a URL without a password. */
 const levels = {
   url: v.pipe(
     v.object({ DATABASE_URL: v.string(), ...tls }),
@@ -94,21 +94,21 @@ const levels = {
 type Level = keyof typeof levels;
 
 /**
- * The database that flags, environment and `.env` name, in this order: `--url` or `--embedded`,
- * `DATABASE_URL`, `DATABASE_HOST` and its like, libpq's variables. `.env` names it only where
- * flags and environment do not; user, password and TLS come from there otherwise.
- * Throws `no-target`, and `bad-configuration` with every problem of the variables in use at once.
+ * Reads the database from, in this order: `--url` or `--embedded`, `DATABASE_URL`, `DATABASE_HOST`
+ * and its group, libpq's variables. `.env` names the database only if flags and environment do not,
+ * but it may always supply user, password and TLS settings.
+ * Throws `no-target`, or `bad-configuration` with all problems of the variables in use.
  */
 export function readTarget(flags: TargetFlags, surroundings: Surroundings): Target {
   if (flags.url !== undefined && flags.embedded !== undefined) {
     throw new CryptosenseDbError('bad-configuration', {
-      message: '--url and --embedded are given; only one of them can be',
+      message: '--url and --embedded exclude each other',
     });
   }
   if (flags.embedded !== undefined) {
     if (String(flags.embedded).includes('://')) {
       throw new CryptosenseDbError('bad-configuration', {
-        message: '--embedded takes a folder, and a URL is given',
+        message: '--embedded takes a folder, not a URL',
         hint: 'name a server with --url',
       });
     }
@@ -122,7 +122,7 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
     ...(url !== undefined && { DATABASE_URL: url }),
   };
   const ownLevel = levelOf(own);
-  // A host alone names no database: `.env` may say the rest, for that host.
+  // DATABASE_HOST alone names no database. `.env` may supply the rest for that host.
   const isNamed =
     ownLevel !== undefined && (ownLevel !== 'database' || own.DATABASE_NAME !== undefined);
   const dotEnv = readDotEnv(surroundings.folder, { isNeeded: !isNamed });
@@ -131,7 +131,7 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
   if (level === undefined) throw noTarget();
 
   const named: Variables = isNamed ? own : merged;
-  // The embedded engine has no use for the variables of a server.
+  // Variables for a server do not apply to the embedded engine.
   const isEmbedded = level === 'url' && named.DATABASE_URL?.startsWith('embedded:');
   const PGSSLMODE = isEmbedded ? undefined : merged.PGSSLMODE;
   const { issues, output, success } = v.safeParse(levels[level], { ...named, PGSSLMODE });
@@ -144,7 +144,7 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
   });
 }
 
-/** Whether anything names a database; what it names is another question. */
+/** True when flags, environment or `.env` name a database. */
 export function isTargetNamed(flags: TargetFlags, surroundings: Surroundings): boolean {
   try {
     readTarget(flags, surroundings);
@@ -155,16 +155,16 @@ export function isTargetNamed(flags: TargetFlags, surroundings: Surroundings): b
   }
 }
 
-/** A server for test databases, and who named it. */
+/** A server for test databases, and how it was named. */
 export interface NamedTestServer {
   readonly target: ServerTarget;
   readonly origin: 'option' | 'TEST_DATABASE_URL';
 }
 
 /**
- * The server that `url` names, else TEST_DATABASE_URL in the environment or in `.env`; undefined when
- * none does. What names the database of an application has no say: its password does not go to a
- * server for tests. Throws `bad-configuration`.
+ * The server that `url` names, else TEST_DATABASE_URL in the environment or in `.env`; undefined if
+ * neither is set. DATABASE_URL and its like are ignored, so that the password of an application's
+ * database never reaches a test server. Throws `bad-configuration`.
  */
 export function readTestServer(
   { url }: Pick<TargetFlags, 'url'>,
@@ -186,19 +186,19 @@ export function readTestServer(
   });
   if (target.kind === 'embedded') {
     throw new CryptosenseDbError('bad-configuration', {
-      message: 'the embedded engine is named as the server for test databases; it has one database',
-      hint: "name a server, or in a program: createTestDatabase({ engine: 'embedded' })",
+      message: 'the embedded engine has one database and cannot be the server for test databases',
+      hint: "name a server; in a program, use createTestDatabase({ engine: 'embedded' })",
     });
   }
   return { target, origin: url === undefined ? 'TEST_DATABASE_URL' : 'option' };
 }
 
-/** From here on TEST_DATABASE_URL names this server, in processes that this one starts too. */
+/** Sets TEST_DATABASE_URL for this process and for the processes that it starts. */
 export function nameTestServer(url: string): void {
   process.env.TEST_DATABASE_URL = url;
 }
 
-/** What the environment and `.env` say of CoinGecko; without a key, it answers too. */
+/** CoinGecko's key and plan, from the environment and `.env`. No key is needed. */
 export interface CoinGeckoSettings {
   readonly apiKey: string | undefined;
   readonly plan: 'demo' | 'pro' | undefined;
@@ -209,7 +209,7 @@ const coinGeckoVariables = v.object({
   COINGECKO_PLAN: v.optional(v.picklist(['demo', 'pro'])),
 });
 
-/** Throws `bad-configuration` for a plan that there is not. */
+/** Throws `bad-configuration` for an unknown plan. */
 export function readCoinGecko(surroundings: Surroundings): CoinGeckoSettings {
   const own = withoutEmpty(surroundings.environment);
   const isNeeded = own.COINGECKO_API_KEY === undefined || own.COINGECKO_PLAN === undefined;
@@ -255,10 +255,10 @@ function describeIssue(issue: v.BaseIssue<unknown>): Problem {
   return { message: `${name} is "${String(issue.input)}"; it can be ${allowed}` };
 }
 
-/** Where it is not needed, one that cannot be read is as good as none. */
+/** An unreadable `.env` is an error only if it is needed. */
 function readDotEnv(folder: string, { isNeeded }: { readonly isNeeded: boolean }): Variables {
   try {
-    // Editors on Windows put a byte-order mark first.
+    // Some editors on Windows write a byte-order mark.
     const text = readFileSync(join(folder, '.env'), 'utf8').replace(/^\uFEFF/, '');
     return withoutEmpty(parseEnv(text));
   } catch (error) {
@@ -272,7 +272,7 @@ function readDotEnv(folder: string, { isNeeded }: { readonly isNeeded: boolean }
   }
 }
 
-/** An empty variable is one that is not set, as in libpq. */
+/** As in libpq, an empty variable counts as not set. */
 function withoutEmpty(variables: Variables): Variables {
   return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
 }
@@ -298,8 +298,8 @@ function noTarget(): CryptosenseDbError<'no-target'> {
       '--url postgresql://user@host:5432/database',
       'DATABASE_URL, or DATABASE_HOST with DATABASE_NAME, DATABASE_USER, DATABASE_PASSWORD',
       "libpq's PGHOST, PGDATABASE, PGUSER, PGPASSWORD",
-      '--embedded, for a database in this folder without a server',
+      '--embedded, for a database in a folder, without a server',
     ],
-    hint: 'name it in one of these ways, in the environment or in .env',
+    hint: 'name it in one of these ways; variables may also be in .env',
   });
 }

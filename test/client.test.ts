@@ -289,7 +289,7 @@ describe('where it connects to', () => {
     else {
       await expect(answer).rejects.toMatchObject({
         code: 'server-unreachable',
-        message: expect.stringContaining('sslmode asks for it'),
+        message: expect.stringContaining('sslmode requires TLS'),
       });
     }
   });

@@ -9,13 +9,13 @@ import type { Host, ServerTarget } from './target.ts';
 
 export type { Sql } from 'postgres';
 
-/** What the server said of itself when the session opened. */
+/** Facts that the server reported when the connection opened. */
 export interface ServerFacts {
   readonly version: number;
   readonly database: string;
   readonly user: string;
   readonly isReadOnly: boolean;
-  /** A pooler between the tool and the server answers under a process id of its own. */
+  /** True behind a pooler: it reports another process id than the backend has. */
   readonly isPooled: boolean;
 }
 
@@ -24,13 +24,13 @@ export interface ClientOptions {
   readonly onProgress?: OnProgress | undefined;
   /** Accept a standby or a read-only server. */
   readonly isReadOnlyFine?: boolean;
-  /** Ask the server for its array types, so that arrays arrive as such: one query more. */
+  /** Ask the server for its array types, so that arrays arrive as arrays. Costs one more query. */
   readonly fetchTypes?: boolean;
 }
 
 /**
- * One connection. `sql` never reconnects: once the backend is gone every query is refused, so that
- * what belongs to the session cannot be lost unnoticed.
+ * One connection. `sql` never reconnects: once the backend is gone, every query fails. So locks and
+ * settings of the session cannot be lost unnoticed.
  */
 export interface Client {
   readonly sql: Sql;
@@ -41,7 +41,8 @@ export interface Client {
 }
 
 /**
- * Opens a connection to the first host that is a primary, or to any where read only is fine.
+ * Opens a connection to the first host that is a primary; with `isReadOnlyFine`, to the first that
+ * answers.
  * Throws `server-unreachable`, `login-refused`, `no-such-database`, `no-primary`, `interrupted`.
  */
 export async function openPrimary(target: ServerTarget, options: ClientOptions): Promise<Client> {
@@ -65,7 +66,7 @@ export async function openPrimary(target: ServerTarget, options: ClientOptions):
   throw refused(target, { refusals, standbys, waitedMs: performance.now() - startedAt });
 }
 
-/** A server that is starting up is asked again until the connect timeout is over. */
+/** Tries again while the server is starting up, until the connect timeout is over. */
 async function openHost(target: ServerTarget, host: Host, options: ClientOptions): Promise<Client> {
   const deadline = performance.now() + target.connectTimeoutMs;
   for (let isAnnounced = false; ; isAnnounced = true) {
@@ -73,7 +74,7 @@ async function openHost(target: ServerTarget, host: Host, options: ClientOptions
     try {
       return await openClient(
         {
-          // For the driver's messages: the socket is opened here.
+          // The driver uses these in its messages only. The socket is opened below.
           host: host.host,
           port: host.port,
           user: target.user,
@@ -101,7 +102,7 @@ interface Facts extends Omit<ServerFacts, 'isPooled'> {
   readonly pid: number;
 }
 
-/** Dates come as text, in the form that the database or the role is set to: here in one that the driver reads. */
+/** The driver reads dates in ISO form only, but database or role may have set another DateStyle. */
 const openingQuery = `
   set datestyle = 'ISO';
   select
@@ -112,9 +113,9 @@ const openingQuery = `
     pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly"`;
 
 /**
- * A postgres.js client of exactly one connection. postgres.js opens a new one silently when the
- * old one is lost and closes old ones after half an hour: both would drop the session's lock, so
- * the second socket it asks for is an error and a connection may grow as old as it likes.
+ * Opens a postgres.js client with exactly one connection. By default postgres.js replaces a lost
+ * connection silently and closes old connections after about half an hour. Both would release the
+ * session's lock. So a second socket is refused, and the connection has no maximum age.
  */
 export async function openClient(
   settings: Options<Record<string, never>>,
@@ -134,11 +135,11 @@ export async function openClient(
     target_session_attrs: undefined,
     onclose: () => {
       isClosed = true;
-      // What was sent between the socket's error and its close is never answered otherwise.
+      // Without this, a query sent between the socket's error and its close never settles.
       void sql.end({ timeout: 0 });
     },
     onnotice: ({ severity = 'NOTICE', message = '', code }) => {
-      // A COMMIT that failed has ended the transaction that a ROLLBACK makes sure of.
+      // `withRollback` also sends ROLLBACK when a failed COMMIT has ended the transaction already.
       if (code !== sqlErrorCodes.noTransaction) onProgress?.({ kind: 'notice', severity, message });
     },
     socket: async () => {

@@ -9,15 +9,15 @@ import { describeTarget, type EmbeddedTarget, type ServerTarget, type Target } f
 export type { ServerFacts, Sql } from './client.ts';
 
 /**
- * One backend, from opening to closing. `sql` never reconnects: once the backend is gone every
- * query is refused, so that a session's locks and transactions cannot be lost unnoticed.
+ * One backend, from opening to closing. `sql` never reconnects: once the backend is gone, every
+ * query fails. So the session's locks and transactions cannot be lost unnoticed.
  */
 export interface Session {
   readonly sql: Sql;
   readonly target: Target;
   readonly pid: number;
   readonly server: ServerFacts;
-  /** Throws `interrupted` once the signal has fired; call it before each new piece of work. */
+  /** Throws `interrupted` once the signal has fired. Call it before each new piece of work. */
   readonly throwIfInterrupted: () => void;
   readonly signal: AbortSignal | undefined;
 }
@@ -27,15 +27,16 @@ export interface SessionOptions {
   readonly onProgress?: OnProgress | undefined;
   /** Another database on the same server, for statements that cannot run inside the target. */
   readonly database?: string;
-  /** How long to wait for another process to leave the embedded engine's folder. */
+  /** How long to wait while another process has the embedded engine's folder open. */
   readonly lockTimeoutMs?: number | undefined;
-  /** Accept a standby or a read-only server, and make no embedded database where there is none. */
+  /** Accept a standby or a read-only server, and do not create a missing embedded database. */
   readonly isReadOnlyFine?: boolean;
 }
 
 /**
- * Opens a session on the target's primary, gives it to `use`, and closes it whatever happens.
- * While `use` runs, a fired signal cancels the statement in flight; the caller's bracket rolls back.
+ * Opens a session on the target's primary, calls `use` with it, and closes it in every case.
+ * While `use` runs, a fired signal cancels the running statement. The caller's transaction bracket
+ * then rolls back.
  * Throws `server-unreachable`, `login-refused`, `no-such-database`, `no-primary`, `connection-lost`.
  */
 export async function withSession<T>(
@@ -79,7 +80,7 @@ async function withEmbeddedSession<T>(
       async () => engine.connect(),
       { ...options, firstAnswerTimeoutMs: 60_000 },
     ).catch(orInterrupted(signal));
-    // The engine calls its one database template1; people know it by its folder.
+    // The engine's one database is named template1. Messages name its folder instead.
     const server = { ...client.server, database: describeTarget(target) };
     return await useClient({ ...client, server }, target, options, use);
   } finally {
@@ -87,7 +88,7 @@ async function withEmbeddedSession<T>(
   }
 }
 
-/** What ends the opening of an engine once the signal has fired is the signal. */
+/** After the signal has fired, an error while the engine opens means the interruption. */
 function orInterrupted(signal: AbortSignal | undefined): (error: unknown) => never {
   return (error) => {
     throw signal?.aborted && !isError(error) ? interrupted({ completed: [], pending: [] }) : error;
@@ -117,12 +118,12 @@ async function useClient<T>(
     throw explained(error, { client, target });
   } finally {
     stopCancelling();
-    // postgres.js would wait for the answer that a lost connection no longer gives.
+    // On a lost connection postgres.js would wait for an answer that never comes.
     await client.sql.end({ timeout: client.isClosed() ? 0 : 2 });
   }
 }
 
-/** What ended the use of a connection, as an error of this package where the server or the line is at fault. */
+/** Turns an error of the server or the connection into an error of this package. Returns others unchanged. */
 export function explained(
   error: unknown,
   { client, target }: { readonly client: Pick<Client, 'isClosed'>; readonly target: Target },
@@ -135,9 +136,9 @@ export function explained(
 }
 
 /**
- * From abort until the session ends, cancels whatever runs, again and again: a cancel that arrives
- * between two statements of a pipeline is lost. When the server cannot be reached for it, the
- * connection is cut, which the server notices through client_connection_check_interval.
+ * From the abort until the session ends, cancels the running statement every 250 ms, since a cancel
+ * request between two statements has no effect. If the server cannot be reached for the request,
+ * the connection is cut. The server notices that through client_connection_check_interval.
  */
 function cancelOnAbort({ target, pid, signal }: Session, client: Client): () => void {
   if (!signal || target.kind === 'embedded') return () => {};
@@ -160,7 +161,7 @@ function cancelOnAbort({ target, pid, signal }: Session, client: Client): () => 
   };
 }
 
-/** A transaction around `work`; on failure it is rolled back, and the failure thrown on. */
+/** Runs `work` in a transaction. When `work` fails, rolls back and throws its error. */
 export async function withTransaction<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
   return withRollback(sql, async () => {
     await sql.unsafe('begin');
@@ -170,7 +171,10 @@ export async function withTransaction<T>(sql: Sql, work: () => Promise<T>): Prom
   });
 }
 
-/** For work that opens its transaction itself. The server rolls back alone where the client is gone. */
+/**
+ * Runs `work`, which opens its own transaction, and rolls back when it fails. When the connection is
+ * lost, the server rolls back.
+ */
 export async function withRollback<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -180,12 +184,12 @@ export async function withRollback<T>(sql: Sql, work: () => Promise<T>): Promise
   }
 }
 
-/** A name as an identifier, parts of a qualified one joined by dots. */
+/** Quotes a name as an identifier. Several parts make a qualified name, joined by dots. */
 export function quoteIdentifier(...parts: readonly string[]): string {
   return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
 }
 
-/** A text as a literal, for statements that take no parameters. */
+/** Quotes a text as a literal, for statements that take no parameters. */
 export function quoteLiteral(text: string): string {
   return `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
 }

@@ -3,12 +3,13 @@ import { pipeline } from 'node:stream/promises';
 import type { Sql } from './client.ts';
 
 /**
- * Runs a COPY … FROM STDIN with what `chunks` gives, as fast as the server takes it. Settles once the
- * server has answered: rejects with its error, or with what `chunks` throws, and nothing is written
- * then. The caller rolls back.
+ * Runs COPY … FROM STDIN with the bytes of `chunks`, at the pace of the server. Settles once the
+ * server has answered. Rejects with the server's error, or with what `chunks` throws; the caller then
+ * rolls back, and nothing is written.
  *
- * postgres.js loses an error that comes after the last chunk, and a later query makes the COPY look
- * as if it had succeeded (its issue 1173): the query's reject is made to destroy the stream.
+ * postgres.js loses an error that comes after the last chunk, and the next query resolves the COPY
+ * as if it had succeeded (its issue 1173). So the query's `reject` is replaced by one that destroys
+ * the stream.
  */
 export async function copyFrom(
   sql: Sql,
@@ -30,17 +31,17 @@ export async function copyFrom(
     settle(stream);
   };
   const stream = await query.writable();
-  // Without it the loss of an error would be silent again: another release of the driver, say.
-  if (!isHooked) throw new Error('the driver settles a COPY in another way than is known here');
+  // Another release of the driver may settle a COPY differently. Then errors would be lost again.
+  if (!isHooked) throw new Error('postgres.js settles COPY in a way that this code does not know');
   try {
     await pipeline(chunks, stream);
   } catch (error) {
-    // A pipeline into a stream that the server's error has destroyed has a premature close to tell.
+    // The pipeline reports a premature close when the server's error has destroyed the stream.
     throw failure ?? error;
   }
 }
 
-/** What postgres.js keeps on a query, as its connection calls it. */
+/** The parts of a postgres.js query that its connection calls. */
 interface CopyQuery {
   resolve: (stream: unknown) => void;
   reject: (error: unknown) => void;

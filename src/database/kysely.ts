@@ -8,7 +8,7 @@ import { openPool, type Pool, type PoolSettings } from './pool.ts';
 import type { EmbeddedTarget, ServerTarget, Target } from './target.ts';
 import type { DB } from './types.ts';
 
-/** Over a session that is open already, for as long as it is. */
+/** A Kysely over an open session. It works as long as the session is open. */
 export function borrowedKysely<Tables>({ sql }: Pick<Session, 'sql'>): Kysely<Tables> {
   const lease = { client: { sql }, release: () => {} };
   return new Kysely({ dialect: dialectOver({ lease: async () => lease, end: async () => {} }) });
@@ -54,7 +54,7 @@ function withName(target: ServerTarget, applicationName: string | undefined): Se
   return applicationName === undefined ? target : { ...target, applicationName };
 }
 
-/** Over an engine that is open already; `destroy()` closes it. */
+/** A Kysely over an open engine, which `destroy()` closes. */
 export function engineKysely(engine: EmbeddedEngine): Kysely<DB> {
   const pool = embeddedPool(async () => engine, { idleTimeoutMs: 30_000 });
   return new Kysely<DB>({ dialect: dialectOver(pool) });
@@ -62,7 +62,7 @@ export function engineKysely(engine: EmbeddedEngine): Kysely<DB> {
 
 function openServerClient(target: ServerTarget, settings: PoolSettings): Promise<Client> {
   const { connectTimeoutMs } = settings;
-  // Who names one host means it, a replica say; of several the primary is meant.
+  // A URL with one host may name a replica on purpose. With several hosts, the primary is meant.
   const isReadOnlyFine = target.hosts.length === 1;
   return openPrimary({ ...target, connectTimeoutMs }, { isReadOnlyFine, fetchTypes: true });
 }
@@ -77,7 +77,7 @@ async function openEngine(
   return openEmbeddedEngine({ folder, lockTimeoutMs: connectTimeoutMs });
 }
 
-/** The engine has one session, and takes seconds to start: callers take turns, and are patient. */
+/** The engine has one session and takes seconds to start, so callers wait for their turn. */
 function embeddedPool(
   open: () => Promise<EmbeddedEngine>,
   { idleTimeoutMs }: Pick<PoolSettings, 'idleTimeoutMs'>,
@@ -115,7 +115,7 @@ interface Lending {
   readonly end: () => Promise<void>;
 }
 
-/** Of the client that it is given, kysely-postgres-js uses `reserve()` and `end()`. */
+/** kysely-postgres-js calls only `reserve()` and `end()` of its postgres.js client. */
 function dialectOver({ lease, end }: Lending): PostgresJSDialect {
   const reserve = async () => {
     const { client, release } = await lease();
@@ -132,27 +132,28 @@ function dialectOver({ lease, end }: Lending): PostgresJSDialect {
   return new PostgresJSDialect({ postgres } as PostgresJSDialectConfig);
 }
 
-/** The protocol counts parameters in 16 bits, of which postgres.js keeps one value. */
+/** The protocol has 16 bits for the number of parameters; postgres.js allows two fewer than that. */
 const mostParameters = 65_533;
 
-/** What postgres.js refuses after it has begun to write, or cannot answer, spoils the connection. */
+/** Throws for a query that would leave the postgres.js connection in an unusable state. */
 function refuseUnsendable(text: string, parameters: readonly unknown[]): void {
   if (parameters.length > mostParameters) {
     throw new RangeError(
-      `the query has ${parameters.length} parameters; ${mostParameters} are the most that PostgreSQL takes`,
+      `the query has ${parameters.length} parameters; PostgreSQL takes at most ${mostParameters}`,
     );
   }
   const missing = parameters.indexOf(undefined);
   if (missing >= 0) {
-    throw new TypeError(`parameter ${missing + 1} of the query is undefined; NULL is written null`);
+    throw new TypeError(`parameter ${missing + 1} of the query is undefined; write NULL as null`);
   }
   if (/^\s*copy\b/i.test(text))
-    throw new TypeError('COPY needs a stream, and Kysely has none for it');
+    throw new TypeError('COPY needs a stream, which Kysely does not offer');
 }
 
 /**
- * postgres.js takes a value's type from its first element, or from its being true or false: JSONB
- * `[true]` would be sent as a boolean. The server knows what the column is.
+ * postgres.js guesses a parameter's type from a boolean or from an array's first element: JSONB
+ * `[true]` would be sent as a boolean. Type 0 leaves the decision to the server, which knows the
+ * column.
  */
 function asServerSays(sql: Sql, value: unknown): never {
   const isGuessed = typeof value === 'boolean' || Array.isArray(value);

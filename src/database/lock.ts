@@ -5,19 +5,19 @@ import { type Session, type Sql, withSession } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';
 
-/** The two halves of a lock's key, each 32 bits with a sign. */
+/** The two halves of a lock's key, both signed 32-bit integers. */
 export interface LockKey {
   readonly lockClass: number;
   readonly lockObject: number;
 }
 
-/** A lock of this tool's, in the database of the session. */
+/** An advisory lock of this tool, in the session's database. */
 export interface AdvisoryLock extends LockKey {
-  /** In words: "the migration lock". */
+  /** For messages: "the migration lock". */
   readonly name: string;
 }
 
-/** Its key is arbitrary, and the same in every release. */
+/** The key is arbitrary, but every release must use the same. */
 const migrationLock: AdvisoryLock = {
   lockClass: 842_341_073,
   lockObject: 1_509_727_411,
@@ -30,12 +30,12 @@ const lastPollMs = 1_000;
 export const defaultLockTimeoutMs = 60_000;
 
 export interface LockOptions {
-  /** How long to wait for another run to end; 0 does not wait. */
+  /** How long to wait for another run to end. 0: do not wait. */
   readonly lockTimeoutMs?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** One run at a time on a database. Throws what `withAdvisoryLock` throws. */
+/** Allows one run at a time on a database. Throws as `withAdvisoryLock` does. */
 export function withMigrationLock<T>(
   session: Session,
   options: LockOptions,
@@ -45,10 +45,11 @@ export function withMigrationLock<T>(
 }
 
 /**
- * Holds the lock while `use` runs: twice, for `holdsMigrationLock`.
+ * Holds the lock while `use` runs. Takes it twice, for `holdsMigrationLock`.
  *
- * The lock is polled with pg_try_advisory_lock. A blocking pg_advisory_lock holds a snapshot while
- * it waits, and CREATE INDEX CONCURRENTLY in the run that holds the lock waits for that snapshot.
+ * Polls with pg_try_advisory_lock. A blocking pg_advisory_lock would hold a snapshot while it waits,
+ * and CREATE INDEX CONCURRENTLY in the run that holds the lock would wait for that snapshot: a
+ * deadlock.
  *
  * Throws `lock-timeout`, which names the holder, and `pooler-refused`.
  */
@@ -68,12 +69,12 @@ export async function withAdvisoryLock<T>(
     return await use();
   } finally {
     await unlockTwice(sql, lock).catch(() => {
-      // The backend is gone, and the lock with it; the error that ended `use` says so.
+      // The backend is gone, and so is its lock. The error that ended `use` is reported.
     });
   }
 }
 
-/** Does the work while it holds the lock; undefined where somebody else holds it, and nothing is done. */
+/** Runs `work` with the lock held. Returns undefined, and runs nothing, when another session holds the lock. */
 export async function ifFree<T>(
   sql: Sql,
   key: LockKey,
@@ -84,7 +85,7 @@ export async function ifFree<T>(
     return await work();
   } finally {
     await unlock(sql, key).catch(() => {
-      // As above: the lock is gone with its backend.
+      // As above: the backend is gone, and so is its lock.
     });
   }
 }
@@ -107,7 +108,7 @@ async function unlockTwice(sql: Sql, key: LockKey): Promise<void> {
   await ask(sql, `${release} and ${release}`);
 }
 
-/** Without parameters, for which the driver would ask the server first. */
+/** Without parameters, which would cost the driver another round trip. */
 async function ask(sql: Sql, condition: string): Promise<boolean> {
   const [row] = await sql.unsafe<[{ isTrue: boolean }]>(`select ${condition} as "isTrue"`);
   return row.isTrue;
@@ -148,8 +149,8 @@ async function acquire(
 }
 
 /**
- * undefined when it has let go in the meantime. Of another role's session the server shows no more
- * than its name to those who are not in pg_read_all_stats.
+ * Undefined when the lock has been released in the meantime. For a session of another role the
+ * server shows only its name, unless the own role is a member of pg_read_all_stats.
  */
 async function findHolder(
   { sql }: Session,
@@ -169,7 +170,7 @@ async function findHolder(
   return holder;
 }
 
-/** pg_locks shows the halves of a key without their signs. */
+/** pg_locks shows the halves of a key as unsigned integers. */
 function asOid(half: number): number {
   return half >>> 0;
 }
@@ -182,10 +183,10 @@ function lockTimeout(
   return new CryptosenseDbError(
     'lock-timeout',
     {
-      message: `another run holds ${name}; gave up after ${waited}`,
+      message: `another run holds ${name}; this run waited ${waited}`,
       evidence: holder ? [describeHolder(holder)] : [],
       hint: holder
-        ? `let it end, wait longer with --lock-timeout, or end it with: select pg_terminate_backend(${holder.pid})`
+        ? `wait until it ends, wait longer with --lock-timeout, or end it with: select pg_terminate_backend(${holder.pid})`
         : 'run the command again',
     },
     { details: { holder, waitedMs } },
@@ -193,11 +194,12 @@ function lockTimeout(
 }
 
 /**
- * Behind a pooler this session's lock only means something while the pooler keeps the backend for
- * it. In transaction mode a second client is handed the backend that holds the lock. In session
- * mode it never is: it gets another one, or waits where the pool is empty.
- * A pool that hands backends around shows itself in one of a few rounds; should it not, the check
- * of the process id in each ledger write still stops the run before anything wrong is recorded.
+ * Throws `pooler-refused` behind a pooler in transaction mode. There, a second client may get the
+ * backend that holds this session's lock, so the lock protects nothing. In session mode the second
+ * client gets another backend, or waits while the pool is exhausted.
+ *
+ * A few rounds find most such poolers. For the rest, each ledger write compares the process id and
+ * stops the run before anything wrong is recorded.
  */
 export async function refuseTransactionPooling(session: Session): Promise<void> {
   const { target, sql, pid, server } = session;
@@ -211,7 +213,7 @@ export async function refuseTransactionPooling(session: Session): Promise<void> 
   }
 }
 
-/** undefined when the pool has none to spare within two seconds. */
+/** Undefined when the pooler offers no backend within two seconds. */
 async function backendOfAnother(target: ServerTarget): Promise<number | undefined> {
   const probe = { ...target, connectTimeoutMs: 2_000 };
   return withSession(probe, { isReadOnlyFine: true }, async ({ pid }) => pid).catch(
@@ -226,23 +228,23 @@ function poolerRefused(): CryptosenseDbError<'pooler-refused'> {
   return new CryptosenseDbError('pooler-refused', {
     message: 'a pooler in transaction mode stands between this tool and the server',
     evidence: [
-      'one backend serves several clients there, so the lock that keeps a second run out means nothing',
+      'there, several clients share one backend, so the migration lock does not keep a second run out',
     ],
     hint: "connect to the server's own port, or to a pool in session mode",
   });
 }
 
 /**
- * A condition: this session still holds the migration lock, whatever a migration did meanwhile. Of the two holds
- * one is given back, which says whether there was any, and taken again; the other keeps everybody out meanwhile.
- * A migration that has given one back itself leaves none for that: then another run may be quicker, and this one
- * ends. A look into pg_locks would hold up everybody who asks for a lock. As a subselect it is evaluated once,
- * however many rows a statement goes through.
+ * An SQL condition: this session still holds the migration lock, even if a migration released locks.
+ *
+ * The lock is held twice. Release one hold, which succeeds only while it is held, and take it again;
+ * the other hold keeps other runs out meanwhile. Reading pg_locks instead would block every session
+ * that asks for a lock. The subselect makes the server evaluate the condition once per statement.
  */
 export const holdsMigrationLock = `
   (select pg_advisory_unlock(${keyOf(migrationLock)}) and pg_try_advisory_lock(${keyOf(migrationLock)}))`;
 
-/** True for an error that another try may not meet: the statement waited for a lock in vain. */
+/** True when a statement did not get a lock in time, or was the victim of a deadlock. Worth a retry. */
 export function isLockConflict(error: unknown): boolean {
   const state = sqlState(error);
   return state === sqlErrorCodes.lockNotAvailable || state === sqlErrorCodes.deadlockDetected;

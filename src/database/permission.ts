@@ -3,7 +3,7 @@ import type { ServerFacts } from './client.ts';
 import { quoteIdentifier } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 
-/** What a role without CREATEDB is told. */
+/** The problem of a role without CREATEDB. */
 export function createProblem({ user }: Pick<ServerFacts, 'user'>): Problem {
   return {
     message: `the role "${user}" may not create databases`,
@@ -11,7 +11,7 @@ export function createProblem({ user }: Pick<ServerFacts, 'user'>): Problem {
   };
 }
 
-/** The server's refusal for want of a right as `not-permitted`; any other error as it is. */
+/** Turns the server's error for a missing privilege into `not-permitted`. Returns other errors unchanged. */
 export function permissionProblem(error: unknown, problem: Problem): unknown {
   if (sqlState(error) !== sqlErrorCodes.insufficientPrivilege) return error;
   return new CryptosenseDbError(

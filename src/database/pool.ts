@@ -2,25 +2,25 @@ import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { Client } from './client.ts';
 
 export interface PoolSettings {
-  /** At most so many connections at once. */
+  /** The most connections at once. */
   readonly maxConnections: number;
-  /** A connection that nobody used for so long is closed. */
+  /** An idle connection is closed after this time. */
   readonly idleTimeoutMs: number;
-  /** How long a caller waits for a connection, a free or a new one. */
+  /** How long a caller waits for a free or a new connection. */
   readonly connectTimeoutMs: number;
 }
 
 /** A connection for one caller at a time. */
 export interface Lease {
   readonly client: Client;
-  /** Gives it back; a second call does nothing. */
+  /** Returns the connection to the pool. A second call does nothing. */
   readonly release: () => void;
 }
 
 export interface Pool {
   /** Throws `pool-exhausted`, `pool-closed`, and what `open` throws. */
   readonly lease: () => Promise<Lease>;
-  /** Lets nobody in any more, and closes each connection as it is given back. */
+  /** Refuses new leases, and closes each connection when it is released. */
   readonly end: () => Promise<void>;
 }
 
@@ -30,11 +30,11 @@ interface Waiting {
 }
 
 /**
- * Connections that are opened on demand and lent to one caller at a time. A connection that was lost
- * while it was lent or idle is replaced by a new one.
+ * A pool of connections, opened on demand, each leased to one caller at a time. A lost connection is
+ * replaced by a new one.
  *
- * postgres.js has a pool of its own, from which it lends by `reserve()`; a query on a lent
- * connection that was lost ends the process there (its issues 1066 and 1208).
+ * The pool of postgres.js does not serve here: a query on a connection that was reserved and then
+ * lost ends the process (its issues 1066 and 1208).
  */
 export function openPool(open: () => Promise<Client>, settings: PoolSettings): Pool {
   const { maxConnections, idleTimeoutMs, connectTimeoutMs } = settings;
@@ -140,8 +140,8 @@ function exhausted({ maxConnections, connectTimeoutMs }: PoolSettings) {
   return new CryptosenseDbError(
     'pool-exhausted',
     {
-      message: `none of ${maxConnections} connections was free within ${connectTimeoutMs} ms`,
-      hint: 'end transactions sooner, or raise maxConnections as far as the server allows',
+      message: `all ${maxConnections} connections were in use for ${connectTimeoutMs} ms`,
+      hint: 'end transactions sooner, or raise maxConnections within the limit of the server',
     },
     { details: { connections: maxConnections, waitedMs: connectTimeoutMs } },
   );
@@ -150,6 +150,6 @@ function exhausted({ maxConnections, connectTimeoutMs }: PoolSettings) {
 function closed() {
   return new CryptosenseDbError('pool-closed', {
     message: 'the pool is closed',
-    hint: 'destroy() comes last',
+    hint: 'run no query after destroy()',
   });
 }

@@ -8,7 +8,7 @@ import {
   type Target,
 } from './target.ts';
 
-/** A host that did not serve, and why. */
+/** A host that gave no session, and the error. */
 export interface Refusal {
   readonly host: Host;
   readonly error: unknown;
@@ -20,7 +20,7 @@ export interface Refusals {
   readonly waitedMs: number;
 }
 
-/** Why no host of the target gave a session, as the error to throw. */
+/** The error to throw when no host of the target gave a session. */
 export function refused(
   target: ServerTarget,
   { refusals, standbys, waitedMs }: Refusals,
@@ -33,14 +33,14 @@ export function refused(
 
   const hosts = target.hosts.map(describeHost);
   const evidence = [
-    ...standbys.map((host) => `${describeHost(host)}  is a standby or read only`),
+    ...standbys.map((host) => `${describeHost(host)}  is a standby or read-only`),
     ...refusals.map(({ host, error }) => `${describeHost(host)}  ${reasonOf(error)}`),
   ];
   if (standbys.length > 0) {
     return new CryptosenseDbError(
       'no-primary',
       {
-        message: `none of ${hosts.join(', ')} is a primary that takes writes`,
+        message: `no primary that accepts writes among ${hosts.join(', ')}`,
         evidence,
         hint: 'name the primary, or every host of the cluster: postgresql://user@host1,host2/database',
       },
@@ -53,7 +53,7 @@ export function refused(
       message: `no server answered at ${hosts.join(', ')} (tried for ${duration(waitedMs)})`,
       evidence,
       hint: refusals.some(({ error }) => isWithoutTls(error))
-        ? 'turn TLS on at the server, or name another sslmode in the URL or in PGSSLMODE'
+        ? 'switch TLS on at the server, or set another sslmode in the URL or in PGSSLMODE'
         : 'start the server, or wait for it with: cryptosense-db db wait',
     },
     { details: { hosts, waitedMs }, cause: refusals[0]?.error },
@@ -62,11 +62,11 @@ export function refused(
 
 function reasonOf(error: unknown): string {
   return isWithoutTls(error)
-    ? 'ended the connection before TLS began; sslmode asks for it, and the server may have none'
+    ? 'closed the connection before TLS started; sslmode requires TLS, and the server may not offer it'
     : messageOf(error);
 }
 
-/** Node has no code of its own for it. */
+/** Node has no error code for this case. */
 function isWithoutTls(error: unknown): boolean {
   return /before secure TLS connection was established/.test(messageOf(error));
 }
@@ -88,16 +88,16 @@ function loginRefused(target: ServerTarget, { host, error }: Refusal): Cryptosen
     case sqlErrorCodes.invalidPassword:
     case sqlErrorCodes.invalidAuthorization: {
       const problem: Problem = {
-        message: `the server does not let the user "${user}" in${password ? '' : ' without a password'}`,
+        message: `the server refused the login of the user "${user}"${password ? '' : ' without a password'}`,
         evidence,
-        hint: 'give the right user and password in DATABASE_URL or DATABASE_PASSWORD',
+        hint: 'check the user and the password in DATABASE_URL or DATABASE_PASSWORD',
       };
       return new CryptosenseDbError('login-refused', problem, { details: { user }, cause: error });
     }
     default:
       return new CryptosenseDbError(
         'server-unreachable',
-        { message: `the server turned the connection to "${database}" away`, evidence },
+        { message: `the server refused the connection to "${database}"`, evidence },
         { details: { hosts: [describeHost(host)], waitedMs: 0 }, cause: error },
       );
   }
@@ -120,16 +120,16 @@ export function connectionLost(
     {
       message: `the connection to ${describeTarget(target)} was lost`,
       evidence: [
-        isSqlError(cause) ? messageOf(cause) : 'the server, or something on the way, closed it',
+        isSqlError(cause) ? messageOf(cause) : 'the server or the network closed it',
         ...countsOf(progress),
       ],
-      hint: 'what was not committed is rolled back; run the same command again to go on',
+      hint: 'uncommitted work is rolled back; run the same command again to continue',
     },
     { details: progress, cause },
   );
 }
 
-/** One of the tool's own statements: migrations' failures are told by those who run them. */
+/** The error for a refused statement of the tool itself. Failures of migrations have their own error. */
 export function statementRefused(cause: SqlError): CryptosenseDbError {
   const { message, code, detail, hint } = cause;
   const problem: Problem = {
@@ -142,7 +142,7 @@ export function statementRefused(cause: SqlError): CryptosenseDbError {
     : new CryptosenseDbError('statement-refused', problem, { details: { sqlState: code }, cause });
 }
 
-/** The error of a run that a signal ended; `completed` is committed, `pending` untouched. */
+/** The error of a run that a signal ended. `completed` is committed, `pending` was not started. */
 export function interrupted(progress: {
   readonly completed: readonly string[];
   readonly pending: readonly string[];
@@ -150,19 +150,19 @@ export function interrupted(progress: {
   return new CryptosenseDbError(
     'interrupted',
     {
-      message: 'interrupted; what was not committed is rolled back',
+      message: 'interrupted; uncommitted work is rolled back',
       evidence: countsOf(progress),
     },
     { details: progress },
   );
 }
 
-/** Throws `interrupted` once the signal has fired, for work that has no steps. */
+/** Throws `interrupted` once the signal has fired. For work without steps. */
 export function throwIfInterrupted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
 }
 
-/** Nothing for work that has no steps. */
+/** Empty for work without steps. */
 function countsOf({
   completed,
   pending,

@@ -13,7 +13,7 @@ export function requireServerVersion({ server: { version } }: Pick<Session, 'ser
   });
 }
 
-/** What the server says of TimescaleDB; null is what it cannot or does not say. */
+/** What the server reports about TimescaleDB. Null: it has no such fact. */
 export interface TimescaleFacts {
   readonly installed: string | null;
   readonly available: string | null;
@@ -32,21 +32,21 @@ export async function readTimescale({ sql }: Session): Promise<TimescaleFacts> {
 }
 
 /**
- * Throws `server-unsuitable` when TimescaleDB is missing, too old, not preloaded, or runs under
- * its Apache licence, which has neither continuous aggregates nor compression nor policies.
+ * Throws `server-unsuitable` when TimescaleDB is missing, too old, not preloaded, or runs under its
+ * Apache licence, which has no continuous aggregates, compression or policies.
  */
 export function requireTimescale(facts: TimescaleFacts): void {
   const problem = findTimescaleProblem(facts);
   if (problem) throw new CryptosenseDbError('server-unsuitable', problem);
 }
 
-/** undefined when TimescaleDB is there and fit. */
+/** Undefined when TimescaleDB is available and suitable. */
 export function findTimescaleProblem(facts: TimescaleFacts): Problem | undefined {
   const version = facts.installed ?? facts.available;
   if (version === null) {
     return {
-      message: 'the server has no TimescaleDB, which these migrations need',
-      hint: 'use a server that has it, such as the image timescale/timescaledb:2.28.3-pg15, or install the extension',
+      message: 'the server does not have TimescaleDB, which these migrations need',
+      hint: 'use a server with TimescaleDB, such as the image timescale/timescaledb:2.28.3-pg15, or install the extension',
     };
   }
   if (isOlder(version)) {
@@ -57,16 +57,16 @@ export function findTimescaleProblem(facts: TimescaleFacts): Problem | undefined
   }
   if (!facts.installed && !facts.isPreloaded) {
     return {
-      message: 'the server has TimescaleDB installed, but does not load it',
+      message: 'TimescaleDB is installed on the server but not loaded',
       hint: "set shared_preload_libraries = 'timescaledb' in postgresql.conf and restart the server",
     };
   }
   if (facts.license === 'apache') {
     return {
       message:
-        'the server runs TimescaleDB under its Apache licence, which lacks half of what these migrations use',
+        'the server runs TimescaleDB under its Apache licence, which lacks features that these migrations use',
       evidence: ['continuous aggregates, compression and policies need the Timescale licence'],
-      hint: "set timescaledb.license = 'timescale' in postgresql.conf, or use a server that offers it",
+      hint: "set timescaledb.license = 'timescale' in postgresql.conf, or use a server that allows it",
     };
   }
   return undefined;

@@ -9,7 +9,7 @@ export interface Patience {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Calls `giveUp` when the time is up or the signal fires, unless the returned function is called first. */
+/** Calls `giveUp` after the timeout or when the signal fires. The returned function prevents that. */
 export function onTimeoutOrAbort({ timeoutMs, signal }: Patience, giveUp: () => void): () => void {
   const timer = setTimeout(giveUp, timeoutMs);
   signal?.addEventListener('abort', giveUp, { once: true });
@@ -23,7 +23,7 @@ export function noAnswer(): Error {
   return Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' });
 }
 
-/** postgres.js takes a failing socket in its stride, but hangs when there is none. */
+/** A socket that fails at once. postgres.js handles a failing socket, but hangs without one. */
 export function brokenSocket(): Duplex {
   const socket = new PassThrough();
   const lost = Object.assign(new Error('the connection was lost'), { code: 'CONNECTION_CLOSED' });
@@ -41,7 +41,7 @@ export function openSocket({ host, port }: Host, patience: Patience): Promise<So
       stopWaiting();
       reject(error);
     });
-    // The farewell is written: like libpq, do not wait until the backend has put itself away.
+    // Terminate is written. Like libpq, do not wait until the backend has exited.
     socket.once('finish', () => socket.destroy());
     socket.once('connect', () => {
       stopWaiting();
@@ -50,7 +50,7 @@ export function openSocket({ host, port }: Host, patience: Patience): Promise<So
   });
 }
 
-/** libpq's sslmode in the terms of node:tls. `require` with a root certificate verifies it, as there. */
+/** Translates libpq's sslmode into options of node:tls. As in libpq, `require` with a root certificate verifies. */
 export function tlsSettings({ mode, rootCertificate, certificate, key }: TlsOptions) {
   if (mode === 'disable') return false;
   if (mode === 'allow' || mode === 'prefer') return 'prefer';

@@ -1,4 +1,4 @@
-/** SQLSTATEs that the tool acts on (PostgreSQL documentation, appendix A). */
+/** The SQLSTATEs that the tool handles (PostgreSQL documentation, appendix A). */
 export const sqlErrorCodes = {
   invalidPassword: '28P01',
   invalidAuthorization: '28000',
@@ -17,7 +17,7 @@ export const sqlErrorCodes = {
   notNullViolation: '23502',
 } as const;
 
-/** An error that the server reported, as the driver hands it on. */
+/** An error of the server, as postgres.js reports it. */
 export interface SqlError extends Error {
   /** The SQLSTATE. */
   readonly code: string;
@@ -25,7 +25,7 @@ export interface SqlError extends Error {
   readonly detail?: string;
   readonly hint?: string;
   readonly where?: string;
-  /** In characters from 1 over the statement; absent for errors at run time. */
+  /** The character in the query text, from 1. Errors at run time have none. */
   readonly position?: string;
   readonly internal_query?: string;
   readonly schema_name?: string;
@@ -33,7 +33,7 @@ export interface SqlError extends Error {
   readonly constraint_name?: string;
 }
 
-/** The SQLSTATE of a server's error, undefined for anything else. */
+/** The SQLSTATE of an error of the server; undefined for any other error. */
 export function sqlState(error: unknown): string | undefined {
   return isSqlError(error) ? error.code : undefined;
 }
@@ -42,7 +42,7 @@ export function isSqlError(error: unknown): error is SqlError {
   return error instanceof Error && 'severity_local' in error && 'code' in error;
 }
 
-/** True when the backend is gone: killed, crashed, restarted, or out of reach. */
+/** True when the backend is gone: killed, crashed, restarted or unreachable. */
 export function isConnectionLost(error: unknown): boolean {
   if (isSqlError(error)) {
     return error.severity === 'FATAL' || error.severity === 'PANIC';

@@ -7,7 +7,7 @@ export type Target = ServerTarget | EmbeddedTarget;
 
 export interface ServerTarget {
   readonly kind: 'server';
-  /** Tried in order until one is a primary. A host that starts with `/` is a socket's folder. */
+  /** Tried in order until one is a primary. A host that starts with `/` is the folder of a Unix socket. */
   readonly hosts: readonly Host[];
   readonly user: string;
   readonly password: string | undefined;
@@ -33,7 +33,7 @@ export interface TlsOptions {
 
 export interface EmbeddedTarget {
   readonly kind: 'embedded';
-  /** undefined: in memory, gone with the process. */
+  /** Undefined: in memory; the data is lost when the process ends. */
   readonly folder: string | undefined;
 }
 
@@ -53,9 +53,9 @@ const defaultConnectTimeoutMs = 10_000;
 const defaultApplicationName = 'cryptosense-db';
 const defaultPort = 5432;
 
-/** What a URL leaves out. */
+/** Values for parts that a URL leaves out. */
 export interface TargetDefaults {
-  /** Empty where the process runs under a number without a name, as containers do. */
+  /** Empty when the process's user id has no name, as in some containers. */
   readonly user: string;
   readonly password?: string | undefined;
   readonly sslMode?: SslMode | undefined;
@@ -65,7 +65,7 @@ export interface TargetDefaults {
 /**
  * Reads `postgresql://user:password@host:port,host:port/database?sslmode=…` (the forms of libpq,
  * socket folders included), `embedded:FOLDER`, `embedded:` and `embedded::memory:`.
- * Throws `bad-configuration` that never repeats the URL, which may hold a password.
+ * Throws `bad-configuration`. The error never repeats the URL, which may hold a password.
  */
 export function parseTarget(url: string, defaults: TargetDefaults): Target {
   const embedded = parseEmbedded(url);
@@ -79,7 +79,7 @@ export function parseTarget(url: string, defaults: TargetDefaults): Target {
 
   const { login = '', hosts = '', database = '', query = '' } = match.groups;
   if (`${database}${query}`.includes('@') || database.includes('/')) {
-    throw malformed('a / or ? stands where the user and password do, or in the database name');
+    throw malformed('a / or ? is in the user, the password or the database name');
   }
   const colon = login.indexOf(':');
   const user = decode(colon < 0 ? login : login.slice(0, colon), 'the user');
@@ -101,12 +101,12 @@ export function parseTarget(url: string, defaults: TargetDefaults): Target {
   };
 }
 
-/** A target as it is, or read from a URL whose user defaults to the one of this process. */
+/** Returns a target unchanged, and reads a URL. The user defaults to the login name of this process. */
 export function resolveTarget(target: Target | string): Target {
   return typeof target === 'string' ? parseTarget(target, { user: loginName() }) : target;
 }
 
-/** The target in words, for people and logs: never with a password. */
+/** The target as text for messages and logs, without the password. */
 export function describeTarget(target: Target): string {
   if (target.kind === 'embedded') {
     return target.folder === undefined ? 'embedded::memory:' : `embedded:${target.folder}`;
@@ -115,15 +115,15 @@ export function describeTarget(target: Target): string {
 }
 
 /**
- * The URL that names the target, password included, in the form that other languages' drivers read
- * too. What is as it would be without saying is left out.
+ * The URL of the target, with the password, in a form that drivers of other languages read too.
+ * Leaves out parameters that have their default value.
  */
 export function targetUrl(target: ServerTarget): string {
   const { hosts, user, password, database, applicationName, tls, connectTimeoutMs } = target;
   const login = [user, ...(password === undefined ? [] : [password])].map(encodeURIComponent);
   const isSocket = hosts.some(({ host }) => host.startsWith('/'));
   const parameters = {
-    // A socket's folder has no place before the database's name.
+    // The folder of a socket cannot stand in the host part of a URL.
     ...(isSocket && { host: hosts.map(({ host }) => host).join(',') }),
     ...(isSocket && { port: hosts.map(({ port }) => port).join(',') }),
     ...(tls.mode !== defaultSslMode && { sslmode: tls.mode }),
@@ -146,8 +146,8 @@ export function describeHost({ host, port }: Host): string {
 }
 
 /**
- * `h1:5432,[::1]:5433,/run/postgresql`; `ports` (libpq's `port`) fills in what a host lacks.
- * What cannot be read is not repeated: in a URL gone wrong it may be a piece of the password.
+ * Reads `h1:5432,[::1]:5433,/run/postgresql`. `ports` (libpq's `port`) fills in missing ports.
+ * Errors repeat no part of the text: in a malformed URL it may be part of the password.
  */
 function parseHosts(text: string, ports: string | undefined): Host[] {
   const names = text === '' ? ['localhost'] : text.split(',');
@@ -202,15 +202,19 @@ function parseQuery(query: string): ReadonlyMap<string, string> {
     const equals = part.indexOf('=');
     const name = decode(equals < 0 ? part : part.slice(0, equals), 'a parameter');
     if (!understoodParameters.has(name)) {
-      // Behind a password with a bare & the "name" is the rest of it.
+      // If the password contains a bare &, this "name" is the rest of the password.
       const which = parameters.has('password') ? 'a parameter' : `the parameter "${name}"`;
-      throw malformed(`it has ${which} that is not one of ${[...understoodParameters].join(', ')}`);
+      throw malformed(
+        `it has ${which}, which is not one of ${[...understoodParameters].join(', ')}`,
+      );
     }
     parameters.set(name, equals < 0 ? '' : decode(part.slice(equals + 1), `the parameter ${name}`));
   }
   const attributes = parameters.get('target_session_attrs');
   if (attributes !== undefined && !['any', 'read-write', 'primary'].includes(attributes)) {
-    throw malformed(`target_session_attrs is "${attributes}"; this tool runs on a primary only`);
+    throw malformed(
+      `target_session_attrs is "${attributes}"; this tool connects to a primary only`,
+    );
   }
   return parameters;
 }
@@ -235,10 +239,11 @@ function isSslMode(text: string): text is SslMode {
   return sslModes.some((mode) => mode === text);
 }
 
-/** libpq's `connect_timeout` counts in seconds; zero or nothing is the default. */
+/** libpq's `connect_timeout`, in seconds. Zero means the default. */
 function parseConnectTimeout(text: string | undefined): number {
   if (text === undefined) return defaultConnectTimeoutMs;
-  if (!/^\d{1,6}$/.test(text)) throw malformed(`connect_timeout is "${text}", not seconds`);
+  if (!/^\d{1,6}$/.test(text))
+    throw malformed(`connect_timeout is "${text}", which is not a number of seconds`);
   return text === '0' ? defaultConnectTimeoutMs : Number(text) * 1000;
 }
 

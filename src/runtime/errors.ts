@@ -163,10 +163,11 @@ export function isError<C extends ErrorCode = ErrorCode>(
   return value instanceof CryptosenseDbError && (code === undefined || value.code === code);
 }
 
-/** An error's own words; system errors that bundle several name each. */
+/** The message of an error. An AggregateError gives the message of each part, an object its `message`. */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError) {
     return [...new Set(error.errors.map(messageOf))].join(', ');
   }
-  return error instanceof Error ? error.message : String(error);
+  if (typeof error === 'object' && error !== null && 'message' in error) return `${error.message}`;
+  return String(error);
 }

@@ -104,9 +104,9 @@ describe('a target that cannot be', () => {
     ['postgresql://user@host:port/db', 'a port in it is not a number'],
     ['postgresql://user@host:99999/db', 'a port in it is not a number'],
     ['postgresql://us%er@host/db', 'has a % that does not start an escape'],
-    ['postgresql://user@host/db?ssl=on', 'the parameter "ssl" that is not one of host, port'],
+    ['postgresql://user@host/db?ssl=on', 'the parameter "ssl", which is not one of host, port'],
     ['postgresql://user@host/db?sslmode=on', 'sslmode is "on"; it can be disable'],
-    ['postgresql://user@host/db?target_session_attrs=standby', 'runs on a primary only'],
+    ['postgresql://user@host/db?target_session_attrs=standby', 'connects to a primary only'],
     ['postgresql://user@h1,,h2/db', 'a host in it is empty'],
     ['mysql://user@host/db', 'it is not of the form postgresql://'],
     ['host=localhost dbname=x', 'it is not of the form postgresql://'],
@@ -267,8 +267,8 @@ describe('a server without TimescaleDB', () => {
         const args = ['migrate', ...command.split(' '), '--url', scratch.url];
         const { text, error } = await refuse(args);
         expect(error.code).toBe('server-unsuitable');
-        expect(text).toContain('the server has no TimescaleDB');
-        expect(text).toMatch(/^hint: use a server that has it/m);
+        expect(text).toContain('the server does not have TimescaleDB');
+        expect(text).toMatch(/^hint: use a server with TimescaleDB/m);
         const schemas = await scratch.sql`
           select from pg_namespace where nspname = 'cryptosense_db'`;
         expect(schemas).toHaveLength(0);

@@ -75,7 +75,7 @@ describe('a URL with several hosts', () => {
       details: { hosts: [`127.0.0.1:${deadPort}`, `127.0.0.1:${readOnly.port}`] },
     });
     const evidence = error.problems[0]?.evidence?.join('\n');
-    expect(evidence).toContain(`127.0.0.1:${readOnly.port}  is a standby or read only`);
+    expect(evidence).toContain(`127.0.0.1:${readOnly.port}  is a standby or read-only`);
     expect(evidence).toContain(`127.0.0.1:${deadPort}  connect ECONNREFUSED`);
   });
 
@@ -95,6 +95,6 @@ describe('a URL with several hosts', () => {
   it('is not ready to db wait while there is no primary', async () => {
     const result = await wait({ target: urlOf(readOnly.port, deadPort), timeoutMs: 500 });
     expect(result).toMatchObject({ isReady: false });
-    expect(result.reason).toContain('is a standby or read only');
+    expect(result.reason).toContain('is a standby or read-only');
   });
 });

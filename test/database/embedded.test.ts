@@ -73,9 +73,10 @@ async function copyIn(sql: Sql, copy: { table: string; rows: Iterable<string> })
 function compile({ isInstalled }: { isInstalled: boolean }): string {
   const folder = mkdtempSync(join(scratch, 'js-'));
   mkdirSync(join(folder, 'database/embedded'), { recursive: true });
+  mkdirSync(join(folder, 'runtime'));
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
   const parts = ['engine', 'boot', 'folder-lock', 'pgcrypto', 'wire'];
-  for (const name of ['errors', ...parts.map((part) => `database/embedded/${part}`)]) {
+  for (const name of ['runtime/errors', ...parts.map((part) => `database/embedded/${part}`)]) {
     const source = fileURLToPath(new URL(`../../src/${name}.ts`, import.meta.url));
     const { outputText } = ts.transpileModule(readFileSync(source, 'utf8'), {
       compilerOptions: {
@@ -730,7 +731,7 @@ describe('a folder', () => {
     [
       'of someone else',
       { 'notes.txt': 'mine', 'src/a.ts': '' },
-      /not empty, and holds no database.*\n.*notes\.txt, src/,
+      /not empty, and it holds no database.*\n.*notes\.txt, src/,
     ],
     [
       'of another PostgreSQL',

@@ -40,11 +40,11 @@ describe('findTimescaleProblem', () => {
   });
 
   it.each<[string, Partial<TimescaleFacts>, RegExp]>([
-    ['missing', { installed: null, available: null, license: null }, /no TimescaleDB/],
+    ['missing', { installed: null, available: null, license: null }, /does not have TimescaleDB/],
     ['too old', { installed: '2.10.3' }, /TimescaleDB 2\.10\.3; 2\.11 or later/],
     ['too old a major version', { installed: '1.7.5' }, /TimescaleDB 1\.7\.5/],
     ['too old, and not created yet', { installed: null, available: '2.9.1' }, /2\.9\.1/],
-    ['not preloaded', { installed: null, isPreloaded: false, license: null }, /does not load it/],
+    ['not preloaded', { installed: null, isPreloaded: false, license: null }, /not loaded/],
     ['under its Apache licence', { license: 'apache' }, /Apache licence/],
     ['under Apache, not created yet', { installed: null, license: 'apache' }, /Apache licence/],
   ])('tells what to do about one that is %s', (_, facts, message) => {

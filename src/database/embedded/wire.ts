@@ -2,21 +2,21 @@ import { Duplex } from 'node:stream';
 import { setImmediate as yieldToEventLoop } from 'node:timers/promises';
 
 /**
- * PostgreSQL's wire protocol, version 3, from the server's side
- * (https://www.postgresql.org/docs/17/protocol-message-formats.html): cuts a client's bytes into
- * messages and feeds them to an engine that runs each buffer to its end before it returns.
+ * The server's side of PostgreSQL's wire protocol, version 3
+ * (https://www.postgresql.org/docs/17/protocol-message-formats.html). Cuts the bytes of a client into
+ * messages and gives them to an engine that runs one buffer at a time to its end.
  */
 
-/** What stands behind the wire. Every buffer that it returns is the caller's to keep. */
+/** The engine behind the wire. The caller may keep each buffer that it returns. */
 export interface Backend {
-  /** A client's startup message and its parameters; the reply. An ErrorResponse ends the session. */
+  /** Starts a session. Returns the reply; an ErrorResponse ends the session. */
   start(message: Buffer, parameters: ReadonlyMap<string, string>): Promise<Buffer>;
-  /** Whole messages, run in order; their replies. Rejects when the engine is beyond repair. */
+  /** Runs whole messages in order. Returns their replies. Rejects when the engine has failed. */
   run(messages: Buffer): Promise<Buffer>;
 }
 
 interface Message {
-  /** The letter that the protocol gives it; words for those without one. */
+  /** The letter of the protocol, or a word for a message without one. */
   readonly type: string;
   readonly bytes: Buffer;
 }
@@ -28,8 +28,8 @@ const cancelRequest = 80_877_102;
 const terminate: Message = { type: 'X', bytes: message('X', Buffer.alloc(0)) };
 
 /**
- * The engine traps when COPY reads past the end of its buffer. Each buffer ends in this message,
- * which the server ignores outside of COPY.
+ * The engine crashes when COPY reads past the end of its buffer. So each buffer ends with this
+ * message, which PostgreSQL ignores outside COPY.
  */
 const copyFail = message(
   'f',
@@ -44,9 +44,10 @@ const undoProbe = query(
 const closeProbe = query('release savepoint cryptosense_db_copy');
 
 /**
- * A stream on which a client speaks with the backend. It has the `readyState` of a socket, which
- * postgres.js asks for. Terminate, or the end of the client's side, destroys it once everything
- * before is run; a backend that rejects destroys it with that error; `onClose` comes before 'close'.
+ * Opens a stream between a client and the backend. It has a socket's `readyState`, which postgres.js
+ * reads. A Terminate message, or the end of the client's side, destroys the stream after all earlier
+ * messages have run. An error of the backend destroys it with that error. `onClose` is called before
+ * the event 'close'.
  */
 export function createWire(backend: Backend, onClose: () => void): Duplex {
   const cut = createCutter();
@@ -54,8 +55,8 @@ export function createWire(backend: Backend, onClose: () => void): Duplex {
   let isRunning = false;
 
   const duplex = new Duplex({
-    // postgres.js takes a reserved connection for a free one when 'drain' comes between two of its
-    // queries, so none ever does.
+    // When 'drain' comes between two queries, postgres.js treats a reserved connection as free. With
+    // this mark the event never comes.
     writableHighWaterMark: Number.MAX_SAFE_INTEGER,
     allowHalfOpen: false,
     read() {},
@@ -91,7 +92,7 @@ export function createWire(backend: Backend, onClose: () => void): Duplex {
   };
   const drainQueue = async () => {
     try {
-      // A reply must never come before the client's own write has returned.
+      // The client's write must return before the reply arrives.
       await yieldToEventLoop();
       for (let index = 0; index < queue.length && !duplex.destroyed; index += 1) {
         const next = queue[index];
@@ -106,7 +107,7 @@ export function createWire(backend: Backend, onClose: () => void): Duplex {
   return duplex;
 }
 
-/** Chunks in, whole messages out. Bytes are joined once a message is complete, not chunk by chunk. */
+/** Turns chunks into whole messages. Joins the bytes once a message is complete, not for each chunk. */
 function createCutter(): (chunk: Buffer) => Message[] {
   let parts: Buffer[] = [];
   let size = 0;
@@ -147,14 +148,14 @@ function startType(bytes: Buffer): string {
   throw new Error('the client does not speak version 3 of the PostgreSQL protocol');
 }
 
-/** A reply as the client is to see it, and what it says about the session. */
+/** A reply for the client, without the CopyInResponse. */
 interface Reply {
   readonly bytes: Buffer;
-  /** CopyInResponse, taken out of `bytes`. */
+  /** The CopyInResponse that was removed from `bytes`. */
   readonly copyIn: Buffer | undefined;
 }
 
-/** Handles one message after the other; the promise settles when all that can be run is run. */
+/** Handles messages in order. The promise settles when everything that can run has run. */
 function createConversation(backend: Backend, duplex: Duplex): (next: Message) => Promise<void> {
   let batch: Buffer[] = [];
   let copy: Buffer[] | undefined;
@@ -177,14 +178,14 @@ function createConversation(backend: Backend, duplex: Duplex): (next: Message) =
     if (messages.length === 0) return;
     const { bytes, copyIn } = await run(messages);
     send(bytes);
-    // COPY swallows the Sync behind it as it looks for data.
+    // COPY reads the Sync message that follows it as data, so it is sent again.
     if (copyIn && messages.at(-1)?.[0] === sync[0]) send((await run([sync])).bytes);
   };
 
   /**
-   * The engine wants COPY and all its data in one buffer, the client sends data only once the
+   * The engine takes COPY and all its data in one buffer, but a client sends data only after the
    * server has asked for it. So COPY runs twice: first without data, to learn whether the server
-   * would ask, and undone; then with everything.
+   * accepts it, which is then undone; and again with all data.
    */
   const probeCopy = async (bytes: Buffer) => {
     const isInTransaction = transactionStatus === 'T';
@@ -258,13 +259,13 @@ function createConversation(backend: Backend, duplex: Duplex): (next: Message) =
   return converse;
 }
 
-/** Reads the start of the query only: a COPY statement is short. */
+/** Reads only the start of the query, since a COPY statement is short. */
 function isCopyFromStdin(bytes: Buffer): boolean {
   const start = bytes.toString('latin1', 5, 5 + 65_536);
   return /^(?:\s|--[^\n]*\n|\/\*[\s\S]*?\*\/)*copy\b[\s\S]*\bfrom\s+stdin\b/i.test(start);
 }
 
-/** Takes out what the client must not see, and reads how the transaction stands. */
+/** Removes messages that the client must not see, and reads the transaction status. */
 function tidy(bytes: Buffer): Reply & { readonly transactionStatus: string | undefined } {
   const kept: Buffer[] = [];
   let keptFrom = 0;
@@ -287,7 +288,7 @@ function tidy(bytes: Buffer): Reply & { readonly transactionStatus: string | und
   return { bytes: whole, copyIn, transactionStatus };
 }
 
-/** PGlite's own trace of a rollback, sent as a warning: "# 1743: aborting transaction 740". */
+/** PGlite's trace of a rollback, which it sends as a warning: "# 1743: aborting transaction 740". */
 function isEngineNoise(notice: Buffer): boolean {
   return notice.includes('\0RRecordTransactionAbort\0');
 }
