@@ -71,7 +71,9 @@ describe('several runs at once', () => {
     await gate.reached();
     const second = await start('--lock-timeout', '300ms').finished;
     expect(second.code).toBe(2);
-    expect(second.stderr).toMatch(/another run holds the migration lock; this run waited .*pid \d+/s);
+    expect(second.stderr).toMatch(
+      /another run holds the migration lock; this run waited .*pid \d+/s,
+    );
     await gate.open();
     expect((await first.finished).code).toBe(0);
     expect(await coins()).toEqual(coinsOf(1));
