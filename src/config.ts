@@ -5,12 +5,14 @@ import * as v from 'valibot';
 import {
   defaultEmbeddedFolder,
   parseTarget,
+  portRange,
   type ServerTarget,
   sslModes,
   type Target,
 } from './database/target.ts';
 import { CryptosenseDbError, isError, type Problem } from './runtime/errors.ts';
 import { loginName } from './runtime/login-name.ts';
+import { describeRange, parseWhole } from './runtime/whole-numbers.ts';
 
 /** The flags of the command line that name a target. */
 export interface TargetFlags {
@@ -39,14 +41,10 @@ const host = v.optional(v.string(), 'localhost');
 const port = v.optional(
   v.pipe(
     v.string(),
-    v.check((value) => value.split(',').every(isPort)),
+    v.check((value) => value.split(',').every((each) => parseWhole(each, portRange) !== undefined)),
   ),
 );
 const tls = { PGSSLMODE: v.optional(v.picklist(sslModes)) };
-
-function isPort(text: string): boolean {
-  return /^\d{1,5}$/.test(text) && Number(text) > 0 && Number(text) < 65_536;
-}
 
 /** The ways to name a database by variables. Each one turns its variables into a URL without a password. */
 const levels = {
@@ -251,7 +249,7 @@ function describeIssue(issue: v.BaseIssue<unknown>): Problem {
       hint: 'set both, or DATABASE_URL',
     };
   }
-  const allowed = name.endsWith('PORT') ? 'a number from 1 to 65535' : sslModes.join(', ');
+  const allowed = name.endsWith('PORT') ? describeRange(portRange) : sslModes.join(', ');
   return { message: `${name} is "${String(issue.input)}"; it can be ${allowed}` };
 }
 

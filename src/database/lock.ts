@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CryptosenseDbError, describeHolder, isError, type LockHolder } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { backoffMs } from '../runtime/retry.ts';
 import { type Session, type Sql, withSession } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';
@@ -24,8 +25,7 @@ const migrationLock: AdvisoryLock = {
   name: 'the migration lock',
 };
 
-const firstPollMs = 50;
-const lastPollMs = 1_000;
+const pollBackoff = { firstMs: 50, lastMs: 1_000, factor: 1.5 };
 
 export const defaultLockTimeoutMs = 60_000;
 
@@ -128,7 +128,7 @@ async function acquire(
 ): Promise<void> {
   const startedAt = performance.now();
   let announced: number | undefined;
-  for (let pollMs = firstPollMs; ; pollMs = Math.min(pollMs * 1.5, lastPollMs)) {
+  for (let polls = 1; ; polls += 1) {
     session.throwIfInterrupted();
     if (await tryLockTwice(session.sql, lock)) return;
 
@@ -139,9 +139,8 @@ async function acquire(
       onProgress?.({ kind: 'waiting-for-lock', holder });
       announced = holder.pid;
     }
-    const jitterMs = pollMs * (0.75 + Math.random() / 2);
     await sleep(
-      Math.min(jitterMs, lockTimeoutMs - waitedMs),
+      Math.min(backoffMs(polls, pollBackoff), lockTimeoutMs - waitedMs),
       undefined,
       session.signal && { signal: session.signal },
     );

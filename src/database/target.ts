@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { loginName } from '../runtime/login-name.ts';
+import { describeRange, parseWhole } from '../runtime/whole-numbers.ts';
 
 /** A database, and how to reach it. */
 export type Target = ServerTarget | EmbeddedTarget;
@@ -52,6 +53,8 @@ const defaultSslMode: SslMode = 'prefer';
 const defaultConnectTimeoutMs = 10_000;
 const defaultApplicationName = 'cryptosense-db';
 const defaultPort = 5432;
+/** The ports that a server can listen on. */
+export const portRange = { from: 1, to: 65_535 };
 
 /** Values for parts that a URL leaves out. */
 export interface TargetDefaults {
@@ -169,8 +172,8 @@ function parseHosts(text: string, ports: string | undefined): Host[] {
 
 function parsePort(text: string | undefined): number {
   if (text === undefined || text === '') return defaultPort;
-  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (port < 1 || port > 65_535) throw malformed('a port in it is not a number from 1 to 65535');
+  const port = parseWhole(text, portRange);
+  if (port === undefined) throw malformed(`a port in it is not ${describeRange(portRange)}`);
   return port;
 }
 
@@ -242,9 +245,11 @@ function isSslMode(text: string): text is SslMode {
 /** libpq's `connect_timeout`, in seconds. Zero means the default. */
 function parseConnectTimeout(text: string | undefined): number {
   if (text === undefined) return defaultConnectTimeoutMs;
-  if (!/^\d{1,6}$/.test(text))
+  const seconds = parseWhole(text, { from: 0, to: 999_999 });
+  if (seconds === undefined) {
     throw malformed(`connect_timeout is "${text}", which is not a number of seconds`);
-  return text === '0' ? defaultConnectTimeoutMs : Number(text) * 1000;
+  }
+  return seconds === 0 ? defaultConnectTimeoutMs : seconds * 1000;
 }
 
 function decode(text: string, what: string): string {

@@ -1,5 +1,6 @@
 import type { Session } from '../database/connection.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
 import { type Environment, markEnvironment } from './ledger.ts';
 
 /** What a destructive operation is asked to do, and how it was confirmed. */
@@ -28,16 +29,11 @@ export function guardProduction(
       message: `"${database}" ${isProduction ? 'is a production database and ' : ''}refuses to ${operation}`,
       evidence: force === undefined ? [] : [`--force names "${force}", which is not this database`],
       hint: isProduction
-        ? `when it has to be, confirm it with the database's name: --force ${quoteWord(database)}`
+        ? `when it has to be, confirm it with the database's name: --force ${quoteShellWord(database)}`
         : 'name the right database, or leave --force out',
     },
     { details: { environment } },
   );
-}
-
-/** As a shell takes it. */
-function quoteWord(word: string): string {
-  return /^[\w.,:/@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 /** Marks a database that bears no mark yet. Throws `environment-refused` when it bears another. */

@@ -1,5 +1,6 @@
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWritable } from '../runtime/files.ts';
+import { requireWhole } from '../runtime/whole-numbers.ts';
 import { readAnswer } from './answer.ts';
 import type { Market } from './market.ts';
 import { type RequestOptions, requestMarkets } from './request.ts';
@@ -44,9 +45,7 @@ export function requireSound(options: MarketOptions): void {
   const refuse = (message: string, hint?: string) => {
     throw new CryptosenseDbError('bad-configuration', { message, ...(hint && { hint }) });
   };
-  if (!Number.isInteger(top) || top < 1 || top > mostTop) {
-    refuse(`top is ${top}; it can be a whole number from 1 to ${mostTop}`);
-  }
+  requireWhole({ top }, { from: 1, to: mostTop });
   if (from !== undefined && offline)
     refuse('a file and the snapshot are asked for; only one can be');
   if (save !== undefined && (from !== undefined || offline)) {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import Coingecko from '@coingecko/coingecko-typescript';
 import { interrupted } from '../database/refusals.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { backoffMs } from '../runtime/retry.ts';
 import { hasRepeats } from './answer.ts';
 import { describeRefusal, type FailedRequest, readWords } from './refusal.ts';
 
@@ -88,10 +89,8 @@ function createAsker(options: RequestOptions): Ask {
       const failed: FailedRequest = { ...about, ...outcome, attempts: attempt };
       const { retryAfterMs } = outcome;
       const isLimited = outcome.status === 429 || readWords(outcome.body).errorCode === 429;
-      const factor = isLimited ? rateLimitFactor : 1;
-      const jitter = 0.75 + Math.random() / 2;
-      const delayMs =
-        retryAfterMs ?? Math.round(retryDelayMs * factor * 2 ** (attempt - 1) * jitter);
+      const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
+      const delayMs = retryAfterMs ?? Math.round(backoffMs(attempt, { firstMs }));
       const isHopeless = !outcome.isWorthAnother || delayMs > longestWaitMs;
       if (isHopeless || attempt === attempts) throw describeRefusal(failed);
       const reason = describeRefusal(failed).problems[0]?.message ?? '';
