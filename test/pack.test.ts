@@ -59,6 +59,7 @@ describe('the tarball', () => {
     const places = [...new Set(packed.map((path) => path.split('/')[0]))].sort();
     expect(places).toEqual([
       'CHANGELOG.md',
+      'CONTRIBUTING.md',
       'LICENSE',
       'README.md',
       'bin',
@@ -74,7 +75,9 @@ describe('the tarball', () => {
       'seeds/README.md',
       'seeds/production/snapshot.json',
     ]);
-    const odd = packed.filter((path) => !/\.(?:md|c?js|d\.ts|sql|json|txt)$|^LICENSE$/.test(path));
+    const odd = packed.filter(
+      (path) => !/\.(?:md|c?js|d\.ts|sql|json|svg|txt)$|^LICENSE$/.test(path),
+    );
     expect(odd).toEqual([]);
     for (const folder of ['docs', 'migrations', 'rollbacks', 'templates']) {
       expect(packed.filter((path) => path.startsWith(`${folder}/`)).sort()).toEqual(
