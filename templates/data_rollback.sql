@@ -1,10 +1,10 @@
 -- Rollback: {{rollback_file}}
--- Description: Put back what was changed: {{description}}
+-- Description: Restore the rows that changed: {{description}}
 -- Author: {{author}}
 
 BEGIN;
 
--- Rows that were changed again since are left as they are
+-- Rows that were changed again after the migration keep their values
 UPDATE users SET timezone = before.timezone
 FROM {{subject}}_before AS before
 WHERE users.id = before.id

@@ -13,8 +13,8 @@ CREATE TABLE {{subject}} (
     PRIMARY KEY (time, asset_symbol)
 );
 
--- Convert to hypertable (partition by time); the primary key serves for its default index
--- (TimescaleDB warns that it would have TEXT where the specification says VARCHAR)
+-- Convert to a hypertable, partitioned by time; the primary key replaces the default index
+-- TimescaleDB warns that TEXT is better than VARCHAR; the specification requires VARCHAR
 SET LOCAL client_min_messages = 'error';
 SELECT create_hypertable('{{subject}}', 'time', create_default_indexes => FALSE);
 SET LOCAL client_min_messages TO DEFAULT;

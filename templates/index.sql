@@ -3,6 +3,6 @@
 -- Author: {{author}}
 -- Transaction: none
 
--- CONCURRENTLY lets writes go on, and takes no transaction. On a hypertable it is refused: there
--- write CREATE INDEX … WITH (timescaledb.transaction_per_chunk)
+-- CONCURRENTLY does not block writes, and cannot run in a transaction. A hypertable refuses it;
+-- use CREATE INDEX … WITH (timescaledb.transaction_per_chunk) there
 CREATE INDEX CONCURRENTLY idx_{{subject}} ON users(country_code);

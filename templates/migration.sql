@@ -4,8 +4,8 @@
 
 BEGIN;
 
--- An example that runs as it stands: put the change in its place, and into the rollback what
--- undoes it
+-- This example runs unchanged. Replace it with your change, and replace the rollback with the
+-- statements that undo your change
 
 -- Create table
 CREATE TABLE {{subject}}_example (
