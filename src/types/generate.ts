@@ -1,4 +1,4 @@
-import { type Session, withTransaction } from '../database/connection.ts';
+import type { Session } from '../database/connection.ts';
 import { borrowedKysely } from '../database/kysely.ts';
 import { isSqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { describeTarget } from '../database/target.ts';
@@ -8,8 +8,9 @@ import { findLacking, pendingMigrations } from '../migrations/pending.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 import { readText, replaceFile } from '../runtime/files.ts';
-import { readCatalog } from '../schema/catalog.ts';
+import { readConstraints, readRelations, readViews, withCatalog } from '../schema/catalog.ts';
 import { type Difference, differencesOf } from './difference.ts';
+import { learn } from './knowledge.ts';
 import { renderTypes } from './render.ts';
 
 export type { Difference } from './difference.ts';
@@ -82,20 +83,20 @@ async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly 
   });
 }
 
-/** The text is the same for the same schema, whoever asks: nothing of the role's settings shows. */
 async function readTypes(
   session: Session,
 ): Promise<{ readonly text: string; readonly tables: number }> {
   const { sql } = session;
-  return withTransaction(sql, async () => {
-    await sql.unsafe(
-      "set transaction isolation level repeatable read, read only; set local search_path = ''",
-    );
-    const catalog = await readCatalog(session);
-    // It loads the grammar, which nobody who only imports the library has a use for.
-    const { learn } = await import('./knowledge.ts');
-    const text = await renderTypes(catalog, await learn(catalog), borrowedKysely(session));
-    return { text, tables: catalog.relations.length };
+  return withCatalog(sql, async () => {
+    const [relations, constraints, views] = await Promise.all([
+      readRelations(sql),
+      readConstraints(sql),
+      readViews(sql),
+    ]);
+    const described = relations.filter(({ columns }) => columns.length > 0);
+    const knowledge = await learn({ relations: described, constraints, views });
+    const text = await renderTypes(described, knowledge, borrowedKysely(session));
+    return { text, tables: described.length };
   }).catch((error: unknown) => {
     const isRefused = isSqlError(error) && error.code === sqlErrorCodes.insufficientPrivilege;
     throw isRefused ? catalogRefused(session, error) : error;

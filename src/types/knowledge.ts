@@ -1,4 +1,4 @@
-import type { Catalog, View } from '../schema/catalog.ts';
+import type { Catalog, Relation } from '../schema/catalog.ts';
 import { loadGrammar, type Parse, type ParseResult } from '../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode } from '../sql/tree.ts';
 import { wordsOf } from './check-words.ts';
@@ -15,37 +15,42 @@ export interface ColumnKnowledge {
   readonly words: readonly string[] | undefined;
 }
 
+type Source = Pick<Catalog, 'relations' | 'constraints' | 'views'>;
+
 /**
  * What constraints and the queries of views say of each column, by `table.column`. An expression
- * that PostgreSQL's grammar of release 15 does not know says nothing.
+ * that the grammar of PostgreSQL 15 does not know says nothing.
  */
-export async function learn(catalog: Catalog): Promise<ReadonlyMap<string, ColumnKnowledge>> {
+export async function learn(catalog: Source): Promise<ReadonlyMap<string, ColumnKnowledge>> {
   const parse = await loadGrammar();
   const words = allowedWords(catalog, parse);
   // Where 'A' equals 'a', a CHECK that lists one of them lets the other pass.
   for (const { name: table, columns } of catalog.relations) {
-    for (const { name, isComparedByBytes } of columns) {
-      if (!isComparedByBytes) words.delete(`${table}.${name}`);
+    for (const { name, isDeterministic } of columns) {
+      if (!isDeterministic) words.delete(`${table}.${name}`);
     }
   }
   const factsOf = resolver(catalog, parse);
   const found = new Map<string, ColumnKnowledge>();
   for (const { name: table, columns } of catalog.relations) {
     const facts = factsOf(undefined, table);
-    for (const { name, isReadOnly } of columns) {
+    for (const { name, generated, identity } of columns) {
       const path = `${table}.${name}`;
       const fact = facts?.get(name);
       const source = fact?.source ?? path;
       const isNeverNull = fact?.isNeverNull === true;
+      const isReadOnly = generated !== null || identity === 'always';
       found.set(path, { source, isNeverNull, isReadOnly, words: words.get(source) });
     }
   }
   return found;
 }
 
-function allowedWords({ checks }: Catalog, parse: Parse): Map<string, readonly string[]> {
+/** Only CHECKs that every row satisfies: a validated one, which inheriting tables have too. */
+function allowedWords({ constraints }: Source, parse: Parse): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
-  for (const { table, condition } of checks) {
+  for (const { table, condition, isValidated, isInherited } of constraints) {
+    if (condition === null || !isValidated || !isInherited) continue;
     const [target] = nodes(selectOf(parse(`select ${condition}`))?.targetList);
     for (const { column, words } of wordsOf(asNode(asNode(target?.ResTarget).val))) {
       const path = `${table}.${column}`;
@@ -57,37 +62,36 @@ function allowedWords({ checks }: Catalog, parse: Parse): Map<string, readonly s
 }
 
 /** Tables by their declaration, views by their queries, views over views by theirs in turn. */
-function resolver({ relations, views }: Catalog, parse: Parse): Resolve {
-  const viewOf = new Map(views.map((view) => [view.name, view]));
+function resolver({ relations, views }: Source, parse: Parse): Resolve {
+  const relationOf = new Map(relations.map((relation) => [relation.name, relation]));
+  const queryOf = new Map(views.map(({ name, query }) => [name, query]));
   const found = new Map<string, ColumnFacts>();
+  const factsOf = (relation: Relation): ColumnFacts | undefined => {
+    const query = queryOf.get(relation.name);
+    if (query === undefined) return factsOfTable(relation);
+    const select = selectOf(parse(query));
+    const names = relation.columns.map(({ name }) => name);
+    return select && factsOfQuery(select, names, resolve);
+  };
   const resolve: Resolve = (schema, name) => {
     if (schema !== undefined && schema !== 'public') return undefined;
     const known = found.get(name);
     if (known) return known;
-    const view = viewOf.get(name);
-    const table = relations.find((relation) => relation.name === name);
-    const facts = view ? factsOfView(view, { parse, resolve }) : table && factsOfTable(table);
+    const relation = relationOf.get(name);
+    const facts = relation && factsOf(relation);
     if (facts) found.set(name, facts);
     return facts;
   };
   return resolve;
 }
 
-function factsOfTable({ name: table, columns }: Catalog['relations'][number]): ColumnFacts {
+function factsOfTable({ name: table, columns }: Relation): ColumnFacts {
   return new Map(
     columns.map(({ name, isNullable }) => [
       name,
       { isNeverNull: !isNullable, source: `${table}.${name}` },
     ]),
   );
-}
-
-function factsOfView(
-  { query, columns }: View,
-  { parse, resolve }: { readonly parse: Parse; readonly resolve: Resolve },
-): ColumnFacts | undefined {
-  const select = selectOf(parse(query));
-  return select && factsOfQuery(select, columns, resolve);
 }
 
 /** The fields of a text's SELECT; undefined for a text that the grammar refuses. */

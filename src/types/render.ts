@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import type * as Codegen from 'kysely-codegen';
 import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
 import { compareText } from '../runtime/order.ts';
-import type { Catalog, Column, Relation } from '../schema/catalog.ts';
+import type { Column, Relation } from '../schema/catalog.ts';
 import { textTypes } from './check-words.ts';
 import type { ColumnKnowledge } from './knowledge.ts';
 
@@ -39,7 +39,7 @@ const typeMapping: Record<string, string> = {
  * Throws `package-missing` where kysely-codegen, or TypeScript, which it needs, is not installed.
  */
 export async function renderTypes(
-  catalog: Catalog,
+  relations: readonly Relation[],
   knowledge: ReadonlyMap<string, ColumnKnowledge>,
   db: Kysely<unknown>,
 ): Promise<string> {
@@ -49,7 +49,7 @@ export async function renderTypes(
   for (const { name, shape } of Object.values(jsonShapes)) {
     definitions[name] = new codegen.RawExpressionNode(shape);
   }
-  const metadata = await introspect(codegen, catalog, db);
+  const metadata = await introspect(codegen, relations, db);
   const columns: Record<string, string> = {};
   for (const table of metadata.tables) {
     for (const column of table.columns) {
@@ -72,7 +72,7 @@ export async function renderTypes(
     overrides: { columns },
     typeMapping,
     customImports: { GeneratedAlways: 'kysely', SelectType: 'kysely' },
-    serializer: new (stableSerializer(codegen, catalog))({ typeOnlyImports: true }),
+    serializer: new (stableSerializer(codegen, relations))({ typeOnlyImports: true }),
   });
   refuseTaken(text, definitions);
   return text;
@@ -136,7 +136,7 @@ type Introspector = InstanceType<typeof Codegen.PostgresIntrospector>;
  */
 async function introspect(
   { PostgresIntrospector }: typeof Codegen,
-  { relations }: Catalog,
+  relations: readonly Relation[],
   db: Kysely<unknown>,
 ): Promise<Codegen.DatabaseMetadata> {
   class CatalogIntrospector extends PostgresIntrospector {
@@ -161,12 +161,32 @@ async function introspect(
   return new CatalogIntrospector().introspect({ db: db as never });
 }
 
-function tableOf({ name, isView, columns }: Relation) {
+function tableOf({ name, kind, columns }: Relation) {
+  const isView = kind === 'view' || kind === 'materialized view';
   return { name, schema: 'public', isView, isForeign: false, columns: columns.map(columnOf) };
 }
 
-function columnOf({ comment, isReadOnly, isComparedByBytes, ...column }: Column) {
-  return { ...column, ...(comment !== null && { comment: withoutEnd(comment) }) };
+function columnOf(column: Column) {
+  const { name, isNullable, identity, comment } = column;
+  return {
+    name,
+    dataType: dataTypeOf(column),
+    dataTypeSchema: column.typeSchema,
+    isNullable,
+    isAutoIncrementing: identity !== null,
+    hasDefaultValue:
+      column.default !== null ||
+      column.generated !== null ||
+      column.hasTypeDefault ||
+      identity !== null,
+    ...(comment !== null && { comment: withoutEnd(comment) }),
+  };
+}
+
+/** The driver returns a row of a table as text. */
+function dataTypeOf({ type, typeName, isComposite }: Column): string {
+  if (!isComposite) return typeName;
+  return type.endsWith('[]') ? '_text' : 'text';
 }
 
 /** A comment's end in the middle of one would end it in the file. */
@@ -206,7 +226,7 @@ function selectType(
  */
 function stableSerializer(
   { TypeScriptSerializer }: typeof Codegen,
-  { relations }: Catalog,
+  relations: readonly Relation[],
 ): typeof Codegen.TypeScriptSerializer {
   const comments = new Map(relations.map(({ name, comment }) => [name, comment]));
   return class extends TypeScriptSerializer {

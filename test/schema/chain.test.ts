@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs';
 import type { Sql } from 'postgres';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { readCatalog } from '../../src/schema/catalog.ts';
 import { runCli } from '../support/cli.ts';
 import { connect } from '../support/databases.ts';
 import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
-import { readCatalog } from './catalog.ts';
 
 const total = readdirSync('migrations').length;
 let database: TimescaleDatabase;

@@ -1,17 +1,18 @@
 import type { Sql, TransactionSql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readCatalog } from '../../src/schema/catalog.ts';
 import { openSchemaDatabase } from '../support/schema-database.ts';
-import { type Catalog, type Definitions, readCatalog, type Table } from './catalog.ts';
 import { remarks, specification } from './specification.ts';
+import { type Definitions, type Specified, specifiedForm, type Table } from './specified.ts';
 
 let database: Awaited<ReturnType<typeof openSchemaDatabase>>;
 let sql: Sql;
-let catalog: Catalog;
+let catalog: Specified;
 
 beforeAll(async () => {
   database = await openSchemaDatabase();
   sql = database.sql;
-  catalog = await readCatalog(sql);
+  catalog = specifiedForm(await readCatalog(sql));
 });
 
 afterAll(async () => {
@@ -63,8 +64,8 @@ describe('the catalog', () => {
   });
 
   it('has no table, view, sequence, function or type in public beyond these', () => {
-    const tables = [...Object.keys(specification.tables), 'assets'].map((name) => [name, 'r']);
-    const views = Object.keys(specification.views).map((name) => [name, 'v']);
+    const tables = [...Object.keys(specification.tables), 'assets'].map((name) => [name, 'table']);
+    const views = Object.keys(specification.views).map((name) => [name, 'view']);
     expect(catalog.relations).toEqual(Object.fromEntries([...tables, ...views]));
     expect(catalog.types).toEqual(specification.types);
 

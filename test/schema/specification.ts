@@ -1,7 +1,7 @@
-import type { Catalog, Column, Job, Table } from './catalog.ts';
+import type { Column, Specified, Table } from './specified.ts';
 
 // Sections 4, 5 and 6.2 of the database schema specification, transcribed by hand: the words are
-// its own, types and definitions in the form that `readCatalog` gives them. Foreign keys are named
+// its own, types and definitions in the form that `specifiedForm` gives them. Foreign keys are named
 // as section 3.1 has it; CHECKs and UNIQUEs without a name have the one PostgreSQL gives them.
 // Comments mark every place where the schema departs from the specification, and why.
 
@@ -466,10 +466,14 @@ const socialSentimentHistory: Table = {
 };
 
 /** The time between two runs of a policy is TimescaleDB's choice where the specification has none. */
+type Job = Specified['policies'][number];
 type Policy = Omit<Job, 'every'> & Partial<Pick<Job, 'every'>>;
 
 interface Specification
-  extends Pick<Catalog, 'tables' | 'views' | 'hypertables' | 'functions' | 'types' | 'extensions'> {
+  extends Pick<
+    Specified,
+    'tables' | 'views' | 'hypertables' | 'functions' | 'types' | 'extensions'
+  > {
   readonly policies: readonly Policy[];
 }
 

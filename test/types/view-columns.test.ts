@@ -1,6 +1,6 @@
 import { loadModule, parseSync } from 'libpg-query';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Catalog, Column } from '../../src/schema/catalog.ts';
+import type { Catalog, Column, Constraint, Relation, View } from '../../src/schema/catalog.ts';
 import { asNode, nodes } from '../../src/sql/tree.ts';
 import { learn } from '../../src/types/knowledge.ts';
 import { type ColumnFacts, factsOfQuery, type Resolve } from '../../src/types/view-columns.ts';
@@ -346,45 +346,57 @@ describe('which column of a table a column shows', () => {
 describe('what is learnt of a catalog', () => {
   const column = (name: string, isNullable: boolean): Column => ({
     name,
-    dataType: 'text',
-    dataTypeSchema: 'pg_catalog',
+    type: 'text',
+    typeName: 'text',
+    typeSchema: 'pg_catalog',
+    isComposite: false,
     isNullable,
-    isAutoIncrementing: false,
-    hasDefaultValue: false,
-    isReadOnly: false,
-    isComparedByBytes: true,
+    default: null,
+    hasTypeDefault: false,
+    generated: null,
+    identity: null,
+    isDeterministic: true,
     comment: null,
   });
-  const relation = (name: string, columns: readonly Column[], isView = false) => ({
+  const users: Relation = {
+    name: 'users',
+    kind: 'table',
+    comment: null,
+    columns: [column('tier', false), column('email', true)],
+  };
+  const viewOf = (name: string, columns: readonly string[]): Relation => ({
     name,
-    isView,
+    kind: 'view',
     comment: null,
-    columns,
+    columns: columns.map((each) => column(each, true)),
   });
-  const users = relation('users', [column('tier', false), column('email', true)]);
-  const viewOf = (name: string, columns: readonly string[]) =>
-    relation(
-      name,
-      columns.map((each) => column(each, true)),
-      true,
-    );
+  const query = (name: string, text: string): View => ({
+    name,
+    query: text,
+    isMaterializedOnly: null,
+  });
+  const check = (table: string, condition: string): Constraint => ({
+    table,
+    name: `${table}_check`,
+    kind: 'check',
+    definition: `CHECK (${condition})`,
+    condition,
+    isValidated: true,
+    isInherited: true,
+  });
 
   async function learnt(catalog: Partial<Catalog>) {
-    const found = await learn({ relations: [users], checks: [], views: [], ...catalog });
+    const found = await learn({ relations: [users], constraints: [], views: [], ...catalog });
     return Object.fromEntries(found);
   }
 
   it('a view over a view shows the words of the table', async () => {
     const known = await learnt({
       relations: [viewOf('a_view', ['t']), users, viewOf('z_view', ['level', 'mail'])],
-      checks: [{ table: 'users', condition: "tier = ANY (ARRAY['free'::text, 'pro'::text])" }],
+      constraints: [check('users', "tier = ANY (ARRAY['free'::text, 'pro'::text])")],
       views: [
-        { name: 'a_view', query: 'select z.level as t from public.z_view z', columns: ['t'] },
-        {
-          name: 'z_view',
-          query: 'SELECT users.tier AS level, users.email FROM public.users;',
-          columns: ['level', 'mail'],
-        },
+        query('a_view', 'select z.level as t from public.z_view z'),
+        query('z_view', 'SELECT users.tier AS level, users.email FROM public.users;'),
       ],
     });
     const tier = { source: 'users.tier', isNeverNull: true, words: ['free', 'pro'] };
@@ -398,31 +410,31 @@ describe('what is learnt of a catalog', () => {
 
   it('several constraints on one column leave the words that all of them allow', async () => {
     const known = await learnt({
-      checks: [
-        { table: 'users', condition: "tier in ('a', 'b', 'c')" },
-        { table: 'users', condition: "tier <> 'a'" },
-        { table: 'users', condition: "tier in ('c', 'b', 'd')" },
-        { table: 'others', condition: "tier in ('e')" },
+      constraints: [
+        check('users', "tier in ('a', 'b', 'c')"),
+        check('users', "tier <> 'a'"),
+        check('users', "tier in ('c', 'b', 'd')"),
+        check('others', "tier in ('e')"),
       ],
     });
     expect(known['users.tier']?.words).toEqual(['b', 'c']);
   });
 
   it('a column whose collation takes different texts for equal has no words', async () => {
-    const blind = users.columns.map((column) => ({ ...column, isComparedByBytes: false }));
+    const blind = users.columns.map((column) => ({ ...column, isDeterministic: false }));
     const known = await learnt({
       relations: [{ ...users, columns: blind }],
-      checks: [{ table: 'users', condition: "tier in ('a', 'b')" }],
+      constraints: [check('users', "tier in ('a', 'b')")],
     });
     expect(known['users.tier']?.words).toBeUndefined();
   });
 
   it('a view that reads itself, as CREATE RECURSIVE VIEW makes it, is not followed', async () => {
-    const query =
+    const text =
       'WITH RECURSIVE tree(tier) AS (SELECT tier FROM public.users UNION ALL SELECT tree.tier FROM tree) SELECT tree.tier FROM tree';
     const known = await learnt({
       relations: [viewOf('tree', ['tier']), users],
-      views: [{ name: 'tree', query, columns: ['tier'] }],
+      views: [query('tree', text)],
     });
     expect(known['tree.tier']).toMatchObject({ source: 'tree.tier', isNeverNull: false });
   });
@@ -430,8 +442,8 @@ describe('what is learnt of a catalog', () => {
   it('what the grammar does not know says nothing', async () => {
     const known = await learnt({
       relations: [users, viewOf('odd', ['tier'])],
-      checks: [{ table: 'users', condition: 'tier is of a later release (' }],
-      views: [{ name: 'odd', query: 'select from from', columns: ['tier'] }],
+      constraints: [check('users', 'tier is of a later release (')],
+      views: [query('odd', 'select from from')],
     });
     expect(known).toMatchObject({
       'users.tier': { isNeverNull: true, words: undefined },
