@@ -222,19 +222,23 @@ export async function readConstraints(sql: Sql): Promise<readonly Constraint[]> 
 }
 
 export async function readViews(sql: Sql): Promise<readonly View[]> {
-  const views = await sql<{ name: string; query: string }[]>`
-    select relname as name, pg_get_viewdef(oid, true) as query
-    from pg_class c where relkind in ('v', 'm') and ${isOwn(sql)}
-    order by relname collate "C"`;
-  const aggregates = (await hasTimescale(sql))
-    ? await sql<View[]>`
-        select view_name as name, view_definition as query,
-          materialized_only as "isMaterializedOnly"
-        from timescaledb_information.continuous_aggregates where view_schema = 'public'`
-    : [];
+  const [views, aggregates] = await Promise.all([
+    sql<{ name: string; query: string }[]>`
+      select relname as name, pg_get_viewdef(oid, true) as query
+      from pg_class c where relkind in ('v', 'm') and ${isOwn(sql)}
+      order by relname collate "C"`,
+    readAggregates(sql),
+  ]);
   // The aggregate's own view unites what is materialized with what is not.
   const aggregateOf = new Map(aggregates.map((aggregate) => [aggregate.name, aggregate]));
   return views.map((view) => aggregateOf.get(view.name) ?? { ...view, isMaterializedOnly: null });
+}
+
+async function readAggregates(sql: Sql): Promise<readonly View[]> {
+  if (!(await hasTimescale(sql))) return [];
+  return sql<View[]>`
+    select view_name as name, view_definition as query, materialized_only as "isMaterializedOnly"
+    from timescaledb_information.continuous_aggregates where view_schema = 'public'`;
 }
 
 async function readIndexes(sql: Sql): Promise<readonly Index[]> {
