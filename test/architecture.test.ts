@@ -1,0 +1,229 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import ts from 'typescript';
+import { describe, expect, it } from 'vitest';
+
+/**
+ * The rooms of `src/`, highest layer first. A module imports from its own room and from lower layers. Within a layer
+ * only `neighbours` may be imported.
+ */
+const layers: readonly (readonly string[])[] = [
+  ['cli.ts', 'index.ts', 'testing.ts'],
+  ['client.ts', 'commands', 'ui'],
+  ['databases', 'market', 'migrations', 'schema', 'seeding', 'test-databases', 'types'],
+  ['config.ts', 'ledger'],
+  ['database', 'sql'],
+  ['runtime'],
+];
+
+/** Which room imports which of its own layer, as docs/architecture.md draws it. */
+const neighbours: Readonly<Record<string, readonly string[]>> = {
+  'index.ts': ['client.ts'],
+  commands: ['ui'],
+  databases: ['migrations'],
+  seeding: ['market', 'migrations'],
+  'test-databases': ['migrations', 'seeding'],
+  types: ['migrations', 'schema'],
+};
+
+/** The modules that one feature offers to the others. */
+const faces = [
+  'src/market/market.ts',
+  'src/market/obtain.ts',
+  'src/migrations/migrate.ts',
+  'src/migrations/pending.ts',
+  'src/migrations/source.ts',
+  'src/schema/catalog.ts',
+  'src/seeding/seed.ts',
+];
+
+/** Packages, and what Node offers, with the modules or folders that alone may use them. */
+const users: Readonly<Record<string, readonly string[]>> = {
+  postgres: ['src/database/client.ts'],
+  'libpg-query': ['src/sql/parse.ts'],
+  ora: ['src/ui/output.ts'],
+  chalk: ['src/ui/'],
+  commander: ['src/cli.ts', 'src/commands/'],
+  'node:child_process': ['src/runtime/child-process.ts'],
+  'process.env': ['src/config.ts', 'src/cli.ts'],
+};
+
+/** Imports that break a rule until the code that they need has moved. */
+const exceptions: readonly string[] = [
+  'src/databases/lifecycle.ts → src/migrations/scripts.ts',
+  'src/seeding/seed.ts → src/migrations/options.ts',
+  'src/types/generate.ts → src/migrations/options.ts',
+  'src/ui/seeding.ts → src/market/market.ts',
+  'src/ui/table.ts → src/sql/location.ts',
+];
+
+interface Import {
+  readonly from: string;
+  /** A path from the repository's root, the name of a package, or `process.env`. */
+  readonly to: string;
+  readonly isType: boolean;
+}
+
+const files = ['src', 'seeds'].flatMap((folder) =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.ts'))
+    .map((name) => `${folder}/${name}`),
+);
+const imports = files.flatMap(importsOf);
+
+function importsOf(from: string): readonly Import[] {
+  const found: Import[] = [];
+  const add = (specifier: ts.Node | undefined, isType: boolean) => {
+    if (!specifier || !ts.isStringLiteral(specifier)) return;
+    const { text } = specifier;
+    found.push({ from, to: text.startsWith('.') ? join(from, '..', text) : text, isType });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) {
+      const { name, namedBindings, isTypeOnly } = node.importClause ?? {};
+      const names = namedBindings && ts.isNamedImports(namedBindings) ? namedBindings.elements : [];
+      const areTypes = !name && names.length > 0 && names.every((each) => each.isTypeOnly);
+      add(node.moduleSpecifier, isTypeOnly || areTypes);
+    } else if (ts.isExportDeclaration(node)) {
+      add(node.moduleSpecifier, node.isTypeOnly);
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      add(node.arguments[0], false);
+    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      add(node.argument.literal, true);
+    } else if (isEnvironment(node)) {
+      found.push({ from, to: 'process.env', isType: false });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(ts.createSourceFile(from, readFileSync(from, 'utf8'), ts.ScriptTarget.ES2023, true));
+  return found;
+}
+
+/** `process.env`, or `const { env } = process`. */
+function isEnvironment(node: ts.Node): boolean {
+  if (ts.isPropertyAccessExpression(node)) return node.getText() === 'process.env';
+  return (
+    ts.isVariableDeclaration(node) &&
+    node.initializer?.getText() === 'process' &&
+    /\benv\b/.test(node.name.getText())
+  );
+}
+
+/** `ledger` for src/ledger/ledger.ts, `cli.ts` for src/cli.ts, `seeds` for all of seeds/. */
+function roomOf(path: string): string {
+  const [folder = '', room = ''] = path.split('/');
+  return folder === 'seeds' ? folder : room;
+}
+
+function layerOf(path: string): number {
+  return layers.findIndex((rooms) => rooms.includes(roomOf(path)));
+}
+
+const isOwn = ({ to }: Import) => to.startsWith('src/') || to.startsWith('seeds/');
+const isFeature = (path: string) => layerOf(path) === layerOf('src/migrations/migrate.ts');
+const between = imports.filter((each) => isOwn(each) && roomOf(each.from) !== roomOf(each.to));
+const ofSource = between.filter(({ from }) => from.startsWith('src/'));
+
+/** The imports as `from → to`, without the exceptions. */
+function named(found: readonly Import[]): readonly string[] {
+  const names = new Set(found.map(({ from, to }) => `${from} → ${to}`));
+  return [...names].filter((name) => !exceptions.includes(name));
+}
+
+/** All modules that are loaded with this one, at once or later. */
+function loadedWith(path: string, loaded = new Set<string>()): ReadonlySet<string> {
+  if (loaded.has(path)) return loaded;
+  loaded.add(path);
+  for (const each of imports) {
+    if (each.from === path && !each.isType && isOwn(each)) loadedWith(each.to, loaded);
+  }
+  return loaded;
+}
+
+/** The first circle that the import graph has, as the modules on it. */
+function findCircle(): readonly string[] {
+  const done = new Set<string>();
+  const visit = (path: string, way: readonly string[]): readonly string[] => {
+    if (way.includes(path)) return [...way.slice(way.indexOf(path)), path];
+    if (done.has(path)) return [];
+    for (const { from, to } of imports) {
+      const circle = from === path ? visit(to, [...way, path]) : [];
+      if (circle.length > 0) return circle;
+    }
+    done.add(path);
+    return [];
+  };
+  return files.map((path) => visit(path, [])).find((circle) => circle.length > 0) ?? [];
+}
+
+describe('the import graph of src/', () => {
+  it('has a layer for every room', () => {
+    const rooms = files.filter((path) => path.startsWith('src/')).map(roomOf);
+    expect(new Set(rooms)).toEqual(new Set(layers.flat()));
+  });
+
+  it('has no import upward', () => {
+    const upward = ofSource.filter(({ from, to }) => layerOf(to) < layerOf(from));
+    expect(named(upward)).toEqual([]);
+  });
+
+  it('has no import within a layer except along the arrows, and uses each arrow', () => {
+    const sideward = ofSource.filter(({ from, to }) => layerOf(to) === layerOf(from));
+    const undrawn = sideward.filter(({ from, to }) => {
+      return !(neighbours[roomOf(from)] ?? []).includes(roomOf(to));
+    });
+    expect(named(undrawn)).toEqual([]);
+    const drawn = Object.entries(neighbours).flatMap(([from, rooms]) =>
+      rooms.map((to) => `${from} → ${to}`),
+    );
+    const used = new Set(between.map(({ from, to }) => `${roomOf(from)} → ${roomOf(to)}`));
+    expect(drawn.filter((arrow) => !used.has(arrow))).toEqual([]);
+  });
+
+  it('has no circle', () => {
+    expect(findCircle()).toEqual([]);
+  });
+
+  it('enters a feature from another one through its faces only', () => {
+    const entering = ofSource.filter(({ from, to }) => isFeature(from) && isFeature(to));
+    expect(named(entering.filter(({ to }) => !faces.includes(to)))).toEqual([]);
+    expect(faces.filter((face) => !entering.some(({ to }) => to === face))).toEqual([]);
+  });
+
+  it('gives ui/ types only, except for the code of runtime/', () => {
+    const code = ofSource.filter(({ from, isType }) => roomOf(from) === 'ui' && !isType);
+    expect(named(code.filter(({ to }) => roomOf(to) !== 'runtime'))).toEqual([]);
+  });
+
+  it('gives the seeders of seeds/ types of seeding/ only', () => {
+    const seeders = between.filter(({ from }) => roomOf(from) === 'seeds');
+    const others = seeders.filter(({ to, isType }) => !isType || roomOf(to) !== 'seeding');
+    expect(named(others)).toEqual([]);
+  });
+
+  it.each(Object.entries(users))('uses %s only in %j', (name, places) => {
+    const uses = imports.filter(
+      ({ from, to, isType }) => to === name && !isType && from.startsWith('src/'),
+    );
+    expect(uses).not.toEqual([]);
+    const others = uses.filter(({ from }) => !places.some((place) => from.startsWith(place)));
+    expect(named(others)).toEqual([]);
+  });
+
+  it('does not load the code that applies migrations to generate types', () => {
+    const loaded = loadedWith('src/types/generate.ts');
+    expect(loaded).toContain('src/schema/catalog.ts');
+    expect(loaded).not.toContain('src/migrations/migrate.ts');
+    expect(loaded).not.toContain('src/migrations/apply.ts');
+  });
+});
+
+it('docs/architecture.md draws the same layers and arrows', () => {
+  const page = readFileSync('docs/architecture.md', 'utf8');
+  const drawn = [...page.matchAll(/^ +subgraph .*\n((?: +[\w.-]+\n)+) +end$/gm)];
+  expect(drawn.map(([, rooms = '']) => rooms.trim().split(/\s+/))).toEqual(layers);
+  const arrows = Object.entries(neighbours).flatMap(([from, rooms]) =>
+    rooms.map((to) => `${from} --> ${to}`),
+  );
+  expect([...page.matchAll(/^ +(\S+ --> \S+)$/gm)].map(([, arrow]) => arrow)).toEqual(arrows);
+});
