@@ -103,7 +103,10 @@ function loginRefused(target: ServerTarget, { host, error }: Refusal): Cryptosen
   }
 }
 
-/** `completed` is committed; of `pending`, the first two may be too: the server had them when the line went. */
+/**
+ * `completed` is committed. At most the first of `pending` is committed too: the server was running it when the
+ * connection broke. (Steps that share one transaction are committed all, or none is.)
+ */
 export function connectionLost(
   target: Target,
   {

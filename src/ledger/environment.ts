@@ -1,19 +1,19 @@
 import type { Session } from '../database/connection.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
-import { type Environment, markEnvironment } from './ledger.ts';
+import type { Environment } from './ledger.ts';
 
-/** What a destructive operation is asked to do, and how it was confirmed. */
+/** What a destructive operation is asked to do, and how the caller confirmed it. */
 export interface DestructiveRequest {
   /** In words: "roll back migrations". */
   readonly operation: string;
-  /** The database's name, as the caller typed it to confirm. */
+  /** The database's name, typed by the caller to confirm. */
   readonly force?: string | undefined;
 }
 
 /**
- * A production database refuses what destroys data, unless `force` is its name. Any database does
- * when `force` is another name: it is not the one that is meant. Throws `environment-refused`.
+ * Stops an operation that destroys data of a production database, unless `force` is the database's name. Any database
+ * stops it when `force` is another name: the caller means another database. Throws `environment-refused`.
  */
 export function guardProduction(
   { server: { database } }: Session,
@@ -27,37 +27,44 @@ export function guardProduction(
     'environment-refused',
     {
       message: `"${database}" ${isProduction ? 'is a production database and ' : ''}refuses to ${operation}`,
-      evidence: force === undefined ? [] : [`--force names "${force}", which is not this database`],
+      evidence: force === undefined ? [] : [`--force names "${force}", which is another database`],
       hint: isProduction
-        ? `when it has to be, confirm it with the database's name: --force ${quoteShellWord(database)}`
+        ? `if it must be done, confirm it with the database's name: --force ${quoteShellWord(database)}`
         : 'name the right database, or leave --force out',
     },
     { details: { environment } },
   );
 }
 
-/** Marks a database that bears no mark yet. Throws `environment-refused` when it bears another. */
+/**
+ * Marks the database as that environment unless it bears a mark already; a mark never changes.
+ * Throws `environment-refused` when the database bears another mark.
+ */
 export async function markAs(session: Session, environment: Environment): Promise<void> {
-  const mark = await markEnvironment(session, environment);
-  if (mark !== environment) throw markedOtherwise(session, { mark, environment });
+  const [row] = await session.sql<{ mark: Environment }[]>`
+    with marked as (
+      insert into cryptosense_db.environment (name) values (${environment})
+      on conflict (is_only) do nothing
+      returning name
+    )
+    select name as mark from marked union all select name from cryptosense_db.environment`;
+  requireMark(session, { mark: row?.mark, environment });
 }
 
-/** Throws `environment-refused` when the database bears another mark. */
+/** Throws `environment-refused` when the database bears another mark; a database without a mark passes. */
 export function requireMark(
-  session: Session,
-  marks: { readonly mark: Environment | undefined; readonly environment: Environment | undefined },
-): void {
-  const { mark, environment } = marks;
-  if (mark && environment && mark !== environment) {
-    throw markedOtherwise(session, { mark, environment });
-  }
-}
-
-function markedOtherwise(
   { server: { database } }: Session,
-  { mark, environment }: { readonly mark: Environment; readonly environment: Environment },
-): CryptosenseDbError<'environment-refused'> {
-  return new CryptosenseDbError(
+  {
+    mark,
+    environment,
+  }: {
+    readonly mark: Environment | undefined;
+    /** What the caller says that the database is; undefined when the caller says nothing. */
+    readonly environment: Environment | undefined;
+  },
+): void {
+  if (!mark || !environment || mark === environment) return;
+  throw new CryptosenseDbError(
     'environment-refused',
     {
       message: `"${database}" is marked as ${mark}, not as ${environment}`,

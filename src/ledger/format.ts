@@ -1,10 +1,10 @@
 import { quoteIdentifier, type Session, withTransaction } from '../database/connection.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 
 /**
- * All of schema `cryptosense_db`, as one list of steps: step N makes format N out of format N - 1. A new ledger runs
- * every step, an older one those that it lacks. A step that a release has shipped is never edited.
+ * The definition of schema `cryptosense_db`, as a list of steps: step N turns format N - 1 into format N. A new ledger
+ * takes every step, an older ledger the steps that it lacks. Never edit a step that a release has shipped.
  */
 const steps: readonly string[] = [
   // Format 1, release 0.1: history, log, journal and environment.
@@ -61,7 +61,7 @@ const steps: readonly string[] = [
     primary key (version, direction, position)
   );
   comment on table cryptosense_db.migration_journal is
-    'Statements of "-- Transaction: none" files whose run has not finished.';
+    'Statements of "-- Transaction: none" files whose run has not come to its end.';
 
   create table cryptosense_db.environment (
     is_only boolean primary key default true check (is_only),
@@ -71,81 +71,93 @@ const steps: readonly string[] = [
   );
   comment on table cryptosense_db.environment is 'What this database is; written once.';`,
 
-  // Format 2: the record of seeder runs. Release 0.1 made these two tables on its first run of seed.
+  // Format 2: the record of seeder runs. Release 0.1 made these tables on its first run of seed, as the role that
+  // seeded: where they exist they are complete, and may belong to another role than the rest.
   `
-  create table if not exists cryptosense_db.seed_runs (
-    id bigint generated always as identity primary key,
-    environment text not null check (environment in ('dev', 'production')),
-    seeder text not null,
-    as_of timestamptz not null,
-    seed bigint,
-    scale integer,
-    rows jsonb not null,
-    outcome jsonb,
-    at timestamptz not null default clock_timestamp(),
-    by text not null default session_user,
-    duration_ms integer not null,
-    tool_version text not null
-  );
-  comment on table cryptosense_db.seed_runs is
-    'One row for each finished run of a seeder, in order; append-only.';
-  create or replace trigger append_only before update or delete or truncate
-    on cryptosense_db.seed_runs
-    for each statement execute function cryptosense_db.refuse_change();
+  do $$ begin
+    if to_regclass('cryptosense_db.seed_runs') is null then
+      create table cryptosense_db.seed_runs (
+        id bigint generated always as identity primary key,
+        environment text not null check (environment in ('dev', 'production')),
+        seeder text not null,
+        as_of timestamptz not null,
+        seed bigint,
+        scale integer,
+        rows jsonb not null,
+        outcome jsonb,
+        at timestamptz not null default clock_timestamp(),
+        by text not null default session_user,
+        duration_ms integer not null,
+        tool_version text not null
+      );
+      comment on table cryptosense_db.seed_runs is
+        'One row for each seeder that ran to its end, in order; append-only.';
+      create trigger append_only before update or delete or truncate on cryptosense_db.seed_runs
+        for each statement execute function cryptosense_db.refuse_change();
+    end if;
 
-  create table if not exists cryptosense_db.seed_afterwards (
-    seeder text primary key,
-    outcomes jsonb not null
-  );
-  comment on table cryptosense_db.seed_afterwards is
-    'Work that a seeder still has to do after its transaction, with what its run returned.';`,
+    if to_regclass('cryptosense_db.seed_afterwards') is null then
+      create table cryptosense_db.seed_afterwards (
+        seeder text primary key,
+        outcomes jsonb not null
+      );
+      comment on table cryptosense_db.seed_afterwards is
+        'What seeders returned whose work after their transaction is still to be done.';
+    end if;
+  end $$;`,
 ];
 
 /** The format that this release writes. An older release refuses a ledger of a newer format. */
 export const ledgerFormat = steps.length;
 
 /**
- * Creates the ledger (`from: 0`), or brings an older one up to this release's format in place, in one transaction.
- * Call it with the migration lock held. Throws `not-permitted` for a role that may not; nothing is changed then.
+ * Creates the ledger (`from: 0`), or brings an older one to this release's format in place, in one transaction. Call
+ * it with the migration lock held. Throws `not-permitted` when the role may not; the ledger is unchanged then.
  */
 export async function upgradeLedger(
   session: Session,
   { from }: { readonly from: number },
 ): Promise<void> {
   const { sql } = session;
-  const record =
-    from === 0
-      ? `insert into cryptosense_db.ledger values (${ledgerFormat})`
-      : `update cryptosense_db.ledger set format = ${ledgerFormat}`;
-  await withTransaction(sql, () => sql.unsafe([...steps.slice(from), record].join(';\n'))).catch(
-    (error: unknown) => {
-      const isRefused = sqlState(error) === sqlErrorCodes.insufficientPrivilege;
-      throw isRefused ? upgradeRefused(session, { from, cause: error }) : error;
+  const changes = [
+    ...steps.slice(from),
+    'delete from cryptosense_db.ledger',
+    `insert into cryptosense_db.ledger values (${ledgerFormat})`,
+  ];
+  await withTransaction(sql, () => sql.unsafe(changes.join(';\n'))).catch((error: unknown) => {
+    const isRefused = sqlState(error) === sqlErrorCodes.insufficientPrivilege;
+    if (!isRefused) throw error;
+    throw from === 0
+      ? creationRefused(session, error)
+      : upgradeRefused(session, { from, cause: error });
+  });
+}
+
+function creationRefused({ server: { user, database } }: Session, cause: unknown) {
+  return new CryptosenseDbError(
+    'not-permitted',
+    {
+      message: `the role "${user}" may not create a schema in the database "${database}"`,
+      evidence: ['the tool keeps the history of migrations in a schema of its own, cryptosense_db'],
+      hint: `let an owner run: grant create on database ${quoteIdentifier(database)} to ${quoteIdentifier(user)}`,
     },
+    { cause },
   );
 }
 
 function upgradeRefused(
   { server: { user, database } }: Session,
   { from, cause }: { readonly from: number; readonly cause: unknown },
-): CryptosenseDbError<'not-permitted'> {
-  if (from === 0) {
-    return new CryptosenseDbError(
-      'not-permitted',
-      {
-        message: `the role "${user}" may not create a schema in the database "${database}"`,
-        evidence: ['the history of migrations is kept in a schema of its own, cryptosense_db'],
-        hint: `let an owner run: grant create on database ${quoteIdentifier(database)} to ${quoteIdentifier(user)}`,
-      },
-      { cause },
-    );
-  }
+) {
   return new CryptosenseDbError(
     'not-permitted',
     {
-      message: `the ledger in "${database}" has format ${from} and needs ${ledgerFormat}; the role "${user}" may not change it`,
-      evidence: ['the ledger is the schema cryptosense_db; only its owner can change its tables'],
-      hint: 'run this command once as the owner of the schema cryptosense_db',
+      message: `the role "${user}" may not change the ledger in "${database}", which has format ${from} and needs format ${ledgerFormat}`,
+      evidence: [
+        'the ledger is the schema cryptosense_db; this release adds tables to it',
+        messageOf(cause),
+      ],
+      hint: 'run this command once as the role that owns the schema cryptosense_db',
     },
     { cause },
   );

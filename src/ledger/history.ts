@@ -12,42 +12,44 @@ export interface RecordedMigration {
   readonly rollback: { readonly text: string; readonly checksum: Checksum };
 }
 
-/** Who writes, for the columns that say so. */
+/** What the ledger's rows record of the run that writes them. */
 export interface Writer {
+  /** The backend that holds the lock of the run. */
   readonly pid: number;
   readonly toolVersion: string;
 }
 
-/** Whose transaction it is. */
-export interface TransactionMark {
+/** The step that a transaction belongs to. */
+export interface TransactionTag {
   readonly version: Version;
   readonly direction: Direction;
 }
 
 /**
- * To be run at the start of a transaction that a step runs in, and looked at before its history row
- * is written: a COMMIT that slipped through has cleared the mark, and the transaction of another
- * step bears another one.
+ * A statement that tags the transaction as that of a step. The history row is written only in a transaction with the
+ * step's tag: a COMMIT that no parser has seen removes the tag, and the transaction of another step has another one.
+ * `elapsedMs` is how long the step has run before this transaction.
  */
-export function markTransaction(mark: TransactionMark): string {
+export function tagTransaction(
+  { version, direction }: TransactionTag,
+  { elapsedMs = 0 }: { readonly elapsedMs?: number } = {},
+): string {
+  // Both are digits, an underscore or a fixed word: there is nothing to quote.
   return `
   select
-    set_config('cryptosense_db.transaction', pg_current_xact_id()::text || ':${nameOfMark(mark)}', true),
-    set_config('cryptosense_db.started_at', extract(epoch from clock_timestamp())::text, true)`;
+    set_config('cryptosense_db.transaction',
+      pg_current_xact_id()::text || ':${version}:${direction}', true),
+    set_config('cryptosense_db.started_at',
+      (extract(epoch from clock_timestamp()) - ${elapsedMs / 1000})::text, true)`;
 }
 
-/** Digits, an underscore and a word: nothing to quote. */
-export function nameOfMark({ version, direction }: TransactionMark): string {
-  return `${version}:${direction}`;
-}
-
-/** A condition: this is still the backend that the run began on, with its lock. */
+/** An SQL condition: this is still the backend that the run started on, and it still holds the lock. */
 export function isSameRun({ pid }: Writer): string {
   return `pg_backend_pid() = ${pid} and ${holdsMigrationLock}`;
 }
 
-/** A condition: it is, besides, the transaction that was opened for the step of the version in $1. */
-function isSameTransaction(direction: Direction, writer: Writer): string {
+/** An SQL condition: this is besides the transaction of the step whose version is $1. */
+function isTaggedTransaction(direction: Direction, writer: Writer): string {
   return `
     ${isSameRun(writer)}
     and current_setting('cryptosense_db.transaction', true)
@@ -58,14 +60,15 @@ const elapsedMs = `
   round((extract(epoch from clock_timestamp())
     - nullif(current_setting('cryptosense_db.started_at', true), '')::numeric) * 1000)::integer`;
 
-/** The column of `recordStep` that says how long the step took so far, in milliseconds. */
+/** The column of `recordStep` that says how long the step has taken, in milliseconds. */
 export const durationColumn = 'cryptosense_db_duration_ms';
 
 /**
- * Prepares what `recordStep` executes; planned once, it takes half the time.
+ * Prepares the statement that `recordStep` executes for a direction: the server plans it a few times instead of once
+ * a migration.
  *
- * Without an entry, because the transaction is not the step's any more, the line in the log has no
- * version, which its table refuses. The transaction has failed then. See `isRefusedEntry`.
+ * Where the transaction is not that of the step there is no entry, and the row of the log has no version. The log
+ * refuses that row, which fails the transaction; `isRefusedEntry` knows the error.
  */
 export function prepareRecord(direction: Direction, writer: Writer): string {
   const toolVersion = quoteLiteral(writer.toolVersion);
@@ -76,7 +79,7 @@ export function prepareRecord(direction: Direction, writer: Writer): string {
       insert into cryptosense_db.migrations
         (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
       select $1, $2, $3, $4, $5, ${elapsedMs}, ${toolVersion}
-      where ${isSameTransaction(direction, writer)}
+      where ${isTaggedTransaction(direction, writer)}
       returning *
     )
     insert into cryptosense_db.migration_log
@@ -89,7 +92,7 @@ export function prepareRecord(direction: Direction, writer: Writer): string {
     prepare cryptosense_db_down (text) as
     with entry as (
       delete from cryptosense_db.migrations
-      where version = $1 and ${isSameTransaction(direction, writer)}
+      where version = $1 and ${isTaggedTransaction(direction, writer)}
       returning *
     )
     insert into cryptosense_db.migration_log
@@ -101,15 +104,15 @@ export function prepareRecord(direction: Direction, writer: Writer): string {
 }
 
 /**
- * Records a step: a migration as applied, or its row taken away where it was rolled back. To be run in the
- * transaction that ran the step, on a session where `prepareRecord` has prepared its direction.
+ * A statement that records a step up as applied, or removes the row of a step down. Run it in the step's transaction,
+ * after `prepareRecord` for its direction.
  */
 export function recordStep({
   version,
   pair,
 }: {
   readonly version: Version;
-  /** Of a step up. */
+  /** undefined for a step down. */
   readonly pair: RecordedMigration | undefined;
 }): string {
   if (!pair) return `execute cryptosense_db_down (${quoteLiteral(version)})`;
@@ -118,10 +121,7 @@ export function recordStep({
   return `execute cryptosense_db_up (${values.map(quoteLiteral).join(', ')})`;
 }
 
-/**
- * True for the error of a history write that found itself outside the step's transaction, or not prepared any
- * more.
- */
+/** True for the error of `recordStep` outside the step's transaction, or after the file has deallocated it. */
 export function isRefusedEntry(error: unknown): boolean {
   if (!isSqlError(error)) return false;
   const { code, message, schema_name: schema, table_name: table } = error;
@@ -130,7 +130,7 @@ export function isRefusedEntry(error: unknown): boolean {
   return isLog && code === sqlErrorCodes.notNullViolation;
 }
 
-/** What a run says of a step that did not succeed. */
+/** What the log keeps of a step that failed. */
 export interface FailureRecord {
   readonly version: Version;
   readonly description: string;
@@ -146,7 +146,7 @@ export function recordFailure(sql: Sql, failure: FailureRecord, writer: Writer) 
     values ('failure', ${version}, ${description}, ${checksum}, ${detail}, ${writer.toolVersion})`;
 }
 
-/** Records the files on disk as what was applied, for a version that is already recorded. */
+/** Replaces the record of an applied version with the files on disk. */
 export function recordRepaired(
   sql: Sql,
   { recorded, pair }: { readonly recorded: Version; readonly pair: RecordedMigration },
@@ -168,7 +168,7 @@ export function recordRepaired(
     from entry`;
 }
 
-/** Drops what is recorded of a version, in history and journal. The schema is left as it is. */
+/** Removes a version from history and journal. The schema stays unchanged. */
 export function recordForgotten(sql: Sql, version: Version, writer: Writer) {
   return sql`
     with entry as (
@@ -183,7 +183,7 @@ export function recordForgotten(sql: Sql, version: Version, writer: Writer) {
     from entry`;
 }
 
-/** Records a migration as applied without having run it. */
+/** Records a migration as applied that did not run. */
 export function recordBaseline(sql: Sql, pair: RecordedMigration, writer: Writer) {
   const { version, description, migration, rollback } = pair;
   return sql`

@@ -1,9 +1,17 @@
 import type { Sql } from '../database/connection.ts';
-import { isSameRun, type Writer } from './history.ts';
+import { isSameRun, type TransactionTag, type Writer } from './history.ts';
 import type { JournalEntry } from './ledger.ts';
 import type { Version } from './version.ts';
 
-/** Before a statement of a file without a transaction: that it is about to run. */
+/** The journal of a file whose run has not finished; empty for every other. */
+export function readJournal(sql: Sql, { version, direction }: TransactionTag) {
+  return sql<JournalEntry[]>`
+    select version, direction, position, checksum, finished_at is not null as "isFinished"
+    from cryptosense_db.migration_journal
+    where version = ${version} and direction = ${direction}`;
+}
+
+/** Records that a statement is about to run. Returns no row when this is not the session of the run any more. */
 export function journalStart(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, writer: Writer) {
   const { version, direction, position, checksum } = entry;
   return sql`
@@ -15,7 +23,7 @@ export function journalStart(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, 
     returning position`;
 }
 
-/** After it: that it has run. */
+/** Records that the statement has run. Returns no row when this is not the session of the run any more. */
 export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, writer: Writer) {
   const { version, direction, position } = entry;
   return sql`
@@ -25,7 +33,7 @@ export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>,
     returning position`;
 }
 
-/** The statement was refused before it did anything: as if it had not been begun. */
+/** Removes the entry of a statement that the server refused before it did anything. */
 export function journalWithdraw(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>) {
   const { version, direction, position } = entry;
   return sql`
@@ -34,7 +42,7 @@ export function journalWithdraw(sql: Sql, entry: Omit<JournalEntry, 'isFinished'
       and finished_at is null`;
 }
 
-/** Ends the journal of a file whose run has come to its end. */
+/** Removes the entries of a file whose run has finished. */
 export function journalClear(sql: Sql, version: Version) {
   return sql`delete from cryptosense_db.migration_journal where version = ${version}`;
 }

@@ -17,7 +17,7 @@ export interface LedgerEntry {
   readonly toolVersion: string;
 }
 
-/** A statement of a `-- Transaction: none` file whose run has not come to its end. */
+/** A statement of a `-- Transaction: none` file whose run has not finished. */
 export interface JournalEntry {
   readonly version: Version;
   readonly direction: Direction;
@@ -28,7 +28,7 @@ export interface JournalEntry {
 }
 
 export interface Ledger {
-  /** 0: the database has no ledger. */
+  /** The number of the ledger's definition; 0 when the database has no ledger. */
   readonly format: number;
   /** In order of version. */
   readonly entries: readonly LedgerEntry[];
@@ -39,11 +39,11 @@ export interface Ledger {
 export const environments = ['dev', 'test', 'production'] as const;
 export type Environment = (typeof environments)[number];
 
-/** What a database without the schema has. */
+/** The ledger of a database that has none. */
 export const emptyLedger: Ledger = { format: 0, entries: [], journal: [], environment: undefined };
 
 /**
- * The ledger as it stands; `emptyLedger` where the database has none.
+ * Reads the ledger, of this release's format or an older one; `emptyLedger` when the database has none.
  * Throws `ledger-newer`, and `not-permitted` when the role may not read it.
  */
 export async function readLedger(session: Session): Promise<Ledger> {
@@ -67,6 +67,7 @@ export async function readLedger(session: Session): Promise<Ledger> {
   });
   if (!rows) return emptyLedger;
   const [entries, journal, [mark], [ledger]] = rows;
+  // A restored dump without data has the tables, and no row in them.
   const format = ledger?.format ?? 1;
   refuseNewer(format);
   return { format, entries, journal, environment: mark?.name };
@@ -81,14 +82,14 @@ function refuseNewer(format: number): void {
   throw new CryptosenseDbError(
     'ledger-newer',
     {
-      message: `the ledger in this database has format ${format}; this release knows ${ledgerFormat}`,
-      hint: 'use the release of cryptosense-db that wrote it, or a later one',
+      message: `the ledger in this database has format ${format}; this release knows formats up to ${ledgerFormat}`,
+      hint: 'use the release of cryptosense-db that wrote the ledger, or a later one',
     },
     { details: { format } },
   );
 }
 
-/** What a run writes: migrations with their history, or rows of seeders with the record of their runs. */
+/** What a run writes to the ledger: the history of migrations, or the record of seeder runs. */
 export type LedgerUse = 'migrations' | 'seeds';
 
 const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, string])[]>> = {
@@ -101,7 +102,7 @@ const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, s
   seeds: [['seed_runs', 'insert']],
 };
 
-/** Throws `not-permitted` when the role may read the ledger, but not write to the tables of that use. */
+/** Throws `not-permitted` when the role may read the ledger but not write to the tables of that use. */
 export async function requireLedgerWritable(session: Session, use: LedgerUse): Promise<void> {
   const needed = neededPrivileges[use].flatMap(([table, privileges]) =>
     privileges.split(', ').map((privilege) => ({ table: `cryptosense_db.${table}`, privilege })),
@@ -112,22 +113,22 @@ export async function requireLedgerWritable(session: Session, use: LedgerUse): P
   if (!isAllowed) throw ledgerRefused(session, 'write to');
 }
 
-function ledgerRefused({ server }: Session, what: 'read' | 'write to', cause?: unknown) {
+function ledgerRefused({ server }: Session, access: 'read' | 'write to', cause?: unknown) {
   const user = quoteIdentifier(server.user);
   const schema = 'schema cryptosense_db';
-  const rights = what === 'read' ? 'select' : 'select, insert, update, delete';
+  const rights = access === 'read' ? 'select' : 'select, insert, update, delete';
   return new CryptosenseDbError(
     'not-permitted',
     {
-      message: `the role "${server.user}" may not ${what} the history of migrations in "${server.database}"`,
-      evidence: ['it is kept in a schema of its own, cryptosense_db'],
-      hint: `run it as the role that owns it, or let an owner run: grant usage on ${schema} to ${user}; grant ${rights} on all tables in ${schema} to ${user}`,
+      message: `the role "${server.user}" may not ${access} the history of migrations in "${server.database}"`,
+      evidence: ['the tool keeps the history in a schema of its own, cryptosense_db'],
+      hint: `run the command as the role that owns the schema, or let that role run: grant usage on ${schema} to ${user}; grant ${rights} on all tables in ${schema} to ${user}`,
     },
     { cause },
   );
 }
 
-/** The rollbacks that were recorded when the migrations were applied, by version. */
+/** The texts of the rollbacks that were recorded with the migrations, by version. */
 export async function readRollbacks(
   { sql }: Session,
   versions: readonly Version[],
@@ -137,16 +138,4 @@ export async function readRollbacks(
     select version, rollback_sql as text from cryptosense_db.migrations
     where version in ${sql([...versions])}`;
   return new Map(rows.map(({ version, text }) => [version, text]));
-}
-
-/** Marks the database; the mark stays when there is one. Returns the mark that it bears. */
-export async function markEnvironment({ sql }: Session, name: Environment): Promise<Environment> {
-  const [row] = await sql<{ name: Environment }[]>`
-    with marked as (
-      insert into cryptosense_db.environment (name) values (${name})
-      on conflict (is_only) do nothing
-      returning name
-    )
-    select name from marked union all select name from cryptosense_db.environment`;
-  return row?.name ?? name;
 }

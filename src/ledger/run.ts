@@ -13,13 +13,13 @@ export interface RunOptions {
   /** A URL (`postgresql://…`, `embedded:FOLDER`) or a target that was read before. */
   readonly target: Target | string;
   readonly onProgress?: OnProgress | undefined;
-  /** Fired: the running statement is cancelled, its transaction rolled back, `interrupted` thrown. */
+  /** When it fires, the server cancels the running statement and the operation throws `interrupted`. */
   readonly signal?: AbortSignal | undefined;
   /** How long to wait for another run to end. Default 60,000. */
   readonly lockTimeoutMs?: number | undefined;
 }
 
-/** One operation on a database: its session, and the ledger as it was when the operation began. */
+/** One operation on a database: its session, and the ledger as it was when the operation started. */
 export interface Run {
   readonly session: Session;
   readonly ledger: Ledger;
@@ -28,8 +28,8 @@ export interface Run {
 }
 
 /**
- * Opens a session, takes the migration lock unless `access` is `read`, reads the ledger, and gives all to `work`.
- * Closes the session and releases the lock however `work` ends.
+ * Opens a session, takes the migration lock unless `access` is `read`, reads the ledger, and calls `work` with them.
+ * Releases the lock and closes the session however `work` ends.
  * Throws what `withSession` throws; `server-unsuitable`, `ledger-newer`, `not-permitted`, `lock-timeout`.
  */
 export async function withRun<T>(
@@ -52,8 +52,9 @@ export async function withRun<T>(
 }
 
 /**
- * Makes sure that this run can write to the ledger: creates it, or brings an older one up to date. Call it before the
- * first write, after everything that may refuse the run. Throws `not-permitted`; the ledger is as it was then.
+ * Makes sure that this run can write to the ledger: creates it, or brings an older one to this release's format. Call
+ * it before the first write and after every check that may refuse the run, so that a refused run changes nothing.
+ * Throws `not-permitted`; the ledger is unchanged then.
  */
 export async function ensureLedger(
   { session, ledger: { format } }: Run,

@@ -5,22 +5,22 @@ import { toolVersion } from '../runtime/package.ts';
 export const seedEnvironments = ['dev', 'production'] as const;
 export type SeedEnvironment = (typeof seedEnvironments)[number];
 
-/** What one seeder did, as `cryptosense_db.seed_runs` keeps it. */
+/** What one run of a seeder did: a row of `cryptosense_db.seed_runs`. */
 export interface SeedRun {
   readonly environment: SeedEnvironment;
   readonly seeder: string;
   readonly asOf: Date;
-  /** null in production, where nothing is made up. */
+  /** null in production, where no data is generated. */
   readonly seed: number | null;
   readonly scale: number | null;
   /** Rows written, by table. */
   readonly rows: Readonly<Record<string, number>>;
   readonly durationMs: number;
-  /** What the seeder returned, for its next run. */
+  /** What the seeder returned; its next run may read it. */
   readonly outcome: unknown;
 }
 
-/** Until `settle`, the seeder has work to do for what it returned. Returns all that it has, oldest first. */
+/** Records that the seeder has work to do for what it returned. Returns all such work, oldest first. */
 export async function owe(sql: Sql, seeder: string, outcome: unknown): Promise<readonly unknown[]> {
   const [row] = await sql<{ outcomes: readonly unknown[] }[]>`
     insert into cryptosense_db.seed_afterwards as owed (seeder, outcomes)
@@ -30,11 +30,12 @@ export async function owe(sql: Sql, seeder: string, outcome: unknown): Promise<r
   return row?.outcomes ?? [];
 }
 
+/** Removes the record of that work. */
 export async function settle(sql: Sql, seeder: string): Promise<void> {
   await sql`delete from cryptosense_db.seed_afterwards where seeder = ${seeder}`;
 }
 
-/** What the last run was made with; undefined before the first. */
+/** The settings of the last dev run; undefined before the first one. */
 export async function readLastRun({
   sql,
 }: Session): Promise<
@@ -47,14 +48,14 @@ export async function readLastRun({
   return row;
 }
 
-/** A ledger of format 1 may lack the tables. */
+/** Reading does not upgrade a ledger, and one of format 1 may lack the tables. */
 async function hasSeedRuns(sql: Sql): Promise<boolean> {
   const [{ isThere }] = await sql<[{ isThere: boolean }]>`
     select to_regclass('cryptosense_db.seed_afterwards') is not null as "isThere"`;
   return isThere;
 }
 
-/** Records the run, in the seeder's own transaction: never one without the other. */
+/** Records the run. Call it in the seeder's transaction, so that rows and record are committed together. */
 export async function recordRun(sql: Sql, run: SeedRun): Promise<void> {
   const outcome = run.outcome === undefined ? null : JSON.stringify(run.outcome);
   await sql`
@@ -67,14 +68,14 @@ export async function recordRun(sql: Sql, run: SeedRun): Promise<void> {
     )`;
 }
 
-/** What the seeder returned when it ran last; undefined when it never did. */
+/** What the last run of the seeder returned; undefined when the seeder has never run. */
 export async function readOutcome(
   { sql }: Session,
   { environment, seeder }: Pick<SeedRun, 'environment' | 'seeder'>,
 ): Promise<unknown> {
   if (!(await hasSeedRuns(sql))) return undefined;
   const [row] = await sql<{ outcome: unknown }[]>`
-    select outcome from cryptosense_db.seed_runs 
+    select outcome from cryptosense_db.seed_runs
     where environment = ${environment} and seeder = ${seeder} order by id desc limit 1`;
   return row?.outcome ?? undefined;
 }

@@ -21,13 +21,13 @@ export function isRealStamp(version: Version): boolean {
   );
 }
 
-/** The stamp of a moment. */
+/** The stamp of a moment, to the second. */
 export function formatStamp(date: Date): Version {
   const digits = date.toISOString().replaceAll(/[-:]/g, '');
   return `${digits.slice(0, 8)}_${digits.slice(9, 15)}`;
 }
 
-/** The moment of a stamp, undefined when it has none. Days past the end of a month roll over. */
+/** The moment of a stamp; undefined for a text of another form. Days past the end of a month roll over. */
 export function stampDate(version: Version): Date | undefined {
   const parts = partsOf(version);
   return parts && dateOf(parts);

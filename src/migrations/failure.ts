@@ -1,38 +1,81 @@
+import type { Session } from '../database/connection.ts';
 import { isSqlError, type SqlError, sqlErrorCodes } from '../database/sql-errors.ts';
+import { recordFailure, type Writer } from '../ledger/history.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
-import { excerpt, type Location, locate } from '../sql/location.ts';
-import type { StatementError } from './step.ts';
+import { excerpt, locate } from '../sql/location.ts';
+import type { Statement } from './statements.ts';
+import { ownSession, type Step } from './step.ts';
 
-/** How far the run came: versions that are committed, and versions that were not begun. */
+/** The server refused a statement of a step; `cause` is the server's error. */
+export class StatementError extends Error {
+  readonly step: Step;
+  readonly statement: Statement;
+  /** What the server points at, in UTF-16 units from the start of the statement; 0 where it points at nothing. */
+  readonly offset: number;
+  /** The failure came after the last statement: in deferred work, in the history row or in COMMIT. */
+  readonly isAfterLast: boolean;
+
+  constructor(
+    step: Step,
+    statement: Statement,
+    cause: unknown,
+    {
+      offset = 0,
+      isAfterLast = false,
+    }: { readonly offset?: number; readonly isAfterLast?: boolean },
+  ) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.step = step;
+    this.statement = statement;
+    this.offset = offset;
+    this.isAfterLast = isAfterLast;
+  }
+}
+
+/** The ledger refused the step's history row: the file ended its transaction, or released the lock of the run. */
+export function transactionLeft({ script: { file, transaction } }: Step) {
+  return new CryptosenseDbError('faulty-statements', {
+    message: `${file.name} left its transaction or released the lock of the run`,
+    evidence: [
+      transaction === 'own'
+        ? 'the migration and its history row are rolled back'
+        : 'the statements that ran stay; the journal has recorded them',
+    ],
+    hint: 'take COMMIT, ROLLBACK, RESET ALL, DEALLOCATE ALL and pg_advisory_unlock_all() out of the file and out of the functions that it calls',
+  });
+}
+
+/** How far the run came: `completed` is committed, `pending` did not start. */
 export interface RunProgress {
   readonly completed: readonly string[];
   readonly pending: readonly string[];
 }
 
-/** The failing statement with its place in the file, and all that PostgreSQL says of it. */
-export function describeFailure(
-  { step, statement, offset, isBehind, cause, message }: StatementError,
+/** The error of a run that a refused statement ended: its place in the file, and all that PostgreSQL says about it. */
+export function migrationFailed(
+  { step, statement, offset, isAfterLast, cause, message }: StatementError,
   { completed, pending }: RunProgress,
 ): CryptosenseDbError<'migration-failed'> {
   const { version, direction, script } = step;
   const { file, transaction } = script;
   const error = isSqlError(cause) ? cause : undefined;
   const place = locate(file.name, file.text, statement.index + offset);
-  const undone =
+  const { line, column } = place;
+  const rest =
     transaction === 'own'
-      ? 'it is rolled back'
-      : 'the statements before it stay; the next run goes on with this one';
+      ? 'this one is rolled back'
+      : 'the statements before this one stay, and the next run starts with this one';
   return new CryptosenseDbError(
     'migration-failed',
     {
-      message: `${place.file}:${place.line}:${place.column} ${message}`,
+      message: `${place.file}:${line}:${column} ${message}`,
       evidence: [
         ...excerpt(place),
-        ...(isBehind ? [behindTheLast] : []),
-        ...(error ? wordsOf(error) : []),
-        `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}, ${undone}, still to do: ${pending.length}`,
+        ...(isAfterLast ? [afterLast] : []),
+        ...(error ? serverWords(error) : []),
+        `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}; ${rest}; still to do: ${pending.length}`,
       ],
-      ...hintOf(error, { runsAlone: statement.run.kind === 'alone' && transaction === 'none' }),
+      ...failureHint(error, { isAlone: statement.run.kind === 'alone' && transaction === 'none' }),
     },
     {
       details: {
@@ -40,7 +83,7 @@ export function describeFailure(
         direction,
         completed,
         pending,
-        location: pick(place),
+        location: { file: place.file, line, column },
         sqlState: error?.code ?? '',
       },
       cause,
@@ -48,10 +91,10 @@ export function describeFailure(
   );
 }
 
-const behindTheLast =
-  'behind the last statement: in what was deferred, in the history row, or in COMMIT';
+const afterLast =
+  'after the last statement: in a deferred constraint or trigger, in the history row, or in COMMIT';
 
-function wordsOf({ code, detail, where, internal_query: query }: SqlError): readonly string[] {
+function serverWords({ code, detail, where, internal_query: query }: SqlError): readonly string[] {
   return [
     ...(detail ? [`detail: ${detail}`] : []),
     ...(where ? where.split('\n').map((line) => `in: ${line}`) : []),
@@ -60,28 +103,38 @@ function wordsOf({ code, detail, where, internal_query: query }: SqlError): read
   ];
 }
 
-function hintOf(
+function failureHint(
   error: SqlError | undefined,
-  { runsAlone }: { readonly runsAlone: boolean },
+  { isAlone }: { readonly isAlone: boolean },
 ): { readonly hint?: string } {
   if (error?.message.includes('"apache" license')) {
     return {
       hint: "the server runs TimescaleDB under its Apache licence; set timescaledb.license = 'timescale' in postgresql.conf, or use a server that offers it",
     };
   }
-  if (error?.code === sqlErrorCodes.lockNotAvailable && runsAlone) {
+  if (error?.code === sqlErrorCodes.lockNotAvailable && isAlone) {
     return {
-      hint: 'it may have committed a part of its work, so it is not tried again by itself: look, then run it again; see also --table-lock-timeout',
+      hint: 'the statement may have committed a part of its work, so it was not tried again: check that part, then run the command again; see also --table-lock-timeout',
     };
   }
   if (error?.code === sqlErrorCodes.lockNotAvailable) {
     return {
-      hint: 'another session holds the lock, see pg_blocking_pids; run it again when that ends, or wait longer with --table-lock-timeout and --table-lock-retries',
+      hint: 'another session holds the lock (see pg_blocking_pids); run the command again when that session ends, or wait longer with --table-lock-timeout and --table-lock-retries',
     };
   }
   return error?.hint ? { hint: error.hint } : {};
 }
 
-function pick({ file, line, column }: Location) {
-  return { file, line, column };
+/** Records the failure in the log. A second error while doing so is dropped: the first one is what counts. */
+export async function logFailure(
+  { sql }: Session,
+  { step, cause }: StatementError,
+  writer: Writer,
+): Promise<void> {
+  const { version, description, checksum } = step;
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  await sql
+    .unsafe(ownSession.join('; '))
+    .then(() => recordFailure(sql, { version, description, checksum, detail }, writer))
+    .catch(() => {});
 }

@@ -6,12 +6,19 @@ import {
   withTransaction,
 } from '../database/connection.ts';
 import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
-import { durationColumn, isRefusedEntry, markTransaction, recordStep } from '../ledger/history.ts';
-import { journalClear, journalFinish, journalStart, journalWithdraw } from '../ledger/journal.ts';
+import { durationColumn, isRefusedEntry, recordStep, tagTransaction } from '../ledger/history.ts';
+import {
+  journalClear,
+  journalFinish,
+  journalStart,
+  journalWithdraw,
+  readJournal,
+} from '../ledger/journal.ts';
 import type { JournalEntry } from '../ledger/ledger.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
 import { indexOfCharacter } from '../sql/location.ts';
+import { StatementError, transactionLeft } from './failure.ts';
 import type { RunMode } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import type { Statement } from './statements.ts';
@@ -19,29 +26,28 @@ import {
   discardRows,
   freshSession,
   ownSession,
-  type RunOptions,
-  runLost,
-  StatementError,
   type Step,
+  type StepOptions,
   tableLockSetting,
 } from './step.ts';
 
 /**
- * Runs a file that says `-- Transaction: none`: one statement at a time, each in the journal before
- * and after it. What can run in a transaction does so with its journal entry. A run after a failure
- * goes on with the first statement that is not finished. Returns how long this run took.
+ * Runs a file that says `-- Transaction: none`: one statement at a time, with a journal entry before and after it. A
+ * statement that can run in a transaction shares one with its journal entry. A run after a failure starts with the
+ * first statement that has not finished. Returns how long this run took.
  */
 export async function runStatementByStatement(
   session: Session,
   { step, progress }: { readonly step: Step; readonly progress: ProgressStep },
-  options: RunOptions,
+  options: StepOptions,
 ): Promise<number> {
   const { sql } = session;
   const startedAt = performance.now();
-  const elapsedSeconds = () => (performance.now() - startedAt) / 1000;
   await sql.unsafe(freshSession(session, options).join('; '));
-  const journal = await readJournal(sql, step);
-  refuseOtherStatements(step, journal);
+  // A retry must know what the attempt before it has finished.
+  const entries = await readJournal(sql, step);
+  const journal = new Map(entries.map((entry) => [entry.position, entry]));
+  refuseEdited(step, journal);
 
   for (const [position, statement] of step.script.statements.entries()) {
     session.throwIfInterrupted();
@@ -58,10 +64,8 @@ export async function runStatementByStatement(
   }
 
   return withRollback(sql, async () => {
-    await sql.unsafe([...ownSession, 'begin', markTransaction(step)].join('; '));
-    await sql`
-      select set_config('cryptosense_db.started_at',
-        (extract(epoch from clock_timestamp()) - ${elapsedSeconds()}::numeric)::text, true)`;
+    const elapsedMs = performance.now() - startedAt;
+    await sql.unsafe([...ownSession, 'begin', tagTransaction(step, { elapsedMs })].join('; '));
     const durationMs = await record(sql, step);
     await journalClear(sql, step.version);
     await sql.unsafe([...freshSession(session, options), 'commit'].join('; '));
@@ -71,25 +75,13 @@ export async function runStatementByStatement(
 
 async function record(sql: Sql, step: Step): Promise<number> {
   const [row] = await sql.unsafe(recordStep(step)).catch((error: unknown) => {
-    throw isRefusedEntry(error) ? runLost(step) : error;
+    throw isRefusedEntry(error) ? transactionLeft(step) : error;
   });
   return Number(row?.[durationColumn]);
 }
 
-/** Read anew on each attempt: a retry has to know what the attempt before it did. */
-async function readJournal(
-  sql: Sql,
-  { version, direction }: Step,
-): Promise<ReadonlyMap<number, JournalEntry>> {
-  const rows = await sql<JournalEntry[]>`
-    select version, direction, position, checksum, finished_at is not null as "isFinished"
-    from cryptosense_db.migration_journal
-    where version = ${version} and direction = ${direction}`;
-  return new Map(rows.map((row) => [row.position, row]));
-}
-
-/** A statement that has run may not be edited before the file is taken up again. */
-function refuseOtherStatements(step: Step, journal: ReadonlyMap<number, JournalEntry>): void {
+/** Refuses a file in which a statement that has run was edited, moved or removed. */
+function refuseEdited(step: Step, journal: ReadonlyMap<number, JournalEntry>): void {
   const { file, statements } = step.script;
   const edited = [...journal.values()].find(
     ({ position, checksum, isFinished }) =>
@@ -99,9 +91,9 @@ function refuseOtherStatements(step: Step, journal: ReadonlyMap<number, JournalE
   throw new CryptosenseDbError(
     'history-mismatch',
     {
-      message: `${file.name} was applied in part, and a statement that had run has changed since`,
+      message: `${file.name} was applied in part, and a statement that has run was changed since`,
       evidence: [`statement ${edited.position + 1} is not the one that ran`],
-      hint: `restore it, or put the schema right by hand and drop the record with: cryptosense-db migrate repair --forget ${step.version}`,
+      hint: `restore it, or repair the schema by hand and drop the record with: cryptosense-db migrate repair --forget ${step.version}`,
     },
     { details: { versions: [step.version] } },
   );
@@ -111,23 +103,19 @@ interface JournalledStatement {
   readonly step: Step;
   readonly statement: Statement;
   readonly position: number;
-  /** What the journal says of it from an earlier attempt. */
+  /** The journal entry of an earlier attempt. */
   readonly before: JournalEntry | undefined;
 }
 
 async function runJournalled(
   session: Session,
   { step, statement, position, before }: JournalledStatement,
-  { writer, tableLockTimeoutMs }: RunOptions,
+  { writer, tableLockTimeoutMs }: StepOptions,
 ): Promise<void> {
   const { sql } = session;
   const { run, text } = statement;
-  const entry = {
-    version: step.version,
-    direction: step.direction,
-    position,
-    checksum: checksumOf(text),
-  };
+  const { version, direction } = step;
+  const entry = { version, direction, position, checksum: checksumOf(text) };
   if (run.kind === 'session') {
     await discardRows(sql.unsafe(text));
     return;
@@ -136,30 +124,32 @@ async function runJournalled(
     await withTransaction(sql, async () => {
       await discardRows(sql.unsafe(text));
       await sql.unsafe(localOwnRole);
-      requireOne(step, await journalStart(sql, entry, writer));
-      requireOne(step, await journalFinish(sql, entry, writer));
+      requireEntry(step, await journalStart(sql, entry, writer));
+      requireEntry(step, await journalFinish(sql, entry, writer));
     });
     return;
   }
-  await withOwnRole(sql, async () => requireOne(step, await journalStart(sql, entry, writer)));
-  const isWaitEndless = isPatient(step, run);
-  if (isWaitEndless) await sql.unsafe('set lock_timeout = 0');
+  await withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, entry, writer)));
+  const waitsWithoutLimit = isPatient(step, run);
+  if (waitsWithoutLimit) await sql.unsafe('set lock_timeout = 0');
   const isUnchanged = before?.checksum === entry.checksum;
   if (!before || !(await isAlreadyDone(sql, statement, { isUnchanged }))) {
     const toRun = session.target.kind === 'embedded' ? withoutConcurrently(statement) : text;
     await discardRows(sql.unsafe(toRun)).catch(async (error: unknown) => {
-      // Else the next run would take the index that stands in the way for this one's own.
+      // With the entry, the next run would take the index that has the name already for its own.
       if (sqlState(error) === sqlErrorCodes.duplicateTable) {
         await withOwnRole(sql, async () => journalWithdraw(sql, entry));
       }
       throw error;
     });
   }
-  if (isWaitEndless) await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
-  await withOwnRole(sql, async () => requireOne(step, await journalFinish(sql, entry, writer)));
+  if (waitsWithoutLimit) {
+    await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
+  }
+  await withOwnRole(sql, async () => requireEntry(step, await journalFinish(sql, entry, writer)));
 }
 
-/** A file may have set a role that may not write the journal; it is that role again afterwards. */
+/** A file may have set a role that may not write to the journal. The file's role is back after the transaction. */
 const localOwnRole = 'set local session authorization default; set local role none';
 
 function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
@@ -170,8 +160,8 @@ function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
 }
 
 /**
- * The embedded engine refuses what works concurrently ("tuple concurrently updated", PGlite issue
- * 901). It has one session, which no lock can hinder, so there the plain form does the same.
+ * The embedded engine refuses CONCURRENTLY ("tuple concurrently updated", PGlite issue 901). It has one session, so
+ * there the plain form blocks no other.
  */
 function withoutConcurrently({ text, run }: Statement): string {
   const isIndex = run.kind === 'build-index' || run.kind === 'drop-index';
@@ -179,8 +169,8 @@ function withoutConcurrently({ text, run }: Statement): string {
 }
 
 /**
- * What works concurrently waits for every transaction that sees the table, and blocks none of
- * them: a timeout would only waste the work. A file that sets one of its own has it.
+ * CONCURRENTLY waits for every transaction that sees the table and blocks none of them, so a timeout would only
+ * waste the work. A file that sets lock_timeout keeps its own.
  */
 function isPatient({ script }: Step, run: RunMode): boolean {
   const isConcurrent =
@@ -190,14 +180,14 @@ function isPatient({ script }: Step, run: RunMode): boolean {
   return isConcurrent && !script.statements.some(setsTimeout);
 }
 
-function requireOne(step: Step, rows: readonly unknown[]): void {
-  if (rows.length === 0) throw runLost(step);
+/** Without a row the journal refused the entry: this is no longer the session that holds the lock of the run. */
+function requireEntry(step: Step, rows: readonly unknown[]): void {
+  if (rows.length === 0) throw transactionLeft(step);
 }
 
 /**
- * What an interrupted statement left. An index that was built to the end is valid, and is what the
- * statement asks for unless that was edited since; one that was not is invalid, hinders the next
- * build, and is dropped here.
+ * True when an interrupted attempt has finished the statement. A valid index counts as built unless the statement
+ * was edited since. An invalid one, which would stop the next build, is dropped here.
  */
 async function isAlreadyDone(
   sql: Sql,

@@ -6,7 +6,7 @@ import type { Environment } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, withRun } from '../ledger/run.ts';
 import { compareVersions, type Version } from '../ledger/version.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
-import { execute } from './execute.ts';
+import { runSteps } from './apply.ts';
 import type {
   BaselineOptions,
   BaselineResult,
@@ -40,9 +40,12 @@ export type * from './options.ts';
 export { create, templateNames } from './scaffold.ts';
 
 /**
- * Applies pending migrations, oldest first, each with its history row in one transaction.
- * With nothing pending it does nothing and succeeds. On failure the migrations before the failing
- * one stay applied (with `singleTransaction` none does); the error's details name them.
+ * Applies pending migrations, oldest first, each in one transaction with its history row. With nothing pending it
+ * does nothing and succeeds. When a migration fails, the ones before it stay applied (with `singleTransaction` none
+ * does), and the error's details name them.
+ *
+ * After `connection-lost`, the first of the `pending` migrations may be committed: the server had it when the
+ * connection broke. The next run finds out.
  */
 export async function up(options: UpOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
@@ -57,23 +60,23 @@ export async function up(options: UpOptions): Promise<RunResult> {
     const steps = await prepareUp(session, chosen);
     if (options.singleTransaction) refuseTogether(steps);
     if (options.dryRun) {
-      return summarise(run, { steps: steps.map(planned), pairs, isDryRun: true }, options);
+      return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, options);
     }
-    if (steps.length > 0 || options.environment !== undefined)
+    if (steps.length > 0 || options.environment !== undefined) {
       await ensureLedger(run, 'migrations');
-    // Before the first step: a first deployment that stops halfway is production all the same.
+    }
+    // Before the first step, so that a first deployment that fails halfway has marked its database.
     if (options.environment) await markAs(session, options.environment);
     const manner = options.singleTransaction ? 'together' : 'one by one';
-    const done = await execute(run, steps, { ...options, manner });
+    const done = await runSteps(run, steps, { ...options, manner });
     return summarise(run, { steps: done, pairs, isDryRun: false }, options);
   });
 }
 
 /**
- * Rolls back applied migrations, newest first: one when nothing is said, down to and without `to`,
- * by `steps`, or `all`. Runs the rollbacks that were recorded when the migrations were applied, so
- * the files may be gone. Refused by a production database, and where a rollback says that there
- * is no way back; nothing is touched then.
+ * Rolls back applied migrations, newest first: those newer than `to`, a number of `steps`, `all`, or one by default.
+ * Runs the rollbacks that were recorded with the migrations, so the files may be gone. Refuses a production database
+ * without `force`, and rollbacks that say "-- Irreversible"; nothing has run then.
  */
 export async function down(options: DownOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
@@ -90,21 +93,20 @@ export async function down(options: DownOptions): Promise<RunResult> {
     );
     const steps = await prepareDown(session, chosen);
     if (options.dryRun) {
-      return summarise(run, { steps: steps.map(planned), pairs, isDryRun: true }, {});
+      return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, {});
     }
     if (steps.length > 0) await ensureLedger(run, 'migrations');
-    const done = await execute(run, steps, { ...options, manner: 'one by one' });
+    const done = await runSteps(run, steps, { ...options, manner: 'one by one' });
     return summarise(run, { steps: done, pairs, isDryRun: false }, {});
   });
 }
 
 /**
- * Rolls the newest migrations back (one, or `steps`) as they were recorded, and applies them again
- * from their files, edited or not. Refused by a production database. When applying fails, they
- * stay rolled back.
+ * Rolls the newest migrations back as recorded (one, or `steps`), and applies them again from their files, which may
+ * have been edited. Refuses a production database without `force`. When applying fails, they stay rolled back.
  *
- * The way forth is a run of its own, on a backend of its own: one that has dropped TimescaleDB
- * cannot use it again. What another run applied in between is not applied twice.
+ * Applies them in a second session: a backend that has dropped TimescaleDB cannot load it again. A migration that
+ * another run has applied in between is not applied again.
  */
 export async function redo(options: RedoOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
@@ -121,12 +123,13 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
       session,
       chosen.map(({ entry }) => entry),
     );
+    // Refuses a faulty file before the rollback runs.
     await prepareUp(
       session,
       chosen.map(({ pair }) => pair),
     );
     if (back.length > 0) await ensureLedger(run, 'migrations');
-    return execute(run, back, { ...options, manner: 'one by one' });
+    return runSteps(run, back, { ...options, manner: 'one by one' });
   });
   return withRun(options, { access: 'write' }, async (run) => {
     const { session, ledger } = run;
@@ -134,7 +137,7 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
       ledger.entries.some((entry) => entry.version === version);
     const isUndone = (version: Version) => undone.some((step) => step.version === version);
     const chosen = pairs.filter(({ version }) => isUndone(version) && !isApplied(version));
-    const redone = await execute(run, await prepareUp(session, chosen), {
+    const redone = await runSteps(run, await prepareUp(session, chosen), {
       ...options,
       manner: 'one by one',
     });
@@ -144,13 +147,13 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
   });
 }
 
-/** Adds what a redo leaves when its way forth fails. */
+/** Adds to the error of a redo which migrations it rolled back and did not apply again. */
 function withRolledBack(error: CryptosenseDbError, undone: readonly CompletedStep[]) {
   const redone: readonly Version[] = hasProgress(error) ? error.details.completed : [];
   const left = undone.map(({ version }) => version).filter((version) => !redone.includes(version));
   return error.with({
-    message: `rolled back, and not applied again: ${left.join(', ')}`,
-    hint: 'mend what failed, then: cryptosense-db migrate up',
+    message: `rolled back and not applied again: ${left.join(', ')}`,
+    hint: 'correct the file, then: cryptosense-db migrate up',
   });
 }
 
@@ -160,7 +163,7 @@ function hasProgress(
   return ['migration-failed', 'interrupted', 'connection-lost'].includes(error.code);
 }
 
-/** Where every migration stands. Changes nothing, waits for no lock, and serves on a standby too. */
+/** The state of every migration. Changes nothing, waits for no lock, and runs on a standby too. */
 export async function status(options: MigrateOptions): Promise<StatusResult> {
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { access: 'read' }, async ({ session, ledger }) => {
@@ -169,17 +172,17 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
       target: describeTarget(session.target),
       database: session.server.database,
       environment: ledger.environment,
-      migrations: statuses.map(report),
+      migrations: statuses.map(reportOf),
       isCurrent: statuses.every(({ state }) => state === 'applied'),
     };
   });
 }
 
 /**
- * Brings the history in line with the files: a changed or renamed migration is recorded as it
- * stands on disk, `forget` drops records. No migration runs.
- * Throws `unknown-version` for a version that is not recorded, and `history-mismatch` for one whose
- * files are gone; nothing is recorded then.
+ * Updates the history from the files: records changed and renamed migrations as they are on disk, and drops the
+ * records that `forget` names. No migration runs.
+ * Throws `unknown-version` for a version that is not recorded, and `history-mismatch` for one whose files are gone;
+ * the history is unchanged then.
  */
 export async function repair(options: RepairOptions): Promise<RepairResult> {
   const pairs = readMigrations(resolveFolders(options));
@@ -192,13 +195,13 @@ export async function repair(options: RepairOptions): Promise<RepairResult> {
       for (const entry of repairs) await recordRepaired(session.sql, entry, writer);
       for (const version of forgotten) await recordForgotten(session.sql, version, writer);
     });
-    return { repaired: repairs.map(({ pair }) => nameOf(pair)), forgotten };
+    return { repaired: repairs.map(({ pair }) => migrationName(pair)), forgotten };
   });
 }
 
 /**
- * Records every migration up to and with `version` as applied, without running it: for a database
- * that has the schema already. Throws `history-mismatch` when anything is recorded before.
+ * Records every migration up to and including `version` as applied, without running it: for a database that has the
+ * schema already. Throws `history-mismatch` when the database has a history.
  */
 export async function baseline(options: BaselineOptions): Promise<BaselineResult> {
   const pairs = readMigrations(resolveFolders(options));
@@ -210,8 +213,8 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
       throw new CryptosenseDbError(
         'history-mismatch',
         {
-          message: `"${session.server.database}" has a history already`,
-          evidence: [`${ledger.entries.length} applied, the first record is of ${first.version}`],
+          message: `"${session.server.database}" already has a history`,
+          evidence: [`${ledger.entries.length} applied; the first record is of ${first.version}`],
           hint: 'a baseline is for a database without one; see: cryptosense-db migrate status',
         },
         { details: { versions: ledger.entries.map(({ version }) => version) } },
@@ -223,11 +226,11 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
     await withTransaction(session.sql, async () => {
       for (const pair of recorded) await recordBaseline(session.sql, pair, writer);
     });
-    return { recorded: recorded.map(nameOf) };
+    return { recorded: recorded.map(migrationName) };
   });
 }
 
-function planned({ direction, version, description }: Step): CompletedStep {
+function plannedStep({ direction, version, description }: Step): CompletedStep {
   return { direction, version, description, durationMs: 0 };
 }
 
@@ -255,11 +258,11 @@ function summarise(
     steps,
     isDryRun,
     applied: applied.size,
-    pending: pairs.filter(({ version }) => !applied.has(version)).map(nameOf),
+    pending: pairs.filter(({ version }) => !applied.has(version)).map(migrationName),
   };
 }
 
-function report({ version, description, state, entry }: MigrationStatus): MigrationReport {
+function reportOf({ version, description, state, entry }: MigrationStatus): MigrationReport {
   return {
     version,
     description,
@@ -270,19 +273,19 @@ function report({ version, description, state, entry }: MigrationStatus): Migrat
   };
 }
 
-function nameOf({ version, description }: MigrationPair): MigrationName {
+function migrationName({ version, description }: MigrationPair): MigrationName {
   return { version, description };
 }
 
 function extentOf({ to, steps }: ExtentOptions): Extent | undefined {
   if (steps !== undefined && !(Number.isInteger(steps) && steps > 0)) {
     throw new CryptosenseDbError('bad-configuration', {
-      message: `the number of steps is ${steps}; it can be a whole number from 1`,
+      message: `the number of steps is ${steps}; it must be a whole number from 1`,
     });
   }
   if (to !== undefined && steps !== undefined) {
     throw new CryptosenseDbError('bad-configuration', {
-      message: 'a version and a number of steps are given; only one of them can be',
+      message: 'a version and a number of steps are given; give only one of them',
     });
   }
   if (to !== undefined) return { kind: 'to', version: to };

@@ -4,14 +4,14 @@ import type { Version } from '../ledger/version.ts';
 import type { MigrationState } from './plan.ts';
 import type { CompletedStep } from './step.ts';
 
-/** What every operation takes. */
+/** The options of every operation on migrations. */
 export interface MigrateOptions extends RunOptions {
-  /** Folders of migrations and rollbacks; the packaged schema when left out. */
+  /** Folders of migrations and rollbacks. Default: the packaged schema. */
   readonly migrations?: string | undefined;
   readonly rollbacks?: string | undefined;
 }
 
-/** What operations that run statements of migrations take besides. */
+/** The options of operations that run migrations or rollbacks. */
 export interface RunControl {
   /** How long a statement waits for a table lock before its step is tried again. Default 5,000. */
   readonly tableLockTimeoutMs?: number | undefined;
@@ -19,26 +19,26 @@ export interface RunControl {
   readonly tableLockRetries?: number | undefined;
 }
 
-/** How far: `to` a version, by `steps`, or, with neither, the operation's own default. */
+/** How far: `to` a version, or by `steps`; with neither, the default of the operation. */
 export interface ExtentOptions {
   readonly to?: Version | undefined;
   readonly steps?: number | undefined;
 }
 
 export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions {
-  /** All in one transaction, or none. Refused when a file says `-- Transaction: none`. */
+  /** Apply all in one transaction, or none. Refused when a file says `-- Transaction: none`. */
   readonly singleTransaction?: boolean | undefined;
   /** Check and list everything, change nothing. */
   readonly dryRun?: boolean | undefined;
   readonly allowOutOfOrder?: boolean | undefined;
-  /** Marks the database, once and for all. */
+  /** Mark the database as this environment; a mark never changes. */
   readonly environment?: Environment | undefined;
 }
 
 export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions {
   readonly all?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
-  /** The database's name: confirms a rollback of a production database. */
+  /** The database's name, to confirm a rollback of a production database. */
   readonly force?: string | undefined;
 }
 
@@ -48,9 +48,9 @@ export interface RedoOptions extends MigrateOptions, RunControl {
 }
 
 export interface RepairOptions extends MigrateOptions, RunControl {
-  /** Records to bring in line with the files; all that differ when empty. */
+  /** Records to update from the files. Default: all that differ. */
   readonly versions?: readonly Version[] | undefined;
-  /** Records to drop: the schema stays as it is. */
+  /** Records to drop. The schema stays unchanged. */
   readonly forget?: readonly Version[] | undefined;
 }
 
@@ -59,28 +59,28 @@ export interface BaselineOptions extends MigrateOptions, RunControl {
   readonly version: Version;
 }
 
-/** A migration by name. */
+/** What names a migration. */
 export interface MigrationName {
   readonly version: Version;
   readonly description: string;
 }
 
 export interface RunResult {
-  /** Where: `host:port/database` or `embedded:FOLDER`. */
+  /** `host:port/database` or `embedded:FOLDER` */
   readonly target: string;
   readonly database: string;
   readonly environment: Environment | undefined;
-  /** In the order they ran. Of a dry run: what would run, each in 0 ms. */
+  /** In the order they ran. A dry run lists the steps that would run, each with 0 ms. */
   readonly steps: readonly CompletedStep[];
   readonly isDryRun: boolean;
-  /** Applied in all, now. */
+  /** How many migrations are applied after the operation. */
   readonly applied: number;
-  /** Files that are still to be applied. */
+  /** Migrations of the folder that are not applied. */
   readonly pending: readonly MigrationName[];
 }
 
 export interface StatusResult {
-  /** Where: `host:port/database` or `embedded:FOLDER`. */
+  /** `host:port/database` or `embedded:FOLDER` */
   readonly target: string;
   readonly database: string;
   readonly environment: Environment | undefined;

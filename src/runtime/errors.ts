@@ -29,7 +29,7 @@ export interface ErrorDetails {
   unexpected: undefined;
   /** A pooler in transaction mode stands between the tool and the server. */
   'pooler-refused': undefined;
-  /** The connection ended in the middle; what was not committed is rolled back by the server. */
+  /** The connection broke. `completed` is committed; the first of `pending` may be: the server was running it. */
   'connection-lost': { readonly completed: readonly string[]; readonly pending: readonly string[] };
   /** Another run held the lock until the time was up. */
   'lock-timeout': { readonly holder: LockHolder | undefined; readonly waitedMs: number };

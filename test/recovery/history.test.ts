@@ -118,7 +118,7 @@ describe('an applied file that is', () => {
       problems: [
         {},
         {
-          message: `rolled back, and not applied again: ${v3}, ${v2}`,
+          message: `rolled back and not applied again: ${v3}, ${v2}`,
           hint: expect.stringContaining('migrate up'),
         },
       ],
