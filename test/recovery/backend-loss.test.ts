@@ -10,6 +10,7 @@ import {
   scratchDatabase,
   startMigrate,
   until,
+  untilNobodyRuns,
 } from '../support/recovery.ts';
 
 const chain = fixture('recovery-chain');
@@ -68,19 +69,23 @@ describe.each(Object.entries(blows))('%s', (_name, strike) => {
 });
 
 describe('a run that has lost its connection', () => {
-  it('says which migrations it had applied and which are still to do', async () => {
+  it('names the committed migrations; only the one that the server was running may be committed too', async () => {
     const database = await scratchDatabase(server.url);
     const gate = await closeGate(database, 5);
     const run = migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
     const pid = await gate.reached();
     await database.sql`select pg_terminate_backend(${pid})`;
+    const completed = ['20260101_000100', '20260101_000200'];
+    const pending = ['20260101_000300', '20260101_000400'];
     await expect(run).rejects.toMatchObject({
       code: 'connection-lost',
-      details: {
-        completed: ['20260101_000100', '20260101_000200'],
-        pending: ['20260101_000300', '20260101_000400'],
-      },
+      details: { completed, pending },
     });
+    await gate.open();
+    await untilNobodyRuns(database.sql);
+    const recorded = await recordedVersions(database.sql);
+    expect([completed, [...completed, pending[0]]]).toContainEqual(recorded);
+    await expectAgreement(database.sql, chain);
   });
 
   it('while it waits for the lock gives up, and leaves the holder alone', async () => {

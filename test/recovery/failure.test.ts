@@ -142,7 +142,7 @@ describe('a statement that the server refuses', () => {
         "  3 | INSERT INTO codes (coed) VALUES ('a');",
         '                         ^',
         '  SQLSTATE 42703',
-        '  applied before it: 1, it is rolled back, still to do: 1',
+        '  applied before it: 1; this one is rolled back; still to do: 1',
       ].join('\n'),
     );
   });
@@ -291,7 +291,9 @@ describe('a migration that gives the lock of the run away, where no parser sees 
     });
     await expect(run).rejects.toMatchObject({
       code: 'faulty-statements',
-      message: expect.stringContaining(`${v2}_change.sql left the transaction or the lock`),
+      message: expect.stringContaining(
+        `${v2}_change.sql left its transaction or released the lock`,
+      ),
     });
     expect(await publicTables(database.sql)).toEqual(tables);
     expect(await recordedVersions(database.sql)).toEqual([v1]);

@@ -7,8 +7,8 @@ import { type Folders, writePairs } from '../support/fixtures.ts';
 import { until } from '../support/recovery.ts';
 
 /**
- * A migration goes to the server as one query, with its history row and COMMIT, and the next one follows before
- * the answer: whatever fails among them, the history says what the schema is, and nothing of the next one ran.
+ * A migration goes to the server as one query with its history row and COMMIT. Wherever it fails, the history
+ * agrees with the schema, and no later migration has run.
  */
 let database: ScratchDatabase;
 afterEach(() => database?.drop());
@@ -46,18 +46,18 @@ const codeOf = (run: Promise<unknown>) =>
     (error: { readonly code: string }) => error.code,
   );
 
-describe('a statement that failed before a ROLLBACK TO', () => {
+describe('a statement that fails before a ROLLBACK TO', () => {
   const file = (middle: string) =>
     `savepoint a; ${middle}; rollback to savepoint a; create table t2 ();`;
 
-  it('fails its migration, though the transaction is sound again', async () => {
+  it('fails its migration, although ROLLBACK TO would revive the transaction', async () => {
     const { url: target } = await scratch();
     const files = folders('create table t1 ();', file('select 1/0'), 'create table t3 ();');
     expect(await codeOf(migrate.up({ target, ...files }))).toBe('migration-failed');
     expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
   });
 
-  it('in the middle of a single transaction takes everything back', async () => {
+  it('rolls all migrations back when they share a single transaction', async () => {
     const { url: target } = await scratch();
     const files = folders('create table t1 ();', file('select 1/0'));
     const run = migrate.up({ target, ...files, singleTransaction: true });
@@ -65,7 +65,7 @@ describe('a statement that failed before a ROLLBACK TO', () => {
     expect(await state()).toEqual({ tables: [], applied: [] });
   });
 
-  it('hinders nothing where it did not fail', async () => {
+  it('is followed by the rest of the file when it does not fail', async () => {
     const { url: target } = await scratch();
     const files = folders('create table t1 ();', file('create table gone ()'));
     expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
@@ -73,10 +73,10 @@ describe('a statement that failed before a ROLLBACK TO', () => {
   });
 });
 
-describe('what takes the prepared history write away', () => {
+describe('a file that deallocates the statement which writes the history', () => {
   const deallocate = "do $$ begin execute 'deallocate all'; end $$;";
 
-  it('on the way up leaves nothing recorded that did not commit', async () => {
+  it('is rolled back on the way up, and not recorded', async () => {
     const { url: target } = await scratch();
     const files = folders(
       'create table t1 ();',
@@ -87,7 +87,7 @@ describe('what takes the prepared history write away', () => {
     expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
   });
 
-  it('on the way down leaves nothing forgotten that is still there', async () => {
+  it('is rolled back on the way down, and stays recorded', async () => {
     const { url: target } = await scratch();
     const files = folders(
       ['create table t1 ();', 'drop table t1;'],
@@ -100,8 +100,8 @@ describe('what takes the prepared history write away', () => {
   });
 });
 
-describe('a definition that runs code, or belongs to the session', () => {
-  it('leaves no type behind for the next file', async () => {
+describe('a definition that runs code or belongs to the session', () => {
+  it('leaves no temporary type to the next file', async () => {
     const { url: target } = await scratch();
     const files = folders(
       "create table t1 (); create type pg_temp.mood as enum ('a');",
@@ -111,7 +111,7 @@ describe('a definition that runs code, or belongs to the session', () => {
     expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
   });
 
-  it('leaves no setting behind for the next file', async () => {
+  it('leaves no setting to the next file', async () => {
     const { url: target } = await scratch();
     const files = folders(
       'create table t1 (a text) partition by list (a);',
@@ -122,7 +122,7 @@ describe('a definition that runs code, or belongs to the session', () => {
     expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
   });
 
-  it('at COMMIT cannot give the lock of the run away unnoticed', async () => {
+  it('fails its migration when a deferred trigger releases the lock of the run', async () => {
     const { url: target } = await scratch();
     const files = folders(
       `create table t1 (a integer);
@@ -138,10 +138,10 @@ describe('a definition that runs code, or belongs to the session', () => {
   });
 });
 
-describe('a migration that was sent while the one before it ran', () => {
-  /** Values of a sequence are not given back by a rollback. */
+describe('the next migration', () => {
+  /** A rollback does not give the values of a sequence back, so the sequence shows that nextval ran. */
   const numbers = ['create sequence numbers;', "select nextval('numbers');"] as const;
-  const drawn = async () => {
+  const hasRun = async () => {
     const [row] = await database.sql<[{ isCalled: boolean }]>`
       select is_called as "isCalled" from numbers`;
     return row.isCalled;
@@ -149,22 +149,50 @@ describe('a migration that was sent while the one before it ran', () => {
 
   it.each([
     ['fails', 'create table t1 (); select 1/0;'],
-    ['cannot be read by the server', 'create table t1 (a integer default no_such());'],
     [
-      'fails at its end',
+      'has a function that the server does not know',
+      'create table t1 (a integer default no_such());',
+    ],
+    ['fails in its second query', `${'select 1;'.repeat(100)} select 1/0;`],
+    [
+      'fails in a deferred constraint',
       `create table t1 (a integer unique deferrable initially deferred);
        insert into t1 values (1), (1);`,
     ],
-    ['is refused by the history', "do $$ begin execute 'reset all'; end $$;"],
-  ])('does not run where that one %s', async (_how, failing) => {
+    ['leaves its transaction', "do $$ begin execute 'reset all'; end $$;"],
+  ])('does not run when the one before it %s', async (_how, failing) => {
     const { url: target } = await scratch();
     const files = folders(numbers[0], failing, numbers[1], 'create table t3 ();');
     expect(await codeOf(migrate.up({ target, ...files }))).not.toBe('done');
-    expect(await drawn()).toBe(false);
+    expect(await hasRun()).toBe(false);
     expect(await state()).toEqual({ tables: [], applied: [version(1)] });
   });
 
-  it('runs once where that one waited for a lock in vain, and ran when it was tried again', async () => {
+  it('is not with the server when the one before it has answered', async () => {
+    const { url: target, sql } = await scratch();
+    const stop = new AbortController();
+    const files = folders(numbers[0], numbers[1]);
+    const run = migrate.up({
+      target,
+      ...files,
+      signal: stop.signal,
+      onProgress: ({ kind }) => kind === 'step-finished' && stop.abort(),
+    });
+    await expect(run).rejects.toMatchObject({
+      code: 'interrupted',
+      details: { completed: [version(1)], pending: [version(2)] },
+    });
+    await until('the session has ended', async () => {
+      const sessions = await sql`
+        select from pg_stat_activity
+        where application_name = 'cryptosense-db' and datname = current_database()`;
+      return sessions.length === 0;
+    });
+    expect(await hasRun()).toBe(false);
+    expect(await state()).toMatchObject({ applied: [version(1)] });
+  });
+
+  it('runs after the retries of the one before it', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
       `${numbers[0]} create table t1 ();`,
@@ -200,22 +228,23 @@ describe('a migration that was sent while the one before it ran', () => {
     ]);
   });
 
-  it('says what it has to say after the end of that one was told', async () => {
+  it('starts and raises its notices after the one before it has finished', async () => {
     const { url: target } = await scratch();
-    const remark = (word: string) => `do $$ begin raise notice '${word}'; end $$;`;
-    const words: string[] = [];
+    const raise = (word: string) => `do $$ begin raise notice '${word}'; end $$;`;
+    const events: string[] = [];
     await migrate.up({
       target,
-      ...folders(remark('one'), remark('two'), remark('three')),
+      ...folders(raise('one'), raise('two')),
       onProgress: (event) => {
-        if (event.kind === 'notice') words.push(event.message);
-        if (event.kind === 'step-finished') words.push(`end of ${event.step.index}`);
+        if (event.kind === 'notice') events.push(event.message);
+        if (event.kind === 'step-started') events.push(`start of ${event.step.index}`);
+        if (event.kind === 'step-finished') events.push(`end of ${event.step.index}`);
       },
     });
-    expect(words).toEqual(['one', 'end of 1', 'two', 'end of 2', 'three', 'end of 3']);
+    expect(events).toEqual(['start of 1', 'one', 'end of 1', 'start of 2', 'two', 'end of 2']);
   });
 
-  it('knows that one’s end in files too large for one query', async () => {
+  it('runs after files that are too large for one query', async () => {
     const { url: target } = await scratch();
     const tables = (from: number, count: number) =>
       Array.from({ length: count }, (_, index) => `create table t${from + index} ();`).join(' ');
@@ -223,18 +252,10 @@ describe('a migration that was sent while the one before it ran', () => {
     expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
     expect((await state()).tables).toHaveLength(267);
   });
-
-  it('does not run where that one fails behind its first query', async () => {
-    const { url: target } = await scratch();
-    const files = folders(numbers[0], `${'select 1;'.repeat(100)} select 1/0;`, numbers[1]);
-    expect(await codeOf(migrate.up({ target, ...files }))).toBe('migration-failed');
-    expect(await drawn()).toBe(false);
-    expect(await state()).toEqual({ tables: [], applied: [version(1)] });
-  });
 });
 
-describe('a file whose statements are sent together', () => {
-  it('is read as its own settings say, and leaves none of them to the next', async () => {
+describe('a file that is sent as one query', () => {
+  it('is read under its own settings, and leaves none of them to the next file', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
       `create table t1 (a text);
@@ -242,12 +263,12 @@ describe('a file whose statements are sent together', () => {
        insert into t1 values ('a\\tb');`,
       "insert into t1 values ('c\\td');",
     );
-    // The grammar, which reads the backslash as a letter, has nothing against either.
+    // Both files parse: the grammar reads a backslash as a letter.
     await migrate.up({ target, ...files });
     expect(await sql`select a from t1 order by a`).toEqual([{ a: 'a\tb' }, { a: 'c\\td' }]);
   });
 
-  it('runs what it has deferred with its own settings', async () => {
+  it('runs deferred triggers under its own settings', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
       `create schema other;
@@ -264,7 +285,7 @@ describe('a file whose statements are sent together', () => {
     expect(await sql`select from other.seen`).toHaveLength(1);
   });
 
-  it('may leave rows of a temporary table to be checked at its end', async () => {
+  it('may have deferred constraints on a temporary table', async () => {
     const { url: target } = await scratch();
     const files = folders(
       `create temp table rows (a integer unique deferrable initially deferred);
@@ -276,10 +297,10 @@ describe('a file whose statements are sent together', () => {
 
   it.each([
     ['at run time', ['select 1;', "select 'é' || 1/0;"], 2, 1],
-    ['where the server points', ['select 1;', "select 'é', no_such;"], 2, 13],
-    ['at the end', ['insert into d values (1), (1);', 'select 2;'], 2, 1],
-    ['behind the first query of many', [...Array(100).fill('select 1;'), 'select 1/0;'], 101, 1],
-  ])('is told of %s by its line and column', async (_where, lines, line, column) => {
+    ['at a position that the server reports', ['select 1;', "select 'é', no_such;"], 2, 13],
+    ['in a deferred constraint', ['insert into d values (1), (1);', 'select 2;'], 2, 1],
+    ['in the second of several queries', [...Array(100).fill('select 1;'), 'select 1/0;'], 101, 1],
+  ])('reports the line and column of a failure %s', async (_where, lines, line, column) => {
     const { url: target } = await scratch();
     const table = 'create table d (a integer unique deferrable initially deferred);';
     const files = folders(table, lines.join('\n'));
@@ -290,7 +311,7 @@ describe('a file whose statements are sent together', () => {
     });
   });
 
-  it('is told of by its own statement where the server points into another', async () => {
+  it('reports the failing EXECUTE when the server reports a position in its PREPARE', async () => {
     const { url: target } = await scratch();
     const files = folders(
       `create table d (a integer);
@@ -302,7 +323,7 @@ describe('a file whose statements are sent together', () => {
     expect(error).toMatchObject({ details: { location: { line: 4, column: 8 } } });
   });
 
-  it('is told of by its place where the server counts bytes', async () => {
+  it('reports the line and column when the server counts bytes', async () => {
     const { sql, url } = await scratch();
     const name = `${new URL(url).pathname.slice(1)}_ascii`;
     await sql.unsafe(`create database ${name} encoding 'SQL_ASCII' locale 'C' template template0`);
@@ -316,19 +337,19 @@ describe('a file whose statements are sent together', () => {
     }
   });
 
-  it('says of what fails behind its last statement that it was not that', async () => {
+  it('reports that a failure came after the last statement', async () => {
     const { url: target } = await scratch();
     const files = folders('begin read only; select 1; commit;');
     const error = await errorOf('migration-failed', () => migrate.up({ target, ...files }));
     expect(error.problems[0]?.evidence).toContainEqual(
-      expect.stringMatching(/^behind the last statement/),
+      expect.stringMatching(/^after the last statement/),
     );
   });
 
   it.each([
-    ['in one query', 1],
-    ['in several', 100],
-  ])('keeps its letters in the history, whatever encoding it has set, %s', async (_how, count) => {
+    ['one query', 1],
+    ['several queries', 100],
+  ])('keeps its letters in the history when it sets an encoding, in %s', async (_how, count) => {
     const { url: target, sql } = await scratch();
     const rollback = "comment on table t1 is 'été'; drop table t1;";
     const up = `create table t1 (); set names 'LATIN1'; ${"select '日本';".repeat(count)}`;
@@ -341,7 +362,17 @@ describe('a file whose statements are sent together', () => {
     expect(await codeOf(migrate.down({ target, ...files }))).toBe('done');
   });
 
-  it('takes the time that it needs for what it has deferred, as COMMIT does', async () => {
+  it('keeps the letters of its rollback when it sets client_encoding', async () => {
+    const { url: target, sql } = await scratch();
+    const rollback = "comment on table t1 is 'été'; drop table t1;";
+    const files = folders(["create table t1 (); set client_encoding = 'LATIN1';", rollback]);
+    await migrate.up({ target, ...files });
+    expect(await sql`select rollback_sql as text from cryptosense_db.migrations`).toEqual([
+      { text: rollback },
+    ]);
+  });
+
+  it('runs deferred triggers without statement_timeout, as COMMIT does', async () => {
     const { url: target } = await scratch();
     const files = folders(
       `create table t1 ();
@@ -357,9 +388,12 @@ describe('a file whose statements are sent together', () => {
 
   it.each([
     ['a cursor', 'declare c cursor for select * from rows; fetch 1 from c;'],
-    ['one that outlives its transaction', 'declare c cursor with hold for select * from rows;'],
     [
-      'one of plpgsql',
+      'a cursor that outlives its transaction',
+      'declare c cursor with hold for select * from rows;',
+    ],
+    [
+      'a cursor of plpgsql',
       'do $$ declare c refcursor; r record; begin open c for select * from rows; fetch c into r; end $$;',
     ],
   ])('may leave %s open on a temporary table', async (_which, cursor) => {
@@ -370,14 +404,14 @@ describe('a file whose statements are sent together', () => {
     expect(await state()).toMatchObject({ tables: ['t1'] });
   });
 
-  it('is read by what SET NAMES says, wherever its words stand', async () => {
+  it('is read in the encoding of SET NAMES, also with a comment between the words', async () => {
     const { url: target, sql } = await scratch();
     const files = folders("set /* to */ names 'latin1'; create table t1 as select 'é'::text as a;");
     await migrate.up({ target, ...files });
     expect(await sql`select a from t1`).toEqual([{ a: 'Ã©' }]);
   });
 
-  it('listens to nothing that the one before it listened to', async () => {
+  it('does not listen to the channels of the file before it', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
       'listen here;',
@@ -387,7 +421,7 @@ describe('a file whose statements are sent together', () => {
     expect(await sql`select from heard`).toHaveLength(0);
   });
 
-  it('is rolled back as it was recorded, though its line ends were changed in the history', async () => {
+  it('is rolled back when the line ends of its recorded rollback were changed', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(['create table t1 ();', 'begin;\n\ndrop table t1;\n\ncommit;']);
     await migrate.up({ target, ...files });
@@ -398,7 +432,7 @@ describe('a file whose statements are sent together', () => {
     expect(await state()).toEqual({ tables: [], applied: [] });
   });
 
-  it('waits in the server under the name of its migration', async () => {
+  it('shows the version of its migration in pg_stat_activity', async () => {
     const { url: target, sql } = await scratch();
     const files = folders('create table t1 ();', 'alter table t1 add a integer;');
     await migrate.up({ target, ...files, to: version(1) });
@@ -421,7 +455,7 @@ describe('a file whose statements are sent together', () => {
 });
 
 describe('files in a single transaction', () => {
-  it('leave constraints as they were declared, those of later files too', async () => {
+  it('leave deferred and immediate constraints as declared', async () => {
     const { url: target } = await scratch();
     const cycle = (name: string) => `
       create table ${name} (a integer primary key,
@@ -441,16 +475,17 @@ describe('files in a single transaction', () => {
 });
 
 describe('a callback that throws', () => {
+  const thrown = new Error('enough');
+
   it.each([
     ['step-started', 1, 0],
-    ['step-finished', 1, 2],
-    ['step-started', 2, 2],
-    ['step-finished', 2, 3],
+    ['step-finished', 1, 1],
+    ['step-started', 2, 1],
+    ['step-finished', 2, 2],
     ['step-finished', 5, 5],
-  ])('at %s %d ends the run with what it threw, and %d are applied', async (kind, index, count) => {
+  ])('at %s %d ends the run with its error after %d migrations', async (kind, index, count) => {
     const { url: target } = await scratch();
     const tables = [1, 2, 3, 4, 5].map((step) => `create table t${step} ();`);
-    const thrown = new Error('enough');
     const run = migrate.up({
       target,
       ...folders(...tables),
@@ -463,12 +498,57 @@ describe('a callback that throws', () => {
     expect(made).toHaveLength(applied.length);
     expect(applied).toHaveLength(count);
   });
+
+  it.each([
+    ['in one query', 1],
+    ['in several queries', 100],
+  ])('at a notice of a migration %s ends the run with its error', async (_how, count) => {
+    const { url: target } = await scratch();
+    const notice = "do $$ begin raise notice 'here'; end $$;";
+    const files = folders(
+      'create table t1 ();',
+      `create table t2 (); ${notice} ${'select 1;'.repeat(count)}`,
+      'create table t3 ();',
+    );
+    const run = migrate.up({
+      target,
+      ...files,
+      onProgress: ({ kind }) => {
+        if (kind === 'notice') throw thrown;
+      },
+    });
+    await expect(run).rejects.toBe(thrown);
+    const { tables, applied } = await state();
+    expect(applied).toEqual(tables.map((name) => version(Number(name.slice(1)))));
+    expect(tables).not.toContain('t3');
+  });
+
+  it('ends the run before the step is tried again that waits for a table', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders('create table t1 ();', 'alter table t1 add a int;');
+    await migrate.up({ target, ...files, to: version(1) });
+    const holder = await sql.reserve();
+    await holder`begin`;
+    await holder`lock table t1`;
+    const run = migrate.up({
+      target,
+      ...files,
+      tableLockTimeoutMs: 100,
+      onProgress: ({ kind }) => {
+        if (kind === 'step-retried') throw thrown;
+      },
+    });
+    await expect(run).rejects.toBe(thrown);
+    await holder`commit`;
+    holder.release();
+    expect(await state()).toMatchObject({ applied: [version(1)] });
+  });
 });
 
 describe('the lock of the run', () => {
   const key = '842341073, 1509727411';
 
-  it('stays with the run when a file gives it back once', async () => {
+  it('stays with the run when a file releases it once', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
       `do $$ begin perform pg_advisory_unlock(${key}); end $$;`,
@@ -479,7 +559,7 @@ describe('the lock of the run', () => {
     expect(await sql`select n from held`).toEqual([{ n: 1 }]);
   });
 
-  it('lost to another run ends this one, and nothing of its file stays', async () => {
+  it('ends the run, and rolls its file back, when a file has lost it to another run', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
       'create table t1 ();',
@@ -492,7 +572,7 @@ describe('the lock of the run', () => {
     );
     const run = codeOf(migrate.up({ target, ...files }));
     const other = await sql.reserve();
-    await until('the other run has it', async () => {
+    await until('the other session has the lock', async () => {
       const [row] = await other`
         select exists (select from pg_stat_activity
           where query like '%_000002 up%' and state = 'active' and datname = current_database()
@@ -505,7 +585,7 @@ describe('the lock of the run', () => {
     expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
   });
 
-  it('is free again when the run has ended', async () => {
+  it('is free after the run', async () => {
     const { url: target, sql } = await scratch();
     await migrate.up({ target, ...folders('create table t1 ();') });
     const [row] = await sql`select pg_try_advisory_lock(842341073, 1509727411) as taken`;
@@ -513,36 +593,8 @@ describe('the lock of the run', () => {
   });
 });
 
-describe('a callback that throws while a step waits for a table', () => {
-  it('ends the run before the step is tried again', async () => {
-    const { url: target, sql } = await scratch();
-    const files = folders(
-      'create table t1 ();',
-      'create table t2 ();',
-      'alter table t1 add a int;',
-    );
-    await migrate.up({ target, ...files, to: version(1) });
-    const holder = await sql.reserve();
-    await holder`begin`;
-    await holder`lock table t1`;
-    const thrown = new Error('enough');
-    const run = migrate.up({
-      target,
-      ...files,
-      tableLockTimeoutMs: 100,
-      onProgress: (event) => {
-        if (event.kind === 'step-started' && event.step.index === 2) throw thrown;
-      },
-    });
-    await expect(run).rejects.toBe(thrown);
-    await holder`commit`;
-    holder.release();
-    expect(await state()).toMatchObject({ applied: [version(1), version(2)] });
-  });
-});
-
-describe('what is told of a failure', () => {
-  it('is the failure, without the server’s remark that nothing was left to roll back', async () => {
+describe('a failure', () => {
+  it('is reported without a notice that there was nothing to roll back', async () => {
     const { url: target } = await scratch();
     const events: ProgressEvent[] = [];
     const run = migrate.up({
@@ -554,21 +606,11 @@ describe('what is told of a failure', () => {
     expect(events.filter(({ kind }) => kind === 'notice')).toEqual([]);
   });
 
-  it('is that the file left its transaction, when a rollback clears the mark of it', async () => {
+  it('of a rollback that clears the tag of its transaction leaves everything in place', async () => {
     const { url: target } = await scratch();
     const files = folders(['create table t1 ();', 'drop table t1; reset all;']);
     await migrate.up({ target, ...files });
     expect(await codeOf(migrate.down({ target, ...files }))).toBe('faulty-statements');
     expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
-  });
-
-  it('keeps the rollback’s letters, whatever encoding the file has set', async () => {
-    const { url: target, sql } = await scratch();
-    const rollback = "comment on table t1 is 'été'; drop table t1;";
-    const files = folders(["create table t1 (); set client_encoding = 'LATIN1';", rollback]);
-    await migrate.up({ target, ...files });
-    expect(await sql`select rollback_sql as text from cryptosense_db.migrations`).toEqual([
-      { text: rollback },
-    ]);
   });
 });
