@@ -112,7 +112,7 @@ describe('seed --env dev', () => {
   it('shows a line a seeder as it goes, and then rows, candles and what to try next', async () => {
     const { code, stdout, stderr } = await seed();
     expect(code).toBe(0);
-    expect(stderr).toMatch(/^seed 01_users +3 rows +\d+ ms$/m);
+    expect(stderr).toMatch(/^seed 01_users +3 rows +[\d.]+ m?s$/m);
     expect(stderr).toMatch(/^seed 08_prices +4,632 rows +/m);
     expect(stderr.trim().split('\n')).toHaveLength(13);
     expect(stdout).toMatch(/^price_history +4,632$/m);

@@ -168,7 +168,7 @@ describe('templates', () => {
   });
 
   it('run as rendered on the packaged schema: up, down and up again', async () => {
-    const database = await createTimescaleDatabase();
+    const database = await createTimescaleDatabase({ embeddedAs: 'folder' });
     onTestFinished(database.drop);
     const folders = copySchema();
     const made: string[] = [];

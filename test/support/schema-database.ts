@@ -1,65 +1,62 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import postgres, { type Sql } from 'postgres';
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Sql } from 'postgres';
 import { inject } from 'vitest';
 import { openEmbeddedEngine } from '../../src/database/embedded/engine.ts';
 import type { Environment } from '../../src/ledger/ledger.ts';
-import * as migrate from '../../src/migrations/migrate.ts';
 import { createTestDatabase } from '../../src/testing.ts';
 import { connect, createScratchDatabase } from './databases.ts';
+import { serveEngine } from './engine-server.ts';
+import { copySavedEngine, type SavedState } from './saved-engines.ts';
 
-/** A database with TimescaleDB, empty as yet. */
+/** A database with TimescaleDB. */
 export interface TimescaleDatabase {
   readonly engine: 'server' | 'embedded';
   /** What the tool takes as `--url`. */
   readonly url: string;
-  /** Looks into it; the embedded engine serves one at a time, so not while the tool runs. */
+  /** Looks into it. The embedded engine has one session, so not while the tool runs. */
   readonly withSql: <T>(use: (sql: Sql) => Promise<T>) => Promise<T>;
   readonly drop: () => Promise<void>;
 }
 
-/** On the server where there is one, else in a folder of the embedded engine. */
-export async function createTimescaleDatabase(): Promise<TimescaleDatabase> {
+/**
+ * An empty database on the server where there is one, else of the embedded engine. The test process
+ * keeps that engine open and serves it on a port, so that the tool starts no engine. With
+ * `embeddedAs: 'folder'` the tool gets the engine's folder, and starts the engine for each command.
+ */
+export async function createTimescaleDatabase({
+  embeddedAs = 'port',
+}: {
+  readonly embeddedAs?: 'port' | 'folder';
+} = {}): Promise<TimescaleDatabase> {
   const server = inject('timescaleUrl');
-  if (server) {
-    const { url, sql, drop } = await createScratchDatabase(server);
-    return { engine: 'server', url, withSql: (use) => use(sql), drop };
+  if (!server) {
+    return embeddedAs === 'port' ? serveSavedEngine('empty') : createFolderDatabase('empty');
   }
-  const root = mkdtempSync(join(tmpdir(), 'cryptosense-db-embedded-'));
-  const folder = join(root, 'database');
-  return {
-    engine: 'embedded',
-    url: `embedded:${folder}`,
-    withSql: async (use) => {
-      const { sql, close } = await openEmbedded(folder);
-      try {
-        return await use(sql);
-      } finally {
-        await close();
-      }
-    },
-    drop: async () => rmSync(root, { recursive: true, force: true }),
-  };
+  const { url, sql, drop } = await createScratchDatabase(server);
+  return { engine: 'server', url, withSql: (use) => use(sql), drop };
 }
 
-/** A database with the whole packaged schema: on a server a clone, which is there at once. */
+/** A database with the whole packaged schema: a clone on the server, or a copy of a saved folder. */
 export async function createMigratedDatabase({
   environment,
 }: {
   readonly environment?: Environment;
 } = {}): Promise<TimescaleDatabase> {
   const server = inject('timescaleUrl');
-  if (!server) {
-    const database = await createTimescaleDatabase();
-    await migrate.up({ target: database.url, environment });
-    return database;
-  }
+  const database = server ? await cloneOf(server) : await serveSavedEngine('migrated');
+  await database.withSql(async (sql) => {
+    // A clone bears the mark of a test database.
+    await sql`truncate cryptosense_db.environment`;
+    if (environment)
+      await sql`insert into cryptosense_db.environment (name) values (${environment})`;
+  });
+  return database;
+}
+
+async function cloneOf(server: string): Promise<TimescaleDatabase> {
   const { url, drop } = await createTestDatabase({ server });
   const sql = connect(url);
-  // A clone is marked as a test's, which not every test means.
-  await sql`truncate cryptosense_db.environment`;
-  if (environment) await sql`insert into cryptosense_db.environment (name) values (${environment})`;
   return {
     engine: 'server',
     url,
@@ -71,6 +68,55 @@ export async function createMigratedDatabase({
   };
 }
 
+async function serveSavedEngine(state: SavedState): Promise<TimescaleDatabase> {
+  const { folder, drop } = await createFolderDatabase(state);
+  const server = await serveEngine(await openEmbeddedEngine({ folder }));
+  return {
+    engine: 'embedded',
+    url: server.url,
+    withSql: (use) => withConnection(server.url, use),
+    drop: async () => {
+      await server.close();
+      await drop();
+    },
+  };
+}
+
+export interface FolderDatabase extends TimescaleDatabase {
+  readonly folder: string;
+}
+
+/**
+ * A database of the embedded engine in a folder, for tests of what the tool itself does with such a
+ * folder. Each use opens the engine.
+ */
+export async function createFolderDatabase(state: SavedState): Promise<FolderDatabase> {
+  const folder = await copySavedEngine(state);
+  return {
+    engine: 'embedded',
+    folder,
+    url: `embedded:${folder}`,
+    withSql: async (use) => {
+      const server = await serveEngine(await openEmbeddedEngine({ folder }));
+      try {
+        return await withConnection(server.url, use);
+      } finally {
+        await server.close();
+      }
+    },
+    drop: async () => rmSync(dirname(folder), { recursive: true, force: true }),
+  };
+}
+
+async function withConnection<T>(url: string, use: (sql: Sql) => Promise<T>): Promise<T> {
+  const sql = connect(url, 1);
+  try {
+    return await use(sql);
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
 export interface OpenDatabase {
   readonly sql: Sql;
   readonly engine: 'server' | 'embedded';
@@ -80,38 +126,13 @@ export interface OpenDatabase {
 /** A database with the whole packaged schema, held open on one connection until `close`. */
 export async function openSchemaDatabase(): Promise<OpenDatabase> {
   const { engine, url, drop } = await createMigratedDatabase();
-  const { sql, close } =
-    engine === 'embedded'
-      ? await openEmbedded(url.slice('embedded:'.length))
-      : await openServer(url);
+  const sql = connect(url, 1);
   return {
     sql,
     engine,
     close: async () => {
-      await close();
-      await drop();
-    },
-  };
-}
-
-async function openServer(url: string) {
-  const sql = connect(url, 1);
-  return { sql, close: () => sql.end({ timeout: 1 }) };
-}
-
-async function openEmbedded(folder: string) {
-  const engine = await openEmbeddedEngine({ folder });
-  const options = {
-    max: 1,
-    onnotice: () => {},
-    socket: () => engine.connect(),
-  };
-  const sql = postgres({ user: 'postgres', database: 'postgres', ...options });
-  return {
-    sql,
-    close: async () => {
       await sql.end({ timeout: 1 });
-      await engine.close();
+      await drop();
     },
   };
 }
