@@ -5,7 +5,7 @@ import { generate, PostgresDialect } from 'kysely-codegen';
 import { PostgresJSDialect } from 'kysely-postgres-js';
 import postgres from 'postgres';
 
-/** What `types generate` is measured by: kysely-codegen, called in the shortest way there is. */
+/** The comparison for `types generate`: the shortest program that calls kysely-codegen. */
 const sql = postgres(process.env.DATABASE_URL ?? '', { max: 1, onnotice: () => {} });
 const db = new Kysely({ dialect: new PostgresJSDialect({ postgres: sql }) });
 const text = await generate({

@@ -11,7 +11,7 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
  * @property {string} rollbacks
  */
 
-/** What a migration of the packaged schema mentions when it needs TimescaleDB. */
+/** Words that occur in a migration of the packaged schema when it needs TimescaleDB. */
 const timescaleWords = /timescaledb|price_history|social_sentiment_history|add_job/;
 
 /**
@@ -26,7 +26,7 @@ export function schemaFolders(folder, { timescale }) {
   const plain = makeFolders(folder);
   for (const name of listFiles(packaged)) {
     const text = readFileSync(join(packaged.migrations, name), 'utf8');
-    if (timescaleWords.test(withoutRemarks(text))) continue;
+    if (timescaleWords.test(withoutComments(text))) continue;
     copyFileSync(join(packaged.migrations, name), join(plain.migrations, name));
     const rollback = name.replace(/\.sql$/, '_rollback.sql');
     copyFileSync(join(packaged.rollbacks, rollback), join(plain.rollbacks, rollback));
@@ -35,29 +35,29 @@ export function schemaFolders(folder, { timescale }) {
 }
 
 /**
- * The same files with one remark more in each.
+ * The same files, each with one more comment at its end: the build has not parsed these.
  * @param {string} folder to write into
  * @param {Folders} folders
  * @returns {Folders}
  */
-export function withRemark(folder, folders) {
-  const remarked = makeFolders(folder);
+export function withComment(folder, folders) {
+  const commented = makeFolders(folder);
   for (const kind of /** @type {const} */ (['migrations', 'rollbacks'])) {
     for (const name of readdirSync(folders[kind]).filter((file) => file.endsWith('.sql'))) {
       const text = readFileSync(join(folders[kind], name), 'utf8');
-      writeFileSync(join(remarked[kind], name), `${text}-- A remark.\n`);
+      writeFileSync(join(commented[kind], name), `${text}-- A comment.\n`);
     }
   }
-  return remarked;
+  return commented;
 }
 
 /** @param {string} sql */
-function withoutRemarks(sql) {
+function withoutComments(sql) {
   return sql.replaceAll(/--.*|^COMMENT ON .*/gm, '');
 }
 
 /**
- * So many migrations of one table and one index each.
+ * Migrations that each create one table and one index.
  * @param {string} folder to write into
  * @param {number} count
  * @returns {Folders}

@@ -15,7 +15,7 @@ import { fileURLToPath } from 'node:url';
  */
 
 /**
- * One side of a comparison: `run` is given what `prepare` returned, and its command alone is timed.
+ * One side of a comparison: `run` gets what `prepare` returned. Only the command of `run` is timed.
  * @typedef {object} Contestant
  * @property {() => Promise<string>} [prepare]
  * @property {(prepared: string) => Command} run
@@ -41,8 +41,8 @@ export async function race(contestants, runs) {
 }
 
 /**
- * The most memory that a Node program held at once: its maximum resident set size as the operating
- * system counts it, which the program itself reports at its end.
+ * The maximum resident set size of a Node program, as the operating system counts it. The program reports it
+ * at its end.
  * @param {Contestant} contestant
  * @param {string} folder for the report
  * @returns {Promise<number>} in megabytes (10⁶ bytes)
@@ -71,7 +71,7 @@ async function runOnce({ prepare = async () => '', run }, measure) {
 }
 
 /**
- * Runs a program to its end. Its output is read and thrown away; of a failure it is told.
+ * Runs a program to its end. Throws with its output when it fails.
  * @param {Command} command
  * @returns {Promise<number>} how long it took, in milliseconds
  */

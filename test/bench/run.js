@@ -12,7 +12,7 @@ import {
   listFiles,
   schemaFolders,
   smallMigrations,
-  withRemark,
+  withComment,
 } from './files.js';
 import { execute, peakMemory, race } from './measure.js';
 import {
@@ -30,7 +30,7 @@ import {
 /** @typedef {import('./server.js').Server} Server */
 
 /**
- * A line of the table: a figure, what it is measured by, and how much it may be.
+ * A line of the table: a figure, what it is compared with, and its limit.
  * @typedef {object} Figure
  * @property {string} what
  * @property {string} ours
@@ -43,7 +43,7 @@ import {
 /**
  * @typedef {object} Setting
  * @property {Server} server
- * @property {string} folder for what the bench writes, gone at its end
+ * @property {string} folder for files of the bench, removed at its end
  * @property {number} runs
  * @property {string | undefined} psql its version
  */
@@ -133,7 +133,7 @@ async function measureSchema({ server, folder, runs, psql }) {
     : 'the plain tables of the schema (no TimescaleDB here)';
   say(name);
   const folders = schemaFolders(join(folder, 'schema'), server);
-  const unknown = withRemark(join(folder, 'remarked'), folders);
+  const unknown = withComment(join(folder, 'commented'), folders);
   const [ours = 0, parsed = 0, script = 0, node = 0] = await race(
     [
       onFresh(server, migrateUp(folders)),
@@ -147,7 +147,7 @@ async function measureSchema({ server, folder, runs, psql }) {
   const theirs = script + node;
   return [
     compare(what, { ours, theirs, target: hasCompileCache ? 1.15 : 1.25 }),
-    compare('the same with a remark more in each file, which the build has not parsed', {
+    compare('the same with one more comment in each file, which the build has not parsed', {
       ours: parsed,
       theirs,
     }),
@@ -205,7 +205,7 @@ async function measureTypes({ server, folder, runs }) {
   return [figure, compare(`\`types generate\` with ${many} chunks, against none`, times)];
 }
 
-/** Of the load set of the specification's Appendix A three tenths, and all of it. */
+/** Three tenths of the load set in the specification's Appendix A, and all of it. */
 const seedScale = 1_000;
 const fullScale = 3_334;
 const seedMemoryLimitMb = 250;
@@ -251,7 +251,7 @@ async function measureSeeds({ server, folder, runs, psql }) {
     ],
     runs,
   );
-  // At least 0.8 of its throughput: the same rows in no more than 1 / 0.8 of its time.
+  // At least 0.8 of psql's throughput is at most 1 / 0.8 of its time for the same rows.
   const times = { ours, theirs, target: 1.25 };
   return [compare(`${what(seedScale)}, against psql's \`\\copy\` of the same rows`, times), memory];
 }
@@ -327,7 +327,7 @@ function migrateUp(folders) {
   return (/** @type {string} */ url) => tool(args, url);
 }
 
-/** Its dump of the schema, which ours does not make, is left out. @param {string} folder */
+/** Without dbmate's dump of the schema, because this tool makes none. @param {string} folder */
 function dbmateOn(folder) {
   const args = ['--no-dump-schema', '--migrations-dir', folder, 'up'];
   return (/** @type {string} */ url) =>
@@ -350,7 +350,7 @@ function psqlRuns(folders) {
 }
 
 /**
- * A program of Node's, started by its file so that no shell or npx counts in.
+ * A Node program, started by its file so that the time includes no shell and no npx.
  * @param {string} path @param {readonly string[]} args @param {string} [url]
  * @returns {Command}
  */
@@ -361,7 +361,7 @@ function node(path, args, url) {
 }
 
 /**
- * Each run on a database of its own, made before it.
+ * Each run gets a new database, created before the clock starts.
  * @param {Server} server @param {(url: string) => Command} run
  * @returns {Contestant}
  */
@@ -371,7 +371,7 @@ function onFresh(server, run) {
 
 /**
  * @param {string} what
- * @param {{ ours: number, theirs: number, target?: number }} times without a target for a figure to know
+ * @param {{ ours: number, theirs: number, target?: number }} times without a target the figure is only printed
  * @returns {Figure}
  */
 function compare(what, { ours, theirs, target }) {

