@@ -8,13 +8,12 @@ import { parseScripts } from './src/migrations/statements.ts';
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
 /**
- * Three builds. The library keeps its dependencies outside, so that a program which uses them too
- * has one copy. The command line is one CommonJS file with the packages it always needs inside:
- * Node takes twice as long to load the same code as ECMAScript modules from many files. What only
- * some commands use (the parser, the spinner, the embedded engine) stays outside and is loaded late.
- * What is Node's own stays named so (`node:`): bundlers and Vitest know it by that alone.
- * The packaged schema is parsed here once, so that applying it need not.
- * The seeders are files that are discovered by their names, with what they share, and Faker, beside them.
+ * Three builds. The library imports its dependencies, so that a program that uses them too has one copy.
+ * The command line is one CommonJS file that contains the packages it always needs: Node takes twice as long to load
+ * the same code as ECMAScript modules from many files. It imports the parser, the spinner and the embedded engine when
+ * a command needs them. The build also parses the packaged schema, so that applying it does not.
+ * The seeders are one file each, because the tool finds them by their names. Shared code and Faker are beside them.
+ * Node's modules keep their prefix `node:`, by which bundlers and Vitest recognise them.
  */
 export default defineConfig([
   {
@@ -30,7 +29,7 @@ export default defineConfig([
     format: 'cjs',
     target: 'node20',
     removeNodeProtocol: false,
-    // Not by `shims`, whose URL is wrong for a path with a # or a % in it.
+    // tsup's `shims` would set a wrong URL for a path that contains # or %.
     banner: {
       js: `"use strict";const importMetaUrl=require('node:url').pathToFileURL(__filename).href;`,
     },
@@ -52,13 +51,13 @@ export default defineConfig([
   },
 ]);
 
-/** Node compiles it a fifth faster; names stay, for what a stack trace says. */
+/** Node compiles the file a fifth faster. The names stay, so that a stack trace can be read. */
 function leaveOutBlanks(options: Parameters<NonNullable<Options['esbuildOptions']>>[0]): void {
   options.minifyWhitespace = true;
   options.minifySyntax = true;
 }
 
-/** Throws what is wrong with the files. */
+/** Throws `faulty-folder` and `faulty-statements`. */
 async function parsePackagedSchema(): Promise<void> {
   const files = filesOf(readMigrations(resolveFolders({})));
   writeFileSync(
@@ -67,7 +66,7 @@ async function parsePackagedSchema(): Promise<void> {
   );
 }
 
-/** The licences of the packages that went into a bundle, which have to go where it goes. */
+/** Writes the licences of the packages in a bundle, which have to be distributed with it. */
 function collectLicences(path: string): Plugin {
   return {
     name: 'collect-licences',

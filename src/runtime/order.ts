@@ -1,4 +1,4 @@
-/** By code unit, and so the same whatever the process's locale, which localeCompare is not. */
+/** Compares by code unit, because the order of `localeCompare` depends on the locale of the process. */
 export function compareText(a: string, b: string): number {
   if (a === b) return 0;
   return a < b ? -1 : 1;

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The package's root. A bundle in `dist/` lies at another depth below it than this file. */
+/** The root of the package: this file is in `src/runtime`, or part of a bundle in `dist`. */
 const root = findRoot(dirname(fileURLToPath(import.meta.url)));
 
 function findRoot(folder: string): string {
@@ -13,11 +13,11 @@ function packagePath(name: string): string {
   return join(root, name);
 }
 
-/** The schema that ships with the package. */
+/** The folders of the packaged schema. */
 export const packagedMigrations = packagePath('migrations');
 export const packagedRollbacks = packagePath('rollbacks');
 export const packagedTemplates = packagePath('templates');
-/** Its seeders, compiled from `seeds/`; and the assets that `--offline` knows. */
+/** The seeders, compiled from `seeds/`, and the assets for `--offline`. */
 export const packagedSeeds = packagePath('dist/seeds');
 export const packagedSnapshot = packagePath('seeds/production/snapshot.json');
 

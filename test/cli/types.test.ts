@@ -294,7 +294,7 @@ describe('a file that cannot be written or read', () => {
     const { code, stdout, stderr } = await run(['types', 'generate', '--out', file]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(`${file} cannot be written`);
-    expect(stderr).toMatch(/^hint: name another, in a folder that is there/m);
+    expect(stderr).toMatch(/^hint: name a file in a folder that exists/m);
     const error = errorOf(await run(['types', 'generate', '--out', file, '--json']));
     expect(error).toMatchObject({ code: 'file-problem', details: { path: file } });
     expect(readdirSync(folder)).toEqual(['types.ts']);
