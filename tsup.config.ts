@@ -1,9 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
-import { encodePackagedScripts } from './src/migrations/packaged-scripts.ts';
-import { filesOf, readMigrations, resolveFolders } from './src/migrations/source.ts';
-import { parseScripts } from './src/migrations/statements.ts';
+import { encodePackagedScripts, readScripts } from './src/migrations/scripts.ts';
+import { readMigrations, resolveFolders } from './src/migrations/source.ts';
 
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
 
@@ -59,11 +58,8 @@ function leaveOutBlanks(options: Parameters<NonNullable<Options['esbuildOptions'
 
 /** Throws `faulty-folder` and `faulty-statements`. */
 async function parsePackagedSchema(): Promise<void> {
-  const files = filesOf(readMigrations(resolveFolders({})));
-  writeFileSync(
-    'dist/packaged-scripts.json',
-    encodePackagedScripts(files, await parseScripts(files)),
-  );
+  const scripts = await readScripts(readMigrations(resolveFolders({})));
+  writeFileSync('dist/packaged-scripts.json', encodePackagedScripts(scripts));
 }
 
 /** Writes the licences of the packages in a bundle, which have to be distributed with it. */

@@ -7,8 +7,8 @@ import {
   examples,
   type FolderFlags,
   forceOption,
+  keepWebAssemblyPlain,
   type LockFlags,
-  leaveWebAssemblyAsItIs,
   parseSteps,
   parseVersion,
   runControlOf,
@@ -230,7 +230,6 @@ function addNew(group: Command, { open }: Context): void {
       const output = await open(flags);
       const { migrate, render } = await load();
       const { authorName } = await import('../runtime/child-process.ts');
-      leaveWebAssemblyAsItIs();
       const { template, migrations = 'migrations', rollbacks = 'rollbacks' } = flags;
       const result = await migrate.create({
         description: words.join(' '),
@@ -238,6 +237,7 @@ function addNew(group: Command, { open }: Context): void {
         migrations,
         rollbacks,
         author: authorName(process.cwd()),
+        beforeGrammar: keepWebAssemblyPlain,
       });
       output.result(result, render.renderScaffold);
     });

@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { readTarget, surroundings, type TargetFlags } from '../config.ts';
-import { beforeGrammar } from '../migrations/scripts.ts';
 import type { OutputFlags } from '../ui/output.ts';
 import type { Context } from './context.ts';
 
@@ -87,22 +86,22 @@ export async function begin<Modules extends object>(
   const { url, embedded } = flags;
   const target = readTarget({ url, embedded }, surroundings());
   const modules = await load();
-  if (target.kind === 'server') leaveWebAssemblyAsItIs();
-  return { output, common: { target, signal, onProgress: output.onProgress }, ...modules };
+  const beforeGrammar = target.kind === 'server' ? keepWebAssemblyPlain : undefined;
+  const { onProgress } = output;
+  return { output, common: { target, signal, onProgress, beforeGrammar }, ...modules };
 }
 
 /**
- * Without the embedded engine only the SQL parser is WebAssembly, one huge function that V8 would
- * optimise for several times the processor time that parsing a whole schema takes. Told as late as
- * can be: with other flags Node compiles those of its own modules anew that it loads from then on.
+ * Tells V8 not to optimise WebAssembly. The SQL grammar is one huge function: to optimise it takes
+ * several times the processor time that parsing a whole schema takes. It is for processes without
+ * the embedded engine, and runs right before the grammar is loaded, because Node cannot use its
+ * compiled modules after a change of V8's flags.
  */
-export function leaveWebAssemblyAsItIs(): void {
-  beforeGrammar(async () => {
-    const { setFlagsFromString } = await import('node:v8');
-    for (const flag of ['--liftoff-only', '--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) {
-      setFlagsFromString(flag);
-    }
-  });
+export async function keepWebAssemblyPlain(): Promise<void> {
+  const { setFlagsFromString } = await import('node:v8');
+  for (const flag of ['--liftoff-only', '--no-wasm-tier-up', '--no-wasm-dynamic-tiering']) {
+    setFlagsFromString(flag);
+  }
 }
 
 const unitsMs: Readonly<Record<string, number>> = {

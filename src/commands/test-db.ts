@@ -9,7 +9,6 @@ import type { Context } from './context.ts';
 import {
   examples,
   type FolderFlags,
-  leaveWebAssemblyAsItIs,
   lockTimeoutOption,
   parseDuration,
   parseMoment,
@@ -282,7 +281,6 @@ async function withServerOf(
   const output = await open(flags);
   const named = readTestServer(flags, surroundings());
   const modules = await load();
-  leaveWebAssemblyAsItIs();
   const { onProgress } = output;
   // A container of this process alone would be gone before anybody could connect.
   const server = await modules.servers.obtainTestServer(named, {

@@ -16,7 +16,7 @@ import { guardProduction } from '../ledger/environment.ts';
 import { type Environment, readLedger } from '../ledger/ledger.ts';
 import { type MigrateOptions, type RunControl, type RunResult, up } from '../migrations/migrate.ts';
 import { readScripts } from '../migrations/scripts.ts';
-import { filesOf, readMigrations, resolveFolders } from '../migrations/source.ts';
+import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError, type ErrorCode, isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 
@@ -111,14 +111,14 @@ export async function drop(options: DropOptions): Promise<DropResult> {
  */
 export async function reset(options: ResetOptions): Promise<RunResult> {
   const target = resolveTarget(options.target);
-  const scripts = await readScripts(filesOf(readMigrations(resolveFolders(options))));
+  const scripts = await readScripts(readMigrations(resolveFolders(options)), options);
   if (target.kind === 'server') {
     // What the database itself says of TimescaleDB, its version or a setting, goes with it.
     await withMaintenance(target, options, async (session) => {
       await refuseTransactionPooling(session);
       await requireCreateRight(session);
       requireServerVersion(session);
-      if (scripts.some(({ needsTimescale }) => needsTimescale))
+      if (scripts.some(({ up, down }) => up.needsTimescale || down.needsTimescale))
         requireTimescale(await readTimescale(session));
     });
   }

@@ -8,8 +8,8 @@ import type { Checksum, Version } from './version.ts';
 export interface RecordedMigration {
   readonly version: Version;
   readonly description: string;
-  readonly migration: { readonly checksum: Checksum };
-  readonly rollback: { readonly text: string; readonly checksum: Checksum };
+  readonly up: { readonly checksum: Checksum };
+  readonly down: { readonly text: string; readonly checksum: Checksum };
 }
 
 /** What the ledger's rows record of the run that writes them. */
@@ -116,8 +116,8 @@ export function recordStep({
   readonly pair: RecordedMigration | undefined;
 }): string {
   if (!pair) return `execute cryptosense_db_down (${quoteLiteral(version)})`;
-  const { description, migration, rollback } = pair;
-  const values = [version, description, migration.checksum, rollback.text, rollback.checksum];
+  const { description, up, down } = pair;
+  const values = [version, description, up.checksum, down.text, down.checksum];
   return `execute cryptosense_db_up (${values.map(quoteLiteral).join(', ')})`;
 }
 
@@ -152,12 +152,12 @@ export function recordRepaired(
   { recorded, pair }: { readonly recorded: Version; readonly pair: RecordedMigration },
   writer: Writer,
 ) {
-  const { version, description, migration, rollback } = pair;
+  const { version, description, up, down } = pair;
   return sql`
     with entry as (
       update cryptosense_db.migrations
-      set version = ${version}, description = ${description}, checksum = ${migration.checksum},
-        rollback_sql = ${rollback.text}, rollback_checksum = ${rollback.checksum}
+      set version = ${version}, description = ${description}, checksum = ${up.checksum},
+        rollback_sql = ${down.text}, rollback_checksum = ${down.checksum}
       where version = ${recorded}
       returning *
     )
@@ -185,13 +185,13 @@ export function recordForgotten(sql: Sql, version: Version, writer: Writer) {
 
 /** Records a migration as applied that did not run. */
 export function recordBaseline(sql: Sql, pair: RecordedMigration, writer: Writer) {
-  const { version, description, migration, rollback } = pair;
+  const { version, description, up, down } = pair;
   return sql`
     with entry as (
       insert into cryptosense_db.migrations
         (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
-      values (${version}, ${description}, ${migration.checksum}, ${rollback.text},
-        ${rollback.checksum}, 0, ${writer.toolVersion})
+      values (${version}, ${description}, ${up.checksum}, ${down.text},
+        ${down.checksum}, 0, ${writer.toolVersion})
       returning *
     )
     insert into cryptosense_db.migration_log (event, version, description, checksum, tool_version)

@@ -8,7 +8,7 @@ import {
 import { durationColumn, isRefusedEntry } from '../ledger/history.ts';
 import { indexOfCharacter } from '../sql/location.ts';
 import { StatementError, transactionLeft } from './failure.ts';
-import type { Statement } from './statements.ts';
+import type { Statement } from './parse.ts';
 import { discardRows, type Step } from './step.ts';
 
 /**

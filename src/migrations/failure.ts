@@ -1,9 +1,10 @@
 import type { Session } from '../database/connection.ts';
 import { isSqlError, type SqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { recordFailure, type Writer } from '../ledger/history.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
-import { excerpt, locate } from '../sql/location.ts';
-import type { Statement } from './statements.ts';
+import { CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
+import { excerpt } from '../runtime/excerpt.ts';
+import { locate } from '../sql/location.ts';
+import type { Statement } from './parse.ts';
 import { ownSession, type Step } from './step.ts';
 
 /** The server refused a statement of a step; `cause` is the server's error. */
@@ -34,15 +35,9 @@ export class StatementError extends Error {
 
 /** The ledger refused the step's history row: the file ended its transaction, or released the lock of the run. */
 export function transactionLeft({ script: { file, transaction } }: Step) {
-  return new CryptosenseDbError('faulty-statements', {
-    message: `${file.name} left its transaction or released the lock of the run`,
-    evidence: [
-      transaction === 'own'
-        ? 'the migration and its history row are rolled back'
-        : 'the statements that ran stay; the journal has recorded them',
-    ],
-    hint: 'take COMMIT, ROLLBACK, RESET ALL, DEALLOCATE ALL and pg_advisory_unlock_all() out of the file and out of the functions that it calls',
-  });
+  return faultyFiles('faulty-statements', [
+    { file: file.name, rule: 'left-transaction', transaction },
+  ]);
 }
 
 /** How far the run came: `completed` is committed, `pending` did not start. */

@@ -19,9 +19,9 @@ import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
 import { indexOfCharacter } from '../sql/location.ts';
 import { StatementError, transactionLeft } from './failure.ts';
+import type { Statement } from './parse.ts';
 import type { RunMode } from './run-mode.ts';
 import { checksumOf } from './source.ts';
-import type { Statement } from './statements.ts';
 import {
   discardRows,
   freshSession,

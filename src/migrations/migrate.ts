@@ -22,18 +22,10 @@ import type {
   StatusResult,
   UpOptions,
 } from './options.ts';
-import {
-  compareWithLedger,
-  type Extent,
-  type MigrationStatus,
-  planDown,
-  planRedo,
-  planRepair,
-  planUp,
-  requireKnown,
-} from './plan.ts';
+import { type Extent, planDown, planRedo, planRepair, planUp, requireKnown } from './plan.ts';
 import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
+import { compareWithLedger, type MigrationStatus } from './status.ts';
 import type { CompletedStep, Step } from './step.ts';
 
 export type * from './options.ts';
@@ -57,7 +49,7 @@ export async function up(options: UpOptions): Promise<RunResult> {
       extent,
       outOfOrder: options.allowOutOfOrder ? 'allow' : 'refuse',
     });
-    const steps = await prepareUp(session, chosen);
+    const steps = await prepareUp(session, chosen, options);
     if (options.singleTransaction) refuseTogether(steps);
     if (options.dryRun) {
       return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, options);
@@ -91,7 +83,7 @@ export async function down(options: DownOptions): Promise<RunResult> {
       compareWithLedger(pairs, ledger),
       extent ?? { kind: 'steps', count: 1 },
     );
-    const steps = await prepareDown(session, chosen);
+    const steps = await prepareDown(session, chosen, options);
     if (options.dryRun) {
       return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, {});
     }
@@ -122,11 +114,13 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
     const back = await prepareDown(
       session,
       chosen.map(({ entry }) => entry),
+      options,
     );
     // Refuses a faulty file before the rollback runs.
     await prepareUp(
       session,
       chosen.map(({ pair }) => pair),
+      options,
     );
     if (back.length > 0) await ensureLedger(run, 'migrations');
     return runSteps(run, back, { ...options, manner: 'one by one' });
@@ -137,7 +131,7 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
       ledger.entries.some((entry) => entry.version === version);
     const isUndone = (version: Version) => undone.some((step) => step.version === version);
     const chosen = pairs.filter(({ version }) => isUndone(version) && !isApplied(version));
-    const redone = await runSteps(run, await prepareUp(session, chosen), {
+    const redone = await runSteps(run, await prepareUp(session, chosen, options), {
       ...options,
       manner: 'one by one',
     });
@@ -221,7 +215,7 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
       );
     }
     const recorded = pairs.filter(({ version }) => compareVersions(version, options.version) <= 0);
-    await prepareUp(session, recorded);
+    await prepareUp(session, recorded, options);
     await ensureLedger(run, 'migrations');
     await withTransaction(session.sql, async () => {
       for (const pair of recorded) await recordBaseline(session.sql, pair, writer);

@@ -1,11 +1,12 @@
 import type { Environment } from '../ledger/ledger.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
-import type { MigrationState } from './plan.ts';
+import type { GrammarOptions } from './scripts.ts';
+import type { MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
 
 /** The options of every operation on migrations. */
-export interface MigrateOptions extends RunOptions {
+export interface MigrateOptions extends RunOptions, GrammarOptions {
   /** Folders of migrations and rollbacks. Default: the packaged schema. */
   readonly migrations?: string | undefined;
   readonly rollbacks?: string | undefined;

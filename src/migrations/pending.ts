@@ -2,8 +2,8 @@ import type { Session } from '../database/connection.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Version } from '../ledger/version.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
-import { compareWithLedger, type MigrationState } from './plan.ts';
 import type { MigrationPair } from './source.ts';
+import { compareWithLedger, type MigrationState } from './status.ts';
 
 const lackingStates: ReadonlySet<MigrationState> = new Set([
   'pending',
@@ -11,14 +11,14 @@ const lackingStates: ReadonlySet<MigrationState> = new Set([
   'interrupted',
 ]);
 
-/** Migrations of the folder that the database has not, or not wholly; in order of version. */
+/** Migrations of the folder that are not applied, or applied in part only; in order of version. */
 export function findLacking(pairs: readonly MigrationPair[], ledger: Ledger): readonly Version[] {
   return compareWithLedger(pairs, ledger)
     .filter(({ state }) => lackingStates.has(state))
     .map(({ version }) => version);
 }
 
-/** The error of an operation that needs them; `consequence` ends the sentence. */
+/** The error of an operation that needs those migrations; `consequence` continues its sentence. */
 export function pendingMigrations(
   { server }: Session,
   versions: readonly Version[],

@@ -1,49 +1,61 @@
 import type { Session } from '../database/connection.ts';
 import { readTimescale, requireTimescale } from '../database/requirements.ts';
 import { type LedgerEntry, readRollbacks } from '../ledger/ledger.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
-import { readScripts } from './scripts.ts';
-import { filesOf, type MigrationPair, sqlFile } from './source.ts';
-import type { Script } from './statements.ts';
+import { faultyFiles } from '../runtime/errors.ts';
+import type { Finding } from '../runtime/findings.ts';
+import { type GrammarOptions, readRollbackScripts, readScripts } from './scripts.ts';
+import { type MigrationPair, rollbackNameOf, sqlFile } from './source.ts';
 import type { Step } from './step.ts';
 
-/** Reads the files of both ways and finds them fit to run, before the first of them does. */
+/**
+ * The steps that apply the pairs. Nothing runs before every migration and every rollback is parsed.
+ * Throws `faulty-statements`, and `server-unsuitable` for a server that lacks TimescaleDB.
+ */
 export async function prepareUp(
   session: Session,
   pairs: readonly MigrationPair[],
+  options: GrammarOptions,
 ): Promise<readonly Step[]> {
   if (pairs.length === 0) return [];
-  // Asked for ahead, so that the server answers while the files are parsed.
-  const facts = pairs.some(({ migration }) => /timescaledb/i.test(migration.text))
+  // The server answers while the files are parsed.
+  const facts = pairs.some(({ up }) => /timescaledb/i.test(up.text))
     ? readTimescale(session)
     : undefined;
   facts?.catch(() => {});
-  const scripts = await readScripts(filesOf(pairs));
-  if (facts && scripts.some(({ needsTimescale }) => needsTimescale)) requireTimescale(await facts);
-  const scriptOf = new Map(scripts.map((script) => [script.file, script]));
-  return pairs.flatMap((pair): Step[] => {
-    const { version, description, migration } = pair;
-    const script = scriptOf.get(migration);
-    const { checksum } = migration;
+  const scripts = await readScripts(pairs, options);
+  const needsTimescale = scripts.some(({ up, down }) => up.needsTimescale || down.needsTimescale);
+  if (facts && needsTimescale) requireTimescale(await facts);
+  return pairs.flatMap((pair, index): Step[] => {
+    const { version, description, up } = pair;
+    const script = scripts[index]?.up;
+    const { checksum } = up;
     return script ? [{ direction: 'up', version, description, checksum, script, pair }] : [];
   });
 }
 
+/**
+ * The steps that roll the entries back, with the rollbacks that the ledger records.
+ * Throws `faulty-statements`, also for a rollback that says that it cannot be undone.
+ */
 export async function prepareDown(
   session: Session,
   entries: readonly LedgerEntry[],
+  options: GrammarOptions,
 ): Promise<readonly Step[]> {
   if (entries.length === 0) return [];
   const texts = await readRollbacks(
     session,
     entries.map(({ version }) => version),
   );
-  const files = entries.map(({ version, description }) => {
-    const name = `${version}_${description}_rollback.sql`;
-    return { file: sqlFile(name, texts.get(version) ?? ''), kind: 'rollback' as const };
-  });
-  const scripts = await readScripts(files);
-  refuseIrreversible(scripts);
+  const files = entries.map((entry) =>
+    sqlFile(rollbackNameOf(entry), texts.get(entry.version) ?? ''),
+  );
+  const scripts = await readRollbackScripts(files, options);
+  refuse(
+    scripts.flatMap(({ file, irreversible: reason }) =>
+      reason === undefined ? [] : [{ file: file.name, rule: 'irreversible', reason }],
+    ),
+  );
   return entries.flatMap(({ version, description, rollbackChecksum }, index): Step[] => {
     const script = scripts[index];
     const step = { version, description, checksum: rollbackChecksum, pair: undefined };
@@ -51,32 +63,17 @@ export async function prepareDown(
   });
 }
 
-function refuseIrreversible(scripts: readonly Script[]): void {
-  const problems = scripts.flatMap(({ file, irreversible }) =>
-    irreversible
-      ? [{ message: `${file.name} says that there is no way back`, evidence: [irreversible] }]
-      : [],
+/** Throws `faulty-statements` for files that cannot share one transaction with others. */
+export function refuseTogether(steps: readonly Step[]): void {
+  refuse(
+    steps.flatMap(({ script: { file, transaction, begin } }): readonly Finding[] => {
+      const place = { file: file.name, rule: 'own-transaction' } as const;
+      if (transaction === 'none') return [{ ...place, begin: undefined }];
+      return begin === 'begin' ? [] : [{ ...place, begin }];
+    }),
   );
-  if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
 }
 
-export function refuseTogether(steps: readonly Step[]): void {
-  const problems = steps.flatMap(({ script: { file, transaction, begin } }) => {
-    if (transaction === 'none') {
-      return [
-        {
-          message: `${file.name} says "-- Transaction: none" and cannot be part of a single transaction`,
-          hint: 'run without --single-transaction',
-        },
-      ];
-    }
-    if (begin === 'begin') return [];
-    return [
-      {
-        message: `${file.name} asks for a transaction of its own kind: ${begin}`,
-        hint: 'run without --single-transaction',
-      },
-    ];
-  });
-  if (problems.length > 0) throw new CryptosenseDbError('faulty-statements', problems);
+function refuse(findings: readonly Finding[]): void {
+  if (findings.length > 0) throw faultyFiles('faulty-statements', findings);
 }

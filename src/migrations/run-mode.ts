@@ -1,14 +1,19 @@
-import type { ParsedStatement } from '../sql/parse.ts';
-import { asNode, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
-import { functionName } from './syntax.ts';
+import type { StatementNode } from '../sql/parse.ts';
+import { asNode, lastName, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
 
 /**
- * How a statement of a file without a transaction is run.
- * - `in-transaction`: together with its journal entry, exactly once.
- * - `session`: SET and RESET; on every run, since a resumed one is another session.
- * - `alone`: PostgreSQL or TimescaleDB refuse it in a transaction, or it may end one itself
- *   (CALL, DO); interrupted between its end and its journal entry it runs again.
- * - `build-index`, `drop-index`: alone too, and what an interruption left is looked up first.
+ * `own`: the whole file runs in one transaction of its own. `none`: the file says
+ * `-- Transaction: none`, and its statements are journalled one by one.
+ */
+export type TransactionMode = 'own' | 'none';
+
+/**
+ * How a statement of a file without a transaction runs.
+ * - `in-transaction`: in one transaction with its journal entry, exactly once.
+ * - `session`: SET and RESET; in every run, since a run that resumes the file has a new session.
+ * - `alone`: PostgreSQL or TimescaleDB refuse it in a transaction, or it may end a transaction
+ *   itself (CALL, DO). It runs again after an interruption between its end and its journal entry.
+ * - `build-index`, `drop-index`: alone too; the run first looks up what an interruption left behind.
  */
 export type RunMode =
   | { readonly kind: 'in-transaction' | 'session' | 'alone' }
@@ -21,10 +26,11 @@ export type RunMode =
   | { readonly kind: 'drop-index'; readonly index: readonly string[] };
 
 /**
- * The statement's name when PostgreSQL or TimescaleDB refuse it inside a transaction block: the
- * callers of PreventInTransactionBlock() in the server's source, where the grammar alone tells.
+ * The name of a statement that PostgreSQL or TimescaleDB refuse in a transaction block; undefined
+ * for any other. These are the callers of PreventInTransactionBlock() in the server's source, as
+ * far as the statement's text decides.
  */
-export function refusesTransaction({ type, body }: ParsedStatement['node']): string | undefined {
+export function refusesTransaction({ type, body }: StatementNode): string | undefined {
   switch (type) {
     case 'IndexStmt':
       if (body.concurrent === true) return 'CREATE INDEX CONCURRENTLY';
@@ -47,7 +53,7 @@ export function refusesTransaction({ type, body }: ParsedStatement['node']): str
     case 'CreateTableAsStmt':
       return isContinuousWithData(body) ? 'a continuous aggregate WITH DATA' : undefined;
     case 'CallStmt':
-      return functionName(body) === 'refresh_continuous_aggregate'
+      return lastName(asNode(body.funccall).funcname) === 'refresh_continuous_aggregate'
         ? 'refresh_continuous_aggregate'
         : undefined;
     case 'CreateSubscriptionStmt':
@@ -73,8 +79,8 @@ export function refusesTransaction({ type, body }: ParsedStatement['node']): str
   }
 }
 
-/** How the statement is run where its file has no transaction. */
-export function runMode(node: ParsedStatement['node']): RunMode {
+/** How the statement runs in a file without a transaction. */
+export function runModeOf(node: StatementNode): RunMode {
   const { type, body } = node;
   if (type === 'VariableSetStmt') return { kind: 'session' };
   if (type === 'IndexStmt' && isIndexBuiltAlone(body)) {
@@ -95,6 +101,7 @@ export function runMode(node: ParsedStatement['node']): RunMode {
   return { kind: isAlone ? 'alone' : 'in-transaction' };
 }
 
+/** True for a CREATE INDEX that cannot run in a transaction, and that an interruption leaves half built. */
 export function isIndexBuiltAlone(body: SyntaxNode): boolean {
   return body.concurrent === true || isPerChunk(body);
 }
@@ -103,7 +110,7 @@ function isPerChunk(body: SyntaxNode): boolean {
   return hasOption(body.options, 'transaction_per_chunk', timescaleNamespaces);
 }
 
-/** A change of publications refreshes, unless it is told not to. */
+/** A change of publications refreshes the subscription unless the option `refresh` is false. */
 function refreshesSubscription({ kind, options }: SyntaxNode): boolean {
   if (kind === 'ALTER_SUBSCRIPTION_REFRESH') return true;
   return /_PUBLICATION$/.test(String(kind)) && !isOff(options, 'refresh');
@@ -119,8 +126,8 @@ function isContinuousWithData(body: SyntaxNode): boolean {
   return hasOption(into.options, 'continuous', timescaleNamespaces) && into.skipData !== true;
 }
 
-/** CREATE EXTENSION itself, or in a DO block that creates it where it is absent. */
-export function createsTimescale({ type, body }: ParsedStatement['node']): boolean {
+/** True for CREATE EXTENSION timescaledb, and for a DO block that contains it. */
+export function createsTimescale({ type, body }: StatementNode): boolean {
   if (type === 'CreateExtensionStmt') return body.extname === 'timescaledb';
   return (
     type === 'DoStmt' &&
@@ -135,7 +142,7 @@ export function createsTimescale({ type, body }: ParsedStatement['node']): boole
 /** `tsdb` is the short form, since TimescaleDB 2.19. */
 const timescaleNamespaces: readonly unknown[] = ['timescaledb', 'tsdb'];
 
-/** True when a WITH or option list has the name, and does not set it to false. */
+/** True for a WITH list or option list that has the option and does not set it to false. */
 function hasOption(
   list: unknown,
   name: string,
@@ -145,7 +152,7 @@ function hasOption(
   return value !== undefined && !offValues.includes(value);
 }
 
-/** True when the list sets the option to false. */
+/** True for a list that sets the option to false. */
 function isOff(list: unknown, name: string): boolean {
   const value = optionValue(list, name, [undefined]);
   return value !== undefined && offValues.includes(value);
@@ -153,7 +160,7 @@ function isOff(list: unknown, name: string): boolean {
 
 const offValues: readonly string[] = ['false', 'off', 'no', '0'];
 
-/** The value in lower case, empty where only the name stands; undefined without the option. */
+/** The value in lower case, empty for an option without a value; undefined without the option. */
 function optionValue(
   list: unknown,
   name: string,
@@ -166,7 +173,7 @@ function optionValue(
   const value = asNode(option.arg);
   if (value.Integer) return String(asNode(value.Integer).ival ?? 0);
   if (value.Boolean) return String(asNode(value.Boolean).boolval ?? false);
-  // An unreserved word, such as off, is taken for the name of a type.
+  // The grammar reads an unreserved word, such as off, as the name of a type.
   const word = nodes(asNode(value.TypeName).names).at(-1) ?? value;
   return stringOf(word).toLowerCase();
 }

@@ -8,16 +8,17 @@ import {
   type Version,
 } from '../ledger/version.ts';
 import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
+import { summarise } from '../runtime/findings.ts';
 import { packagedMigrations, packagedTemplates } from '../runtime/package.ts';
-import { readScripts } from './scripts.ts';
-import { readMigrations, type SourceFolders } from './source.ts';
+import { type GrammarOptions, readScripts } from './scripts.ts';
+import { type MigrationPair, readMigrations, type SourceFolders, sqlFile } from './source.ts';
 
-export interface ScaffoldOptions {
-  /** In words or as a name: `add price alerts`, `add_price_alerts`. */
+export interface ScaffoldOptions extends GrammarOptions {
+  /** Words or a name: `add price alerts`, `add_price_alerts`. */
   readonly description: string;
-  /** A name of `templateNames()`. Default `migration`. */
+  /** One of `templateNames()`. Default `migration`. */
   readonly template?: string | undefined;
-  /** Folders that are there; the new pair is written into them. */
+  /** Existing folders, which get the new pair. */
   readonly migrations: string;
   readonly rollbacks: string;
   readonly author: string;
@@ -29,13 +30,13 @@ export interface ScaffoldResult {
   /** Paths of the two new files. */
   readonly migration: string;
   readonly rollback: string;
-  /** What `migrate up` has to be told to find them: nothing for the packaged folders. */
+  /** The flags with which `migrate up` finds the files: none for the packaged folders. */
   readonly folderFlags: string;
 }
 
 const rollbackSuffix = '_rollback.sql';
 
-/** The templates that there are: `templates/NAME.sql`, each with its `NAME_rollback.sql`. */
+/** The names of the templates: `templates/NAME.sql`, each with its `NAME_rollback.sql`. */
 export function templateNames(): readonly string[] {
   return readdirSync(packagedTemplates)
     .filter((name) => name.endsWith('.sql') && !name.endsWith(rollbackSuffix))
@@ -44,13 +45,13 @@ export function templateNames(): readonly string[] {
 }
 
 /**
- * Writes a new migration and its rollback from a template. The stamp is now, or a second after the
- * newest migration where that is later. Never overwrites; leaves both files or neither.
+ * Writes a new migration and its rollback from a template. The stamp is now, or one second after
+ * the newest migration if that is later. Never overwrites a file; leaves both files or neither.
  * Throws `bad-configuration`, `faulty-folder`, `file-problem`.
  */
 export async function create(options: ScaffoldOptions): Promise<ScaffoldResult> {
   const { template = 'migration', now = new Date(), author } = options;
-  const name = nameOf(options.description);
+  const name = fileNameFor(options.description);
   const templates = templateNames();
   if (!templates.includes(template)) {
     throw new CryptosenseDbError('bad-configuration', {
@@ -69,15 +70,19 @@ export async function create(options: ScaffoldOptions): Promise<ScaffoldResult> 
     subject: subjectOf(name),
   };
   const texts = {
-    migration: render(readTemplate(`${template}.sql`), values),
-    rollback: render(readTemplate(`${template}${rollbackSuffix}`), values),
+    up: fillTemplate(`${template}.sql`, values),
+    down: fillTemplate(`${template}${rollbackSuffix}`, values),
   };
-  await requireSql(texts, values);
+  await requireSql(values.subject, {
+    up: sqlFile(file, texts.up),
+    down: sqlFile(rollbackFile, texts.down),
+    beforeGrammar: options.beforeGrammar,
+  });
   const migration = join(options.migrations, file);
   const rollback = join(options.rollbacks, rollbackFile);
-  writeNew(migration, texts.migration);
+  writeNew(migration, texts.up);
   try {
-    writeNew(rollback, texts.rollback);
+    writeNew(rollback, texts.down);
   } catch (error) {
     rmSync(migration);
     throw error;
@@ -85,26 +90,21 @@ export async function create(options: ScaffoldOptions): Promise<ScaffoldResult> 
   return { version, migration, rollback, folderFlags: folderFlagsOf(options) };
 }
 
-/** A subject that SQL reserves, such as `order`, makes a file that does not parse. */
+/** Throws `bad-configuration` for a subject that SQL reserves, such as `order`: the file would not parse. */
 async function requireSql(
-  texts: { readonly migration: string; readonly rollback: string },
-  names: { readonly file: string; readonly rollback_file: string; readonly subject: string },
+  subject: string,
+  { beforeGrammar, ...pair }: Pick<MigrationPair, 'up' | 'down'> & GrammarOptions,
 ): Promise<void> {
-  const migration = { name: names.file, text: texts.migration, checksum: '' };
-  const rollback = { name: names.rollback_file, text: texts.rollback, checksum: '' };
   try {
-    await readScripts([
-      { file: migration, kind: 'migration' },
-      { file: rollback, kind: 'rollback' },
-    ]);
+    await readScripts([pair], { beforeGrammar });
   } catch (cause) {
     if (!isError(cause, 'faulty-statements')) throw cause;
     throw new CryptosenseDbError(
       'bad-configuration',
       {
-        message: `"${names.subject}" cannot be the name of a table`,
-        evidence: cause.problems.map(({ message }) => message),
-        hint: 'describe the change in other words: add_orders in place of add_order',
+        message: `"${subject}" cannot be the name of a table`,
+        evidence: cause.details.findings.map(summarise),
+        hint: 'describe the change in other words: add_orders instead of add_order',
       },
       { cause },
     );
@@ -123,15 +123,15 @@ function nextVersion(folders: SourceFolders, now: Date): Version {
   const after = formatStamp(new Date((stampDate(newest)?.getTime() ?? 0) + 1000));
   if (isRealStamp(after)) return after;
   throw new CryptosenseDbError('bad-configuration', {
-    message: `the newest migration is stamped ${newest}, and no stamp is later`,
-    hint: 'give it the date on which it was written',
+    message: `the newest migration has the last possible stamp, ${newest}`,
+    hint: 'rename it to the date on which it was written',
   });
 }
 
 const longestName = 100;
 
 /** `Add price-alerts!` becomes `add_price_alerts`. */
-function nameOf(description: string): string {
+function fileNameFor(description: string): string {
   const name = description
     .normalize('NFKD')
     .replaceAll(/\p{M}/gu, '')
@@ -146,14 +146,14 @@ function nameOf(description: string): string {
   }
   if (`${name}.sql`.endsWith(rollbackSuffix)) {
     throw new CryptosenseDbError('bad-configuration', {
-      message: `"${description}" gives a file name that ends as those of rollbacks do`,
+      message: `"${description}" gives a file name that ends with ${rollbackSuffix}`,
       hint: 'describe the change in other words',
     });
   }
   return name;
 }
 
-/** What a change is about, as the name of a table: `create_price_alerts_table` is `price_alerts`. */
+/** The table that a change is likely to be about: `price_alerts` for `create_price_alerts_table`. */
 function subjectOf(name: string): string {
   const subject = name
     .replace(/^(create|add|make|new|index|update|backfill|change|fill)_/, '')
@@ -161,14 +161,11 @@ function subjectOf(name: string): string {
   return (/^\d/.test(subject) ? `t_${subject}` : subject).slice(0, 40);
 }
 
-function readTemplate(name: string): string {
-  return readFileSync(join(packagedTemplates, name), 'utf8');
-}
-
-function render(template: string, values: Readonly<Record<string, string>>): string {
+function fillTemplate(name: string, values: Readonly<Record<string, string>>): string {
+  const template = readFileSync(join(packagedTemplates, name), 'utf8');
   return template.replaceAll(/\{\{(\w+)\}\}/g, (placeholder, key: string) => {
     const value = values[key];
-    if (value === undefined) throw new Error(`the template names ${placeholder}, which is unknown`);
+    if (value === undefined) throw new Error(`${name} has ${placeholder}, which has no value`);
     return value;
   });
 }

@@ -1,29 +1,123 @@
-import { findPackagedScript } from './packaged-scripts.ts';
-import type { ScriptFile } from './source.ts';
-import type { Script } from './statements.ts';
+import { readFileSync } from 'node:fs';
+import { faultyFiles } from '../runtime/errors.ts';
+import type { Finding } from '../runtime/findings.ts';
+import type { Direction } from '../runtime/progress.ts';
+import { loadGrammar, type Parse } from '../sql/parse.ts';
+import { parseScript, type Script, type Statement } from './parse.ts';
+import type { MigrationPair, SqlFile } from './source.ts';
+
+/** Both files of a pair, parsed. */
+export interface ScriptPair {
+  readonly up: Script;
+  readonly down: Script;
+}
+
+export interface GrammarOptions {
+  /**
+   * Runs before the SQL grammar, a WebAssembly module, is loaded: the moment for a program to set
+   * V8's flags. It does not run where the build has parsed every file, as it has for the packaged schema.
+   */
+  readonly beforeGrammar?: (() => Promise<void>) | undefined;
+}
 
 /**
- * The scripts of the files, in their order. Those that the build does not know are parsed.
- * Throws `faulty-statements` with every fault of every file.
+ * The scripts of pairs, in their order. Files that the build has not parsed are parsed here.
+ * Throws `faulty-statements` with every finding in every file.
  */
-export async function readScripts(files: readonly ScriptFile[]): Promise<readonly Script[]> {
-  const packaged = files.map(findPackagedScript);
-  const others = files.filter((_, index) => !packaged[index]);
-  const parsed = others.length > 0 ? await parse(others) : [];
-  let next = 0;
-  return packaged.flatMap((script) => script ?? parsed[next++] ?? []);
+export function readScripts(
+  pairs: readonly Pick<MigrationPair, 'up' | 'down'>[],
+  options: GrammarOptions = {},
+): Promise<readonly ScriptPair[]> {
+  return withReader(options, async (read) => {
+    const scripts: ScriptPair[] = [];
+    for (const { up, down } of pairs) {
+      scripts.push({ up: await read(up, 'up'), down: await read(down, 'down') });
+    }
+    return scripts;
+  });
 }
 
-let prepare = async () => {};
-
-/** What the program does before the grammar, which is WebAssembly, is loaded; the library does nothing. */
-export function beforeGrammar(work: () => Promise<void>): void {
-  prepare = work;
+/** The scripts of rollbacks alone, as the ledger records them. Throws `faulty-statements`. */
+export function readRollbackScripts(
+  files: readonly SqlFile[],
+  options: GrammarOptions = {},
+): Promise<readonly Script[]> {
+  return withReader(options, async (read) => {
+    const scripts: Script[] = [];
+    for (const file of files) scripts.push(await read(file, 'down'));
+    return scripts;
+  });
 }
 
-/** Loads PostgreSQL's grammar. */
-async function parse(files: readonly ScriptFile[]): Promise<readonly Script[]> {
-  await prepare();
-  const { parseScripts } = await import('./statements.ts');
-  return parseScripts(files);
+type ReadScript = (file: SqlFile, direction: Direction) => Promise<Script>;
+
+/** Loads the grammar for the first file that needs it. */
+async function withReader<T>(
+  { beforeGrammar }: GrammarOptions,
+  work: (read: ReadScript) => Promise<T>,
+): Promise<T> {
+  const packaged = loadPackagedScripts();
+  const findings: Finding[] = [];
+  let grammar: Parse | undefined;
+  const scripts = await work(async (file, direction) => {
+    const known = packaged[keyOf(file, direction)];
+    if (known) return decode(known, file);
+    if (!grammar) {
+      await beforeGrammar?.();
+      grammar = await loadGrammar();
+    }
+    const report = (finding: Finding) => findings.push(finding);
+    return parseScript(file, { parse: grammar, direction, report });
+  });
+  if (findings.length > 0) throw faultyFiles('faulty-statements', findings);
+  return scripts;
+}
+
+/**
+ * The scripts of the packaged schema, which the build has parsed, by direction and checksum. A file
+ * that differs in one character is not among them.
+ */
+type PackagedScripts = Readonly<Record<string, PackagedScript>>;
+
+/** A script without its texts, which are in its file. */
+interface PackagedScript extends Omit<Script, 'file' | 'statements' | 'irreversible'> {
+  readonly irreversible?: string | undefined;
+  readonly statements: readonly (Omit<Statement, 'text'> & { readonly length: number })[];
+}
+
+/** The document that the build writes beside the bundle, as `packaged-scripts.json`. */
+export function encodePackagedScripts(pairs: readonly ScriptPair[]): string {
+  const entries = pairs.flatMap(({ up, down }) => [
+    [keyOf(up.file, 'up'), encode(up)],
+    [keyOf(down.file, 'down'), encode(down)],
+  ]);
+  return JSON.stringify(Object.fromEntries(entries));
+}
+
+/** Empty where no build wrote the document: in the sources. */
+function loadPackagedScripts(): PackagedScripts {
+  try {
+    return JSON.parse(readFileSync(new URL('packaged-scripts.json', import.meta.url), 'utf8'));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
+    throw error;
+  }
+}
+
+function encode({ file: _, statements, ...script }: Script): PackagedScript {
+  const places = statements.map(({ text, ...place }) => ({ ...place, length: text.length }));
+  return { ...script, statements: places };
+}
+
+function decode({ statements, irreversible, ...script }: PackagedScript, file: SqlFile): Script {
+  const texts = statements.map(({ index, length, run }) => ({
+    text: file.text.slice(index, index + length),
+    index,
+    run,
+  }));
+  return { ...script, irreversible, file, statements: texts };
+}
+
+function keyOf({ checksum }: SqlFile, direction: Direction): string {
+  return `${direction} ${checksum}`;
 }

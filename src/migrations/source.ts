@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type Checksum, compareVersions, isRealStamp, type Version } from '../ledger/version.ts';
-import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import { CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
+import type { Fault, Finding } from '../runtime/findings.ts';
 import { packagedMigrations, packagedRollbacks } from '../runtime/package.ts';
+import type { Direction } from '../runtime/progress.ts';
 
-/** A file of SQL as the tool runs it: line ends are `\n`, a byte-order mark is gone. */
+/** A file of SQL as the tool runs it: line ends are `\n`, a byte-order mark is removed. */
 export interface SqlFile {
   /** The name without its folder. */
   readonly name: string;
@@ -13,26 +15,12 @@ export interface SqlFile {
   readonly checksum: Checksum;
 }
 
-/** One step of the schema: a migration and the rollback that undoes it. */
+/** One step of the schema: a migration (`up`) and the rollback that undoes it (`down`). */
 export interface MigrationPair {
   readonly version: Version;
   readonly description: string;
-  readonly migration: SqlFile;
-  readonly rollback: SqlFile;
-}
-
-/** A file as one of the two that make a pair. */
-export interface ScriptFile {
-  readonly file: SqlFile;
-  readonly kind: 'migration' | 'rollback';
-}
-
-/** Both files of each pair. */
-export function filesOf(pairs: readonly MigrationPair[]): readonly ScriptFile[] {
-  return pairs.flatMap(({ migration, rollback }): ScriptFile[] => [
-    { file: migration, kind: 'migration' },
-    { file: rollback, kind: 'rollback' },
-  ]);
+  readonly up: SqlFile;
+  readonly down: SqlFile;
 }
 
 export interface SourceFolders {
@@ -41,8 +29,8 @@ export interface SourceFolders {
 }
 
 /**
- * Both folders as they are named, or those of the packaged schema.
- * Throws `bad-configuration` when one is named without the other.
+ * The two folders that are given, or those of the packaged schema.
+ * Throws `bad-configuration` for one folder without the other.
  */
 export function resolveFolders({
   migrations,
@@ -52,8 +40,10 @@ export function resolveFolders({
   readonly rollbacks?: string | undefined;
 }): SourceFolders {
   if ((migrations === undefined) !== (rollbacks === undefined)) {
+    const [given, absent] =
+      migrations === undefined ? ['rollbacks', 'migrations'] : ['migrations', 'rollbacks'];
     throw new CryptosenseDbError('bad-configuration', {
-      message: 'one of the two folders is named, the other is not',
+      message: `a folder of ${given} is given, but no folder of ${absent}`,
       hint: 'give both --migrations and --rollbacks, or neither for the packaged schema',
     });
   }
@@ -63,88 +53,98 @@ export function resolveFolders({
   };
 }
 
-interface NamedFile {
+/** The name of a file, read. */
+interface ParsedName {
   readonly name: string;
   readonly version: Version;
   readonly description: string;
 }
 
-const migrationName = /^(\d{8}_\d{6})_(.+)\.sql$/su;
-const rollbackName = /^(\d{8}_\d{6})_(.+)_rollback\.sql$/su;
+const nameForms = {
+  up: {
+    pattern: /^(\d{8}_\d{6})_(.+)\.sql$/su,
+    text: 'YYYYMMDD_HHMMSS_description.sql',
+  },
+  down: {
+    pattern: /^(\d{8}_\d{6})_(.+)_rollback\.sql$/su,
+    text: 'YYYYMMDD_HHMMSS_description_rollback.sql',
+  },
+};
+
+/** The name of a migration's rollback. */
+export function rollbackNameOf({
+  version,
+  description,
+}: Pick<MigrationPair, 'version' | 'description'>): string {
+  return `${version}_${description}_rollback.sql`;
+}
+
+type Report = (path: string, fault: Fault) => void;
 
 /**
- * Reads both folders: the pairs in order of their versions. Only names that end in `.sql` count;
- * names that start with a dot, and folders, are passed over.
- * Throws `faulty-folder` with every fault of both folders at once.
+ * Reads both folders, and returns the pairs in order of their versions. Reads names that end in
+ * `.sql` only; skips folders, and names that start with a dot.
+ * Throws `faulty-folder` with every finding in both folders.
  */
 export function readMigrations(folders: SourceFolders): readonly MigrationPair[] {
   const isShared = resolve(folders.migrations) === resolve(folders.rollbacks);
-  const problems: Problem[] = [];
-  const report = (problem: Problem) => problems.push(problem);
+  const findings: Finding[] = [];
+  const report: Report = (path, fault) =>
+    findings.push({ folder: dirname(path), file: basename(path), ...fault });
 
-  const up = listSql(folders.migrations, report);
-  const down = isShared ? up : listSql(folders.rollbacks, report);
-  const migrations = named(
-    isShared ? up?.filter((name) => !rollbackName.test(name)) : up,
-    { kind: 'migration', folder: folders.migrations },
+  const upNames = listSql(folders.migrations, report);
+  const downNames = isShared ? upNames : listSql(folders.rollbacks, report);
+  const isRollback = (name: string) => nameForms.down.pattern.test(name);
+  const ups = parseNames(
+    isShared ? upNames?.filter((name) => !isRollback(name)) : upNames,
+    { direction: 'up', folder: folders.migrations },
     report,
   );
-  const rollbacks = named(
-    isShared ? down?.filter((name) => rollbackName.test(name)) : down,
-    { kind: 'rollback', folder: folders.rollbacks },
+  const downs = parseNames(
+    isShared ? downNames?.filter(isRollback) : downNames,
+    { direction: 'down', folder: folders.rollbacks },
     report,
   );
   // Without one of the folders, every file of the other would be reported as half a pair.
-  if (!up || !down) throw new CryptosenseDbError('faulty-folder', problems);
+  if (!upNames || !downNames) throw faultyFiles('faulty-folder', findings);
 
-  const rollbackOf = new Map(rollbacks.map((file) => [file.version, file]));
-  const versions = new Set(migrations.map(({ version }) => version));
-  for (const { name, version } of rollbacks) {
+  const downOf = new Map(downs.map((down) => [down.version, down]));
+  const versions = new Set(ups.map(({ version }) => version));
+  for (const { name, version } of downs) {
     if (versions.has(version)) continue;
-    report({ message: `${name} rolls back a migration that is not there` });
-    readSql(folders.rollbacks, name, report);
+    const path = join(folders.rollbacks, name);
+    report(path, { rule: 'missing-migration' });
+    readSql(path, report);
   }
 
-  const pairs = migrations.flatMap((file): MigrationPair[] => {
-    const { name, version, description } = file;
-    const rollback = rollbackOf.get(version);
-    const expected = `${version}_${description}_rollback.sql`;
-    if (!rollback) {
-      report({
-        message: `${name} has no rollback`,
-        hint: `add ${join(folders.rollbacks, expected)}; where there is no way back it says "-- Irreversible: <why>"`,
-      });
-      readSql(folders.migrations, name, report);
-      return [];
-    }
-    if (rollback.name !== expected) {
-      report({ message: `${rollback.name} is not the rollback of ${name}, but has its stamp` });
-    }
-    const text = readSql(folders.migrations, name, report);
-    const rollbackText = readSql(folders.rollbacks, rollback.name, report);
-    return text && rollbackText
-      ? [{ version, description, migration: text, rollback: rollbackText }]
-      : [];
+  const pairs = ups.flatMap(({ name, version, description }): MigrationPair[] => {
+    const path = join(folders.migrations, name);
+    const expected = rollbackNameOf({ version, description });
+    const rollback = downOf.get(version);
+    const rollbackPath = join(folders.rollbacks, rollback?.name ?? expected);
+    if (!rollback) report(path, { rule: 'missing-rollback', expected: rollbackPath });
+    else if (rollback.name !== expected) report(rollbackPath, { rule: 'other-name', expected });
+    const up = readSql(path, report);
+    const down = rollback && readSql(rollbackPath, report);
+    return up && down ? [{ version, description, up, down }] : [];
   });
 
-  if (problems.length > 0) throw new CryptosenseDbError('faulty-folder', problems);
+  if (findings.length > 0) throw faultyFiles('faulty-folder', findings);
   return pairs;
 }
 
-/** A text as a file. */
+/** The file that a text makes. */
 export function sqlFile(name: string, text: string): SqlFile {
   const normal = normalise(text);
   return { name, text: normal, checksum: createHash('sha256').update(normal).digest('hex') };
 }
 
-/** The checksum of a text, whatever its line ends and with or without a byte-order mark. */
+/** The checksum of a text. Line ends and a byte-order mark make no difference. */
 export function checksumOf(text: string): Checksum {
   return createHash('sha256').update(normalise(text)).digest('hex');
 }
 
-type Report = (problem: Problem) => void;
-
-/** undefined when the folder cannot be read, which is reported. */
+/** undefined for a folder that cannot be read, which is reported. */
 function listSql(folder: string, report: Report): string[] | undefined {
   try {
     return readdirSync(folder, { withFileTypes: true })
@@ -153,44 +153,37 @@ function listSql(folder: string, report: Report): string[] | undefined {
       .filter((name) => /\.sql$/i.test(name))
       .sort(compareVersions);
   } catch (error) {
-    report({
-      message: `the folder ${folder} cannot be read`,
-      evidence: [String(error)],
-      hint: 'make it, or name another with --migrations and --rollbacks',
-    });
+    report(folder, { rule: 'unreadable-folder', of: 'migrations', reason: String(error) });
     return undefined;
   }
 }
 
-/** Those whose names can be read; two with one stamp are reported, and the first goes on. */
-function named(
+/** Reports names that break a rule; of two names with one stamp, keeps the first. */
+function parseNames(
   names: readonly string[] = [],
-  { kind, folder }: { readonly kind: 'migration' | 'rollback'; readonly folder: string },
+  { direction, folder }: { readonly direction: Direction; readonly folder: string },
   report: Report,
-): NamedFile[] {
-  const byVersion = new Map<Version, NamedFile>();
+): readonly ParsedName[] {
+  const { pattern, text: expected } = nameForms[direction];
+  const byVersion = new Map<Version, ParsedName>();
   for (const name of names) {
-    const [, version, description] =
-      (kind === 'migration' ? migrationName : rollbackName).exec(name) ?? [];
-    const form =
-      kind === 'migration'
-        ? 'YYYYMMDD_HHMMSS_description.sql'
-        : 'YYYYMMDD_HHMMSS_description_rollback.sql';
+    const path = join(folder, name);
+    const [, version, description] = pattern.exec(name) ?? [];
     if (version === undefined || description === undefined) {
-      report({ message: `${join(folder, name)} is not named ${form}` });
+      report(path, { rule: 'bad-name', expected });
       continue;
     }
-    if (kind === 'migration' && rollbackName.test(name)) {
-      report({ message: `${join(folder, name)} is a rollback among the migrations` });
+    if (direction === 'up' && nameForms.down.pattern.test(name)) {
+      report(path, { rule: 'misplaced-rollback' });
       continue;
     }
     if (!isRealStamp(version)) {
-      report({ message: `${name} is stamped ${version}, which is no date and time` });
+      report(path, { rule: 'impossible-date', stamp: version });
       continue;
     }
     const twin = byVersion.get(version);
     if (twin) {
-      report({ message: `${twin.name} and ${name} have one stamp` });
+      report(path, { rule: 'same-stamp', other: twin.name });
       continue;
     }
     byVersion.set(version, { name, version, description });
@@ -198,29 +191,25 @@ function named(
   return [...byVersion.values()];
 }
 
-function readSql(folder: string, name: string, report: Report): SqlFile | undefined {
-  const path = join(folder, name);
+/** undefined for a file whose text PostgreSQL cannot take, which is reported. */
+function readSql(path: string, report: Report): SqlFile | undefined {
   let bytes: Uint8Array;
   try {
     bytes = readFileSync(path);
   } catch (error) {
-    report({ message: `${path} cannot be read`, evidence: [String(error)] });
+    report(path, { rule: 'unreadable-file', reason: String(error) });
     return undefined;
   }
   const text = decodeUtf8(bytes);
-  if (text === undefined) {
-    report({ message: `${name} is not UTF-8`, hint: 'save it as UTF-8' });
-    return undefined;
-  }
-  if (text.includes('\0')) {
-    report({ message: `${name} holds a NUL character, which PostgreSQL does not take` });
-    return undefined;
-  }
-  if (text.trim() === '') {
-    report({ message: `${name} is empty` });
-    return undefined;
-  }
-  return sqlFile(name, text);
+  const rule = brokenRule(text);
+  if (rule) report(path, { rule });
+  return text === undefined || rule ? undefined : sqlFile(basename(path), text);
+}
+
+function brokenRule(text: string | undefined): 'not-utf8' | 'nul-character' | 'empty' | undefined {
+  if (text === undefined) return 'not-utf8';
+  if (text.includes('\0')) return 'nul-character';
+  return text.trim() === '' ? 'empty' : undefined;
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -2,8 +2,8 @@ import type { Session } from '../database/connection.ts';
 import type { Writer } from '../ledger/history.ts';
 import type { Checksum, Version } from '../ledger/version.ts';
 import type { Direction, OnProgress } from '../runtime/progress.ts';
+import type { Script } from './parse.ts';
 import type { MigrationPair } from './source.ts';
-import type { Script } from './statements.ts';
 
 /** One migration or rollback that is about to run. */
 export interface Step {

@@ -1,3 +1,5 @@
+import { type Finding, summarise } from './findings.ts';
+
 /** One thing that is wrong: the fact, the evidence line by line, and what to do about it. */
 export interface Problem {
   readonly message: string;
@@ -33,10 +35,10 @@ export interface ErrorDetails {
   'connection-lost': { readonly completed: readonly string[]; readonly pending: readonly string[] };
   /** Another run held the lock until the time was up. */
   'lock-timeout': { readonly holder: LockHolder | undefined; readonly waitedMs: number };
-  /** The folders of migrations hold faults; nothing was connected to. */
-  'faulty-folder': undefined;
-  /** Statements that cannot run as they stand; nothing was run. */
-  'faulty-statements': undefined;
+  /** Folders of migrations, rollbacks or seeders break rules; no connection was opened. */
+  'faulty-folder': { readonly findings: readonly Finding[] };
+  /** Files of migrations or rollbacks cannot run as they are written. */
+  'faulty-statements': { readonly findings: readonly Finding[] };
   /** History and files disagree; nothing was run. */
   'history-mismatch': { readonly versions: readonly string[] };
   /** The database lacks migrations of the folder. */
@@ -129,8 +131,9 @@ type ErrorArguments<C extends ErrorCode> = ErrorDetails[C] extends undefined
   : [options: { readonly details: ErrorDetails[C]; readonly cause?: unknown }];
 
 /**
- * The one error of this package. `code` says what kind it is, `details` is typed by it,
- * `problems` hold every fact and remedy; `message` is their text without the hints.
+ * The one error class of this package. `code` names the kind of error and decides the type of
+ * `details`. Facts and remedies are in `problems`, or, for files that break rules, in
+ * `details.findings`. `message` has a line or more for each of both, without hints.
  */
 export class CryptosenseDbError<C extends ErrorCode = ErrorCode> extends Error {
   readonly code: C;
@@ -140,22 +143,42 @@ export class CryptosenseDbError<C extends ErrorCode = ErrorCode> extends Error {
   constructor(code: C, problems: Problem | readonly Problem[], ...rest: ErrorArguments<C>) {
     const options: { readonly details?: ErrorDetails[C]; readonly cause?: unknown } = rest[0] ?? {};
     const list = 'message' in problems ? [problems] : problems;
-    const text = list.map(({ message, evidence = [] }) => [message, ...evidence].join('\n'));
-    super(text.join('\n'), options.cause === undefined ? {} : { cause: options.cause });
+    const lines = [
+      ...findingsOf(options.details).map(summarise),
+      ...list.flatMap(({ message, evidence = [] }) => [message, ...evidence]),
+    ];
+    super(lines.join('\n'), options.cause === undefined ? {} : { cause: options.cause });
     this.name = 'CryptosenseDbError';
     this.code = code;
     this.problems = list;
     this.details = options.details as ErrorDetails[C];
   }
 
-  /** The same error, with one more thing to say. */
+  /** The same error with one more problem. */
   with(problem: Problem): CryptosenseDbError<C> {
     const rest = [{ details: this.details, cause: this.cause }] as unknown as ErrorArguments<C>;
     return new CryptosenseDbError(this.code, [...this.problems, problem], ...rest);
   }
 }
 
-/** True for an error of this package, of that code when one is given. */
+/** The error of folders or files that break rules. */
+export function faultyFiles(
+  code: 'faulty-folder' | 'faulty-statements',
+  findings: readonly Finding[],
+): CryptosenseDbError<'faulty-folder' | 'faulty-statements'> {
+  return new CryptosenseDbError<typeof code>(code, [], { details: { findings } });
+}
+
+/** The findings in the details of an error; none for most codes. */
+export function findingsOf(details: unknown): readonly Finding[] {
+  return hasFindings(details) ? details.findings : [];
+}
+
+function hasFindings(details: unknown): details is ErrorDetails['faulty-folder'] {
+  return typeof details === 'object' && details !== null && 'findings' in details;
+}
+
+/** True for an error of this package, and of the code if one is given. */
 export function isError<C extends ErrorCode = ErrorCode>(
   value: unknown,
   code?: C,

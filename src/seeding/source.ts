@@ -1,8 +1,9 @@
 import { readdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { SeedEnvironment } from '../ledger/seed-runs.ts';
-import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import { CryptosenseDbError, faultyFiles, messageOf } from '../runtime/errors.ts';
+import type { Fault, Finding } from '../runtime/findings.ts';
 import { compareText } from '../runtime/order.ts';
 import { packagedSeeds } from '../runtime/package.ts';
 import type { DevContext, ProductionContext, Seeder } from './seeder.ts';
@@ -32,29 +33,26 @@ export async function readSeeders<E extends SeedEnvironment>(
   folder: string = packagedSeeds,
 ): Promise<readonly NamedSeeder<ContextOf[E]>[]> {
   const path = resolve(folder, environment);
-  const problems: Problem[] = [];
+  const findings: Finding[] = [];
   const seeders: NamedSeeder<ContextOf[E]>[] = [];
   for (const file of listCode(path)) {
     const name = seederName.exec(file)?.[1];
     if (name === undefined) {
-      problems.push({
-        message: `${join(path, file)} is not named as a seeder`,
-        hint: 'a number, an underscore and words: 01_users.js',
-      });
+      findings.push({ folder: path, file, rule: 'bad-seeder-name' });
       continue;
     }
     if (seeders.some((seeder) => seeder.name === name)) {
-      problems.push({ message: `${join(path, file)} is a second seeder of the name ${name}` });
+      findings.push({ folder: path, file, rule: 'same-seeder', seeder: name });
       continue;
     }
     const seeder = await load(join(path, file));
-    if ('message' in seeder) problems.push(seeder);
+    if ('rule' in seeder) findings.push({ folder: path, file, ...seeder });
     else seeders.push({ ...(seeder as Seeder<ContextOf[E]>), name });
   }
-  if (problems.length === 0 && seeders.length === 0) {
-    problems.push({ message: `${path} holds no seeders`, hint: 'such as 01_users.js' });
+  if (findings.length === 0 && seeders.length === 0) {
+    findings.push({ folder: dirname(path), file: basename(path), rule: 'no-seeders' });
   }
-  if (problems.length > 0) throw new CryptosenseDbError('faulty-folder', problems);
+  if (findings.length > 0) throw faultyFiles('faulty-folder', findings);
   return seeders;
 }
 
@@ -88,32 +86,22 @@ function listCode(path: string): readonly string[] {
       .filter((name) => isCode.test(name) && !isDeclaration.test(name))
       .sort(compareText);
   } catch (error) {
-    throw new CryptosenseDbError(
-      'faulty-folder',
-      { message: `${path} cannot be read`, evidence: [String(error)] },
-      { cause: error },
-    );
+    const place = { folder: dirname(path), file: basename(path) };
+    throw faultyFiles('faulty-folder', [
+      { ...place, rule: 'unreadable-folder', of: 'seeders', reason: String(error) },
+    ]);
   }
 }
 
-async function load(path: string): Promise<Seeder<never> | Problem> {
+async function load(path: string): Promise<Seeder<never> | Fault> {
   try {
     const { seeder }: { readonly seeder?: unknown } = await import(pathToFileURL(path).href);
     if (isSeeder(seeder)) return seeder;
-    return {
-      message: `${path} exports no seeder`,
-      hint: "export const seeder = { description: '…', run: async (context) => { … } }",
-    };
+    return { rule: 'not-a-seeder' };
   } catch (error) {
-    const isUnreadable =
+    const isTypeScript =
       error instanceof Error && 'code' in error && error.code === 'ERR_UNKNOWN_FILE_EXTENSION';
-    return {
-      message: `${path} cannot be loaded`,
-      evidence: [error instanceof Error ? error.message : String(error)],
-      ...(isUnreadable && {
-        hint: 'this Node does not run TypeScript: compile the seeders, or use Node 22.18 or later',
-      }),
-    };
+    return { rule: 'unloadable-seeder', reason: messageOf(error), isTypeScript };
   }
 }
 

@@ -34,6 +34,8 @@ export async function loadGrammar(): Promise<Parse> {
   const { loadModule, parseSync } = await import('libpg-query');
   await loadModule();
   return (text) => {
+    // libpg-query refuses a blank text, which PostgreSQL accepts.
+    if (text.trim() === '') return { statements: [] };
     let tree: unknown;
     try {
       tree = parseSync(text);

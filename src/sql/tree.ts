@@ -23,3 +23,8 @@ export function typed(node: unknown): { readonly type: string; readonly body: Sy
   const [type = '', body = {}] = Object.entries(asNode(node))[0] ?? [];
   return { type, body: asNode(body) };
 }
+
+/** The last part of a qualified name, such as a function's: `f` of `s.f`; empty for no name. */
+export function lastName(names: unknown): string {
+  return stringOf(nodes(names).at(-1) ?? {});
+}

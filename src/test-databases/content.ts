@@ -1,6 +1,7 @@
+import { basename, dirname } from 'node:path';
 import type { Target } from '../database/target.ts';
 import * as migrate from '../migrations/migrate.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { faultyFiles } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import type { Recipe, Seeding } from './recipe.ts';
 
@@ -35,9 +36,7 @@ function requireLoadable({ seeds, checksum }: Seeding): void {
   const before = loaded.get(seeds) ?? checksum;
   loaded.set(seeds, before);
   if (before === checksum) return;
-  throw new CryptosenseDbError('faulty-folder', {
-    message: `the seeders in ${seeds} have changed since this process ran them`,
-    evidence: ['Node keeps modules as they were when they were loaded'],
-    hint: 'start the process anew',
-  });
+  throw faultyFiles('faulty-folder', [
+    { folder: dirname(seeds), file: basename(seeds), rule: 'changed-seeders' },
+  ]);
 }

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join, sep } from 'node:path';
+import { basename, dirname, join, sep } from 'node:path';
 import type { Sql } from '../database/connection.ts';
 import { readMigrations, resolveFolders, type SourceFolders } from '../migrations/source.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
 import { compareText } from '../runtime/order.ts';
 import { packagedSeeds, toolVersion } from '../runtime/package.ts';
 import type { TemplateKey } from './mark.ts';
@@ -53,11 +53,11 @@ export function readRecipe(options: ContentOptions): Recipe {
     });
   }
   const folders = resolveFolders(options);
-  const schema = readMigrations(folders).map(({ version, description, migration, rollback }) => [
+  const schema = readMigrations(folders).map(({ version, description, up, down }) => [
     version,
     description,
-    migration.checksum,
-    rollback.checksum,
+    up.checksum,
+    down.checksum,
   ]);
   const seeds = seedsOf(options);
   const seeding = seeds === undefined ? undefined : seedingOf(seeds, now);
@@ -115,11 +115,10 @@ function filesUnder(folder: string): readonly string[] {
       .filter((path) => statSync(path).isFile())
       .sort(compareText);
   } catch (error) {
-    throw new CryptosenseDbError(
-      'faulty-folder',
-      { message: `${folder} cannot be read`, evidence: [String(error)] },
-      { cause: error },
-    );
+    const place = { folder: dirname(folder), file: basename(folder) };
+    throw faultyFiles('faulty-folder', [
+      { ...place, rule: 'unreadable-folder', of: 'seeders', reason: String(error) },
+    ]);
   }
 }
 

@@ -2,7 +2,7 @@ import { Chalk } from 'chalk';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { showProgress } from './progress.ts';
-import { errorDocument, type Look, renderProblems } from './render.ts';
+import { errorDocument, type Look, problemsOf, renderProblems } from './render.ts';
 
 /** The flags that every command takes. */
 export interface OutputFlags {
@@ -15,9 +15,9 @@ export interface OutputFlags {
 
 export interface Output {
   readonly onProgress: OnProgress;
-  /** The answer: JSON, or what `render` makes of it; nothing with `--quiet`. */
+  /** Prints a result: as JSON, or as the text of `render`. With `--quiet` alone it prints nothing. */
   readonly result: <T>(value: T, render: (value: T, look: Look) => string) => void;
-  /** The same for what the command is there to print: with `--quiet` too. */
+  /** Prints what the command is there to print, with `--quiet` too. */
   readonly product: Output['result'];
   readonly error: (error: unknown) => void;
 }
@@ -29,11 +29,11 @@ export interface OutputOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
-/** Results on stdout, progress and errors on stderr; with `--json` one document on stdout. */
+/** Results go to stdout, progress and errors to stderr; with `--json` one document goes to stdout. */
 export async function openOutput(options: OutputOptions): Promise<Output> {
   const { flags, stdout, stderr } = options;
   const isQuiet = flags.quiet === true || flags.json === true;
-  // A terminal that does not know its width says 0, and ora divides by it.
+  // A terminal of unknown width reports 0, and ora divides by the width.
   const hasWidth = stderr.isTTY === true && stderr.columns > 0;
   const isLively = !isQuiet && hasWidth && !isPlain(options);
   const ora = isLively ? (await import('ora')).default : undefined;
@@ -61,7 +61,7 @@ export async function openOutput(options: OutputOptions): Promise<Output> {
       if (flags.json) {
         stdout.write(hidePasswords(`${JSON.stringify(errorDocument(known), null, 2)}\n`));
       } else {
-        stderr.write(hidePasswords(renderProblems(known.problems, lookOf(stderr, options))));
+        stderr.write(hidePasswords(renderProblems(problemsOf(known), lookOf(stderr, options))));
       }
       if (flags.verbose || known.code === 'unexpected') {
         stderr.write(hidePasswords(`${stackOf(error)}\n`));
@@ -78,13 +78,13 @@ function lookOf(stream: NodeJS.WriteStream, options: OutputOptions): Look {
   };
 }
 
-/** NO_COLOR (no-color.org), CI, and terminals that cannot. */
+/** True with NO_COLOR (no-color.org), in CI, and on a terminal without colours. */
 function isPlain({ flags, environment }: OutputOptions): boolean {
   const { NO_COLOR, CI, TERM } = environment;
   return flags.color === false || Boolean(NO_COLOR) || Boolean(CI) || TERM === 'dumb';
 }
 
-/** A URL that was given where something else belongs, and that an error repeats. */
+/** An error may repeat a URL that was given in the wrong place. */
 function hidePasswords(text: string): string {
   return text.replaceAll(/(:\/\/[^\s"/:@]*:)[^\s"]*@/g, '$1…@');
 }

@@ -7,16 +7,17 @@ import type {
   RunResult,
   StatusResult,
 } from '../migrations/migrate.ts';
-import type { MigrationState } from '../migrations/plan.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
-import type { CryptosenseDbError, Problem } from '../runtime/errors.ts';
+import type { MigrationState } from '../migrations/status.ts';
+import { type CryptosenseDbError, findingsOf, type Problem } from '../runtime/errors.ts';
 import type { CheckResult, GenerateResult } from '../types/generate.ts';
+import { describeFinding } from './findings.ts';
 import { renderTable } from './table.ts';
 
-/** How text is to look where it goes. */
+/** What the stream that gets the text can show. */
 export interface Look {
   readonly chalk: ChalkInstance;
-  /** undefined: not a terminal, as wide as it takes. */
+  /** The terminal's width; undefined without a terminal, where lines are not cut. */
   readonly columns: number | undefined;
 }
 
@@ -59,7 +60,7 @@ function countStates(migrations: readonly MigrationReport[]): string {
   return [...counts].map(([state, count]) => `${count} ${state}`).join(', ');
 }
 
-/** One line at the end of a run; of a dry run, a line a step before it. */
+/** One line for a run; for a dry run, one line for each step before it. */
 export function renderRun(result: RunResult, { chalk }: Look): string {
   const { target, steps, isDryRun, applied, pending } = result;
   const left = pending.length === 0 ? '' : `, ${pending.length} pending`;
@@ -110,18 +111,18 @@ export function renderBaseline({ recorded }: BaselineResult, { chalk }: Look): s
 }
 
 export function renderCreate({ target, isCreated }: CreateResult): string {
-  return isCreated ? `created ${target}\n` : `${target} is there already\n`;
+  return isCreated ? `created ${target}\n` : `${target} exists already\n`;
 }
 
 export function renderDrop({ target, isDropped }: DropResult): string {
-  return isDropped ? `dropped ${target}\n` : `there is no ${target}\n`;
+  return isDropped ? `dropped ${target}\n` : `${target} does not exist\n`;
 }
 
 export function renderWait(result: WaitResult): string {
   const { target, isReady, isDatabaseThere, waitedMs, reason } = result;
   const waited = formatDuration(waitedMs);
   if (!isReady) return `${target} is not ready after ${waited}: ${reason ?? 'no answer'}\n`;
-  const note = isDatabaseThere ? '' : '; the database is still to be created';
+  const note = isDatabaseThere ? '' : '; the database does not exist yet';
   return `${target} is ready after ${waited}${note}\n`;
 }
 
@@ -130,7 +131,7 @@ export function renderGenerated({ file, tables, isChanged }: GenerateResult): st
   return isChanged ? `wrote ${what} to ${file}\n` : `${file} holds ${what} already\n`;
 }
 
-/** A line a difference: what the file says, what the database gives. */
+/** For each difference, what the file has and what the database has. */
 export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
   const { file, target, isCurrent, isFileThere, differences } = result;
   if (isCurrent) return `${file} is what ${target} gives\n`;
@@ -149,12 +150,17 @@ export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
   return `${[head, ...lines, hint].join('\n')}\n`;
 }
 
-/** As a shell takes it for one word. */
+/** The path as one word of a shell command. */
 export function quoted(path: string): string {
   return /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
-/** Facts in red, evidence indented below them, what to do at the end. */
+/** Everything that an error says, in words: its findings first. */
+export function problemsOf({ details, problems }: CryptosenseDbError): readonly Problem[] {
+  return [...findingsOf(details).map(describeFinding), ...problems];
+}
+
+/** Each fact in red, its evidence indented below it, its hint at the end. */
 export function renderProblems(problems: readonly Problem[], { chalk }: Look): string {
   const lines = problems.flatMap(({ message, evidence = [], hint }) => [
     chalk.red(message),
@@ -164,12 +170,14 @@ export function renderProblems(problems: readonly Problem[], { chalk }: Look): s
   return `${lines.join('\n')}\n`;
 }
 
-/** An error as the one JSON document of a command that did not succeed. */
-export function errorDocument({ code, message, problems, details }: CryptosenseDbError) {
+/** An error as the one JSON document of a command that failed. */
+export function errorDocument(error: CryptosenseDbError) {
+  const { code, message, details } = error;
+  const problems = problemsOf(error);
   return { error: { code, message, problems, ...(details !== undefined && { details }) } };
 }
 
-/** `12 ms`, `3.4 s`, `2 min 5 s`; nothing for nothing. */
+/** `12 ms`, `3.4 s`, `2 min 5 s`; empty for undefined. */
 export function formatDuration(ms: number | undefined): string {
   if (ms === undefined) return '';
   if (Math.round(ms) < 1_000) return `${Math.round(ms)} ms`;

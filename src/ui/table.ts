@@ -1,4 +1,4 @@
-import { width } from '../sql/location.ts';
+import { width } from '../runtime/excerpt.ts';
 
 /** A cell: what is shown, and how it is painted once it is cut and padded. */
 export interface Cell {

@@ -157,15 +157,15 @@ describe('reset', () => {
     }
   });
 
-  it('says how to name the folders when they are not there', async () => {
+  it('reports folders that do not exist', async () => {
     const root = temporaryFolder();
     const absent = { migrations: join(root, 'up'), rollbacks: join(root, 'down') };
     const error: unknown = await reset({ target: database.url, ...absent }).catch(
       (reason: unknown) => reason,
     );
-    expect(isError(error, 'faulty-folder') && error.problems.map(({ hint }) => hint)).toEqual([
-      expect.stringContaining('--migrations'),
-      expect.stringContaining('--migrations'),
+    expect(isError(error, 'faulty-folder') && error.details.findings).toMatchObject([
+      { folder: root, file: 'up', rule: 'unreadable-folder' },
+      { folder: root, file: 'down', rule: 'unreadable-folder' },
     ]);
   });
 

@@ -1,16 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { JournalEntry, LedgerEntry } from '../../src/ledger/ledger.ts';
+import { describeMismatch } from '../../src/migrations/mismatch.ts';
+import { type Extent, planDown, planRedo, planUp } from '../../src/migrations/plan.ts';
+import { checksumOf, type MigrationPair } from '../../src/migrations/source.ts';
 import {
   compareWithLedger,
-  describeMismatch,
-  type Extent,
   findRenamed,
   type MigrationState,
-  planDown,
-  planRedo,
-  planUp,
-} from '../../src/migrations/plan.ts';
-import { checksumOf, type MigrationPair } from '../../src/migrations/source.ts';
+} from '../../src/migrations/status.ts';
 import { isError } from '../../src/runtime/errors.ts';
 
 /*
@@ -29,8 +26,8 @@ function pairOf(number: string): MigrationPair {
   return {
     version,
     description: `step_${number}`,
-    migration: file(`${version}_step_${number}.sql`, `up ${number}`),
-    rollback: file(`${version}_step_${number}_rollback.sql`, `down ${number}`),
+    up: file(`${version}_step_${number}.sql`, `up ${number}`),
+    down: file(`${version}_step_${number}_rollback.sql`, `down ${number}`),
   };
 }
 

@@ -4,8 +4,8 @@ import { basename, join } from 'node:path';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { create, templateNames } from '../../src/migrations/scaffold.ts';
-import { filesOf, readMigrations, resolveFolders } from '../../src/migrations/source.ts';
-import { parseScripts } from '../../src/migrations/statements.ts';
+import { readScripts } from '../../src/migrations/scripts.ts';
+import { readMigrations, resolveFolders } from '../../src/migrations/source.ts';
 import { packagedMigrations, packagedRollbacks } from '../../src/runtime/package.ts';
 import { runCli } from '../support/cli.ts';
 import { createScratchDatabase } from '../support/databases.ts';
@@ -24,10 +24,10 @@ function write(folders: Folders, description: string, template?: string) {
 function copySchema(descriptions?: readonly string[]): Folders {
   const folders = writePairs({});
   const pairs = readMigrations(resolveFolders({}));
-  for (const { description, migration, rollback } of pairs) {
+  for (const { description, up, down } of pairs) {
     if (descriptions && !descriptions.includes(description)) continue;
-    cpSync(join(packagedMigrations, migration.name), join(folders.migrations, migration.name));
-    cpSync(join(packagedRollbacks, rollback.name), join(folders.rollbacks, rollback.name));
+    cpSync(join(packagedMigrations, up.name), join(folders.migrations, up.name));
+    cpSync(join(packagedRollbacks, down.name), join(folders.rollbacks, down.name));
   }
   return folders;
 }
@@ -83,8 +83,9 @@ describe('names and header', () => {
         `^-- Rollback: 20260301_102030_${name}_rollback.sql\n-- Description: .+\n-- Author`,
       ),
     );
-    const scripts = await parseScripts(filesOf(readMigrations(folders)));
-    expect(scripts.map(({ transaction }) => transaction)).toEqual(['own', 'own']);
+    expect(await readScripts(readMigrations(folders))).toMatchObject([
+      { up: { transaction: 'own' }, down: { transaction: 'own' } },
+    ]);
   });
 
   it.each(['', ' _ ', '🚀', '漢字', 'x'.repeat(101), 'fix the rollback', 'fix_rollback'])(
@@ -226,8 +227,7 @@ describe('templates', () => {
         { stdio: ['ignore', 'ignore', 'pipe'] },
       );
     const base = copySchema(['create_functions', 'create_users_table']);
-    for (const { migration } of readMigrations(base))
-      psql(`--file=${join(base.migrations, migration.name)}`);
+    for (const { up } of readMigrations(base)) psql(`--file=${join(base.migrations, up.name)}`);
     if (templates.includes('hypertable'))
       psql('--command=create extension if not exists timescaledb');
     for (const template of templates) {

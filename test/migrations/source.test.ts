@@ -4,95 +4,95 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checksumOf, readMigrations, resolveFolders } from '../../src/migrations/source.ts';
 import { packagedMigrations, packagedRollbacks } from '../../src/runtime/package.ts';
-import { errorOf, wordsOf } from '../support/errors.ts';
+import { errorOf } from '../support/errors.ts';
 import { type Folders, fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
 
 const sql = 'BEGIN;\nSELECT 1;\nCOMMIT;\n';
 
-/** What is reported of faulty folders, one message each. */
-async function faultsOf(folders: Folders): Promise<readonly string[]> {
-  const { problems } = await errorOf('faulty-folder', () => readMigrations(folders));
-  return problems.map(({ message }) => message);
+/** The findings in folders, each as `file rule`, sorted. */
+async function findIn(folders: Folders): Promise<readonly string[]> {
+  const { details } = await errorOf('faulty-folder', () => readMigrations(folders));
+  return details.findings.map(({ file, rule }) => `${file} ${rule}`).sort();
 }
 
-/** By fixture `folder-NAME`: the file that each fault names, and a word of what it is. */
-const faults: Readonly<Record<string, readonly (readonly [file: string, word: string])[]>> = {
+/** The findings in each fixture `folder-NAME`. */
+const expected: Readonly<Record<string, readonly string[]>> = {
   'bad-name': [
-    ['2025-01-02_create_table.sql', 'is not named'],
-    ['20250102_120000.sql', 'is not named'],
-    ['20250102_120100_shouting.SQL', 'is not named'],
-    ['20250101_120000_sound.sql', 'is not named'],
+    '2025-01-02_create_table.sql bad-name',
+    '20250102_120000.sql bad-name',
+    '20250102_120100_shouting.SQL bad-name',
+    '20250101_120000_sound.sql bad-name',
   ],
   'impossible-date': [
-    ['20250230_120000_impossible.sql', 'no date and time'],
-    ['20250230_120000_impossible_rollback.sql', 'no date and time'],
+    '20250230_120000_impossible.sql impossible-date',
+    '20250230_120000_impossible_rollback.sql impossible-date',
   ],
-  'one-stamp': [['20250103_120000_that.sql and 20250103_120000_this.sql', 'one stamp']],
-  'without-rollback': [['20250104_120000_one_way.sql', 'no rollback']],
-  'without-migration': [['20250105_120000_orphan_rollback.sql', 'not there']],
-  'not-utf8': [['20250106_120000_latin1.sql', 'not UTF-8']],
-  empty: [
-    ['20250107_120000_void.sql', 'empty'],
-    ['20250107_120000_void_rollback.sql', 'empty'],
-  ],
-  nul: [['20250108_120000_binary.sql', 'NUL']],
-  'other-name': [['20250109_120000_former_rollback.sql', 'not the rollback of']],
-  misplaced: [['20250110_120000_misplaced_rollback.sql', 'a rollback among the migrations']],
+  'one-stamp': ['20250103_120000_this.sql same-stamp'],
+  'without-rollback': ['20250104_120000_one_way.sql missing-rollback'],
+  'without-migration': ['20250105_120000_orphan_rollback.sql missing-migration'],
+  'not-utf8': ['20250106_120000_latin1.sql not-utf8'],
+  empty: ['20250107_120000_void.sql empty', '20250107_120000_void_rollback.sql empty'],
+  nul: ['20250108_120000_binary.sql nul-character'],
+  'other-name': ['20250109_120000_former_rollback.sql other-name'],
+  misplaced: ['20250110_120000_misplaced_rollback.sql misplaced-rollback'],
 };
 
-describe('faults of the folders', () => {
-  it.each(Object.entries(faults))('%s is reported, by file', async (name, expected) => {
-    const found = await faultsOf(fixture(`folder-${name}`));
-    expect(found).toHaveLength(expected.length);
-    for (const [file, word] of expected) {
-      expect(found).toContainEqual(expect.stringMatching(new RegExp(`${file}\\b.*${word}`)));
-    }
+describe('findings in the folders', () => {
+  it.each(Object.entries(expected))('%s is found, by file', async (name, findings) => {
+    expect(await findIn(fixture(`folder-${name}`))).toEqual([...findings].sort());
   });
 
   it('all of them are reported at once', async () => {
-    const found = await faultsOf(fixture('folder-everything'));
-    const expected = Object.values(faults).flat();
-    expect(found).toHaveLength(expected.length);
-    for (const [file, word] of expected) {
-      expect(found).toContainEqual(expect.stringMatching(new RegExp(`${file}\\b.*${word}`)));
-    }
+    const found = await findIn(fixture('folder-everything'));
+    expect(found).toEqual(Object.values(expected).flat().sort());
   });
 
-  it('a rollback without a migration is read for its own faults too', async () => {
+  it('name the folder and what the rule knows', async () => {
+    const folders = fixture('folder-without-rollback');
+    const { details, message } = await errorOf('faulty-folder', () => readMigrations(folders));
+    const rollback = join(folders.rollbacks, '20250104_120000_one_way_rollback.sql');
+    expect(details.findings).toEqual([
+      {
+        folder: folders.migrations.replace(/\/$/, ''),
+        file: '20250104_120000_one_way.sql',
+        rule: 'missing-rollback',
+        expected: rollback,
+      },
+    ]);
+    const migration = join(folders.migrations, '20250104_120000_one_way.sql');
+    expect(message).toBe(`${migration} missing-rollback (expected: ${rollback})`);
+  });
+
+  it('a rollback without a migration is also read', async () => {
     const folders = writePairs({});
     writeFileSync(join(folders.rollbacks, '20250101_120000_orphan_rollback.sql'), '');
-    expect(await faultsOf(folders)).toHaveLength(2);
+    expect(await findIn(folders)).toEqual([
+      '20250101_120000_orphan_rollback.sql empty',
+      '20250101_120000_orphan_rollback.sql missing-migration',
+    ]);
   });
 
-  it('a folder that is not there is one fault, not one for each file', async () => {
+  it('a folder that does not exist is one finding, not one for each file', async () => {
     const folders = writePairs({
       '20250101_120000_a': [sql, sql],
       '20250101_120001_b': [sql, sql],
     });
     rmSync(folders.rollbacks, { recursive: true });
-    const found = await faultsOf(folders);
-    expect(found).toEqual([expect.stringContaining(folders.rollbacks)]);
+    expect(await findIn(folders)).toEqual(['rollbacks unreadable-folder']);
   });
 
-  it('two folders that are not there are two', async () => {
+  it('two folders that do not exist are two findings', async () => {
     const root = temporaryFolder();
     const folders = { migrations: join(root, 'up'), rollbacks: join(root, 'down') };
-    expect(await faultsOf(folders)).toHaveLength(2);
+    expect(await findIn(folders)).toEqual(['down unreadable-folder', 'up unreadable-folder']);
   });
 
-  it('a link that leads nowhere is reported', async () => {
+  it('a link to a file that does not exist is reported', async () => {
     const folders = writePairs({ '20250101_120000_a': [sql, sql] });
     const link = join(folders.migrations, '20250102_120000_gone.sql');
     symlinkSync(join(folders.migrations, 'nowhere'), link);
     writeFileSync(join(folders.rollbacks, '20250102_120000_gone_rollback.sql'), sql);
-    expect(await faultsOf(folders)).toEqual([expect.stringContaining('20250102_120000_gone.sql')]);
-  });
-
-  it('every missing rollback comes with the name that it should have', async () => {
-    const error = await errorOf('faulty-folder', () =>
-      readMigrations(fixture('folder-without-rollback')),
-    );
-    expect(wordsOf(error)).toContain('20250104_120000_one_way_rollback.sql');
+    expect(await findIn(folders)).toEqual(['20250102_120000_gone.sql unreadable-file']);
   });
 });
 
@@ -139,7 +139,7 @@ describe('readMigrations', () => {
     });
     cpSync(rollbacks, migrations, { recursive: true });
     const pairs = readMigrations({ migrations, rollbacks: `${migrations}/../migrations/` });
-    expect(pairs.map(({ rollback }) => rollback.name)).toEqual([
+    expect(pairs.map(({ down }) => down.name)).toEqual([
       '20250101_120000_a_rollback.sql',
       '20250102_120000_b_rollback.sql',
     ]);
@@ -169,8 +169,8 @@ describe('checksums', () => {
     ['both', `\ufeff${sql.replaceAll('\n', '\r\n')}`],
   ])('are the same with %s, and so is the text that runs', (_, text) => {
     const [pair] = readMigrations(writePairs({ '20250101_120000_a': [text, sql] }));
-    expect(pair?.migration).toEqual({ ...pair?.rollback, name: '20250101_120000_a.sql' });
-    expect(pair?.migration.text).toBe(sql);
+    expect(pair?.up).toEqual({ ...pair?.down, name: '20250101_120000_a.sql' });
+    expect(pair?.up.text).toBe(sql);
     expect(checksumOf(text)).toBe(checksumOf(sql));
   });
 
@@ -190,6 +190,6 @@ describe('checksums', () => {
     const bytes = readFileSync(
       join(fixture('folder-sound').migrations, '20250101_120000_sound.sql'),
     );
-    expect(pair?.migration.checksum).toBe(createHash('sha256').update(bytes).digest('hex'));
+    expect(pair?.up.checksum).toBe(createHash('sha256').update(bytes).digest('hex'));
   });
 });

@@ -229,7 +229,7 @@ describe('a rollback whose file is gone', () => {
     const base = await applied({ ...one, ...forGood, ...three });
     await expect(migrate.down({ ...base, all: true })).rejects.toMatchObject({
       code: 'faulty-statements',
-      problems: [{ evidence: ['two is for good'] }],
+      details: { findings: [{ rule: 'irreversible', reason: 'two is for good' }] },
     });
     expect(await recordedVersions(base.sql)).toEqual([v1, v2, v3]);
     await migrate.down(base);

@@ -34,44 +34,59 @@ describe('readSeeders', () => {
   });
 
   it.each([
-    ['users.mjs', whole, 'is not named as a seeder'],
-    ['1_users.mjs', whole, 'is not named as a seeder'],
-    ['01-users.mjs', whole, 'is not named as a seeder'],
-    ['01_Users.mjs', whole, 'is not named as a seeder'],
-    ['01_users.mjs', 'export const seed = 1;', 'exports no seeder'],
-    ['01_users.mjs', 'export const seeder = { run: async () => {} };', 'exports no seeder'],
-    ['01_users.mjs', "export const seeder = { description: 'x' };", 'exports no seeder'],
+    ['users.mjs', whole, 'bad-seeder-name'],
+    ['1_users.mjs', whole, 'bad-seeder-name'],
+    ['01-users.mjs', whole, 'bad-seeder-name'],
+    ['01_Users.mjs', whole, 'bad-seeder-name'],
+    ['01_users.mjs', 'export const seed = 1;', 'not-a-seeder'],
+    ['01_users.mjs', 'export const seeder = { run: async () => {} };', 'not-a-seeder'],
+    ['01_users.mjs', "export const seeder = { description: 'x' };", 'not-a-seeder'],
     [
       '01_users.mjs',
       "export const seeder = { description: '', run: async () => {} };",
-      'exports no seeder',
+      'not-a-seeder',
     ],
-    ['01_users.mjs', 'export const {', 'cannot be loaded'],
-    ['01_users.mjs', "throw new Error('at once');", 'cannot be loaded\nat once'],
-  ])('%s with %j: a faulty folder', async (file, text, fact) => {
+    ['01_users.mjs', 'export const {', 'unloadable-seeder'],
+    ['01_users.mjs', "throw new Error('at once');", 'unloadable-seeder'],
+  ])('%s with %j breaks the rule %s', async (file, text, rule) => {
     const root = folderOf({ [file]: text });
     await expect(readSeeders('dev', root)).rejects.toMatchObject({
       code: 'faulty-folder',
-      message: expect.stringContaining(fact),
+      details: { findings: [{ folder: join(root, 'dev'), file, rule }] },
     });
   });
 
-  it('two files of one name are a fault', async () => {
-    const root = folderOf({ '01_users.mjs': whole, '01_users.js': whole });
-    await expect(readSeeders('dev', root)).rejects.toThrow('a second seeder of the name 01_users');
+  it('a seeder that cannot be loaded is reported with its error', async () => {
+    const root = folderOf({ '01_users.mjs': "throw new Error('at once');" });
+    await expect(readSeeders('dev', root)).rejects.toMatchObject({
+      details: { findings: [{ reason: 'at once', isTypeScript: false }] },
+    });
   });
 
-  it('tells every fault at once', async () => {
+  it('two seeders with one name are reported', async () => {
+    const root = folderOf({ '01_users.mjs': whole, '01_users.js': whole });
+    await expect(readSeeders('dev', root)).rejects.toMatchObject({
+      details: { findings: [{ rule: 'same-seeder', seeder: '01_users' }] },
+    });
+  });
+
+  it('reports every finding at once', async () => {
     const root = folderOf({ 'a.mjs': whole, '01_b.mjs': 'export {}', '02_c.mjs': whole });
     await expect(readSeeders('dev', root)).rejects.toMatchObject({
-      problems: [expect.anything(), expect.anything()],
+      details: { findings: [{ rule: 'not-a-seeder' }, { rule: 'bad-seeder-name' }] },
     });
   });
 
-  it('a folder that is not there, or that holds none, is a fault', async () => {
+  it('a folder that does not exist, or that has no seeders, is reported', async () => {
     const nowhere = join(temporaryFolder(), 'nowhere');
-    await expect(readSeeders('dev', nowhere)).rejects.toMatchObject({ code: 'faulty-folder' });
-    await expect(readSeeders('dev', folderOf({}))).rejects.toMatchObject({ code: 'faulty-folder' });
+    await expect(readSeeders('dev', nowhere)).rejects.toMatchObject({
+      code: 'faulty-folder',
+      details: { findings: [{ folder: nowhere, file: 'dev', rule: 'unreadable-folder' }] },
+    });
+    await expect(readSeeders('dev', folderOf({}))).rejects.toMatchObject({
+      code: 'faulty-folder',
+      details: { findings: [{ file: 'dev', rule: 'no-seeders' }] },
+    });
   });
 
   it('finds the packaged ones of both environments, each with one line', async () => {

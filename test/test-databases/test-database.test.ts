@@ -159,7 +159,7 @@ describe('createTestDatabase', () => {
     writeFileSync(file, readFileSync(file, 'utf8').replace("'old'", "'new'"));
     await expect(createTestDatabase(options)).rejects.toMatchObject({
       code: 'faulty-folder',
-      problems: [{ message: expect.stringContaining('have changed since this process ran them') }],
+      details: { findings: [{ rule: 'changed-seeders' }] },
     });
     expect(await kinds()).toEqual(['clone', 'template']);
     const other = startProgram(

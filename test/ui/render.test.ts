@@ -3,7 +3,7 @@ import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
 import type { RunResult, StatusResult } from '../../src/migrations/migrate.ts';
 import { CryptosenseDbError } from '../../src/runtime/errors.ts';
-import { width } from '../../src/sql/location.ts';
+import { width } from '../../src/runtime/excerpt.ts';
 import {
   errorDocument,
   formatDuration,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { width } from '../../src/sql/location.ts';
+import { width } from '../../src/runtime/excerpt.ts';
 import { type Cell, renderTable } from '../../src/ui/table.ts';
 
 const row = (...texts: readonly string[]): readonly Cell[] => texts.map((text) => ({ text }));

@@ -1,22 +1,28 @@
 import { describe, expect, it } from 'vitest';
-import { readMigrations, type SqlFile } from '../../src/migrations/source.ts';
-import { parseScripts } from '../../src/migrations/statements.ts';
-import { errorOf, wordsOf } from '../support/errors.ts';
+import { readScripts } from '../../src/migrations/scripts.ts';
+import { readMigrations, sqlFile } from '../../src/migrations/source.ts';
+import { errorOf } from '../support/errors.ts';
 import { writePairs } from '../support/fixtures.ts';
+import { parseText, placesOf } from '../support/scripts.ts';
 
-const file = (text: string): SqlFile => ({ name: 'f.sql', text, checksum: '' });
-
-async function statementsOf(text: string) {
-  const [script] = await parseScripts([{ file: file(text), kind: 'migration' }]);
-  return script?.statements ?? [];
+/** The statements of a text that breaks no rule. */
+function statementsOf(text: string) {
+  const { script, findings } = parseText(text);
+  expect(findings).toEqual([]);
+  return script.statements;
 }
 
-/** The one fault of a text: its place, and the line and caret that are shown. */
-async function faultOf(text: string) {
-  const error = await errorOf('faulty-statements', () => statementsOf(text));
-  expect(error.problems).toHaveLength(1);
-  const [, place, fact] = /^f\.sql:(\d+:\d+) (.*)$/s.exec(error.message.split('\n')[0] ?? '') ?? [];
-  return { place, fact, shown: error.problems[0]?.evidence ?? [] };
+/** The only finding in a text. */
+function findingIn(text: string) {
+  const { findings } = parseText(text);
+  expect(findings).toHaveLength(1);
+  return findings[0];
+}
+
+/** `line:column` of the only finding. */
+function placeIn(text: string): string {
+  const finding = findingIn(text);
+  return `${finding?.line}:${finding?.column}`;
 }
 
 describe('the text of statements', () => {
@@ -41,8 +47,8 @@ describe('the text of statements', () => {
     // A no-break space is a letter to PostgreSQL, and part of the name.
     ['DROP TABLE t\u00a0; SELECT 1', ['DROP TABLE t\u00a0', 'SELECT 1']],
     ['\f\tSELECT 1\f;\t', ['SELECT 1']],
-  ])('%j', async (text, expected) => {
-    const statements = await statementsOf(text);
+  ])('%j', (text, expected) => {
+    const statements = statementsOf(text);
     expect(statements.map((statement) => statement.text)).toEqual(expected);
     for (const { index, text: found } of statements)
       expect(text.slice(index, index + found.length)).toBe(found);
@@ -50,13 +56,13 @@ describe('the text of statements', () => {
 
   it.each(['', '   \n', '-- nothing', '/* nothing */', ';', ';;\n;'])(
     'there is none in %j',
-    async (text) => {
-      expect(await faultOf(text)).toMatchObject({ place: '1:1' });
+    (text) => {
+      expect(findingIn(text)).toMatchObject({ rule: 'no-statement', line: 1, column: 1 });
     },
   );
 });
 
-describe('the place of a fault', () => {
+describe('the place of a finding', () => {
   it.each([
     ['SELECT 1 FRM t;', '1:14'],
     ["SELECT '🚀🚀' 1;", '1:13'],
@@ -73,15 +79,19 @@ describe('the place of a fault', () => {
     ['BEGIN;\n🚀;\nCOMMIT;', '2:1'],
     ['SELECT :variable;', '1:8'],
     ["SELECT '🚀'; VACUUM;", '1:13'],
-  ])('%j is at %s', async (text, place) => {
-    expect(await faultOf(text)).toMatchObject({ place });
+  ])('%j is at %s', (text, place) => {
+    expect(placeIn(text)).toBe(place);
   });
 
-  it('has the line and a caret below', async () => {
-    expect((await faultOf("SELECT 1;\n\tSELECT '🚀' 1;")).shown).toEqual([
-      "2 |  SELECT '🚀' 1;",
-      '                 ^',
-    ]);
+  it('comes with the whole line', () => {
+    expect(findingIn("SELECT 1;\n\tSELECT '🚀' 1;\n")).toEqual({
+      file: 'f.sql',
+      line: 2,
+      column: 13,
+      lineText: "\tSELECT '🚀' 1;",
+      rule: 'syntax-error',
+      reason: 'syntax error at or near "1"',
+    });
   });
 
   it.each([
@@ -90,10 +100,9 @@ describe('the place of a fault', () => {
     ['SELECT 1 \\gexec', '1:10', '\\gexec'],
     ['\\.', '1:1', '\\.'],
     ["\\copy t from 'x'", '1:1', '\\copy'],
-  ])('%j is told to be for psql', async (text, place, command) => {
-    const fault = await faultOf(text);
-    expect(fault.place).toBe(place);
-    expect(fault.fact).toContain(command);
+  ])('%j is a command of psql', (text, place, command) => {
+    expect(placeIn(text)).toBe(place);
+    expect(findingIn(text)).toMatchObject({ rule: 'psql-command', command });
   });
 
   it.each([
@@ -101,35 +110,34 @@ describe('the place of a fault', () => {
     ['SELECT 1;\n-- rows\nCOPY t (a, b) FROM stdin WITH (FORMAT csv);\nhello,1\n\\.\n', '3:1'],
     ['copy t from stdin;\n\\N\t1\n\\.\n', '1:1'],
     ['COPY t FROM STDIN;\n\\.\n', '1:1'],
-  ])('COPY with rows below it, in %j, is found rather than its first row', async (text, place) => {
-    const fault = await faultOf(text);
-    expect(fault.place).toBe(place);
-    expect(fault.fact).toContain('COPY FROM STDIN');
+  ])('a COPY with rows below it, in %j, is reported instead of its first row', (text, place) => {
+    expect(placeIn(text)).toBe(place);
+    expect(findingIn(text)).toMatchObject({ rule: 'copy-from-stdin' });
   });
 
-  it('does not blame a COPY that is over', async () => {
-    expect(await faultOf("COPY t FROM '/data';\nSELECT 'from stdin' 1;")).toMatchObject({
-      place: '2:21',
+  it('a COPY that is complete is not reported', () => {
+    expect(findingIn("COPY t FROM '/data';\nSELECT 'from stdin' 1;")).toMatchObject({
+      rule: 'syntax-error',
+      line: 2,
+      column: 21,
     });
   });
 
-  it('every fault of every file is reported, but nothing after a syntax error', async () => {
-    const error = await errorOf('faulty-statements', () =>
-      parseScripts([
+  it('every finding in every file is reported, but nothing after a syntax error', async () => {
+    const { details } = await errorOf('faulty-statements', () =>
+      readScripts([
         {
-          file: { ...file('BEGIN; VACUUM; COPY t TO STDOUT; COMMIT;'), name: 'a' },
-          kind: 'migration',
+          up: sqlFile('a', 'BEGIN; VACUUM; COPY t TO STDOUT; COMMIT;'),
+          down: sqlFile('b', 'SELEC 1; VACUUM;'),
         },
-        { file: { ...file('SELEC 1; VACUUM;'), name: 'b' }, kind: 'migration' },
-        { file: { ...file('SELECT 1;'), name: 'c' }, kind: 'migration' },
-        { file: { ...file('-- nothing'), name: 'd' }, kind: 'rollback' },
+        { up: sqlFile('c', 'SELECT 1;'), down: sqlFile('d', '-- nothing') },
       ]),
     );
-    expect(error.problems.map(({ message }) => message.split(' ')[0])).toEqual([
-      'a:1:8',
-      'a:1:16',
-      'b:1:1',
-      'd:1:1',
+    expect(placesOf(details.findings)).toEqual([
+      'a:1:8 needs-no-transaction',
+      'a:1:16 copy-to-stdout',
+      'b:1:1 syntax-error',
+      'd:1:1 no-statement',
     ]);
   });
 });
@@ -145,62 +153,56 @@ describe('files as editors save them', () => {
       writePairs({ '20250101_120000_a': [save(sound), save('SELECT 1;\nSELECT\n  1 1;\n')] }),
     );
     if (!pair) throw new Error('there is one pair');
-    const [script] = await parseScripts([{ file: pair.migration, kind: 'migration' }]);
-    expect(script).toMatchObject({
-      transaction: 'none',
-      statements: [{ text: 'VACUUM' }, { text: 'SELECT 1' }],
+    expect(parseText(pair.up.text)).toMatchObject({
+      findings: [],
+      script: { transaction: 'none', statements: [{ text: 'VACUUM' }, { text: 'SELECT 1' }] },
     });
-    const error = await errorOf('faulty-statements', () =>
-      parseScripts([{ file: pair.rollback, kind: 'rollback' }]),
-    );
-    expect(wordsOf(error)).toContain('20250101_120000_a_rollback.sql:3:5 ');
+    const { details } = await errorOf('faulty-statements', () => readScripts([pair]));
+    expect(placesOf(details.findings)).toEqual(['20250101_120000_a_rollback.sql:3:5 syntax-error']);
   });
 });
 
 describe('a file of 5 MB', () => {
   const size = 5_000_000;
 
-  it('of one statement is one statement', async () => {
+  it('of one statement is one statement', () => {
     const text = `BEGIN;\nSELECT '${'é🚀;'.repeat(size / 4)}';\nSELECT 2;\nCOMMIT;\n`;
-    const statements = await statementsOf(text);
+    const statements = statementsOf(text);
     expect(statements).toHaveLength(2);
     expect(statements[1]).toMatchObject({ text: 'SELECT 2', index: text.indexOf('SELECT 2') });
   });
 
-  it('of one list of values is one statement', async () => {
+  it('of one list of values is one statement', () => {
     const row = "(1, 'a name of some length, with an é and more')";
     const text = `INSERT INTO t VALUES\n${Array.from({ length: size / 50 }, () => row).join(',\n')};\n`;
-    expect(await statementsOf(text)).toEqual([
+    expect(statementsOf(text)).toEqual([
       { text: text.slice(0, -2), index: 0, run: { kind: 'in-transaction' } },
     ]);
   });
 
-  it('of many statements has each of them in its place', async () => {
+  it('of many statements has each of them in its place', () => {
     const line = "INSERT INTO t VALUES (1, '🚀 a name of some length'); -- é\n";
     const text = line.repeat(Math.floor(size / 60));
-    const statements = await statementsOf(text);
+    const statements = statementsOf(text);
     expect(statements).toHaveLength(Math.floor(size / 60));
     const misplaced = statements.filter(({ index }, at) => index !== at * line.length);
     expect(misplaced).toEqual([]);
   });
 
-  it('of comments has its one statement', async () => {
+  it('of comments has its one statement', () => {
     const text = `${'-- nothing /* here\n'.repeat(100_000)}/*${'/* x */'.repeat(400_000)}*/ SELECT 1;`;
-    expect(await statementsOf(text)).toMatchObject([{ index: text.length - 9 }]);
+    expect(statementsOf(text)).toMatchObject([{ index: text.length - 9 }]);
   });
 
-  it('of one line is cut around the fault', async () => {
-    const { place, shown } = await faultOf(`SELECT '${'x'.repeat(size)}' 1;`);
-    expect(place).toBe(`1:${size + 11}`);
-    expect(shown[0]).toMatch(/^1 \| … x+' 1;$/);
-    expect(shown[1]?.indexOf('^')).toBe(shown[0]?.indexOf('1;'));
+  it('of one line has a place in it', () => {
+    expect(placeIn(`SELECT '${'x'.repeat(size)}' 1;`)).toBe(`1:${size + 11}`);
   });
 
-  it('nested beyond reason is a fault, and the next file is parsed as ever', async () => {
+  it('nested too deeply is reported, and the next file is parsed', () => {
     const nested = `SELECT ${'('.repeat(50_000)}1${')'.repeat(50_000)};`;
-    await errorOf('faulty-statements', () => statementsOf(nested));
+    expect(findingIn(nested)).toMatchObject({ rule: 'syntax-error' });
     const chained = `SELECT ${'1+'.repeat(200_000)}1;`;
-    await errorOf('faulty-statements', () => statementsOf(chained));
-    expect(await statementsOf('SELECT 1;')).toHaveLength(1);
+    expect(findingIn(chained)).toMatchObject({ rule: 'syntax-error' });
+    expect(statementsOf('SELECT 1;')).toHaveLength(1);
   });
 });

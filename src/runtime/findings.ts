@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+
+/** Where a finding stands. */
+export interface FindingPlace {
+  /** The folder that holds the file; absent for a finding inside a file. */
+  readonly folder?: string;
+  /** The name without its folder. */
+  readonly file: string;
+  /** Line and column count from 1, the column in characters; absent for a finding of the whole file. */
+  readonly line?: number;
+  readonly column?: number;
+  /** The whole line, without its end. */
+  readonly lineText?: string;
+}
+
+/** A rule that a file or folder breaks, and what the rule knows of it. */
+export type Fault =
+  // Folders of migrations and rollbacks, and the files in them
+  | { readonly rule: 'unreadable-folder'; readonly of: FolderKind; readonly reason: string }
+  | { readonly rule: 'unreadable-file'; readonly reason: string }
+  | { readonly rule: 'bad-name'; readonly expected: string }
+  | { readonly rule: 'misplaced-rollback' }
+  | { readonly rule: 'impossible-date'; readonly stamp: string }
+  | { readonly rule: 'same-stamp'; readonly other: string }
+  | { readonly rule: 'missing-rollback'; readonly expected: string }
+  | { readonly rule: 'missing-migration' }
+  | { readonly rule: 'other-name'; readonly expected: string }
+  | { readonly rule: 'not-utf8' | 'nul-character' | 'empty' }
+  // Seeders
+  | { readonly rule: 'bad-seeder-name' | 'no-seeders' | 'not-a-seeder' | 'changed-seeders' }
+  | { readonly rule: 'same-seeder'; readonly seeder: string }
+  | { readonly rule: 'unloadable-seeder'; readonly reason: string; readonly isTypeScript: boolean }
+  // Statements and directives
+  | { readonly rule: 'syntax-error'; readonly reason: string }
+  | { readonly rule: 'psql-command'; readonly command: string }
+  | { readonly rule: 'copy-from-stdin' | 'copy-to-stdout' }
+  | { readonly rule: 'unknown-directive'; readonly directive: string }
+  | { readonly rule: 'missing-reason' }
+  | { readonly rule: 'no-statement'; readonly direction: 'up' | 'down' }
+  | { readonly rule: 'unfinished-transaction' | 'chained-commit' | 'late-set-transaction' }
+  | {
+      readonly rule: 'transaction-control';
+      readonly command: string;
+      /** `none`: the file says `-- Transaction: none`. */
+      readonly transaction: 'own' | 'none';
+    }
+  | { readonly rule: 'needs-no-transaction'; readonly statement: string }
+  | { readonly rule: 'discard-all' | 'unlock-all' | 'deallocate-all' }
+  | { readonly rule: 'unnamed-index' }
+  | { readonly rule: 'not-resumable'; readonly object: 'setting' | 'temporary' | 'session' }
+  // What a run asks of a file
+  | { readonly rule: 'irreversible'; readonly reason: string }
+  | { readonly rule: 'own-transaction'; readonly begin: string | undefined }
+  | { readonly rule: 'left-transaction'; readonly transaction: 'own' | 'none' };
+
+export type FolderKind = 'migrations' | 'seeders';
+
+export type FindingRule = Fault['rule'];
+
+/** One thing that is wrong with a file or folder, as data; `ui/findings.ts` has the text. */
+export type Finding = FindingPlace & Fault;
+
+/** `rollbacks/20251007_120000_a.sql`, `20251007_120000_a.sql:3:14` */
+export function placeOf({ folder, file, line, column }: FindingPlace): string {
+  const path = folder === undefined ? file : join(folder, file);
+  return line === undefined ? path : `${path}:${line}:${column}`;
+}
+
+/** One line for logs: the place, the rule and what it knows. `a.sql:3:14 syntax-error (reason: …)` */
+export function summarise(finding: Finding): string {
+  const { folder: _, file, line, column, lineText, rule, ...known } = finding;
+  const facts = Object.entries(known).map(([name, value]) => `${name}: ${value}`);
+  const detail = facts.length === 0 ? '' : ` (${facts.join(', ')})`;
+  return `${placeOf(finding)} ${rule}${detail}`;
+}
