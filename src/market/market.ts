@@ -25,6 +25,3 @@ export interface Market {
   readonly takenAt: Date;
   readonly assets: readonly MarketAsset[];
 }
-
-/** What CoinGecko's terms ask for beside its data (https://www.coingecko.com/en/api_terms). */
-export const attribution = 'Data provided by CoinGecko (https://www.coingecko.com)';

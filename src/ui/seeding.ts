@@ -1,4 +1,3 @@
-import { attribution } from '../market/market.ts';
 import type {
   Candle,
   DevResult,
@@ -10,6 +9,9 @@ import type {
 import { formatCount } from './bar.ts';
 import { formatDuration, type Look, quoted } from './render.ts';
 import { renderTable } from './table.ts';
+
+/** CoinGecko's terms ask for it beside the data (https://www.coingecko.com/en/api_terms). */
+const attribution = 'Data provided by CoinGecko (https://www.coingecko.com)';
 
 /** A line a seeder, below the environment that it is for. */
 export function renderSeeders(seeders: readonly ListedSeeder[], { chalk, columns }: Look): string {
