@@ -2,7 +2,7 @@ import * as v from 'valibot';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import type { MarketAsset } from './market.ts';
 
-/** The largest magnitudes that the columns take, which NUMERIC(precision, scale) sets. */
+/** The limits of the columns, which NUMERIC(precision, scale) sets. */
 const most = {
   price: { below: 1e12, decimals: 8 },
   money: { below: 1e18, decimals: 2 },
@@ -11,15 +11,15 @@ const most = {
 const mostRank = 2 ** 31 - 1;
 const lengths = { id: 100, symbol: 100, name: 255 } as const;
 
-/** As the column rounds it. */
+/** Checks a number after the rounding that its column does. */
 const figure = ({ below, decimals }: (typeof most)[keyof typeof most], isSigned = false) =>
   v.nullish(
     v.pipe(
-      v.number('is no number'),
+      v.number('is not a number'),
       v.check((value) => isSigned || value >= 0, 'is below zero'),
       v.check(
         (value) => Math.abs(Number(value.toFixed(decimals))) < below,
-        `is too large for its column, which ends at ${below}`,
+        `is too large for its column, which holds less than ${below}`,
       ),
     ),
     null,
@@ -27,22 +27,22 @@ const figure = ({ below, decimals }: (typeof most)[keyof typeof most], isSigned 
 
 const words = (length: number) =>
   v.pipe(
-    v.string('is no text'),
+    v.string('is not a text'),
     v.trim(),
     v.nonEmpty('is empty'),
-    v.check((text) => !/\p{Cc}/u.test(text), 'holds a control character'),
+    v.check((text) => !/\p{Cc}/u.test(text), 'has a control character'),
     v.maxLength(length, `is longer than the ${length} characters of its column`),
   );
 
-/** What is used of a row of `/coins/markets`; every number in it can be null. */
+/** The fields that this tool reads of a row of `/coins/markets`. Every number can be null. */
 const rowSchema = v.object({
   id: words(lengths.id),
   symbol: words(lengths.symbol),
   name: words(lengths.name),
   image: v.nullish(
     v.pipe(
-      v.string('is no text'),
-      v.check((text) => !/\p{Cc}/u.test(text), 'holds a control character'),
+      v.string('is not a text'),
+      v.check((text) => !/\p{Cc}/u.test(text), 'has a control character'),
     ),
     null,
   ),
@@ -50,8 +50,8 @@ const rowSchema = v.object({
   market_cap: figure(most.money),
   market_cap_rank: v.nullish(
     v.pipe(
-      v.number('is no number'),
-      v.integer('is no whole number'),
+      v.number('is not a number'),
+      v.integer('is not a whole number'),
       v.minValue(1, 'is below 1'),
       v.maxValue(mostRank, 'is too large for its column'),
     ),
@@ -63,8 +63,8 @@ const rowSchema = v.object({
   price_change_percentage_7d_in_currency: figure(most.percent, true),
   last_updated: v.nullish(
     v.pipe(
-      v.string('is no text'),
-      v.check(isMoment, 'is no moment since Bitcoin began, nor before tomorrow'),
+      v.string('is not a text'),
+      v.check(isMoment, 'is not a time between the start of Bitcoin and tomorrow'),
     ),
     null,
   ),
@@ -82,16 +82,17 @@ function isMoment(text: string): boolean {
 type Row = v.InferOutput<typeof rowSchema>;
 
 export interface Expectation {
-  /** Whose answer it is, for messages: a URL or a file. */
+  /** The origin of the answer, for messages. */
   readonly source: string;
   readonly top: number;
 }
 
+/** How many faults an error lists. */
 const shown = 10;
 
 /**
- * The first `top` assets of an answer, checked: whole, each once, and every figure fit for its column.
- * Throws `faulty-answer` with what is wrong, up to ten faults.
+ * The first `top` assets of an answer. Checks that there are `top` assets, that each comes once, and
+ * that every figure fits its column. Throws `faulty-answer` with up to ten faults.
  */
 export function readAnswer(
   rows: readonly unknown[],
@@ -106,20 +107,20 @@ export function readAnswer(
   }
   const seen = new Set<string>();
   for (const { id } of assets) {
-    if (seen.has(id)) problems.push({ message: `"${id}" is in it twice` });
+    if (seen.has(id)) problems.push({ message: `"${id}" appears twice` });
     seen.add(id);
   }
   if (rows.length < top) {
     problems.unshift({
-      message: `it holds ${rows.length} of the ${top} assets that were asked for`,
-      hint: rows.length > 0 ? `ask for fewer: --top ${rows.length}` : 'look into it',
+      message: `it has ${rows.length} of the ${top} requested assets`,
+      hint: rows.length > 0 ? `ask for fewer: --top ${rows.length}` : 'look at the answer',
     });
   }
   if (problems.length > 0) throw faultyAnswer(source, problems);
   return assets;
 }
 
-/** True where assets are in it more than once, which a change of ranks between two pages makes. */
+/** Whether an asset appears more than once, as it does when ranks change between two pages. */
 export function hasRepeats(rows: readonly unknown[]): boolean {
   const ids = rows.map((row) => (row as { readonly id?: unknown } | null)?.id);
   return new Set(ids).size < ids.length;
@@ -133,9 +134,9 @@ export function faultyAnswer(
   return new CryptosenseDbError(
     'faulty-answer',
     [
-      { message: `${source} is not an answer that can be used; nothing was written` },
+      { message: `${source} cannot be used; nothing was written` },
       ...problems.slice(0, shown),
-      ...(more > 0 ? [{ message: `and ${more} faults more` }] : []),
+      ...(more > 0 ? [{ message: `and ${more} more faults` }] : []),
     ],
     { details: { source } },
   );
@@ -158,7 +159,7 @@ function assetOf(row: Row): MarketAsset {
   };
 }
 
-/** `row 17 ("pepe"): market_cap is 1e+21; it is too large for its column` */
+/** `row 17 ("pepe"): market_cap is 1e+21, which is too large for its column, …` */
 function describe(
   issue: v.BaseIssue<unknown>,
   { row, index }: { readonly row: unknown; readonly index: number },
@@ -167,7 +168,7 @@ function describe(
   const name = typeof id === 'string' && id !== '' ? ` ("${id}")` : '';
   const field = v.getDotPath(issue);
   const place = `row ${index + 1}${name}`;
-  if (field === null) return { message: `${place} is no object` };
+  if (field === null) return { message: `${place} is not an object` };
   const value = JSON.stringify(issue.input);
   return value === undefined
     ? { message: `${place} has no ${field}` }

@@ -1,8 +1,8 @@
-/** What CoinGecko says of an asset; null is what it does not say. */
+/** An asset as a source of prices describes it; null is a figure that the source does not give. */
 export interface MarketAsset {
-  /** CoinGecko's id, unique. */
+  /** CoinGecko's id, which is unique. */
   readonly id: string;
-  /** In upper case; several assets can share one. */
+  /** In upper case. Several assets can share a symbol. */
   readonly symbol: string;
   readonly name: string;
   readonly imageUrl: string | null;
@@ -20,7 +20,7 @@ export interface MarketAsset {
 
 /** The largest assets, largest first. */
 export interface Market {
-  /** `snapshot`: the one that ships with the package, of ids, symbols and names only. */
+  /** `snapshot`: the file in this package, with ids, symbols and names only. */
   readonly source: 'coingecko' | 'file' | 'snapshot';
   readonly takenAt: Date;
   readonly assets: readonly MarketAsset[];

@@ -6,13 +6,13 @@ import type { Market } from './market.ts';
 import { type RequestOptions, requestMarkets } from './request.ts';
 import { readSavedAnswer, readSnapshot, saveAnswer } from './saved.ts';
 
-/** Where the assets come from: CoinGecko, unless `from` or `offline` says otherwise. */
+/** The source of the assets: CoinGecko, unless `from` or `offline` names another. */
 export interface MarketOptions extends Omit<RequestOptions, 'top'> {
   /** How many assets, the largest first. Default 100. */
   readonly top?: number | undefined;
-  /** A file that `save` wrote, or an answer of `/coins/markets` that was saved by other means. */
+  /** A file that `save` wrote, or an answer of `/coins/markets` that another program saved. */
   readonly from?: string | undefined;
-  /** The snapshot that ships with the package: ids, symbols and names, no figures. */
+  /** Use the snapshot in this package: ids, symbols and names, no figures. */
   readonly offline?: boolean | undefined;
   /** Also write CoinGecko's answer to this file. */
   readonly save?: string | undefined;
@@ -39,7 +39,7 @@ export async function obtainMarket(options: MarketOptions): Promise<Market> {
   return { source: 'coingecko', takenAt, assets };
 }
 
-/** Throws `bad-configuration` for options that cannot be, or not together. */
+/** Throws `bad-configuration` for values out of range and for options that exclude each other. */
 export function requireSound(options: MarketOptions): void {
   const { top = defaultTop, from, offline, save, baseUrl, plan, apiKey } = options;
   const refuse = (message: string, hint?: string) => {
@@ -47,18 +47,18 @@ export function requireSound(options: MarketOptions): void {
   };
   requireWhole({ top }, { from: 1, to: mostTop });
   if (from !== undefined && offline)
-    refuse('a file and the snapshot are asked for; only one can be');
+    refuse('a saved answer and the snapshot are both named; name one of them');
   if (save !== undefined && (from !== undefined || offline)) {
-    refuse('only an answer of CoinGecko is saved, and none is asked for');
+    refuse('an answer to save is named, and CoinGecko is not asked');
   }
   if (baseUrl !== undefined && !isPlainHttp(baseUrl)) {
     refuse(
-      'the base URL is no http:// or https:// URL without user and password',
+      'the base URL is not an http:// or https:// URL without user and password',
       'such as https://mirror.example/api/v3',
     );
   }
   if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
-    refuse('COINGECKO_API_KEY holds characters that no key has');
+    refuse('COINGECKO_API_KEY has characters that no key has');
   }
   if (plan === 'pro' && apiKey === undefined) {
     refuse("CoinGecko's Pro plan needs its key", 'set COINGECKO_API_KEY');

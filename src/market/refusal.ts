@@ -1,28 +1,29 @@
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 
-/** What came back, or did not, in the terms of HTTP. */
+/** A request that CoinGecko, or a host on the way to it, did not answer with data. */
 export interface FailedRequest {
-  /** undefined: no answer came. */
+  /** undefined without an answer. */
   readonly status: number | undefined;
-  /** JSON that was parsed, or text. */
+  /** Parsed JSON, or text. */
   readonly body: unknown;
   readonly isPro: boolean;
   readonly hasKey: boolean;
   readonly attempts: number;
-  /** Whom was asked: a host. */
+  /** The host that the request went to. */
   readonly host: string;
-  /** How long it asks to be left alone. */
+  /** How long the answer asks to wait. */
   readonly retryAfterMs: number | undefined;
   readonly cause: unknown;
 }
 
+/** What the body of an answer says. */
 interface Words {
   readonly errorCode: number | undefined;
   readonly message: string | undefined;
   readonly isPage: boolean;
 }
 
-/** A failed request in plain words. */
+/** The error for a failed request: what failed, the evidence, and a remedy. */
 export function describeRefusal(request: FailedRequest): CryptosenseDbError<'coingecko-failed'> {
   const { status, attempts, cause } = request;
   const words = readWords(request.body);
@@ -34,7 +35,7 @@ export function describeRefusal(request: FailedRequest): CryptosenseDbError<'coi
       evidence: [
         ...(status === undefined ? [] : [`HTTP ${status}${quote(words)}`]),
         ...(problem.evidence ?? []),
-        `asked ${attempts === 1 ? 'once' : `${attempts} times`}; nothing was written`,
+        `${attempts === 1 ? '1 request' : `${attempts} requests`}; nothing was written`,
       ],
     },
     { details: { status, errorCode: words.errorCode, attempts }, cause },
@@ -47,26 +48,26 @@ function problemOf(request: FailedRequest, { errorCode, isPage }: Words): Proble
     return {
       message: `CoinGecko does not answer at ${host}`,
       evidence: [reasonOf(request.cause)],
-      hint: 'without a way out: save an answer elsewhere with --save FILE and seed with --from FILE, or take --offline',
+      hint: 'without internet access: save an answer on another machine with --save FILE and seed with --from FILE, or use --offline',
     };
   }
   switch (errorCode) {
     case 10_010:
       return {
-        message: `the key is a Pro key, and ${host} takes Demo keys`,
+        message: `the key is a Pro key, and ${host} accepts Demo keys`,
         hint: 'set COINGECKO_PLAN=pro',
       };
     case 10_011:
       return {
-        message: `the key is a Demo key, and ${host} takes Pro keys`,
+        message: `the key is a Demo key, and ${host} accepts Pro keys`,
         hint: 'set COINGECKO_PLAN=demo',
       };
     case 10_005:
     case 10_006:
     case 10_012:
       return {
-        message: "the plan of CoinGecko's key does not cover what was asked for",
-        hint: 'ask for less, or use a key of a larger plan in COINGECKO_API_KEY',
+        message: "the plan of CoinGecko's key does not cover this request",
+        hint: 'request fewer assets, or set COINGECKO_API_KEY to a key of a larger plan',
       };
     default:
   }
@@ -74,35 +75,37 @@ function problemOf(request: FailedRequest, { errorCode, isPage }: Words): Proble
     const wait = request.retryAfterMs;
     return {
       message: "CoinGecko's rate limit is used up",
-      ...(wait !== undefined && { evidence: [`it asks to wait ${Math.ceil(wait / 1000)} s`] }),
+      ...(wait !== undefined && {
+        evidence: [`CoinGecko asks to wait ${Math.ceil(wait / 1000)} s`],
+      }),
       hint: hasKey
-        ? 'wait a minute, or use a key of a larger plan in COINGECKO_API_KEY'
-        : 'wait a minute, or have a limit of your own with a free key in COINGECKO_API_KEY',
+        ? 'wait a minute, or set COINGECKO_API_KEY to a key of a larger plan'
+        : 'wait a minute, or set COINGECKO_API_KEY to a free key, which has its own limit',
     };
   }
   if (status === 401 || (status === 403 && !isPage)) {
     return {
       message: hasKey
-        ? `CoinGecko does not take the key in COINGECKO_API_KEY as a ${isPro ? 'Pro' : 'Demo'} key`
-        : `${host} asks for a key`,
-      hint: 'look at the key in COINGECKO_API_KEY, and at its plan in COINGECKO_PLAN: demo or pro',
+        ? `CoinGecko does not accept the key in COINGECKO_API_KEY as a ${isPro ? 'Pro' : 'Demo'} key`
+        : `${host} requires a key`,
+      hint: 'check the key in COINGECKO_API_KEY and its plan in COINGECKO_PLAN: demo or pro',
     };
   }
   if (status >= 300 && status < 400) {
     return {
-      message: `${host} sends to another place, which may not be the one that the key is for`,
-      hint: 'name that place with --base-url, where it is the right one',
+      message: `${host} redirects to another address, and the key is not sent there`,
+      hint: 'when that address is the right one, name it with --base-url',
     };
   }
   if (isPage) {
     return {
-      message: `${host} answers with a page for people instead of data`,
-      hint: "it may be the CDN's, or that of a proxy or a login on the way; try again later, or from another network",
+      message: `${host} answers with an HTML page instead of data`,
+      hint: 'a CDN, a proxy or a login page may have answered; try again later, or from another network',
     };
   }
   return {
-    message: status >= 500 ? 'CoinGecko has trouble of its own' : `${host} refuses the question`,
-    hint: status >= 500 ? 'try again later' : 'look at --base-url, which ends in /api/v3',
+    message: status >= 500 ? 'CoinGecko has an internal error' : `${host} refuses the request`,
+    hint: status >= 500 ? 'try again later' : 'check --base-url, which ends in /api/v3',
   };
 }
 
@@ -113,8 +116,8 @@ function quote({ message, errorCode, isPage }: Words): string {
 }
 
 /**
- * CoinGecko's own words, of its shapes `{status: {error_code, error_message}}`,
- * `{error: {status: {…}}}` and `{error: "…"}`, and of a page that is no JSON at all.
+ * The message in a body of the shapes that CoinGecko uses, `{status: {error_code, error_message}}`,
+ * `{error: {status: {…}}}` and `{error: "…"}`, or in text that is not JSON.
  */
 export function readWords(body: unknown): Words {
   if (typeof body === 'string') {
@@ -137,7 +140,7 @@ function fieldOf(value: unknown, name: string): unknown {
     : undefined;
 }
 
-/** The innermost of what went wrong: "fetch failed" says nothing. */
+/** The message of the innermost cause, since that of the outermost is only "fetch failed". */
 function reasonOf(error: unknown): string {
   let reason = error;
   while (reason instanceof Error && reason.cause instanceof Error) reason = reason.cause;

@@ -13,7 +13,7 @@ export interface RequestOptions {
   readonly apiKey?: string | undefined;
   /** Chooses host and header. Default `demo`, which needs no key. */
   readonly plan?: Plan | undefined;
-  /** A mirror, instead of the plan's host. */
+  /** A mirror to ask instead of the plan's host. */
   readonly baseUrl?: string | undefined;
   /** The first wait before another try; each is twice the one before. Default 1,000. */
   readonly retryDelayMs?: number | undefined;
@@ -28,27 +28,26 @@ const hosts: Readonly<Record<Plan, string>> = {
   pro: 'https://pro-api.coingecko.com/api/v3',
 };
 
-/** The most that the API gives at once. */
+/** The largest page that the API gives. */
 const pageSize = 250;
 const attempts = 5;
-/** A rate limit is by the minute: five tries have to reach over one. */
+/** CoinGecko limits requests per minute: the waits between five attempts have to add up to more. */
 const rateLimitFactor = 5;
-/** Whoever is asked to wait longer is told so instead. */
+/** An answer that asks to wait longer ends the attempts with an error. */
 const longestWaitMs = 120_000;
 
 /**
- * The rows of `/coins/markets` as CoinGecko gives them, by market capitalization, at least `top` where
- * it has as many. Where an asset comes twice, because ranks changed between two pages, all pages are
- * asked for again.
+ * The rows of `/coins/markets` as CoinGecko gives them, by market capitalization; at most `top`. When
+ * an asset comes twice because ranks changed between two pages, requests all pages again.
  *
- * Tries again after no answer, half an answer, 408, 429 and 5xx, and waits as long as `retry-after`
- * says. Throws `coingecko-failed` and `interrupted`.
+ * Tries again after no answer, an incomplete answer, 408, 429 and 5xx, and waits as long as
+ * `retry-after` says. Throws `coingecko-failed` and `interrupted`.
  */
 export async function requestMarkets(options: RequestOptions): Promise<readonly unknown[]> {
   const { top, onProgress } = options;
   const ask = createAsker(options);
   const pages = Math.ceil(top / pageSize);
-  // One page is the size that was asked for; several are all of the same, or they would not join.
+  // Pages of one request must have one size, or there would be gaps between them.
   const perPage = Math.min(top, pageSize);
   for (let round = 1; ; round += 1) {
     const rows: unknown[] = [];
@@ -102,27 +101,27 @@ function createAsker(options: RequestOptions): Ask {
   };
 }
 
-/** The client's own retries do not look at how long they are to wait in all, nor say that they wait. */
+/** Without the client's own retries: they neither limit the time that they wait nor report it. */
 function createClient({ apiKey, plan = 'demo', baseUrl }: RequestOptions): Coingecko {
   const key = apiKey ?? null;
   return new Coingecko({
-    // null, not undefined: then it looks into no variable of its own.
+    // With null, unlike undefined, the client reads no environment variable.
     demoAPIKey: plan === 'demo' ? key : null,
     proAPIKey: plan === 'pro' ? key : null,
     baseURL: (baseUrl ?? hosts[plan]).replace(/\/+$/, ''),
     maxRetries: 0,
     logLevel: 'off',
     fetch: fetchBounded,
-    // A redirect would take the key along, to wherever it leads.
+    // A redirect would send the key to another host.
     fetchOptions: { redirect: 'manual' },
     ...(key === null && { defaultHeaders: { 'x-cg-demo-api-key': null } }),
   });
 }
 
-/** Some sixty times what a page of 250 assets is. */
+/** About sixty times the size of a page of 250 assets. */
 const largestAnswerBytes = 16 * 1024 * 1024;
 
-/** fetch, of an answer that does not fill the memory. */
+/** `fetch` with a limit on the size of the answer. */
 async function fetchBounded(...request: Parameters<typeof fetch>): Promise<Response> {
   const response = await fetch(...request);
   if (!response.body) return response;
@@ -149,7 +148,7 @@ async function askOnce(
   { page, perPage }: { readonly page: number; readonly perPage: number },
   { signal, answerTimeoutMs = 30_000 }: RequestOptions,
 ): Promise<Outcome> {
-  // The client's own timeout ends with the headers.
+  // The client's own timeout covers the headers only.
   const timeout = AbortSignal.timeout(answerTimeoutMs);
   try {
     const rows: unknown = await client.coins.markets.get(
@@ -164,7 +163,7 @@ async function askOnce(
     );
     const body = typeof rows === 'string' ? parsed(rows) : rows;
     if (Array.isArray(body)) return { rows: body };
-    // A mirror may put CoinGecko's refusal into an answer of its own.
+    // A mirror may pass on CoinGecko's refusal with status 200.
     const isWorthAnother = readWords(body).errorCode === 429;
     return { ...silence, status: 200, body, isWorthAnother, cause: undefined };
   } catch (error) {
@@ -173,7 +172,7 @@ async function askOnce(
         return { ...silence, status: 200, body: '<html>', cause: error };
       }
       const isLate = timeout.aborted && !signal?.aborted;
-      const cause = isLate ? new Error(`no whole answer within ${answerTimeoutMs} ms`) : error;
+      const cause = isLate ? new Error(`no complete answer within ${answerTimeoutMs} ms`) : error;
       return { ...silence, isWorthAnother: true, cause };
     }
     const { status, headers } = error;
@@ -187,7 +186,7 @@ async function askOnce(
   }
 }
 
-/** JSON under another name, or the text as it is. */
+/** JSON that came with another content type, or the text itself. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -203,12 +202,12 @@ const silence = {
   isWorthAnother: false,
 } as const;
 
-/** The client puts a body that is no JSON into its message, behind the status. */
+/** The client puts a body that is not JSON into its message, after the status. */
 function textOf({ message, status }: { message: string; status: number | undefined }): string {
   return message.replace(`${status} `, '');
 }
 
-/** Seconds, or a date (RFC 9110, 10.2.3); undefined where it says no time to come. */
+/** From seconds or a date (RFC 9110, 10.2.3); undefined for anything but a time in the future. */
 function readRetryAfter(text: string | null): number | undefined {
   if (text === null) return undefined;
   const isSeconds = /^\s*\d+(\.\d+)?\s*$/.test(text);

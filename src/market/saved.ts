@@ -5,13 +5,13 @@ import { packagedSnapshot } from '../runtime/package.ts';
 import { faultyAnswer, readAnswer } from './answer.ts';
 import type { Market, MarketAsset } from './market.ts';
 
-/** An answer in a file: with when it was given, or the bare array that the API gives. */
+/** An answer in a file. */
 interface SavedAnswer {
   readonly takenAt: Date;
   readonly rows: readonly unknown[];
 }
 
-/** Writes an answer to a file, which is replaced in one step. Throws `file-problem`. */
+/** Writes an answer to a file, which it replaces in one step. Throws `file-problem`. */
 export function saveAnswer(file: string, { takenAt, rows }: SavedAnswer): void {
   const document = {
     source: 'CoinGecko /coins/markets, vs_currency=usd, order=market_cap_desc',
@@ -32,7 +32,7 @@ function readSaved(file: string): SavedAnswer {
   if (Array.isArray(document)) {
     const newest = newestOf(document);
     if (newest) return { rows: document, takenAt: newest };
-    throw faultyAnswer(file, [{ message: 'none of its rows says when it was updated' }]);
+    throw faultyAnswer(file, [{ message: 'none of its rows has a last_updated' }]);
   }
   const { rows, takenAt }: { readonly rows?: unknown; readonly takenAt?: unknown } =
     typeof document === 'object' && document !== null ? document : {};
@@ -40,21 +40,21 @@ function readSaved(file: string): SavedAnswer {
   if (!Array.isArray(rows) || Number.isNaN(moment.getTime())) {
     throw faultyAnswer(file, [
       {
-        message: 'it is neither what --save writes nor the array that /coins/markets gives',
+        message: 'it is neither a file of --save nor an array of /coins/markets',
         hint: `write it with: cryptosense-db seed --env production --save ${file}`,
       },
     ]);
   }
   if (moment.getTime() > Date.now() + clockSkewMs) {
-    throw faultyAnswer(file, [{ message: `its takenAt is ${takenAt}, which is to come` }]);
+    throw faultyAnswer(file, [{ message: `its takenAt is ${takenAt}, which is in the future` }]);
   }
   return { rows, takenAt: moment };
 }
 
-/** What clocks of different machines may differ by. */
+/** How much the clocks of two machines may differ. */
 const clockSkewMs = 5 * 60_000;
 
-/** A bare answer says no more of its time: the newest of its prices; undefined without any. */
+/** The time of an array without `takenAt`: that of its newest price; undefined without prices. */
 function newestOf(rows: readonly unknown[]): Date | undefined {
   const moments = rows.flatMap((row) => {
     const { last_updated: text }: { readonly last_updated?: unknown } =
@@ -65,7 +65,7 @@ function newestOf(rows: readonly unknown[]): Date | undefined {
   return moments.length === 0 ? undefined : new Date(Math.max(...moments));
 }
 
-/** Twice all that CoinGecko lists. */
+/** Twice the size of everything that CoinGecko lists. */
 const largestFileBytes = 100 * 1024 * 1024;
 
 function readJson(file: string): unknown {
@@ -78,7 +78,7 @@ function readJson(file: string): unknown {
   } catch (error) {
     if (isError(error)) throw error;
     if (error instanceof SyntaxError) {
-      throw faultyAnswer(file, [{ message: `it is no JSON: ${error.message}` }]);
+      throw faultyAnswer(file, [{ message: `it is not JSON: ${error.message}` }]);
     }
     throw new CryptosenseDbError(
       'file-problem',
@@ -94,15 +94,15 @@ interface Snapshot {
 }
 
 /**
- * The snapshot that ships with the package: ids, symbols and names of assets that were the largest
- * then, and no figure. Throws `faulty-answer` for more than it holds.
+ * The snapshot in this package: ids, symbols and names of the largest assets of its day, without
+ * figures. Throws `faulty-answer` when it has fewer than `top` assets.
  */
 export function readSnapshot(top: number): Market {
   const { takenAt, assets }: Snapshot = JSON.parse(readFileSync(packagedSnapshot, 'utf8'));
   if (assets.length < top) {
     throw faultyAnswer('the snapshot of this package', [
       {
-        message: `it holds ${assets.length} of the ${top} assets that were asked for`,
+        message: `it has ${assets.length} of the ${top} requested assets`,
         hint: `ask for fewer: --top ${assets.length}`,
       },
     ]);

@@ -1,6 +1,6 @@
 import type { Session } from '../database/connection.ts';
 
-/** A day of Bitcoin's; prices in USD, with all their digits. */
+/** One day of Bitcoin prices in USD, with all digits. */
 export interface Candle {
   readonly day: Date;
   readonly open: string;
@@ -9,7 +9,7 @@ export interface Candle {
   readonly close: string;
 }
 
-/** Of the day that `now` is in and the one before, oldest first; without the view, none. */
+/** The candles of the day before `now` and of the day of `now`; none without the view. */
 export async function readCandles({ sql }: Session, now: Date): Promise<readonly Candle[]> {
   const [{ isThere }] = await sql<[{ isThere: boolean }]>`
     select to_regclass('public.price_history_daily') is not null as "isThere"`;

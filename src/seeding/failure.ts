@@ -1,33 +1,50 @@
-import { isSqlError, type SqlError } from '../database/sql-errors.ts';
-import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import type { Session } from '../database/connection.ts';
+import { connectionLost, interrupted } from '../database/refusals.ts';
+import { isConnectionLost, isSqlError, type SqlError } from '../database/sql-errors.ts';
+import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
 
 export interface SeedProgress {
   readonly completed: readonly string[];
+  /** Without the seeder that stopped. */
   readonly pending: readonly string[];
 }
 
 export interface SeederStop {
   readonly seeder: string;
   readonly cause: unknown;
-  /** Its transaction was committed before; what comes after it failed. */
+  /** Its rows were committed, and its `afterwards` failed. */
   readonly isWritten: boolean;
 }
 
-/** Which seeder stopped, at which row or constraint, and what that leaves. */
-export function describeSeedFailure(
+/** The error to throw for a seeder that stopped: which one, why, and what has been seeded. */
+export function seederStopped(
+  { target, signal }: Session,
+  { stop, progress }: { readonly stop: SeederStop; readonly progress: SeedProgress },
+): Error {
+  const { seeder, cause, isWritten } = stop;
+  const { completed, pending } = progress;
+  const whole = isWritten
+    ? { completed: [...completed, seeder], pending }
+    : { completed, pending: [seeder, ...pending] };
+  if (signal?.aborted) return interrupted(whole);
+  if (isConnectionLost(cause)) return connectionLost(target, { cause, ...whole });
+  return isError(cause) ? cause : seedFailed(stop, progress);
+}
+
+function seedFailed(
   { seeder, cause, isWritten }: SeederStop,
   { completed, pending }: SeedProgress,
 ): CryptosenseDbError<'seed-failed'> {
   const error = isSqlError(cause) ? cause : undefined;
   const left = isWritten
-    ? 'its rows are written, what follows them is not: run it again'
+    ? 'its rows are committed, its remaining work is not done: run it again'
     : 'it is rolled back';
   return new CryptosenseDbError(
     'seed-failed',
     {
       message: `${seeder} stopped: ${messageOf(cause)}`,
       evidence: [
-        ...(error ? wordsOf(error) : []),
+        ...(error ? evidenceOf(error) : []),
         `seeded before it: ${completed.length}, ${left}, still to do: ${pending.length}`,
       ],
       ...(error?.hint && { hint: error.hint }),
@@ -47,7 +64,7 @@ export function describeSeedFailure(
 }
 
 /** `where` names the row of a COPY: "COPY users, line 3". */
-function wordsOf({ code, detail, where }: SqlError): readonly string[] {
+function evidenceOf({ code, detail, where }: SqlError): readonly string[] {
   return [
     ...(detail ? [`detail: ${detail}`] : []),
     ...(where ? where.split('\n').map((line) => `in: ${line}`) : []),

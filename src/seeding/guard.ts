@@ -6,8 +6,8 @@ import type { SeedEnvironment } from '../ledger/seed-runs.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 
 /**
- * Development data never goes into a production database, nor production data into any other: there
- * is no way round it. Where a database bears no mark yet, what is in it decides.
+ * Refuses development data for a production database, and production data for any other database. No
+ * option overrides this. The rows of a database decide while it has no mark.
  * Throws `environment-refused`.
  */
 export async function guardEnvironment(
@@ -19,26 +19,49 @@ export async function guardEnvironment(
   }: { readonly mark: Environment | undefined; readonly environment: SeedEnvironment },
 ): Promise<void> {
   const { database } = session.server;
-  if (mark === undefined) {
-    const evidence = await (environment === 'dev' ? findInhabitants(db) : findInventions(db));
-    if (evidence.length === 0) return;
+  const { data, find, unmarked, hint, isMeantFor } = rules[environment];
+  if (mark !== undefined) {
+    if (isMeantFor(mark)) return;
     throw refused(mark, {
-      message: `"${database}" bears no mark, and holds what ${environment === 'dev' ? 'may be' : 'cannot be'} production data`,
-      evidence,
-      hint:
-        environment === 'dev'
-          ? 'when it is a development database, say so first: cryptosense-db migrate up --env dev'
-          : 'name the right database, or remove what is not production data',
+      message: `"${database}" is marked as ${mark} and refuses ${data} data`,
+      hint: 'name the right database',
     });
   }
-  // A test's database takes what a developer's does.
-  const isMeant = environment === 'dev' ? mark !== 'production' : mark === 'production';
-  if (isMeant) return;
+  const evidence = await find(db);
+  if (evidence.length === 0) return;
   throw refused(mark, {
-    message: `"${database}" is marked as ${mark}, and takes no ${environment === 'dev' ? 'development' : 'production'} data`,
-    hint: 'name the right database',
+    message: `"${database}" is not marked, and has rows that ${unmarked} production data`,
+    evidence,
+    hint,
   });
 }
+
+interface Rules {
+  readonly data: string;
+  readonly isMeantFor: (mark: Environment) => boolean;
+  /** The rows of a database without a mark that speak against this data. */
+  readonly find: (db: Kysely<DB>) => Promise<readonly string[]>;
+  readonly unmarked: string;
+  readonly hint: string;
+}
+
+const rules: Readonly<Record<SeedEnvironment, Rules>> = {
+  dev: {
+    data: 'development',
+    // A test database takes the same data as a developer's database.
+    isMeantFor: (mark) => mark !== 'production',
+    find: findInhabitants,
+    unmarked: 'may be',
+    hint: 'mark a development database first: cryptosense-db migrate up --env dev',
+  },
+  production: {
+    data: 'production',
+    isMeantFor: (mark) => mark === 'production',
+    find: findInventions,
+    unmarked: 'cannot be',
+    hint: 'name the right database, or remove the development data',
+  },
+};
 
 function refused(
   mark: Environment | undefined,
@@ -51,7 +74,7 @@ function refused(
   return new CryptosenseDbError('environment-refused', problem, { details: { environment: mark } });
 }
 
-/** What a database that is nobody's yet would not hold. Other schemas may lack these tables. */
+/** Rows that a new database does not have. A schema other than the packaged one may lack these tables. */
 async function findInhabitants(db: Kysely<DB>): Promise<readonly string[]> {
   const tables = await existing(db, ['users', 'assets', 'price_history']);
   const found = await Promise.all(
@@ -62,7 +85,7 @@ async function findInhabitants(db: Kysely<DB>): Promise<readonly string[]> {
     .map((table) => `there are rows in ${table}`);
 }
 
-/** As `seeds/story` makes them: what a production database never holds. */
+/** Rows that `seeds/story` makes and a production database never has. */
 const inventions = [
   {
     table: 'users',

@@ -1,7 +1,7 @@
-/** A row by column, as the generated types have it. */
+/** A row: column → value, as in the generated types. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** A row that cannot be sent as it is: a fault of the seeder. */
+/** A row that cannot be sent, which is a fault of the seeder. */
 export class RowError extends Error {
   override readonly name = 'RowError';
 }
@@ -9,9 +9,9 @@ export class RowError extends Error {
 const chunkLength = 65_536;
 
 /**
- * Rows in COPY's text format, in chunks of some 64 KB
+ * Encodes rows in COPY's text format, in chunks of about 64 KB
  * (https://www.postgresql.org/docs/15/sql-copy.html, "Text Format").
- * Throws RowError for a row with other columns than these, and for a value that has no text.
+ * Throws RowError for a row whose columns differ from `columns`, and for a value without a text form.
  */
 export function* encodeRows(
   rows: Iterable<Row>,
@@ -40,7 +40,7 @@ export function* encodeRows(
   }
 }
 
-/** The columns of the first row, and all rows: that one is not lost. undefined without any. */
+/** The columns of the first row, and all rows including the first; undefined without rows. */
 export function withColumns<R extends Row>(
   rows: Iterable<R>,
 ): { readonly columns: readonly string[]; readonly rows: Iterable<R> } | undefined {
@@ -56,7 +56,7 @@ export function withColumns<R extends Row>(
   };
 }
 
-/** At most so many rows at a time, in order. */
+/** Batches of at most `size` rows, in order. */
 export function* inBatches<R>(rows: Iterable<R>, size: number): Generator<readonly R[]> {
   let batch: R[] = [];
   for (const row of rows) {
@@ -86,7 +86,7 @@ function encodeRow(row: Row, { columns, number }: Place): string {
   const given = Object.keys(row);
   if (given.length !== columns.length) {
     const extra = given.find((column) => !columns.includes(column));
-    throw new RowError(`row ${number} has a column "${extra}", which the first row has not`);
+    throw new RowError(`row ${number} has a column "${extra}", which the first row does not have`);
   }
   return `${line}\n`;
 }
@@ -98,12 +98,12 @@ function faulty(
   const value = row[column];
   return new RowError(
     value === undefined
-      ? `row ${number} has no "${column}", which the first row has; NULL is written null`
+      ? `row ${number} has no "${column}", which the first row has; write NULL as null`
       : `row ${number} has ${String(value)} as "${column}"`,
   );
 }
 
-/** undefined for what has no text in PostgreSQL. */
+/** undefined for a value that PostgreSQL has no text for. */
 function encodeValue(value: unknown): string | undefined {
   switch (typeof value) {
     case 'string':

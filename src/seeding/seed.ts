@@ -23,24 +23,24 @@ export type { Candle } from './candles.ts';
 export type { SeederResult, SeedResult, TableRows } from './run.ts';
 export type * from './seeder.ts';
 
-/** What seeding takes in either environment. */
+/** The options of both environments. */
 export interface SeedOptions extends MigrateOptions {
-  /** Folder with `dev/` and `production/`; the packaged seeders when left out. */
+  /** Folder with `dev/` and `production/`. Default: the packaged seeders. */
   readonly seeds?: string | undefined;
-  /** Names of seeders, with or without their number; all when empty. */
+  /** Names of seeders, with or without their number. Default: all seeders. */
   readonly only?: readonly string[] | undefined;
-  /** Run everything in one transaction and roll it back. */
+  /** Run all seeders in one transaction and roll it back. */
   readonly dryRun?: boolean | undefined;
-  /** How long to wait for another run to end. Default 60,000. */
+  /** How long to wait for another run to end, in milliseconds. Default 60,000. */
   readonly lockTimeoutMs?: number | undefined;
 }
 
 export interface DevOptions extends SeedOptions {
   /** The same number gives the same data. Default 1. */
   readonly seed?: number | undefined;
-  /** The moment that the data is of. Default: now. */
+  /** The moment at which the data ends. Default: now. */
   readonly now?: Date | undefined;
-  /** How many times the users of the specification. Default 1. */
+  /** How many times the three users of the specification. Default 1. */
   readonly scale?: number | undefined;
 }
 
@@ -49,7 +49,7 @@ export interface ProductionOptions extends SeedOptions, MarketOptions {}
 export interface DevResult extends SeedResult {
   readonly seed: number;
   readonly scale: number;
-  /** Bitcoin's yesterday and today, as price_history_daily shows them; empty where it does not. */
+  /** Bitcoin's day before `now` and day of `now` from price_history_daily; empty without that view. */
   readonly candles: readonly Candle[];
 }
 
@@ -69,7 +69,7 @@ export interface ListedSeeder {
   readonly description: string;
 }
 
-/** The seeders of both environments, or of one, in the order they run. Needs no database. */
+/** The seeders of one environment, or of both, in the order in which they run. Needs no database. */
 export async function list(
   options: {
     readonly environment?: SeedEnvironment | undefined;
@@ -91,13 +91,16 @@ export async function list(
 }
 
 /**
- * Seeds development data: section 9.1 of the specification, and what an application needs around it.
- * Running it again leaves the same rows. With `only`, what is not said of seed, scale and moment is that
- * of the last run: parts of different ones would not fit together. Each seeder is a transaction: a failure names it, and leaves
- * what was there before it. Marks a database that bears no mark as dev.
+ * Seeds development data: the users of section 9.1 of the specification, and the rows that an
+ * application needs to show. A second run gives the same rows. With `only`, `seed`, `scale` and `now`
+ * default to those of the last run, so that the parts fit together. Each seeder runs in its own
+ * transaction: a failure names the seeder and rolls back its rows only. Marks a database without a mark
+ * as dev.
  *
- * Throws `environment-refused` for a production database, whatever one says; `pending-migrations`;
- * `seed-failed`.
+ * Throws `environment-refused` for a production database, `pending-migrations` and `seed-failed`.
+ *
+ * @example
+ * await dev({ target: 'postgresql://localhost/app', scale: 10 });
  */
 export async function dev(options: DevOptions): Promise<DevResult> {
   const { seed: givenSeed = 1, now: givenNow = new Date(), scale: givenScale = 1 } = options;
@@ -129,13 +132,12 @@ export async function dev(options: DevOptions): Promise<DevResult> {
 }
 
 /**
- * Seeds reference data: the largest assets by market capitalization, as CoinGecko, a saved answer or
- * the package's snapshot has them, and a price of each. Whether the database takes them is asked
- * before CoinGecko is, and nothing is written before its answer is whole and sound. Marks a database
- * that bears no mark as production.
+ * Seeds reference data: the largest assets by market capitalization, with one price each, from
+ * CoinGecko, a saved answer or the package's snapshot. Checks the database before it asks CoinGecko, and
+ * the whole answer before it writes. Marks a database without a mark as production.
  *
- * Throws `environment-refused` for any other database; `pending-migrations`; `coingecko-failed` and
- * `faulty-answer`; `seed-failed`.
+ * Throws `environment-refused` for a database with another mark, `pending-migrations`,
+ * `coingecko-failed`, `faulty-answer` and `seed-failed`.
  */
 export async function production(options: ProductionOptions): Promise<ProductionResult> {
   const { obtainMarket, requireSound } = await import('../market/obtain.ts');
@@ -160,8 +162,8 @@ export async function production(options: ProductionOptions): Promise<Production
 }
 
 /**
- * Asks CoinGecko, and writes its answer to a file for `production` on a machine without a way out. No
- * database is needed. Throws `coingecko-failed`, `faulty-answer` and `file-problem`.
+ * Saves CoinGecko's answer to a file, for `production` with `from` on a machine without internet
+ * access. Needs no database. Throws `coingecko-failed`, `faulty-answer` and `file-problem`.
  */
 export async function saveMarket(
   file: string,
@@ -184,12 +186,12 @@ async function prepare<E extends SeedEnvironment>(
 /** Fifteen million users, three billion rows. */
 const mostScale = 5_000_000;
 
-/** Bitcoin's first block, and as far as anybody will look. */
+/** From Bitcoin's first block. */
 const [earliest, latest] = ['2009-01-03T00:00:00Z', '2100-01-01T00:00:00Z'];
 
 function requireMoment(now: Date): void {
   if (now >= new Date(earliest) && now <= new Date(latest)) return;
   throw new CryptosenseDbError('bad-configuration', {
-    message: `now is ${String(now)}; it can be from ${earliest} to ${latest}`,
+    message: `now is ${String(now)}; it has to be from ${earliest} to ${latest}`,
   });
 }

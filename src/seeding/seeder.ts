@@ -3,18 +3,18 @@ import type { DB } from '../database/types.ts';
 import type { Market } from '../market/market.ts';
 
 /**
- * What a file of `seeds/dev` or `seeds/production` exports as `seeder`. These files know the tool by
- * its types alone: what they need at run time they are given.
+ * What a file of `seeds/dev` or `seeds/production` exports as `seeder`. These files import only types
+ * from the tool; the context gives them the rest.
  */
 export interface Seeder<Context> {
-  /** One line: what it puts where. */
+  /** One line for `seed --list`: which rows it writes. */
   readonly description: string;
-  /** Runs in a transaction of its own; whatever it throws rolls it back. */
+  /** Runs in its own transaction, which an exception rolls back. */
   readonly run: (context: Context) => Promise<unknown>;
   /**
-   * Runs once the transaction is committed, outside of any, with what `run` returned; and with what it
-   * returned in earlier runs that ended before this was done, oldest first, as JSON gives it back. It
-   * may be done twice.
+   * Runs after the commit, outside a transaction. `outcomes` holds what `run` returned, after what it
+   * returned in earlier runs that stopped before `afterwards` ended; the oldest first, read back from
+   * JSON. The same outcome may come twice.
    */
   readonly afterwards?: (context: Context, outcomes: readonly unknown[]) => Promise<void>;
 }
@@ -22,40 +22,40 @@ export interface Seeder<Context> {
 export type DevSeeder = Seeder<DevContext>;
 export type ProductionSeeder = Seeder<ProductionContext>;
 
-/** A table of schema public, and its rows as they are inserted. */
+/** The name of a table of schema public. */
 export type Table = keyof DB & string;
+/** A row as it is inserted. */
 export type NewRow<T extends Table> = Insertable<DB[T]>;
 
 export interface Rows<T extends Table> {
-  /** Each with the same columns; drawn one by one, and never all in memory. */
+  /** All with the same columns. Read one by one, so that they need not fit in memory. */
   readonly rows: Iterable<NewRow<T>>;
-  /** How many there will be, for the progress bar. */
+  /** How many rows there will be, for the progress bar. */
   readonly total: number;
 }
 
 export interface SeedContext {
-  /** On the seeder's transaction. */
+  /** Runs queries in the seeder's transaction. */
   readonly db: Kysely<DB>;
-  /** The moment that the data is of; no other clock is to be read. */
+  /** The moment at which the data ends. A seeder reads no other clock. */
   readonly now: Date;
-  /** Says something of the outcome, in one line. */
+  /** Reports one line about the outcome. */
   readonly note: (line: string) => void;
-  /** Counts rows that were written by other means than `load` and `merge`. */
+  /** Counts rows that the seeder wrote without `load` and `merge`. */
   readonly wrote: (table: Table, rows: number) => void;
 }
 
 export interface DevContext extends SeedContext {
   /** The same number gives the same data. */
   readonly seed: number;
-  /** From 1: how many times the users of the specification, with what hangs on them. */
+  /** How many times the three users of the specification, with their dependants; from 1. */
   readonly scale: number;
-  /** Copies rows into a table. Returns how many. */
+  /** Copies rows into a table. Returns how many rows it wrote. */
   readonly load: <T extends Table>(table: T, rows: Rows<T>) => Promise<number>;
   /**
-   * Makes the rows with ids from `ids.from` to `ids.to`, and any others that are given, what is
-   * given: new ones are inserted, those that differ updated, those that are given no more deleted.
-   * What hangs on a row that stays, stays. With `others: 'keep'`, a row whose place somebody else's
-   * row has taken is left out, and noted; without, that is an error.
+   * Upserts `rows` and deletes rows in the id range `ids` that are not given. Rows that stay keep their
+   * dependants. A conflict with a row outside the range is an error; with `others: 'keep'` the given
+   * row is left out and a note counts it. Returns how many rows are in the table.
    */
   readonly merge: <T extends Table>(
     table: T,
@@ -68,6 +68,6 @@ export interface DevContext extends SeedContext {
 
 export interface ProductionContext extends SeedContext {
   readonly market: Market;
-  /** What this seeder's `run` returned when it ran on this database last, as JSON gives it back. */
+  /** What this seeder's `run` returned in its last run on this database, read back from JSON. */
   readonly previous: unknown;
 }

@@ -8,13 +8,13 @@ import { compareText } from '../runtime/order.ts';
 import { packagedSeeds } from '../runtime/package.ts';
 import type { DevContext, ProductionContext, Seeder } from './seeder.ts';
 
-/** What a seeder of each environment is given. */
+/** The context that seeders of each environment get. */
 export interface ContextOf {
   readonly dev: DevContext;
   readonly production: ProductionContext;
 }
 
-/** A seeder with the name of its file, `01_users` of `01_users.js`. */
+/** A seeder with its name: `01_users` for the file `01_users.js`. */
 export interface NamedSeeder<Context> extends Seeder<Context> {
   readonly name: string;
 }
@@ -24,9 +24,8 @@ const isCode = /\.[cm]?[jt]s$/;
 const isDeclaration = /\.d\.[cm]?ts$/;
 
 /**
- * The seeders of `FOLDER/dev` or `FOLDER/production`, in order of their names. Files that are not
- * code, and names that start with a dot, are passed over.
- * Throws `faulty-folder` with every fault at once.
+ * The seeders of `FOLDER/dev` or `FOLDER/production`, in order of their names. Skips files that are
+ * not code and names that start with a dot. Throws `faulty-folder` with all faults.
  */
 export async function readSeeders<E extends SeedEnvironment>(
   environment: E,
@@ -57,16 +56,16 @@ export async function readSeeders<E extends SeedEnvironment>(
 }
 
 /**
- * Those that are named, by their whole name or without its number; all when none is. In order of
- * their names, whatever the order in which they are named. Throws `bad-configuration`.
+ * The seeders that `only` names, with or without their number; all when `only` is empty. Keeps the
+ * order of `seeders`. Throws `bad-configuration` for a name that no seeder has.
  */
 export function chooseSeeders<S extends { readonly name: string }>(
   seeders: readonly S[],
   only: readonly string[],
 ): readonly S[] {
-  const isMeant = (name: string, word: string) =>
+  const isNamed = (name: string, word: string) =>
     name === word || name.replace(/^\d+_/, '') === word;
-  const unknown = only.filter((word) => !seeders.some(({ name }) => isMeant(name, word)));
+  const unknown = only.filter((word) => !seeders.some(({ name }) => isNamed(name, word)));
   if (unknown.length > 0) {
     throw new CryptosenseDbError('bad-configuration', {
       message: `there is no seeder ${unknown.map((word) => `"${word}"`).join(', ')}`,
@@ -75,7 +74,7 @@ export function chooseSeeders<S extends { readonly name: string }>(
     });
   }
   if (only.length === 0) return seeders;
-  return seeders.filter(({ name }) => only.some((word) => isMeant(name, word)));
+  return seeders.filter(({ name }) => only.some((word) => isNamed(name, word)));
 }
 
 function listCode(path: string): readonly string[] {

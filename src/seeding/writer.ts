@@ -3,7 +3,7 @@ import { copyFrom } from '../database/copy.ts';
 import { encodeRows, inBatches, type Row, withColumns } from './rows.ts';
 import type { DevContext, Table } from './seeder.ts';
 
-/** The embedded engine takes a COPY as one buffer: so many rows at once at most. */
+/** Rows in one COPY to the embedded engine, which buffers the whole COPY in memory. */
 const embeddedBatch = 5_000;
 
 const stage = 'cryptosense_db_stage';
@@ -11,11 +11,11 @@ const stage = 'cryptosense_db_stage';
 export interface WriterEvents {
   readonly note: (line: string) => void;
   readonly wrote: (table: Table, rows: number) => void;
-  /** So many rows of the table are on their way, since its first. */
+  /** Called after each chunk: rows sent so far, of `total`, and the time since the first row. */
   readonly onRows: (table: string, rows: number, total: number, elapsedMs: number) => void;
 }
 
-/** Writes rows into tables, by COPY, on the transaction that the session is in. */
+/** Writes rows into tables with COPY, within the session's transaction. */
 export function createWriter(
   session: Session,
   { note, wrote, onRows }: WriterEvents,
@@ -66,7 +66,7 @@ export function createWriter(
         ids.to,
       ]);
       if (removed > 0 && others !== 'keep') {
-        note(`${removed} of ${table} taken away, with what hung on them`);
+        note(`${removed} rows of ${table} deleted, with their dependants`);
       }
       let written = 0;
       if (count > 0) {
@@ -80,7 +80,7 @@ export function createWriter(
       }
       await sql.unsafe(`drop table pg_temp.${stage}`);
       if (written < count) {
-        note(`${count - written} of ${table} left out: somebody else's stand in their place`);
+        note(`${count - written} rows of ${table} left out: other rows already have their place`);
       }
       wrote(table, written);
       return written;
@@ -88,14 +88,14 @@ export function createWriter(
   });
 }
 
-/** One connection copies into one table at a time; a second COPY would end the first. */
+/** A connection runs one COPY at a time; a second COPY would end the first. */
 function inTurn({
   load,
   merge,
 }: Pick<DevContext, 'load' | 'merge'>): Pick<DevContext, 'load' | 'merge'> {
   let isBusy = false;
   const alone = async <T>(write: () => Promise<T>): Promise<T> => {
-    if (isBusy) throw new Error('load and merge run one after the other: await each');
+    if (isBusy) throw new Error('await each load and merge before the next one');
     isBusy = true;
     try {
       return await write();
@@ -110,8 +110,8 @@ function inTurn({
 }
 
 /**
- * Takes away what is given no more. Where others' rows are kept, what differs goes too, and comes back
- * as a new row where there is room for it.
+ * Deletes rows that are no longer given. With `others: 'keep'` it also deletes rows that differ, which
+ * are then inserted again unless another row has taken their place.
  */
 function removal(
   table: string,
@@ -137,7 +137,7 @@ function insertWhereFree(table: string, columns: readonly string[]): string {
     on conflict do nothing`;
 }
 
-/** A row that is as it is given is left alone: nothing fires, and updated_at stays. */
+/** Does not touch a row without differences: no trigger fires and updated_at stays. */
 function upsert(table: string, columns: readonly string[]): string {
   const others = columns.filter((column) => column !== 'id');
   const [own, given] = ['own', 'excluded'].map((of) => list(others, of));

@@ -164,7 +164,7 @@ describe('seed --env dev', () => {
     const args = ['seed', '--env', 'dev', '--url', production.url];
     const { code, stderr } = await runCli(args);
     expect(code).toBe(2);
-    expect(stderr).toMatch(/is marked as production, and takes no development data$/m);
+    expect(stderr).toMatch(/is marked as production and refuses development data$/m);
     const { code: again, stdout } = await runCli([...args, '--json']);
     expect(again).toBe(2);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'environment-refused' } });

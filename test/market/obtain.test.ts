@@ -5,7 +5,7 @@ import { type MarketOptions, obtainMarket } from '../../src/market/obtain.ts';
 import { type Coin, coin, coins, startCoinGecko } from '../support/coingecko.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 
-/** A file with that answer, as `from` takes it. */
+/** Writes an answer to a file, as `from` reads it. */
 function savedAnswer(rows: readonly Coin[]): string {
   const file = join(temporaryFolder(), 'answer.json');
   writeFileSync(file, JSON.stringify({ takenAt: '2026-11-22T10:00:00Z', rows }));
@@ -26,24 +26,28 @@ describe('an answer', () => {
       [coin(1, { price_change_percentage_24h_in_currency: 1e9 })],
       'price_change_percentage_24h_in_currency is 1000000000',
     ],
-    ['a rank of nought', [coin(1, { market_cap_rank: 0 })], 'market_cap_rank is 0'],
+    ['a rank of zero', [coin(1, { market_cap_rank: 0 })], 'market_cap_rank is 0'],
     ['a negative price', [coin(1, { current_price: -1 })], 'current_price is -1'],
     ['a price in words', [coin(1, { current_price: '7' })], 'current_price is "7"'],
-    ['an id twice', [coin(1), coin(2), coin(1)], '"coin-1" is in it twice'],
+    ['one id twice', [coin(1), coin(2), coin(1)], '"coin-1" appears twice'],
     ['no id', [coin(1, { id: undefined })], 'row 1 has no id'],
     ['an empty id', [coin(1, { id: '' })], 'id is ""'],
     ['an id of null', [coin(1, { id: null })], 'id is null'],
     ['too long a name', [coin(1, { name: 'x'.repeat(256) })], 'which is longer than the 255'],
-    ['no moment', [coin(1, { last_updated: 'soon' })], 'last_updated is "soon"'],
-    ['a year alone', [coin(1, { last_updated: '1' })], 'last_updated is "1"'],
+    ['a time in words', [coin(1, { last_updated: 'soon' })], 'last_updated is "soon"'],
+    ['a year only', [coin(1, { last_updated: '1' })], 'last_updated is "1"'],
     [
-      'a moment before Bitcoin',
+      'a time before Bitcoin',
       [coin(1, { last_updated: '0000-01-01T00:00:00Z' })],
       'last_updated is',
     ],
-    ['a moment to come', [coin(1, { last_updated: '2099-01-01T00:00:00Z' })], 'last_updated is'],
-    ['a NUL in its name', [coin(1, { name: 'a\0b' })], 'which holds a control character'],
-    ['an escape in its id', [coin(1, { id: 'a\u001b[31mb' })], 'which holds a control character'],
+    [
+      'a time in the future',
+      [coin(1, { last_updated: '2099-01-01T00:00:00Z' })],
+      'last_updated is',
+    ],
+    ['a NUL in its name', [coin(1, { name: 'a\0b' })], 'which has a control character'],
+    ['an escape in its id', [coin(1, { id: 'a\u001b[31mb' })], 'which has a control character'],
     [
       'a change that rounds to too much',
       [coin(1, { price_change_percentage_7d_in_currency: 99_999_999.999 })],
@@ -55,14 +59,14 @@ describe('an answer', () => {
     await expect(refused).rejects.toThrow(fact);
   });
 
-  it('is refused with ten of its faults, and the number of the others', async () => {
+  it('is refused with ten of its faults and the number of the others', async () => {
     const rows = Array.from({ length: 14 }, (_, index) => coin(index + 1, { name: '' }));
     const refused = obtainMarket({ from: savedAnswer(rows), top: 14 });
     await expect(refused).rejects.toMatchObject({ problems: { length: 12 } });
-    await expect(refused).rejects.toThrow('and 4 faults more');
+    await expect(refused).rejects.toThrow('and 4 more faults');
   });
 
-  it('has symbols in upper case, and no space around what is written', async () => {
+  it('gives symbols in upper case and texts without space around them', async () => {
     const { assets } = await obtainMarket({
       from: savedAnswer([coin(1, { symbol: ' btc ', name: ' Bitcoin ' })]),
       top: 1,
@@ -70,7 +74,7 @@ describe('an answer', () => {
     expect(assets).toMatchObject([{ symbol: 'BTC', name: 'Bitcoin' }]);
   });
 
-  it('that is cut to what was asked for is not looked at behind that', async () => {
+  it('is not checked after the first `top` assets', async () => {
     const from = savedAnswer([coin(1), coin(2, { id: '' })]);
     expect((await obtainMarket({ from, top: 1 })).assets).toHaveLength(1);
   });
@@ -78,18 +82,22 @@ describe('an answer', () => {
 
 describe('a file', () => {
   it.each([
-    ['no JSON', '{"rows": [', 'it is no JSON'],
-    ['something else', '{"coins": []}', 'it is neither what --save writes'],
-    ['a number', '7', 'it is neither what --save writes'],
-    ['without its moment', '{"rows": []}', 'it is neither what --save writes'],
-    ['an array without any time', '[1, null]', 'none of its rows says when it was updated'],
+    ['not JSON', '{"rows": [', 'it is not JSON'],
+    ['an unknown object', '{"coins": []}', 'it is neither a file of --save'],
+    ['a number', '7', 'it is neither a file of --save'],
+    ['without its time', '{"rows": []}', 'it is neither a file of --save'],
+    ['an array without any time', '[1, null]', 'none of its rows has a last_updated'],
     [
-      'rows that are none',
+      'a list of other values',
       '{"takenAt": "2026-01-01T00:00:00Z", "rows": [1, null]}',
-      'row 1 is no object',
+      'row 1 is not an object',
     ],
-    ['of a time to come', '{"takenAt": "2099-01-01T00:00:00Z", "rows": []}', 'which is to come'],
-  ])('that is %s is told', async (_, text, fact) => {
+    [
+      'of a time in the future',
+      '{"takenAt": "2099-01-01T00:00:00Z", "rows": []}',
+      'which is in the future',
+    ],
+  ])('that is %s is refused', async (_, text, fact) => {
     const file = join(temporaryFolder(), 'answer.json');
     writeFileSync(file, text);
     const refused = obtainMarket({ from: file, top: 2 });
@@ -97,7 +105,7 @@ describe('a file', () => {
     await expect(refused).rejects.toThrow(fact);
   });
 
-  it('that is not there is told, and so is one that could not be written', async () => {
+  it('that does not exist is refused, and so is one that cannot be written', async () => {
     const file = join(temporaryFolder(), 'no', 'such', 'folder.json');
     await expect(obtainMarket({ from: file })).rejects.toMatchObject({ code: 'file-problem' });
     const server = await startCoinGecko(coins(100));
@@ -107,20 +115,20 @@ describe('a file', () => {
     expect(server.asked).toHaveLength(0);
   });
 
-  it('is not written where the answer is faulty', async () => {
+  it('is not written when the answer is faulty', async () => {
     const server = await startCoinGecko(coins(3));
     const file = join(temporaryFolder(), 'answer.json');
-    writeFileSync(file, 'what was there');
+    writeFileSync(file, 'previous text');
     await expect(
       obtainMarket({ save: file, baseUrl: server.baseUrl, top: 4 }),
     ).rejects.toMatchObject({ code: 'faulty-answer' });
-    expect(readFileSync(file, 'utf8')).toBe('what was there');
+    expect(readFileSync(file, 'utf8')).toBe('previous text');
   });
 });
 
-it('the snapshot has no more than it has', async () => {
+it('more assets than the snapshot has are refused', async () => {
   await expect(obtainMarket({ offline: true, top: 101 })).rejects.toThrow(
-    'it holds 100 of the 101 assets',
+    'it has 100 of the 101 requested assets',
   );
 });
 
@@ -129,15 +137,15 @@ describe('options', () => {
     [{ top: 0 }, 'top is 0'],
     [{ top: 1.5 }, 'top is 1.5'],
     [{ top: 50_001 }, 'top is 50001'],
-    [{ from: 'a', offline: true }, 'only one can be'],
-    [{ save: 'a', offline: true }, 'only an answer of CoinGecko is saved'],
-    [{ save: 'a', from: 'b' }, 'only an answer of CoinGecko is saved'],
-    [{ baseUrl: 'ftp://x' }, 'no http:// or https:// URL'],
-    [{ baseUrl: 'http://[bad/api' }, 'no http:// or https:// URL'],
-    [{ baseUrl: 'http://127.0.0.1:99999/api' }, 'no http:// or https:// URL'],
+    [{ from: 'a', offline: true }, 'name one of them'],
+    [{ save: 'a', offline: true }, 'CoinGecko is not asked'],
+    [{ save: 'a', from: 'b' }, 'CoinGecko is not asked'],
+    [{ baseUrl: 'ftp://x' }, 'not an http:// or https:// URL'],
+    [{ baseUrl: 'http://[bad/api' }, 'not an http:// or https:// URL'],
+    [{ baseUrl: 'http://127.0.0.1:99999/api' }, 'not an http:// or https:// URL'],
     [{ baseUrl: 'http://user:pw@mirror/api' }, 'without user and password'],
-    [{ apiKey: 'CG-SECRÉT€' }, 'COINGECKO_API_KEY holds characters'],
-    [{ apiKey: 'CG secret' }, 'COINGECKO_API_KEY holds characters'],
+    [{ apiKey: 'CG-SECRÉT€' }, 'COINGECKO_API_KEY has characters'],
+    [{ apiKey: 'CG secret' }, 'COINGECKO_API_KEY has characters'],
     [{ plan: 'pro' }, 'needs its key'],
   ])('%j are refused', async (options, fact) => {
     const refused = obtainMarket(options);

@@ -29,7 +29,7 @@ const rateLimited = {
 const page = '<!DOCTYPE html><html><head><title>Just a moment...</title></head></html>';
 
 describe('a request', () => {
-  it('asks for the largest in USD, with their changes, no key needed', async () => {
+  it('asks for the largest assets in USD with their changes, without a key', async () => {
     const { server, rows } = await ask([]);
     expect(await rows).toHaveLength(100);
     const [asked] = server.asked;
@@ -57,7 +57,7 @@ describe('a request', () => {
     expect(server.asked[0]?.headers).not.toHaveProperty(other);
   });
 
-  it('reads no variable of the client itself', async () => {
+  it('reads no environment variable of the client', async () => {
     const before = { ...process.env };
     process.env.COINGECKO_DEMO_API_KEY = 'not-ours';
     process.env.COINGECKO_PRO_API_KEY = 'not-ours';
@@ -86,13 +86,13 @@ describe('a request', () => {
     expect(server.asked.map(({ query }) => [query.per_page, query.page])).toEqual(pages);
   });
 
-  it('ends where the list does', async () => {
+  it('ends with the list', async () => {
     const { server, rows } = await ask([], { top: 900, list: coins(300) });
     expect(await rows).toHaveLength(300);
     expect(server.asked).toHaveLength(2);
   });
 
-  it('asks for all pages again where ranks changed between two', async () => {
+  it('asks for all pages again when ranks change between two pages', async () => {
     const list = coins(500);
     const shifted = [...list.slice(0, 250), coin(250), ...list.slice(250, 499)];
     const { server, rows, events } = await ask([], { top: 400, list: shifted });
@@ -112,7 +112,7 @@ describe('tries again after', () => {
     ['500', { status: 500, body: { error: 'Internal' } }],
     ['503 with a page', { status: 503, body: page }],
     ['408', { status: 408 }],
-    ['half an answer', { isCut: true }],
+    ['an incomplete answer', { isCut: true }],
   ])('%s', async (_, fault) => {
     const { server, rows, events } = await ask([fault, fault]);
     expect(await rows).toHaveLength(100);
@@ -155,13 +155,13 @@ describe('tries again after', () => {
     },
   );
 
-  it('a rate limit that comes as an answer', async () => {
+  it('a rate limit in an answer with status 200', async () => {
     const { server, rows } = await ask([{ status: 200, body: rateLimited }]);
     expect(await rows).toHaveLength(100);
     expect(server.asked).toHaveLength(2);
   });
 
-  it('a rate limit without retry-after, each time later', async () => {
+  it('a rate limit without retry-after, and waits longer each time', async () => {
     const fault = { status: 429, body: rateLimited };
     const { rows, events } = await ask([fault, fault, fault, fault]);
     await rows;
@@ -177,7 +177,7 @@ describe('tries again after', () => {
   });
 });
 
-describe('says in plain words', () => {
+describe('the error names the fact and the remedy for', () => {
   const always = (fault: Fault) => Array.from({ length: 5 }, () => fault);
   it.each<
     [
@@ -202,9 +202,14 @@ describe('says in plain words', () => {
       },
     ],
     [
-      'a rate limit that is to last too long',
+      'a rate limit that lasts too long',
       { status: 429, headers: { 'retry-after': '3600' }, body: rateLimited },
-      { fact: 'it asks to wait 3600 s', hint: 'COINGECKO_API_KEY', asked: 1, errorCode: 429 },
+      {
+        fact: 'CoinGecko asks to wait 3600 s',
+        hint: 'COINGECKO_API_KEY',
+        asked: 1,
+        errorCode: 429,
+      },
     ],
     [
       'a Pro key at the Demo host, in the second shape',
@@ -222,7 +227,7 @@ describe('says in plain words', () => {
       { fact: 'the key is a Demo key', hint: 'COINGECKO_PLAN=demo', asked: 1, errorCode: 10_011 },
     ],
     [
-      'what the plan does not cover',
+      'a request that the plan does not cover',
       {
         status: 401,
         body: { error: { status: { error_code: 10012, error_message: 'Your request exceeds…' } } },
@@ -235,44 +240,44 @@ describe('says in plain words', () => {
       },
     ],
     [
-      'a key that is none',
+      'a missing key',
       { status: 401, body: { status: { error_code: 10002, error_message: 'API Key Missing' } } },
-      { fact: 'asks for a key', hint: 'COINGECKO_PLAN', asked: 1, errorCode: 10_002 },
+      { fact: 'requires a key', hint: 'COINGECKO_PLAN', asked: 1, errorCode: 10_002 },
     ],
     [
-      "the CDN's page",
+      'a page of the CDN',
       { status: 403, body: page },
-      { fact: 'answers with a page for people', hint: 'another network', asked: 1 },
+      { fact: 'answers with an HTML page', hint: 'another network', asked: 1 },
     ],
     [
-      'a page with 200, as a login on the way has it',
+      'a page with status 200, as a login page has it',
       { status: 200, body: page },
-      { fact: 'answers with a page for people', hint: 'another network', asked: 1 },
+      { fact: 'answers with an HTML page', hint: 'another network', asked: 1 },
     ],
     [
-      "a page under JSON's name",
+      'a page with the content type of JSON',
       { status: 200, body: page, headers: { 'content-type': 'application/json' } },
-      { fact: 'answers with a page for people', hint: 'another network', asked: 1 },
+      { fact: 'answers with an HTML page', hint: 'another network', asked: 1 },
     ],
     [
-      'trouble of its own, in the third shape',
+      'an internal error, in the third shape',
       { status: 500, body: { error: 'Internal Server Error' } },
-      { fact: 'CoinGecko has trouble of its own', hint: 'try again later', asked: 5 },
+      { fact: 'CoinGecko has an internal error', hint: 'try again later', asked: 5 },
     ],
     [
-      'a path that there is not',
+      'a path that does not exist',
       { status: 404, body: { error: 'Incorrect path' } },
-      { fact: 'refuses the question', hint: '--base-url', asked: 1 },
+      { fact: 'refuses the request', hint: '--base-url', asked: 1 },
     ],
     [
-      'half an answer',
+      'an incomplete answer',
       { isCut: true },
       { fact: 'does not answer at', hint: '--offline', asked: 5 },
     ],
     [
-      'JSON that is no list',
+      'JSON that is not a list',
       { status: 200, body: { gecko_says: 'to the moon' } },
-      { fact: 'refuses the question', hint: '--base-url', asked: 1 },
+      { fact: 'refuses the request', hint: '--base-url', asked: 1 },
     ],
   ])('%s', async (_, fault, { fact, hint, asked, errorCode }) => {
     const { server, rows } = await ask(always(fault));
@@ -286,17 +291,19 @@ describe('says in plain words', () => {
     expect(server.asked).toHaveLength(asked);
   });
 
-  it('that a key is not taken, and never the key', async () => {
+  it('a key that is not accepted, and never shows the key', async () => {
     const fault = {
       status: 401,
       body: { status: { error_code: 10002, error_message: 'Invalid' } },
     };
     const { rows } = await ask([fault], { apiKey: 'CG-secret' });
-    await expect(rows).rejects.toThrow('does not take the key in COINGECKO_API_KEY as a Demo key');
+    await expect(rows).rejects.toThrow(
+      'does not accept the key in COINGECKO_API_KEY as a Demo key',
+    );
     await expect(rows).rejects.not.toThrow('CG-secret');
   });
 
-  it('that nobody listens', async () => {
+  it('a host that does not listen', async () => {
     const { baseUrl, close } = await startCoinGecko([]);
     close();
     const rows = requestMarkets({ top: 1, baseUrl, retryDelayMs: 1 });
@@ -308,13 +315,13 @@ describe('says in plain words', () => {
   });
 });
 
-it('JSON under another name is taken as it is', async () => {
+it('JSON with another content type is read', async () => {
   const body = JSON.stringify(coins(100));
   const { rows } = await ask([{ body, headers: { 'content-type': 'text/plain' } }]);
   expect(await rows).toHaveLength(100);
 });
 
-it('an answer that would fill the memory is cut short', async () => {
+it('an answer that is too large is refused', async () => {
   const fault = {
     body: ' '.repeat(17 * 1024 * 1024),
     headers: { 'content-type': 'application/json' },
@@ -323,14 +330,14 @@ it('an answer that would fill the memory is cut short', async () => {
   await expect(rows).rejects.toThrow('the answer is larger than 16777216 bytes');
 });
 
-it('the key goes no further than the host that was asked', async () => {
+it('the key is not sent to the address of a redirect', async () => {
   const elsewhere = await startCoinGecko(coins(100));
   const fault = { status: 302, headers: { location: `${elsewhere.baseUrl}/coins/markets` } };
   const { rows } = await ask([fault], { apiKey: 'CG-secret', plan: 'pro' });
   await expect(rows).rejects.toMatchObject({
     code: 'coingecko-failed',
     details: { status: 302, attempts: 1 },
-    problems: [{ message: expect.stringContaining('sends to another place') }],
+    problems: [{ message: expect.stringContaining('redirects to another address') }],
   });
   expect(elsewhere.asked).toHaveLength(0);
 });
@@ -338,7 +345,7 @@ it('the key goes no further than the host that was asked', async () => {
 describe('a signal', () => {
   it.each<[string, Fault, number]>([
     ['while it waits for an answer', { isMute: true }, 5],
-    ['while it waits to ask again', { status: 500 }, 60_000],
+    ['while it waits before the next request', { status: 500 }, 60_000],
   ])('%s ends it', async (_, fault, retryDelayMs) => {
     const stop = new AbortController();
     const { server, rows } = await ask([fault, fault], { signal: stop.signal, retryDelayMs });

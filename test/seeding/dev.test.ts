@@ -583,9 +583,9 @@ describe('what is not of the seeds', () => {
     const { seeders } = await seeding.dev({ target, now });
     expect(seeders.flatMap(({ notes }) => notes)).toEqual([
       expect.stringContaining('log in as'),
-      "1 of subscriptions left out: somebody else's stand in their place",
-      "1 of assets left out: somebody else's stand in their place",
-      "1 of predictions left out: somebody else's stand in their place",
+      '1 rows of subscriptions left out: other rows already have their place',
+      '1 rows of assets left out: other rows already have their place',
+      '1 rows of predictions left out: other rows already have their place',
     ]);
     const [row] = await database.withSql(
       (sql) => sql`
@@ -649,7 +649,7 @@ describe('--only', () => {
     const target = database.url;
     await seeding.dev({ target, scale: 4, only: ['users', 'portfolios'] });
     const { seeders } = await seeding.dev({ target, scale: 2, only: ['users'] });
-    expect(seeders[0]?.notes).toContain('6 of users taken away, with what hung on them');
+    expect(seeders[0]?.notes).toContain('6 rows of users deleted, with their dependants');
   });
 });
 

@@ -56,7 +56,7 @@ describe('the environment of a database', () => {
     const refused = await seeding.dev({ target: database.url }).catch((error: unknown) => error);
     expect(isError(refused, 'environment-refused') && refused.problems).toMatchObject([
       {
-        message: expect.stringContaining('bears no mark'),
+        message: expect.stringContaining('is not marked'),
         evidence: ['there are rows in users'],
         hint: expect.stringContaining('migrate up --env dev'),
       },

@@ -140,7 +140,7 @@ describe('a seeder that fails', () => {
     const { seeded, names } = await seedCoins({
       '01_first': `await Promise.all([1, 2].map((n) => load('coins', { rows: [], total: n })));`,
     });
-    await expect(seeded).rejects.toThrow('load and merge run one after the other');
+    await expect(seeded).rejects.toThrow('await each load and merge');
     expect(await names()).toEqual([]);
   });
 
@@ -192,7 +192,7 @@ describe('what a seeder does afterwards', () => {
     const refused = seeding.dev({ ...options, seeds: failing, seed: 5 });
     await expect(refused).rejects.toMatchObject({ code: 'seed-failed' });
     await expect(refused).rejects.toThrow(
-      /the view is away[\s\S]*its rows are written, what follows them is not: run it again/,
+      /the view is away[\s\S]*its rows are committed, its remaining work is not done: run it again/,
     );
     expect(await recorded()).toEqual(['01_first', '01_coins']);
     await seeding.dev({ ...options, seeds: withAfterwards(''), seed: 6 });
@@ -269,7 +269,7 @@ describe('merge', () => {
     expect(seeders).toMatchObject([
       {
         tables: [{ table: 'coins', rows: 1 }],
-        notes: ["1 of coins left out: somebody else's stand in their place"],
+        notes: ['1 rows of coins left out: other rows already have their place'],
       },
     ]);
     expect(await names()).toEqual(['a', 'b']);

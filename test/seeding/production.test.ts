@@ -326,7 +326,7 @@ describe('seed --env production', () => {
     const server = await startCoinGecko(coins(99));
     const { baseUrl } = server;
     await expect(seeding.production({ target: database.url, baseUrl })).rejects.toThrow(
-      'it holds 99 of the 100 assets that were asked for',
+      'it has 99 of the 100 requested assets',
     );
     expect(await ask('select from assets')).toHaveLength(0);
   });
