@@ -13,7 +13,7 @@ import { seedIds } from '../story/identity.ts';
 import { before, dayMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: "the specification's three users, others at --scale",
+  description: 'three users of the specification, more with --scale',
   run: async ({ db, merge, note, ...setting }) => {
     await freeEmails(db);
     await merge('users', {
@@ -25,7 +25,7 @@ export const seeder: DevSeeder = {
   },
 };
 
-/** Two of the three may have each other's. */
+/** Two of the named users may have exchanged their addresses. */
 async function freeEmails(db: DevContext['db']): Promise<void> {
   for (const { id, email } of namedUsers) {
     await db
@@ -40,7 +40,7 @@ async function freeEmails(db: DevContext['db']): Promise<void> {
 function* users(setting: Setting): Generator<NewRow<'users'>> {
   const faker = fakerOf(setting.seed, 'users');
   for (const person of people(setting)) {
-    const { firstName, lastName, email } = nameOf(person, faker);
+    const { firstName, lastName, email } = identityOf(person, faker);
     yield {
       id: person.id,
       email,
@@ -62,7 +62,7 @@ function* users(setting: Setting): Generator<NewRow<'users'>> {
   }
 }
 
-function nameOf({ named, number }: Person, faker: ReturnType<typeof fakerOf>) {
+function identityOf({ named, number }: Person, faker: ReturnType<typeof fakerOf>) {
   if (named) return { ...named, lastName: null };
   const [firstName, lastName] = [faker.person.firstName(), faker.person.lastName()];
   const words = [firstName, lastName].map((word) => word.toLowerCase().replaceAll(/[^a-z]/g, ''));

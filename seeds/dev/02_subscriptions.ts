@@ -12,7 +12,7 @@ export const seeder: DevSeeder = {
       rows: subscriptions(setting),
       total: namedSubscriptions.length + strangersAt(setting.scale),
       ids: seedIds('subscriptions'),
-      // A user has one active subscription, and may have made a plan of their own.
+      // A user can have one active subscription, which may be one that the seeder did not write.
       others: 'keep',
     }),
 };
@@ -24,9 +24,9 @@ interface Subscription {
   readonly tier: Tier;
   readonly status: Status;
   readonly interval: 'monthly' | 'yearly';
-  /** Days ago. */
+  /** Started this many days ago. */
   readonly since: number;
-  /** How many were paid for; as many as have begun when left out. */
+  /** How many periods were paid for. Default: all that have begun. */
   readonly periods?: number;
 }
 
@@ -61,7 +61,7 @@ function* subscriptions(setting: Setting): Generator<NewRow<'subscriptions'>> {
     const subscription: Subscription = {
       userId,
       ...plan,
-      // What has ended, has ended with a month: a year may not be over yet.
+      // An ended subscription is monthly: the year of a yearly one may not be over yet.
       interval: hasEnded ? 'monthly' : interval,
       // Long enough for a month to be over.
       since: Math.max(32, age - faker.number.int({ min: 0, max: 8 })),
@@ -70,7 +70,7 @@ function* subscriptions(setting: Setting): Generator<NewRow<'subscriptions'>> {
   }
 }
 
-/** Who has the free tier today may have paid once; who has plus may be trying it out. */
+/** A user of the free tier may have paid once; a user of plus may be in a trial. */
 function planOf(tier: Tier, faker: Faker): Pick<Subscription, 'tier' | 'status'> {
   if (tier === 'free' && faker.datatype.boolean(0.3)) {
     return { tier: 'plus', status: faker.helpers.arrayElement(['canceled', 'past_due']) };
@@ -82,7 +82,7 @@ function planOf(tier: Tier, faker: Faker): Pick<Subscription, 'tier' | 'status'>
 const trialDays = 14;
 const periodsDays = { monthly: 30, yearly: 365 } as const;
 
-/** When it began, the period that is paid for or was last, and whether that is over. */
+/** When it began, and its current or last paid period. */
 function courseOf({ status, interval, since, periods }: Subscription, now: number) {
   const periodMs = periodsDays[interval] * dayMs;
   if (status === 'trialing') {
@@ -90,7 +90,7 @@ function courseOf({ status, interval, since, periods }: Subscription, now: numbe
     return datesOf({ createdAt: start, start, end: start + trialDays * dayMs });
   }
   const createdAt = now - Math.round(since * dayMs);
-  // Periods follow each other without a gap; the last one that has begun is still running.
+  // Periods follow each other without a gap. The last one that has begun has not ended.
   const begun = Math.max(1, Math.ceil((now - createdAt) / periodMs));
   const paid = periods ?? (status === 'active' ? begun : Math.max(1, begun - 1));
   const end = createdAt + paid * periodMs;

@@ -3,7 +3,7 @@ import { people, portfoliosEach, type Setting, strangersAt } from '../story/cast
 import { seedIds } from '../story/identity.ts';
 
 export const seeder: DevSeeder = {
-  description: 'the two portfolios, five for each other user',
+  description: 'two portfolios, and five for each further user',
   run: ({ merge, ...setting }) =>
     merge('portfolios', {
       rows: portfolios(setting),

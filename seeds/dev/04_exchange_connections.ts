@@ -6,7 +6,7 @@ import { encrypt, inventKey } from '../story/keys.ts';
 import { before, hourMs, minuteMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: 'exchange connections, their invented keys encrypted',
+  description: 'exchange connections with invented, encrypted keys',
   run: ({ merge, ...setting }) =>
     merge('exchange_connections', {
       rows: connections(setting),
@@ -15,7 +15,7 @@ export const seeder: DevSeeder = {
     }),
 };
 
-/** How the last synchronisation of a connection ended; Kraken's has been failing. */
+/** The error of the last synchronization; that of the Kraken connection fails. */
 const failure = 'EAPI:Invalid nonce';
 
 function* connections(setting: Setting): Generator<NewRow<'exchange_connections'>> {

@@ -4,7 +4,7 @@ import { clearSeeded } from '../story/clear.ts';
 import { holdingsEach, namedHoldings, positions } from '../story/positions.ts';
 
 export const seeder: DevSeeder = {
-  description: 'the three holdings, twenty for each other portfolio',
+  description: 'three holdings, and twenty for each further portfolio',
   run: async ({ db, load, wrote, ...setting }) => {
     await clearSeeded(db, 'holdings');
     const rows = holdings(setting);
@@ -12,7 +12,7 @@ export const seeder: DevSeeder = {
     for (let number = 0; number < namedHoldings; number += 1) {
       const next = rows.next();
       if (next.done) break;
-      // Somebody may have entered the same holding again by hand.
+      // A user may have entered the same holding by hand.
       await db
         .insertInto('holdings')
         .values(next.value)

@@ -3,7 +3,7 @@ import { catalogue } from '../story/catalogue.ts';
 import { seedId, seedIds } from '../story/identity.ts';
 
 export const seeder: DevSeeder = {
-  description: 'twenty assets to look up, with synthetic figures',
+  description: 'twenty assets with synthetic figures',
   run: ({ merge, now }) =>
     merge('assets', {
       rows: assets(now),

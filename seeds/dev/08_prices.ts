@@ -14,12 +14,14 @@ import {
 import { before, hourMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: '1,440 minutes of BTC, a week of hours of the others',
+  description: 'BTC by the minute for a day, others hourly for a week',
   run: async (context) => {
     const { db, load, now } = context;
     const owner = await foreignOwner(db);
     if (owner !== undefined) {
-      throw new Error(`price_history_daily has to be refreshed, which is for its owner: ${owner}`);
+      throw new Error(
+        `price_history_daily has to be refreshed, and only its owner may do it: ${owner}`,
+      );
     }
     const replaced = await clearSynthetic(db, 'price_history');
     await load('price_history', { rows: bitcoin(context), total: bitcoinMinutes });
@@ -35,7 +37,7 @@ export const seeder: DevSeeder = {
   },
 };
 
-/** The days in which this run took prices away, or wrote some. */
+/** The days in which this run deleted or wrote prices. */
 interface Touched {
   readonly days: readonly string[];
 }

@@ -4,12 +4,12 @@ import { clearSeeded } from '../story/clear.ts';
 import { seedId } from '../story/identity.ts';
 
 export const seeder: DevSeeder = {
-  description: 'the four risk scores, of today',
+  description: 'four risk scores of today',
   run: async ({ db, now, wrote }) => {
     await clearSeeded(db, 'risk_scores');
     for (const row of scores(now)) {
       const { id: _, ...figures } = row;
-      // An asset has one score a day, and somebody may have calculated today's.
+      // An asset has one score a day, and the score of today may exist already.
       await db
         .insertInto('risk_scores')
         .values(row)

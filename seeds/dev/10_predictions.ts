@@ -6,13 +6,13 @@ import { priceHistory } from '../story/prices.ts';
 import { before, dayMs, hourMs, startOfDay } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: 'predictions: past ones with outcomes, and open ones',
+  description: 'past predictions with outcomes, and open predictions',
   run: ({ merge, ...moment }) =>
     merge('predictions', {
       rows: predictions(moment),
       total,
       ids: seedIds('predictions'),
-      // A model may have predicted the same by itself.
+      // A model may have written the same prediction.
       others: 'keep',
     }),
 };
@@ -21,7 +21,7 @@ const assets = ['BTC', 'ETH', 'SOL'].map(assetOf);
 const timeframes = { '7d': 7, '14d': 14, '30d': 30 } as const;
 const types = ['price', 'trend', 'volatility'] as const;
 const pastDays = 60;
-/** A prediction of each kind every so many days. */
+/** The days between two predictions of one kind. */
 const everyDays = 3;
 const total =
   assets.length * Object.keys(timeframes).length * types.length * (pastDays / everyDays);
@@ -86,13 +86,13 @@ interface Outlook {
   readonly direction: 'bullish' | 'bearish' | 'neutral';
 }
 
-/** A price in USD; a trend as its change in percent; a volatility in percent a day. */
+/** A price in USD, a trend in percent of change, or a volatility in percent per day. */
 function outlookOf(
   type: (typeof types)[number],
   { faker, asset, priceAt, madeAt, targetDate }: Question,
 ): Outlook {
   const then = priceAt(madeAt);
-  // Of one that is still open, what comes of it is only what the prediction is made around.
+  // For an open prediction, this price only serves to choose the predicted one.
   const actualPrice = priceAt(targetDate);
   const predictedPrice = actualPrice * (1 + gauss(faker) * asset.dailyVolatility);
   const change = (price: number) => (price / then - 1) * 100;
@@ -116,7 +116,7 @@ function directionOf(changePercent: number): Outlook['direction'] {
   return changePercent > 0 ? 'bullish' : 'bearish';
 }
 
-/** 100 for what came as it was said, less by the miss in percent. */
+/** 100 less the error in percent, and at least 0. */
 function accuracyOf({ predicted, actual }: Outlook): number {
   const miss = Math.abs(predicted - actual) / Math.max(Math.abs(actual), 1);
   return Math.max(0, 100 - miss * 100);

@@ -4,7 +4,7 @@ import { type Setting, strangersAt } from '../story/cast.ts';
 import { clearSeeded } from '../story/clear.ts';
 
 export const seeder: DevSeeder = {
-  description: 'what the alerts sent, failed to send and still owe',
+  description: 'sent, failed and pending notifications of alerts',
   run: async ({ db, load, ...setting }) => {
     await clearSeeded(db, 'alert_history');
     const total = namedTriggers + strangersAt(setting.scale);

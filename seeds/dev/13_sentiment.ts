@@ -29,7 +29,7 @@ function* sentiment({ seed, now }: Moment): Generator<NewRow<'social_sentiment_h
     for (const [index, score] of mood.entries()) {
       const negative = (100 - score) * faker.number.float({ min: 0.35, max: 0.55 });
       const positive = score * faker.number.float({ min: 0.6, max: 0.9 });
-      // The percentages have to make a hundred as they are written.
+      // The percentages have to add up to 100 after rounding.
       const [plus, minus] = [Number(positive.toFixed(2)), Number(negative.toFixed(2))];
       const mentions = Math.round(
         (40_000 / (rank + 1)) * faker.number.float({ min: 0.7, max: 1.6 }),

@@ -6,12 +6,12 @@ type Db = ProductionContext['db'];
 type Asset = ProductionContext['market']['assets'][number];
 
 export const seeder: ProductionSeeder = {
-  description: 'the largest assets from CoinGecko, a price of each',
+  description: 'the largest assets from CoinGecko, one price each',
   run: async (context) => {
     const { market } = context;
     return market.source === 'snapshot' ? addKnown(context) : renew(context);
   },
-  // The view's policy reaches back three days, and an answer may have been saved before that.
+  // The view's policy refreshes three days, and an answer may be older.
   afterwards: async ({ db, now }, outcomes) => {
     const days = (outcomes as readonly Partial<Lists>[]).flatMap((outcome) => outcome.days ?? []);
     await refreshDays(db, { days, now });
@@ -19,20 +19,21 @@ export const seeder: ProductionSeeder = {
 };
 
 /**
- * What the list was when this seeder ran last, and what it has taken out of it: an asset that somebody
- * switched off by hand, or entered by hand, is theirs.
+ * The state that this seeder keeps for its next run. It deactivates and reactivates only assets that it
+ * listed: an asset that a person entered or deactivated stays as the person left it.
  */
 interface Lists {
-  /** CoinGecko's ids. */
+  /** CoinGecko's ids in the last answer. */
   readonly listed: readonly string[];
+  /** Ids that left the list, whose assets this seeder deactivated. */
   readonly left: readonly string[];
-  /** When the newest answer was given; null before the first. */
+  /** The time of the newest answer; null before the first. */
   readonly takenAt: string | null;
-  /** The days of the prices that came with it, as far as the view is to be refreshed for them. */
+  /** The days of its prices for which the view has to be refreshed. */
   readonly days: readonly string[];
 }
 
-/** Inserts what is new, renews what is known, and switches off what has left the list. */
+/** Inserts new assets, updates known ones, and deactivates those that left the list. */
 async function renew(context: ProductionContext): Promise<Lists> {
   const { db, market, previous, note, wrote } = context;
   const { assets } = market;
@@ -73,7 +74,7 @@ async function renew(context: ProductionContext): Promise<Lists> {
   wrote('price_history', written);
   const days = await refreshableDays(context);
 
-  note(`${assets.length - known} new, ${known} renewed`);
+  note(`${assets.length - known} new, ${known} updated`);
   if (gone.length > 0) {
     const then =
       before.listed.length === assets.length ? '' : `, of ${before.listed.length} before`;
@@ -93,20 +94,20 @@ function isOlder({ takenAt }: ProductionContext['market'], newest: string | null
 }
 
 /**
- * An older answer would set back what a newer one has said, and switch off what has come since. Of two
- * runs at once, one may have had its answer first and come second; an old file is a mistake.
+ * An answer that is older than the last one would bring back old prices and deactivate new assets. An old
+ * file is an error. Of two runs at once, the second to write may have the older answer, which is not.
  */
 function refuseOldFile({ market, note }: ProductionContext, newest: string | null): void {
   const taken = market.takenAt.toISOString();
   if (market.source === 'file') {
     throw new Error(
-      `the answer is of ${taken}, older than the one seeded last, of ${newest}; save a newer one`,
+      `the answer of ${taken} is older than the last seeded one, of ${newest}; save a newer answer`,
     );
   }
-  note(`a newer answer is there already, of ${newest}: nothing was changed`);
+  note(`the database has a newer answer, of ${newest}: nothing was changed`);
 }
 
-/** Of the days of the prices, those for which the view can be refreshed without a loss. */
+/** The days of the prices for which a refresh of the view deletes no candles. */
 async function refreshableDays({
   db,
   market,
@@ -117,19 +118,17 @@ async function refreshableDays({
   if (owner === undefined) {
     const whole = await wholeDays(db, days);
     if (whole.length < days.length) {
-      note(
-        'some days have candles whose prices are gone: price_history_daily keeps those as it is',
-      );
+      note('price_history_daily is not refreshed for days whose prices were dropped');
     }
     return whole;
   }
   if (days.length > 1) {
-    note(`some prices are of days before today: ${owner} has to refresh price_history_daily`);
+    note(`some prices are from earlier days: ${owner} has to refresh price_history_daily`);
   }
   return [];
 }
 
-/** Of a snapshot: what is there already is newer, and stays as it is. */
+/** Inserts the assets of a snapshot. Known assets are newer and stay unchanged. */
 async function addKnown({ db, market, previous, note, wrote }: ProductionContext): Promise<Lists> {
   const before = readLists(previous);
   const added: string[] = [];
@@ -143,18 +142,16 @@ async function addKnown({ db, market, previous, note, wrote }: ProductionContext
     added.push(...rows.map((row) => row.coingecko_id));
   }
   wrote('assets', added.length);
-  note(
-    `${added.length} new, ${market.assets.length - added.length} there already and left as they are`,
-  );
+  note(`${added.length} new, ${market.assets.length - added.length} known and unchanged`);
   return { ...before, listed: [...new Set([...before.listed, ...added])] };
 }
 
-/** The protocol takes 65,535 parameters, of which a row needs ten. */
+/** A query takes at most 65,535 parameters, and a row needs ten. */
 function* inBatches(assets: readonly Asset[]): Generator<readonly Asset[]> {
   for (let from = 0; from < assets.length; from += 1_000) yield assets.slice(from, from + 1_000);
 }
 
-/** Not more than one reads. */
+/** Lists at most ten words. */
 function some(words: readonly string[]): string {
   const more = words.length - 10;
   return [...words.slice(0, 10), ...(more > 0 ? [`and ${more} more`] : [])].join(', ');
@@ -174,7 +171,7 @@ async function countKnown(db: Db, ids: readonly string[]): Promise<number> {
   return Number(count);
 }
 
-/** Returns those that were active. The rank of all was of a list on which they are no more. */
+/** Returns the assets that were active. All of them lose their rank, which comes from the list. */
 async function switchOff(db: Db, ids: readonly string[]): Promise<readonly string[]> {
   const rows = await db
     .updateTable('assets')
@@ -200,7 +197,7 @@ async function switchOn(db: Db, ids: readonly string[]): Promise<void> {
     .execute();
 }
 
-/** One parameter for any number of ids. */
+/** Passes any number of ids as one parameter. */
 function anyOf(ids: readonly string[]) {
   return sql<string>`any(array(select jsonb_array_elements_text(${JSON.stringify(ids)}::text::jsonb)))`;
 }
@@ -219,14 +216,14 @@ function assetRow(asset: Asset): NewRow<'assets'> {
   };
 }
 
-/** The column asset_symbol takes no longer ones. */
+/** The length of the column asset_symbol. */
 const symbolLength = 20;
-/** price_history keeps eight decimals: less than half of the last is nothing. */
+/** price_history keeps eight decimals, and a smaller price rounds to zero. */
 const smallestPrice = 0.5e-8;
 
 /**
- * The assets that get a price, by the moment that CoinGecko gives it. price_history knows assets by
- * symbol: where several share one, it is the largest's.
+ * The assets that get a row in price_history, which knows assets by symbol. When several share a symbol,
+ * the largest gets the row.
  */
 function pricesOf({ assets }: ProductionContext['market']): readonly Asset[] {
   const priced = new Map<string, Asset>();
@@ -238,7 +235,7 @@ function pricesOf({ assets }: ProductionContext['market']): readonly Asset[] {
   return [...priced.values()];
 }
 
-/** The assets that have a price now, by symbol; and how many were written. */
+/** Writes the prices. Returns the assets with a price, by symbol, and the number of rows written. */
 async function addPrices(
   db: Db,
   market: ProductionContext['market'],
@@ -250,7 +247,7 @@ async function addPrices(
     const rows = await db
       .insertInto('price_history')
       .values(batch.map((asset) => priceRow(asset, takenAt)))
-      // The same answer again; what another source says of that moment stays.
+      // The same answer may be seeded twice. A price from another source stays.
       .onConflict((conflict) =>
         conflict
           .columns(['time', 'asset_symbol'])
@@ -291,8 +288,8 @@ function priceRow(asset: Asset, takenAt: Date): NewRow<'price_history'> {
 
 function reasonOf(asset: Asset, priced: ReadonlyMap<string, Asset>): string {
   const { id, symbol, priceUsd } = asset;
-  if (priceUsd === null) return `${id} (CoinGecko gives none)`;
+  if (priceUsd === null) return `${id} (CoinGecko has none)`;
   if (!hasPrice(asset)) return `${id} (too small for price_history)`;
   if (symbol.length > symbolLength) return `${id} (its symbol is too long for price_history)`;
-  return `${id} (${symbol} is ${priced.get(symbol)?.id}'s there)`;
+  return `${id} (${symbol} is used by ${priced.get(symbol)?.id})`;
 }

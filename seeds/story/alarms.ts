@@ -6,13 +6,13 @@ import { seedId } from './identity.ts';
 import { bitcoinPrices, type Price } from './prices.ts';
 import { before, dayMs, hourMs } from './time.ts';
 
-/** An alert, and the times that it was triggered. */
+/** An alert, and each time that it was triggered. */
 export interface Alarm {
   readonly alert: NewRow<'alerts'>;
   readonly history: readonly NewRow<'alert_history'>[];
 }
 
-/** Of a user that is not named. */
+/** The alerts of a user that the specification does not name. */
 export const alertsEach = 2;
 export const namedAlerts = 8;
 export const namedTriggers = 8;
@@ -40,7 +40,7 @@ interface Trigger {
   readonly channel: Channel;
 }
 
-/** All alerts of a scale, the named users' first; numbers of rows go on from one to the next. */
+/** All alerts of a scale, those of the named users first. */
 export function* alarms(setting: Setting): Generator<Alarm> {
   let alertNumber = 0;
   let triggerNumber = 0;
@@ -100,8 +100,8 @@ function* plans(setting: Setting): Generator<Plan> {
       const { symbol, priceUsd } = faker.helpers.arrayElement(catalogue);
       const isAbove = faker.datatype.boolean();
       const threshold = priceUsd * (isAbove ? 1.1 : 0.9);
-      // The first of each user's two was triggered once, before the week whose prices are there; the
-      // second is waiting.
+      // The first alert of each user was triggered once, before the week that has prices. The second
+      // is waiting.
       const at = before(setting.now, faker.number.int({ min: 8 * dayMs, max: 30 * dayMs }));
       const channel = faker.helpers.arrayElement(['email', 'push', 'sms'] as const);
       const value = threshold * (isAbove ? 1.002 : 0.998);

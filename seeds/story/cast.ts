@@ -2,7 +2,7 @@ import { fakerOf } from './chance.ts';
 import { seedId } from './identity.ts';
 import { before, dayMs } from './time.ts';
 
-/** Everybody's password in development data. Their hashes are bcrypt's, of cost 12. */
+/** The password of every user in development data. The hashes are those of bcrypt with cost 12. */
 export const developmentPassword = 'cryptosense-dev';
 
 export const passwordHashes = [
@@ -13,12 +13,12 @@ export const passwordHashes = [
 
 export type Tier = 'free' | 'plus' | 'pro' | 'power-trader';
 
-/** A user, and what has to agree between the tables that hang on one. */
+/** A user, and the facts that have to agree between the tables that reference users. */
 export interface Person {
-  /** From 0; the first three are those of the specification. */
+  /** From 0. The first three are the users of the specification. */
   readonly number: number;
   readonly id: string;
-  /** Of those in the specification; others get theirs from Faker. */
+  /** Only for a user of the specification; the names of others come from Faker. */
   readonly named?: { readonly email: string; readonly firstName: string };
   readonly tier: Tier;
   readonly createdAt: Date;
@@ -54,24 +54,24 @@ export const namedUsers = [
   { id: named.free, email: 'free@cryptosense.dev', firstName: 'Free User' },
 ] as const;
 
-/** Of a user that is not named (Appendix A of the specification). */
+/** For a user that the specification does not name (Appendix A). */
 export const portfoliosEach = 5;
 export const connectionsEach = 2;
 
 const portfolioNames = ['Main', 'Long term', 'Trading', 'Staking', 'Play money'] as const;
 const exchanges = ['binance', 'coinbase', 'kraken', 'bitstamp', 'okx'] as const;
 
-/** How many users a scale makes: it multiplies the three of the specification. */
+/** The number of users at a scale: that many times the three of the specification. */
 export function peopleAt(scale: number): number {
   return 3 * scale;
 }
 
-/** Users that are not named. */
+/** The number of users that the specification does not name. */
 export function strangersAt(scale: number): number {
   return peopleAt(scale) - 3;
 }
 
-/** All users of a scale, named ones first. */
+/** All users of a scale, the named ones first. */
 export function* people({ seed, scale, now }: Setting): Generator<Person> {
   yield* namedPeople(now);
   const faker = fakerOf(seed, 'people');
@@ -97,7 +97,7 @@ export function* people({ seed, scale, now }: Setting): Generator<Person> {
   }
 }
 
-/** What the data depends on. */
+/** The inputs that determine the data. */
 export interface Setting {
   readonly seed: number;
   readonly scale: number;

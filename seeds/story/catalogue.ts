@@ -1,4 +1,4 @@
-/** An asset of the development data; its figures are of no particular day, and synthetic. */
+/** An asset of the development data. Its figures are synthetic and belong to no particular day. */
 export interface CatalogueAsset {
   readonly symbol: string;
   readonly coingeckoId: string;
@@ -9,11 +9,11 @@ export interface CatalogueAsset {
   readonly volume24hUsd: number;
   /** The standard deviation of a day's change, as a fraction of the price. */
   readonly dailyVolatility: number;
-  /** Decimals that a quantity of it is traded with. */
+  /** The decimals of a traded quantity. */
   readonly decimals: number;
 }
 
-/** What marks a price or a sentiment as made up. */
+/** The `data_source` of invented prices and sentiment. */
 export const syntheticSource = 'synthetic';
 
 const asset = (
@@ -23,7 +23,7 @@ const asset = (
   figures: Omit<CatalogueAsset, 'symbol' | 'coingeckoId' | 'name'>,
 ): CatalogueAsset => ({ symbol, coingeckoId, name, ...figures });
 
-/** Largest first. BTC, ETH and SOL have the prices that the specification gives them (9.1). */
+/** The largest first. BTC, ETH and SOL have the prices of the specification (9.1). */
 export const catalogue: readonly CatalogueAsset[] = [
   asset('BTC', 'bitcoin', 'Bitcoin', {
     priceUsd: 43_000,
@@ -167,7 +167,7 @@ export const catalogue: readonly CatalogueAsset[] = [
   }),
 ];
 
-/** Throws for a symbol that the catalogue does not have. */
+/** Throws for a symbol that is not in the catalogue. */
 export function assetOf(symbol: string): CatalogueAsset {
   const found = catalogue.find((entry) => entry.symbol === symbol);
   if (!found) throw new Error(`the catalogue has no ${symbol}`);

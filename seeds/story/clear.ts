@@ -5,15 +5,15 @@ import { type SeededTable, seedIds } from './identity.ts';
 
 type Db = DevContext['db'];
 
-/** Takes away the rows of a table that have seeded ids. */
+/** Deletes the rows of a table that have seeded ids. */
 export async function clearSeeded(db: Db, table: SeededTable): Promise<void> {
   const { from, to } = seedIds(table);
   await db.deleteFrom(table).where('id', '>=', from).where('id', '<=', to).execute();
 }
 
 /**
- * Takes away the synthetic rows of a hypertable, however much of it is compressed: within the time
- * that they span, since what is compressed is unpacked where it is deleted from. Returns that time.
+ * Deletes the synthetic rows of a hypertable, compressed ones too. A delete decompresses the chunks that
+ * it reads, so it is limited to the time that these rows span. Returns that time.
  */
 export async function clearSynthetic(
   db: Db,
@@ -25,7 +25,7 @@ export async function clearSynthetic(
     .select(({ fn }) => [fn.min('time').as('first'), fn.max('time').as('last')])
     .executeTakeFirstOrThrow();
   if (first === null || last === null) return undefined;
-  // Releases of TimescaleDB that have no such limit have no such setting.
+  // Older releases of TimescaleDB have neither the limit nor the setting.
   await sql`
     select set_config(name, '0', true) from pg_settings
     where name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'`.execute(db);

@@ -4,7 +4,7 @@ import { dayMs, startOfDay } from './time.ts';
 
 type Db = SeedContext['db'];
 
-/** The role that may refresh price_history_daily where this one may not: TimescaleDB asks for its owner. */
+/** The owner of price_history_daily, who alone may refresh it; undefined when this role may. */
 export async function foreignOwner(db: Db): Promise<string | undefined> {
   const { rows } = await sql<{ owner: string; isMine: boolean }>`
     select pg_get_userbyid(relowner) as owner, pg_has_role(relowner, 'usage') as "isMine"
@@ -13,14 +13,14 @@ export async function foreignOwner(db: Db): Promise<string | undefined> {
   return view?.isMine === false ? view.owner : undefined;
 }
 
-/** Midnights in UTC, each once, as JSON keeps them. */
+/** The UTC days of these moments, in order and without repeats, as ISO strings. */
 export function daysOf(moments: Iterable<Date>): readonly string[] {
   const days = new Set<number>();
   for (const moment of moments) days.add(startOfDay(moment).getTime());
   return [...days].sort((a, b) => a - b).map((day) => new Date(day).toISOString());
 }
 
-/** Every day from the one to the other. */
+/** Every UTC day from `from` to `to`. */
 export function daysBetween(from: Date, to: Date): readonly string[] {
   const days: Date[] = [];
   for (let day = startOfDay(from); day <= to; day = new Date(day.getTime() + dayMs)) days.push(day);
@@ -28,10 +28,9 @@ export function daysBetween(from: Date, to: Date): readonly string[] {
 }
 
 /**
- * Brings days into price_history_daily, and no others: where the prices of a day have been dropped,
- * its candles are all there is. Today is left out: once it is materialised it does not follow the
- * prices that come later. Where it is already, by a policy or by somebody's refresh, it is brought up
- * to date.
+ * Refreshes these days of price_history_daily and no others, because a refresh deletes the candles of a
+ * day whose prices were dropped. Today is refreshed only when it is materialized and out of date: once
+ * materialized, it does not show prices that come later.
  */
 export async function refreshDays(
   db: Db,
@@ -46,7 +45,7 @@ export async function refreshDays(
   }
 }
 
-/** Days before the given one that have prices and no candles: a refresh of later ones hides them. */
+/** Earlier days with prices and without candles, which a refresh of later days hides from the view. */
 export async function hiddenDays(db: Db, before: Date): Promise<readonly string[]> {
   const { rows } = await sql<{ day: Date }>`
     select distinct day from (
@@ -60,7 +59,7 @@ export async function hiddenDays(db: Db, before: Date): Promise<readonly string[
   return daysOf(rows.map(({ day }) => day));
 }
 
-/** Of these days, those whose candles all have their prices: a refresh of another would lose some. */
+/** The days whose candles all have prices. A refresh of another day would delete candles. */
 export async function wholeDays(db: Db, days: readonly string[]): Promise<readonly string[]> {
   const { rows } = await sql<{ day: Date }>`
     select day from unnest(array(
@@ -94,7 +93,7 @@ async function isStale(db: Db, day: Date): Promise<boolean> {
   return rows.length > 0;
 }
 
-/** Not inside a transaction: TimescaleDB refuses it there. */
+/** TimescaleDB refuses this inside a transaction. */
 async function refresh(db: Db, day: Date): Promise<void> {
   await sql`
     call refresh_continuous_aggregate(

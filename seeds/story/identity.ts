@@ -1,6 +1,6 @@
 /**
- * Ids of seeded rows, recognisable and the same in every run: 5eed, the table, then the row's number.
- * Version and variant are those of a random UUID, so that validators take them.
+ * The tables whose ids are the same in every run: 5eed, the table, then the row's number. Version and
+ * variant are those of a random UUID, which validators accept.
  */
 const tables = {
   users: '01',
@@ -23,7 +23,7 @@ export function seedId(table: SeededTable, number: number): string {
   return `${prefixOf(table)}-${number.toString(16).padStart(12, '0')}`;
 }
 
-/** The first and the last id that rows of this table can have. */
+/** The first and the last id of the seeded rows of this table. */
 export function seedIds(table: SeededTable): { readonly from: string; readonly to: string } {
   const prefix = prefixOf(table);
   return { from: `${prefix}-000000000000`, to: `${prefix}-ffffffffffff` };

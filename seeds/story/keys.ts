@@ -1,18 +1,18 @@
 import { createCipheriv, createHash } from 'node:crypto';
 import type { Faker } from '@faker-js/faker';
 
-/** What development data is encrypted under. Everybody knows it: it protects nothing. */
+/** The passphrase that encrypts development data. It is public and protects nothing. */
 export const developmentPassphrase = 'cryptosense-dev-encryption-key';
 
 const developmentKey = createHash('sha256').update(developmentPassphrase).digest();
 
-/** Random letters and digits, which are no exchange's key. */
+/** Random letters and digits, which are not the key of an exchange. */
 export function inventKey(faker: Faker): string {
   return faker.string.alphanumeric(64);
 }
 
 /**
- * AES-256-GCM under the development key: `v1:IV:TAG:TEXT`, each in base64. The initialisation vector
+ * AES-256-GCM with the development key: `v1:IV:TAG:TEXT`, each part in base64. The initialization vector
  * comes from the stream, so that the same seed gives the same row.
  */
 export function encrypt(text: string, faker: Faker): string {

@@ -24,9 +24,9 @@ import {
 } from './trade.ts';
 
 /**
- * What a portfolio holds and how it came to it. By asset, the holdings of a portfolio are the sum of
- * its transactions: buy and reward add, sell takes away, and transfer, stake and unstake move coins
- * from one place of the portfolio to another.
+ * A portfolio with its holdings and transactions. For each asset, the holdings are the sum of the
+ * transactions: buy and reward add, sell subtracts, and transfer, stake and unstake move coins within
+ * the portfolio.
  */
 export interface Positions {
   readonly portfolio: PersonPortfolio;
@@ -34,15 +34,15 @@ export interface Positions {
   readonly transactions: readonly NewRow<'transactions'>[];
 }
 
-/** Of a portfolio that is not a named user's (Appendix A of the specification). */
+/** For a portfolio of a user that the specification does not name (Appendix A). */
 export const holdingsEach = 20;
 export const transactionsEach = 20;
 
-/** Of the named users' portfolios together. */
+/** For all portfolios of the named users together. */
 export const namedHoldings = 3;
 export const namedTransactions = 18;
 
-/** The positions of all portfolios of a scale, the named users' first. */
+/** The positions of all portfolios of a scale, those of the named users first. */
 export function* positions(setting: Setting): Generator<Positions> {
   const changes = latestChanges(setting);
   const faker = fakerOf(setting.seed, 'positions');
@@ -51,7 +51,7 @@ export function* positions(setting: Setting): Generator<Positions> {
       const { holdings, trades } = person.named
         ? namedStory(portfolio, setting.now)
         : inventStory(faker, { person, portfolio, now: setting.now });
-      // A hundred numbers for each user: five portfolios of twenty.
+      // Each user has a hundred row numbers: five portfolios of twenty.
       const first = (person.number * portfoliosEach + index) * holdingsEach;
       yield {
         portfolio,
@@ -76,7 +76,7 @@ interface Story {
   readonly trades: readonly Trade[];
 }
 
-/** The three holdings of the specification, and a past that adds up to them. */
+/** The three holdings of the specification, and transactions that add up to them. */
 function namedStory({ id: portfolioId }: PersonPortfolio, now: Date): Story {
   const binance = seedId('exchange_connections', 0);
   const coinbase = seedId('exchange_connections', 1);
@@ -153,7 +153,7 @@ interface Invention {
   readonly now: Date;
 }
 
-/** Ten assets in two places each, by two transactions each. */
+/** Ten assets, each in two places after two transactions. */
 function inventStory(faker: Faker, { person, portfolio, now }: Invention): Story {
   const connection = person.connections.find(({ portfolioId }) => portfolioId === portfolio.id);
   const wallet = `0x${faker.string.hexadecimal({ length: 40, prefix: '', casing: 'lower' })}`;
@@ -201,10 +201,11 @@ function inventStory(faker: Faker, { person, portfolio, now }: Invention): Story
   return { holdings, trades };
 }
 
-/** What follows a purchase: whether it ends in the wallet, and whether the exchange knows of it. */
+/** Transactions that may follow a purchase. */
 const secondTrades: readonly {
   readonly type: TransactionType;
   readonly goesToWallet: boolean;
+  /** It has the exchange connection of the purchase. */
   readonly isOnExchange: boolean;
 }[] = [
   { type: 'transfer', goesToWallet: true, isOnExchange: true },

@@ -18,8 +18,8 @@ export const bitcoinVolumeUsd = 28_000_000_000;
 export const hours = 7 * 24;
 
 /**
- * Bitcoin, a price for each of the last 1,440 minutes, within 500 USD of the 43,000 at which it ends
- * (9.1 of the specification).
+ * Bitcoin prices of the last 1,440 minutes. The last is 43,000 USD, and none is more than 500 USD from
+ * it (9.1 of the specification).
  */
 export function bitcoinPrices({ seed, now }: Moment): readonly Price[] {
   const values = walk(fakerOf(seed, 'prices BTC'), bitcoinMinutes, {
@@ -34,7 +34,7 @@ export function bitcoinPrices({ seed, now }: Moment): readonly Price[] {
   }));
 }
 
-/** Any other asset, a price an hour over the last seven days, which ends at the catalogue's. */
+/** Hourly prices of the last seven days for any other asset. The last is that of the catalogue. */
 export function hourlyPrices(asset: CatalogueAsset, { seed, now }: Moment): readonly Price[] {
   const { symbol, priceUsd: end, dailyVolatility } = asset;
   const deviation = end * dailyVolatility;
@@ -54,13 +54,13 @@ export const otherAssets: readonly CatalogueAsset[] = catalogue.filter(
   ({ symbol }) => symbol !== 'BTC',
 );
 
-/** In percent, from so many prices before; null where the series does not reach so far back. */
+/** The change in percent since `back` prices before; null before the start of the series. */
 export function changeOver(prices: readonly Price[], at: number, back: number): number | null {
   const [then, now] = [prices[at - back], prices[at]];
   return then && now ? (now.priceUsd / then.priceUsd - 1) * 100 : null;
 }
 
-/** How the price of each asset of the catalogue changed by now, in percent. */
+/** The latest change in price of each asset, in percent. */
 export function latestChanges(moment: Moment): ReadonlyMap<string, LatestChange> {
   const bitcoin = bitcoinPrices(moment);
   return new Map([
@@ -84,8 +84,8 @@ export interface LatestChange {
 const daysBack = 90;
 
 /**
- * What an asset cost at a moment of the last ninety days: its series where it has one, and before that
- * a walk by days that leads to it.
+ * The price of an asset at a moment of the last ninety days: from its series, and before the series from
+ * a daily walk that ends at its first price.
  */
 export function priceHistory(asset: CatalogueAsset, moment: Moment): (at: Date) => number {
   const series = asset.symbol === 'BTC' ? bitcoinPrices(moment) : hourlyPrices(asset, moment);

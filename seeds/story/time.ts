@@ -6,7 +6,7 @@ export function before(moment: Date, ms: number): Date {
   return new Date(moment.getTime() - ms);
 }
 
-/** Midnight in UTC, at which the days of price_history_daily begin. */
+/** Midnight in UTC, when a day of price_history_daily begins. */
 export function startOfDay(moment: Date): Date {
   return new Date(Math.floor(moment.getTime() / dayMs) * dayMs);
 }

@@ -3,7 +3,7 @@ import type { CatalogueAsset } from './catalogue.ts';
 
 export type TransactionType = NewRow<'transactions'>['transaction_type'];
 
-/** Amounts are whole numbers of an asset's smallest unit, so that sums are exact. */
+/** `units` counts an asset's smallest unit, so that sums are exact. */
 export interface Trade {
   readonly type: TransactionType;
   readonly asset: CatalogueAsset;
@@ -32,24 +32,24 @@ const signs: Readonly<Record<TransactionType, -1 | 0 | 1>> = {
   unstake: 0,
 };
 
-/** What the trades add up to. */
+/** The units that remain after the trades. */
 export function sumOf(trades: readonly Trade[]): number {
   return trades.reduce((sum, { type, units }) => sum + signs[type] * units, 0);
 }
 
-/** Of what was paid for; a reward cost nothing, and counts for nothing. */
+/** The average price of the buys. A reward was free and does not count. */
 export function averagePrice(trades: readonly Trade[]): number {
   const buys = trades.filter(({ type }) => type === 'buy');
   const units = buys.reduce((sum, trade) => sum + trade.units, 0);
   return buys.reduce((sum, trade) => sum + trade.units * trade.priceUsd, 0) / units;
 }
 
-/** Whole units, at least ten: enough to part them. */
+/** Whole units, and at least ten, so that they can be split. */
 export function unitsFor({ decimals }: CatalogueAsset, quantity: number): number {
   return Math.max(10, Math.floor(quantity * 10 ** decimals));
 }
 
-/** Exact: the units are the digits. */
+/** The exact decimal number. */
 export function quantityOf({ decimals }: CatalogueAsset, units: number): string {
   if (decimals === 0) return String(units);
   const digits = String(units).padStart(decimals + 1, '0');

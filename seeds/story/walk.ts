@@ -2,19 +2,19 @@ import type { Faker } from '@faker-js/faker';
 import { gauss } from './chance.ts';
 
 export interface WalkShape {
-  /** The last value; the walk is drawn back to it. */
+  /** The last value, to which the walk returns. */
   readonly end: number;
   /** The standard deviation of a single step. */
   readonly step: number;
-  /** How much of the distance to `end` each step takes back, 0 to 1. */
+  /** The part of the distance to `end` that each step goes back, from 0 to 1. */
   readonly pull: number;
-  /** No value lies further from `end`. */
+  /** The largest distance of a value from `end`. */
   readonly reach: number;
 }
 
 /**
- * Values that move in small steps around the one at which they end, as a quiet market does: a
- * discrete Ornstein-Uhlenbeck process, which turns back at its bounds. Oldest first.
+ * Values that move in small steps around the last one, as in a quiet market: a discrete
+ * Ornstein-Uhlenbeck process that reflects at its bounds. The oldest value comes first.
  */
 export function walk(
   faker: Faker,
@@ -22,17 +22,17 @@ export function walk(
   { end, step, pull, reach }: WalkShape,
 ): readonly number[] {
   const values: number[] = [];
-  // From its end: then it meets it, and a walk is as likely one way as the other.
+  // Walks backwards from the end, which it has to meet; both directions are equally likely.
   let distance = 0;
   for (let index = 0; index < length; index += 1) {
     values.push(end + distance);
-    distance = turnedBack(distance * (1 - pull) + gauss(faker) * step, reach);
+    distance = reflected(distance * (1 - pull) + gauss(faker) * step, reach);
   }
   return values.reverse();
 }
 
-/** Beyond the bound by some is within it by as much. */
-function turnedBack(distance: number, reach: number): number {
+/** Reflects a distance at the bound. */
+function reflected(distance: number, reach: number): number {
   if (Math.abs(distance) <= reach) return distance;
   return Math.sign(distance) * Math.max(0, 2 * reach - Math.abs(distance));
 }

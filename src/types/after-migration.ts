@@ -5,10 +5,9 @@ import { requireWritable } from '../runtime/files.ts';
 import { type GenerateResult, generate } from './generate.ts';
 
 /**
- * Applies pending migrations, then writes the types of the database as it is: what was left out on
- * purpose, by `to` or `steps`, is no reason to refuse. Throws before anything is applied when the
- * file could not be written, and for a database in memory: the types are read by a session of their
- * own, to which that is another one.
+ * Applies pending migrations, then writes the types, also when `to` or `steps` leaves migrations
+ * pending. Throws before the first migration when the file cannot be written, and for a database in
+ * memory: the types are read in a second session, which would get another database.
  */
 export async function upWithTypes(
   options: UpOptions & { readonly file: string },
@@ -18,7 +17,7 @@ export async function upWithTypes(
   requireWritable(file);
   if (resolved.kind === 'embedded' && resolved.folder === undefined) {
     throw new CryptosenseDbError('bad-configuration', {
-      message: '--types needs a database that lasts, and embedded::memory: ends with the run',
+      message: '--types needs a database in a folder: embedded::memory: ends with the run',
       hint: 'name a folder: --embedded FOLDER',
     });
   }

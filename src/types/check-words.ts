@@ -1,6 +1,6 @@
 import { asNode, nodes, type SyntaxNode, stringOf, typed } from '../sql/tree.ts';
 
-/** The words that a CHECK allows in a column. */
+/** The texts that a CHECK allows in a column. */
 export interface CheckWords {
   readonly column: string;
   /** In the order of the constraint. */
@@ -8,9 +8,9 @@ export interface CheckWords {
 }
 
 /**
- * The columns whose words a CHECK lists, from its condition's tree: `column IN ('a', 'b')`,
- * `column = 'a'`, these joined by OR for one column, and any of them as a part of an AND. Whatever
- * else the condition says narrows the words at most; NULL passes every CHECK.
+ * The columns whose words a CHECK lists. Reads `column IN ('a', 'b')`, `column = 'a'`, several of them
+ * for one column joined by OR, and each of these as a part of an AND. Other parts of an AND can only
+ * allow fewer words. NULL passes every CHECK.
  */
 export function wordsOf(condition: SyntaxNode): readonly CheckWords[] {
   const { type, body } = typed(condition);
@@ -30,9 +30,9 @@ function alternativesOf(condition: SyntaxNode): CheckWords | undefined {
   return words.length > 0 ? { column: first.column, words } : undefined;
 }
 
-/** `column IN (…)`, `column = ANY (ARRAY[…])`, as the server writes it, and `column = '…'`. */
+/** `column IN (…)`, which the server writes `column = ANY (ARRAY[…])`, and `column = '…'`. */
 function comparedWords(body: SyntaxNode): CheckWords | undefined {
-  // With a schema before it, it is not PostgreSQL's own: citext's takes capitals for small letters.
+  // An operator with a schema is not PostgreSQL's own: that of citext ignores case.
   if (nodes(body.name).map(stringOf).join('.') !== '=') return undefined;
   const column = columnOf(body.lexpr);
   const listed =
@@ -49,8 +49,8 @@ function comparedWords(body: SyntaxNode): CheckWords | undefined {
 }
 
 /**
- * Types that keep a text as it is. bpchar pads it with spaces; a cast to other types than these, or
- * to a length, makes two words one.
+ * Types that do not change a text. bpchar pads it with spaces. A cast to another type, or to a length,
+ * can turn two words into one.
  */
 export const textTypes: ReadonlySet<string> = new Set(['text', 'varchar']);
 
@@ -76,7 +76,7 @@ function withoutCast(node: unknown): SyntaxNode {
   return type === 'TypeCast' ? withoutCast(body.arg) : asNode(node);
 }
 
-/** `column IS NULL`, which adds no word. */
+/** `column IS NULL` allows no further word. */
 function nullTestOf({ NullTest }: SyntaxNode): CheckWords | undefined {
   const { nulltesttype, arg } = asNode(NullTest);
   const column = nulltesttype === 'IS_NULL' ? columnOf(arg) : undefined;

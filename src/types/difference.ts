@@ -1,21 +1,21 @@
-/** One thing that two files of types say differently. */
+/** One difference between the file of types and the types that the database gives. */
 export interface Difference {
-  /** `table`, `table.column`, `type Name`, or `line 12` where no declaration differs. */
+  /** `table`, `table.column` or `type Name`; `line 12` when no declaration differs. */
   readonly where: string;
-  /** What the file says; undefined where it lacks it. */
+  /** The declaration in the file; undefined when it has none. */
   readonly file: string | undefined;
-  /** What the database gives; undefined where it has none. */
+  /** The declaration that the database gives; undefined when it gives none. */
   readonly database: string | undefined;
 }
 
-/** What differs between the text of a file and the one that the database gives, in order of name. */
+/** The differences between two texts of types, in order of name. */
 export function differencesOf(file: string, database: string): readonly Difference[] {
   const [before, after] = [declarationsOf(file), declarationsOf(database)];
   const names = [...new Set([...before.keys(), ...after.keys()])].sort();
   const found = names.flatMap((where): Difference[] => {
     const [old, current] = [before.get(where), after.get(where)];
     if (old?.text === current?.text) return [];
-    // A table that is on one side alone says it all; its columns need not.
+    // The columns of a table that only one side has are no differences of their own.
     const table = (old ?? current)?.table;
     if (table !== undefined && !(before.has(table) && after.has(table))) return [];
     return [{ where, file: old?.text, database: current?.text }];
@@ -25,11 +25,11 @@ export function differencesOf(file: string, database: string): readonly Differen
 
 interface Declaration {
   readonly text: string;
-  /** Of a column: the table that it is in. */
+  /** The table of a column. */
   readonly table?: string;
 }
 
-/** Tables, columns with their comments, and other types, by name; as the generator writes them. */
+/** Tables, columns and other types with their comments, by name, from a text in the generator's form. */
 function declarationsOf(written: string): ReadonlyMap<string, Declaration> {
   const found = new Map<string, Declaration>();
   const text = written.replaceAll(/[ \t\r]+$/gm, '');
@@ -65,14 +65,14 @@ function declarationsOf(written: string): ReadonlyMap<string, Declaration> {
   return found;
 }
 
-/** The last interface says which table each of the others describes. */
+/** Interface → table, from the last interface, which lists the tables. */
 function tableNames(text: string): ReadonlyMap<string, string> {
   const [, body = ''] = /^export interface DB \{\n(.*?)^\}/ms.exec(text) ?? [];
   const entries = [...body.matchAll(/^ {2}(.+): (\S+);$/gm)];
   return new Map(entries.map(([, name = '', symbol = '']) => [symbol, unquote(name)]));
 }
 
-/** A key that is no JSON, which the generator does not write, as it stands. */
+/** Returns a key that is not JSON unchanged; the generator writes none. */
 function unquote(key: string): string {
   if (!key.startsWith('"')) return key;
   try {
@@ -82,7 +82,7 @@ function unquote(key: string): string {
   }
 }
 
-/** Quoted: what differs may be white space. */
+/** Quotes both lines, because they may differ in white space only. */
 function firstLineApart(file: string, database: string): Difference {
   const [before, after] = [file.split('\n'), database.split('\n')];
   const index = after.findIndex((line, at) => line !== before[at]);

@@ -16,36 +16,40 @@ import { renderTypes } from './render.ts';
 export type { Difference } from './difference.ts';
 
 export interface TypesOptions extends MigrateOptions {
-  /** The file of types. */
+  /** Path of the file of types. */
   readonly file: string;
-  /** Also from a database that lacks migrations of the folder. */
+  /** Accept a database that lacks migrations of the folder. */
   readonly allowPending?: boolean | undefined;
 }
 
 export interface TypesResult {
   readonly target: string;
   readonly file: string;
-  /** How many tables and views the types describe. */
+  /** The number of tables and views that the types describe. */
   readonly tables: number;
 }
 
 export interface GenerateResult extends TypesResult {
-  /** false: the file held the same text already, and was left alone. */
+  /** false: the file had the same text before and was not written. */
   readonly isChanged: boolean;
 }
 
 export interface CheckResult extends TypesResult {
-  /** The file is, to the byte, what the database gives. */
+  /** The file equals, to the byte, what the database gives. */
   readonly isCurrent: boolean;
   readonly isFileThere: boolean;
-  /** What differs; empty without a file. */
+  /** Empty without a file. */
   readonly differences: readonly Difference[];
 }
 
 /**
- * Writes the types of schema public, as the database has it, to the file. The file is replaced in
- * one step: what fails leaves it as it was.
- * Throws `pending-migrations`, `package-missing`, `not-permitted` and `file-problem`.
+ * Reads schema public of the database and writes its types to the file. The file is replaced in one
+ * step: a failure leaves the previous file. The text depends only on the schema, not on settings of the
+ * role or the process.
+ * Throws `pending-migrations`, `package-missing`, `name-taken`, `not-permitted` and `file-problem`.
+ *
+ * @example
+ * await generate({ target: 'postgresql://localhost/app', file: 'src/database/types.ts' });
  */
 export async function generate(options: TypesOptions): Promise<GenerateResult> {
   const { text, ...result } = await typesOf(options);
@@ -54,7 +58,7 @@ export async function generate(options: TypesOptions): Promise<GenerateResult> {
   return { ...result, isChanged };
 }
 
-/** Compares the file with the types that the database gives; writes nothing. Throws as `generate`. */
+/** Compares the file with the types that the database gives. Writes nothing. Throws as `generate` does. */
 export async function check(options: TypesOptions): Promise<CheckResult> {
   const { text, ...result } = await typesOf(options);
   const before = readText(options.file);
@@ -67,7 +71,9 @@ export async function check(options: TypesOptions): Promise<CheckResult> {
 async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly text: string }> {
   const { file, allowPending = false } = options;
   if (file === '') {
-    throw new CryptosenseDbError('bad-configuration', { message: 'the file of types has no name' });
+    throw new CryptosenseDbError('bad-configuration', {
+      message: 'the path of the file of types is empty',
+    });
   }
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { access: 'read' }, async ({ session, ledger }) => {
@@ -75,7 +81,7 @@ async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly 
     if (lacking.length > 0 && !allowPending) {
       throw pendingMigrations(session, lacking, {
         consequence: ', and so would its types',
-        hint: 'cryptosense-db migrate up; --allow-pending takes the database as it is',
+        hint: 'cryptosense-db migrate up; or accept the database with --allow-pending',
       });
     }
     const { text, tables } = await readTypes(session);
@@ -109,7 +115,7 @@ function catalogRefused({ server }: Session, cause: Error) {
     {
       message: `the role "${server.user}" may not read the catalog of "${server.database}"`,
       evidence: [messageOf(cause)],
-      hint: 'run it as a role that may read pg_catalog, which every role may unless it was revoked',
+      hint: 'use a role that may read pg_catalog, as every role may by default',
     },
     { cause },
   );

@@ -4,27 +4,27 @@ import { asNode, nodes, type SyntaxNode } from '../sql/tree.ts';
 import { wordsOf } from './check-words.ts';
 import { type ColumnFacts, factsOfQuery, type Resolve } from './view-columns.ts';
 
-/** What is known of a column beyond its declaration. */
+/** Facts about a column that its declaration does not show. */
 export interface ColumnKnowledge {
-  /** The column itself, or the table's column that a view shows as it is: `table.column`. */
+  /** `table.column`: the column itself, or the column of a table that a view returns unchanged. */
   readonly source: string;
   readonly isNeverNull: boolean;
-  /** What is written there is refused. */
+  /** The server refuses to write to it. */
   readonly isReadOnly: boolean;
-  /** The words that validated CHECK constraints allow, undefined where none lists them. */
+  /** The words that validated CHECK constraints allow; undefined when none lists words. */
   readonly words: readonly string[] | undefined;
 }
 
 type Source = Pick<Catalog, 'relations' | 'constraints' | 'views'>;
 
 /**
- * What constraints and the queries of views say of each column, by `table.column`. An expression
- * that the grammar of PostgreSQL 15 does not know says nothing.
+ * Facts about each column, by `table.column`, from constraints and the queries of views. Ignores an
+ * expression that the grammar of PostgreSQL 15 refuses.
  */
 export async function learn(catalog: Source): Promise<ReadonlyMap<string, ColumnKnowledge>> {
   const parse = await loadGrammar();
   const words = allowedWords(catalog, parse);
-  // Where 'A' equals 'a', a CHECK that lists one of them lets the other pass.
+  // When 'A' equals 'a' in a collation, a CHECK that lists one of them allows both.
   for (const { name: table, columns } of catalog.relations) {
     for (const { name, isDeterministic } of columns) {
       if (!isDeterministic) words.delete(`${table}.${name}`);
@@ -46,7 +46,7 @@ export async function learn(catalog: Source): Promise<ReadonlyMap<string, Column
   return found;
 }
 
-/** Only CHECKs that every row satisfies: a validated one, which inheriting tables have too. */
+/** From CHECKs that every row satisfies: validated ones, which inheriting tables have too. */
 function allowedWords({ constraints }: Source, parse: Parse): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   for (const { table, condition, isValidated, isInherited } of constraints) {
@@ -61,7 +61,7 @@ function allowedWords({ constraints }: Source, parse: Parse): Map<string, readon
   return found;
 }
 
-/** Tables by their declaration, views by their queries, views over views by theirs in turn. */
+/** Finds a table's columns by its declaration, and a view's columns by its query. */
 function resolver({ relations, views }: Source, parse: Parse): Resolve {
   const relationOf = new Map(relations.map((relation) => [relation.name, relation]));
   const queryOf = new Map(views.map(({ name, query }) => [name, query]));

@@ -1,21 +1,22 @@
 import { asNode, nodes, type SyntaxNode, stringOf, typed } from '../sql/tree.ts';
 
-/** What is known of a column's values. */
+/** What is known about the values of a column. */
 export interface ColumnFact {
   readonly isNeverNull: boolean;
-  /** The table's column that it shows as it is: `table.column`. */
+  /** The column of a table that it returns unchanged: `table.column`. */
   readonly source: string | undefined;
 }
 
-/** By the columns' names. */
+/** Column → what is known about it. */
 export type ColumnFacts = ReadonlyMap<string, ColumnFact>;
 
-/** The columns of a relation, undefined for one that is not known. */
+/** The columns of a relation; undefined for an unknown relation. */
 export type Resolve = (schema: string | undefined, relation: string) => ColumnFacts | undefined;
 
 /**
- * Which columns of a query can never be NULL, and which show a table's column as it is, as far as
- * its tree and the columns that it reads tell. `names` are the columns' own, in order.
+ * Which columns of a query can never be NULL, and which return a table's column unchanged. What the
+ * query's tree and the columns that it reads do not show counts as unknown. `names` are the names of
+ * the query's columns, in order.
  */
 export function factsOfQuery(
   query: SyntaxNode,
@@ -32,7 +33,7 @@ interface Output extends ColumnFact {
   readonly name: string;
 }
 
-/** The columns that a SELECT returns. `*` does not occur: the server writes a view's columns out. */
+/** The columns that a SELECT returns. `*` does not occur: the server lists a view's columns. */
 function outputOf(query: SyntaxNode, outer: Resolve): readonly Output[] {
   const resolve = withCommonTables(query, outer);
   const operation = query.op ?? 'SETOP_NONE';
@@ -61,7 +62,7 @@ function withCommonTables(query: SyntaxNode, outer: Resolve): Resolve {
   const { ctes, recursive } = asNode(query.withClause);
   return nodes(ctes).reduce<Resolve>((resolve, item) => {
     const { ctename, ctequery, aliascolnames } = asNode(item.CommonTableExpr);
-    // Of one that may read itself, or names its columns anew, nothing is known but that it is there.
+    // The columns of a common table that may read itself, or renames its columns, are unknown.
     const columns =
       recursive === true || aliascolnames !== undefined
         ? undefined
@@ -79,11 +80,11 @@ function toMap(columns: readonly Output[]): ColumnFacts {
 interface Scope {
   /** By alias. */
   readonly relations: ReadonlyMap<string, ColumnFacts>;
-  /** Columns that WHERE asks not to be NULL, as `alias.column` or `column`. */
-  readonly asked: ReadonlySet<string>;
-  /** A group has a row at least, so that an aggregate over values that are never NULL is none. */
+  /** Columns that WHERE requires not to be NULL, as `alias.column` or `column`. */
+  readonly required: ReadonlySet<string>;
+  /** A group has at least one row: an aggregate over values that are never NULL is not NULL. */
   readonly isGrouped: boolean;
-  /** ROLLUP and its like put NULL for whatever is grouped by, be it `coalesce(a, 'none')`. */
+  /** ROLLUP, CUBE and GROUPING SETS give NULL for any grouped expression, also `coalesce(a, 'none')`. */
   readonly isPadded: boolean;
 }
 
@@ -95,7 +96,7 @@ function scopeOf(query: SyntaxNode, resolve: Resolve): Scope {
   }
   return {
     relations,
-    asked: new Set(askedColumns(asNode(query.whereClause))),
+    required: new Set(requiredColumns(asNode(query.whereClause))),
     isGrouped: groups.length > 0,
     isPadded: groups.some(({ GroupingSet }) => GroupingSet !== undefined),
   };
@@ -105,7 +106,7 @@ function addRelations(
   item: SyntaxNode,
   context: {
     readonly resolve: Resolve;
-    /** On the side of an outer join that may be missing. */
+    /** On the side of an outer join that may have no row. */
     readonly isOptional: boolean;
     readonly relations: Map<string, ColumnFacts>;
   },
@@ -138,10 +139,10 @@ function addRelations(
 }
 
 /** `WHERE a IS NOT NULL AND …` */
-function askedColumns(condition: SyntaxNode): readonly string[] {
+function requiredColumns(condition: SyntaxNode): readonly string[] {
   const { type, body } = typed(condition);
   if (type === 'BoolExpr' && body.boolop === 'AND_EXPR') {
-    return nodes(body.args).flatMap(askedColumns);
+    return nodes(body.args).flatMap(requiredColumns);
   }
   if (type !== 'NullTest' || body.nulltesttype !== 'IS_NOT_NULL') return [];
   const path = pathOf(asNode(body.arg));
@@ -153,18 +154,18 @@ function pathOf(node: SyntaxNode): readonly string[] | undefined {
   return fields.length > 0 && fields.every((field) => field !== '') ? fields : undefined;
 }
 
-/** Aggregates that are NULL only for want of a row or of a value. */
+/** Aggregates that are NULL only without a row or without a value. */
 const aggregates = new Set(
   'min max sum avg first last bool_and bool_or every array_agg string_agg jsonb_agg json_agg'.split(
     ' ',
   ),
 );
-/** Functions that are NULL only where an argument is. */
+/** Functions that are NULL only when an argument is NULL. */
 const strictFunctions = new Set(
   'time_bucket date_trunc length round floor ceil abs btrim'.split(' '),
 );
 const timescaleFunctions = new Set(['time_bucket', 'first', 'last']);
-/** Operators of numbers, texts and times that are NULL only where an operand is. */
+/** Operators of numbers, texts and times that are NULL only when an operand is NULL. */
 const strictOperators = new Set('+ - * / % || = <> < > <= >='.split(' '));
 
 function isNeverNull(node: unknown, scope: Scope): boolean {
@@ -181,7 +182,7 @@ function isNeverNull(node: unknown, scope: Scope): boolean {
     case 'BooleanTest':
       return true;
     case 'SQLValueFunction':
-      // The one of them that is NULL, where search_path names no schema that is there.
+      // Of these, only current_schema can be NULL: when no schema of search_path exists.
       return body.op !== 'SVFOP_CURRENT_SCHEMA';
     case 'BoolExpr':
       return all(body.args);
@@ -197,7 +198,7 @@ function isNeverNull(node: unknown, scope: Scope): boolean {
     case 'A_Expr':
       return (
         body.kind === 'AEXPR_OP' &&
-        strictOperators.has(nameOf(body.name)) &&
+        strictOperators.has(knownName(body.name)) &&
         (body.lexpr === undefined || isNeverNull(body.lexpr, scope)) &&
         isNeverNull(body.rexpr, scope)
       );
@@ -215,7 +216,7 @@ function isCallNeverNull(
   { isGrouped }: Scope,
   all: (list: unknown) => boolean,
 ): boolean {
-  const name = nameOf(body.funcname);
+  const name = knownName(body.funcname);
   if (body.over !== undefined) return name === 'row_number' || name === 'count';
   if (name === 'count') return true;
   if (strictFunctions.has(name)) return all(body.args);
@@ -223,14 +224,14 @@ function isCallNeverNull(
 }
 
 function isCount(node: unknown): boolean {
-  return nameOf(asNode(asNode(node).FuncCall).funcname) === 'count';
+  return knownName(asNode(asNode(node).FuncCall).funcname) === 'count';
 }
 
 /**
- * A function or operator by its name. The server writes a schema before what is not PostgreSQL's
- * own, whose namesakes may return what they like: TimescaleDB's functions alone are known by it.
+ * The name of a known function or operator; empty for one with a schema, which is not PostgreSQL's own
+ * and may behave differently from its namesake. TimescaleDB's functions are known.
  */
-function nameOf(names: unknown): string {
+function knownName(names: unknown): string {
   const path = nodes(names).map(stringOf);
   const name = path.at(-1) ?? '';
   const isKnown = path.length === 1 || path[0] === 'pg_catalog' || timescaleFunctions.has(name);
@@ -238,11 +239,11 @@ function nameOf(names: unknown): string {
 }
 
 function isColumnNeverNull(node: SyntaxNode, scope: Scope): boolean {
-  const isAsked = scope.asked.has(pathOf(node)?.join('.') ?? '');
+  const isAsked = scope.required.has(pathOf(node)?.join('.') ?? '');
   return isAsked || findColumn(node, scope)?.isNeverNull === true;
 }
 
-/** undefined for what is no column, or one of several relations that does not say of which. */
+/** undefined for an expression that is not a column, and for a column without an alias among several relations. */
 function findColumn(node: SyntaxNode, { relations }: Scope): ColumnFact | undefined {
   const [column = '', alias] = pathOf(node)?.toReversed() ?? [];
   if (alias !== undefined) return relations.get(alias)?.get(column);

@@ -62,7 +62,7 @@ describe('seed, asked for what cannot be', () => {
     [['--env', 'production', '--from', 'a', '--save', 'b'], 'cannot be used with'],
     [['--env', 'production', '--from', 'a', '--offline'], 'cannot be used with'],
     [['--env', 'production', '--top', '1.5'], 'It is a whole number'],
-    [['--env', 'production', '--base-url', 'mirror'], 'no http:// or https:// URL'],
+    [['--env', 'production', '--base-url', 'mirror'], 'not an http:// or https:// URL'],
     [['--env', 'dev', '--seeds', '/nowhere'], '/nowhere/dev cannot be read'],
     [['--env', 'dev', 'extra'], "too many arguments for 'seed'"],
   ])('%j: exit code 2, and the fact', async (args, fact) => {
@@ -197,7 +197,7 @@ describe('seed --env production', () => {
     });
     expect(code).toBe(0);
     expect(server.asked[0]?.headers['x-cg-pro-api-key']).toBe('CG-very-secret');
-    expect(stdout).toContain('note: 100 new, 0 renewed');
+    expect(stdout).toContain('note: 100 new, 0 updated');
     expect(stdout).toContain('100 assets from CoinGecko');
     expect(stdout).toContain('Data provided by CoinGecko');
     expect(stderr).toMatch(/^seed 01_assets +200 rows/m);
@@ -213,7 +213,7 @@ describe('seed --env production', () => {
         env: { COINGECKO_API_KEY: 'CG-very-secret' },
       });
       expect(code).toBe(2);
-      expect(stdout + stderr).toContain('does not take the key in COINGECKO_API_KEY');
+      expect(stdout + stderr).toContain('does not accept the key in COINGECKO_API_KEY');
       expect(stdout + stderr).not.toContain('CG-very-secret');
     }
   });

@@ -626,7 +626,7 @@ describe('what is not of the seeds', () => {
     );
     const target = role.urlOf(database.url);
     await expect(seeding.dev({ target, only: ['prices'] })).rejects.toThrow(
-      'price_history_daily has to be refreshed, which is for its owner',
+      'price_history_daily has to be refreshed, and only its owner may do it',
     );
     expect(await database.withSql((sql) => sql`select from price_history`)).toHaveLength(0);
   });

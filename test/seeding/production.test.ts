@@ -52,7 +52,7 @@ describe('seed --env production', () => {
     expect(result).toMatchObject({
       environment: 'production',
       market: { source: 'coingecko', assets: 100 },
-      seeders: [{ notes: ['100 new, 0 renewed'] }],
+      seeders: [{ notes: ['100 new, 0 updated'] }],
     });
     const assets = await ask('select * from assets order by market_cap_rank');
     expect(assets).toHaveLength(100);
@@ -119,7 +119,7 @@ describe('seed --env production', () => {
       coin(11, { market_cap_rank: 10 }),
     ];
     const result = await seedFrom(swapped);
-    expect(notesOf(result)).toEqual(['1 new, 9 renewed', 'left the top 10, now inactive: coin-9']);
+    expect(notesOf(result)).toEqual(['1 new, 9 updated', 'left the top 10, now inactive: coin-9']);
     const rows = await ask(
       'select coingecko_id, market_cap_rank as rank, is_active, name from assets order by 2 nulls last',
     );
@@ -165,14 +165,14 @@ describe('seed --env production', () => {
     const result = await seedFrom(coins(2));
     const rows = await ask('select market_cap_rank as rank from assets order by coingecko_id');
     expect(rows).toEqual([{ rank: 1 }, { rank: 2 }, { rank: null }]);
-    expect(notesOf(result)).toEqual(['0 new, 2 renewed']);
+    expect(notesOf(result)).toEqual(['0 new, 2 updated']);
   });
 
   it('refuses an answer that is older than the one seeded last', async () => {
     await seedFrom(coins(3));
     const from = savedAnswer(coins(1), '2026-11-21T10:00:00Z');
     await expect(seeding.production({ target: database.url, from, top: 1 })).rejects.toThrow(
-      /the answer is of 2026-11-21.*older than the one seeded last, of 2026-11-22/,
+      /the answer of 2026-11-21.* is older than the last seeded one, of 2026-11-22/,
     );
     expect(await ask('select from assets where is_active')).toHaveLength(3);
   });
@@ -184,7 +184,7 @@ describe('seed --env production', () => {
     const { baseUrl } = server;
     const result = await seeding.production({ target: database.url, baseUrl, top: 2 });
     expect(notesOf(result)).toEqual([
-      `a newer answer is there already, of ${soon}: nothing was changed`,
+      `the database has a newer answer, of ${soon}: nothing was changed`,
     ]);
     expect(await ask('select from assets where is_active')).toHaveLength(3);
   });
@@ -210,7 +210,7 @@ describe('seed --env production', () => {
     await ask(`select drop_chunks('price_history', '2020-03-01'::timestamptz)`);
     const result = await seedFrom([coin(1), coin(2, { last_updated: '2020-01-10T00:00:00Z' })]);
     expect(notesOf(result)).toContain(
-      'some days have candles whose prices are gone: price_history_daily keeps those as it is',
+      'price_history_daily is not refreshed for days whose prices were dropped',
     );
     const candles = await ask(`select from price_history_daily where asset_symbol = 'BTC'`);
     expect(candles).toHaveLength(10);
@@ -294,8 +294,8 @@ describe('seed --env production', () => {
     ];
     const result = await seedFrom(rows);
     expect(notesOf(result)).toContain(
-      'without a price: coin-1 (CoinGecko gives none), coin-3 (too small for price_history), ' +
-        "coin-4 (C2 is coin-2's there), coin-5 (its symbol is too long for price_history)",
+      'without a price: coin-1 (CoinGecko has none), coin-3 (too small for price_history), ' +
+        'coin-4 (C2 is used by coin-2), coin-5 (its symbol is too long for price_history)',
     );
     expect(await ask('select time, asset_symbol from price_history')).toEqual([
       { time: new Date('2026-11-22T10:00:00Z'), asset_symbol: 'C2' },
@@ -347,7 +347,7 @@ describe('seed --env production', () => {
 
   it('--dry-run leaves nothing', async () => {
     const result = await seedFrom(coins(5), { dryRun: true });
-    expect(notesOf(result)).toEqual(['5 new, 0 renewed']);
+    expect(notesOf(result)).toEqual(['5 new, 0 updated']);
     expect(await ask('select from assets')).toHaveLength(0);
   });
 });
@@ -405,7 +405,7 @@ describe('the snapshot', () => {
   it('leaves what is there already, and is followed by what CoinGecko says', async () => {
     await seedFrom([coin(1, { id: 'bitcoin', symbol: 'btc', name: 'Bitcoin today' })]);
     const result = await seeding.production({ target: database.url, offline: true });
-    expect(notesOf(result)).toEqual(['99 new, 1 there already and left as they are']);
+    expect(notesOf(result)).toEqual(['99 new, 1 known and unchanged']);
     const [bitcoin] = await ask(
       `select name, market_cap_rank as rank, is_active from assets where coingecko_id = 'bitcoin'`,
     );
