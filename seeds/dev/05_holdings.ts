@@ -4,7 +4,7 @@ import { clearSeeded } from '../story/clear.ts';
 import { holdingsEach, namedHoldings, positions } from '../story/positions.ts';
 
 export const seeder: DevSeeder = {
-  description: 'three holdings, and twenty for each further portfolio',
+  description: 'three holdings, twenty for each further portfolio',
   run: async ({ db, load, wrote, ...setting }) => {
     await clearSeeded(db, 'holdings');
     const rows = holdings(setting);

@@ -14,7 +14,7 @@ import {
 import { before, hourMs } from '../story/time.ts';
 
 export const seeder: DevSeeder = {
-  description: 'BTC by the minute for a day, others hourly for a week',
+  description: 'BTC per minute for a day, others hourly for a week',
   run: async (context) => {
     const { db, load, now } = context;
     const owner = await foreignOwner(db);

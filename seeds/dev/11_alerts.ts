@@ -4,7 +4,7 @@ import { type Setting, strangersAt } from '../story/cast.ts';
 import { seedIds } from '../story/identity.ts';
 
 export const seeder: DevSeeder = {
-  description: 'waiting, recurring and completed alerts of every kind',
+  description: 'alerts of every kind: waiting, recurring, completed',
   run: ({ merge, ...setting }) =>
     merge('alerts', {
       rows: alerts(setting),

@@ -109,7 +109,7 @@ function nameOf(name: ts.PropertyName): string {
 }
 
 describe('types generate', () => {
-  it('writes the file and says so, and leaves it alone the second time', async () => {
+  it('writes the file and reports it, and does not write it the second time', async () => {
     const { file, run } = await openProject();
     await run(['migrate', 'up']);
     const first = await run(['types', 'generate']);
@@ -130,7 +130,7 @@ describe('types generate', () => {
     expect(JSON.parse(json.stdout)).toMatchObject({ file, tables: 1, isChanged: false });
   });
 
-  it('takes --out from the working folder, and replaces whatever the file holds', async () => {
+  it('resolves --out in the working folder and replaces the file', async () => {
     const { folder, run } = await openGenerated();
     const expected = readFileSync(join(folder, 'types.ts'), 'utf8');
     writeFileSync(join(folder, 'other.ts'), 'garbage');
@@ -139,7 +139,7 @@ describe('types generate', () => {
     expect(readFileSync(join(folder, 'other.ts'), 'utf8')).toBe(expected);
   });
 
-  it('keeps a symbolic link, and writes what it points at', async () => {
+  it('keeps a symbolic link and writes its target', async () => {
     const { folder, file, run } = await openGenerated();
     mkdirSync(join(folder, 'far'));
     const far = join(folder, 'far', 'real.ts');
@@ -185,7 +185,7 @@ describe('types generate', () => {
     expect((await run(['types', 'check', '--allow-pending'])).code).toBe(0);
   });
 
-  it('refuses a database that nothing was applied to, and leaves it untouched', async () => {
+  it('refuses a database without migrations and does not change it', async () => {
     const { database, run } = await openProject();
     expect(errorOf(await run(['types', 'generate', '--json'])).code).toBe('pending-migrations');
     const schemas = await database.sql`
@@ -193,7 +193,7 @@ describe('types generate', () => {
     expect(schemas).toHaveLength(0);
   });
 
-  it('of a database without any table writes a file that compiles', async () => {
+  it('writes a file that compiles for a database without tables', async () => {
     const { file, run } = await openProject({});
     expect((await run(['types', 'generate'])).code).toBe(0);
     const text = readFileSync(file, 'utf8');
@@ -206,7 +206,7 @@ describe('types generate', () => {
 });
 
 describe('types check', () => {
-  it('answers 0 for a file that is what the database gives', async () => {
+  it('exits with 0 for a file that equals the types of the database', async () => {
     const { database, file, run } = await openGenerated();
     const text = await run(['types', 'check']);
     expect(text).toMatchObject({ code: 0, stderr: '' });
@@ -261,7 +261,7 @@ describe('types check', () => {
     );
   });
 
-  it('answers 1 for a file that is missing, and makes none', async () => {
+  it('exits with 1 for a missing file and does not create it', async () => {
     const { file, run } = await openProject();
     await run(['migrate', 'up']);
     const { code, stdout } = await run(['types', 'check']);
@@ -272,7 +272,7 @@ describe('types check', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  it('shows the white space that is all that differs', async () => {
+  it('shows white space when only white space differs', async () => {
     const { file, run } = await openGenerated();
     writeFileSync(file, readFileSync(file, 'utf8').replaceAll('\n', '\r\n'));
     const { code, stdout } = await run(['types', 'check']);
@@ -280,7 +280,7 @@ describe('types check', () => {
     expect(stdout).toContain('  line 1  file:     "/**\\r"\n          database: "/**"\n');
   });
 
-  it('says nothing but its exit code under --quiet', async () => {
+  it('prints nothing under --quiet and gives its exit code', async () => {
     const { file, run } = await openGenerated();
     writeFileSync(file, '');
     expect(await run(['types', 'check', '--quiet'])).toEqual({ code: 1, stdout: '', stderr: '' });
@@ -288,7 +288,7 @@ describe('types check', () => {
 });
 
 describe('a file that cannot be written or read', () => {
-  it('in a folder that is missing is named, and the folder is not made', async () => {
+  it('in a missing folder is named, and the folder is not created', async () => {
     const { folder, run } = await openGenerated();
     const file = join(folder, 'absent', 'types.ts');
     const { code, stdout, stderr } = await run(['types', 'generate', '--out', file]);
@@ -300,7 +300,7 @@ describe('a file that cannot be written or read', () => {
     expect(readdirSync(folder)).toEqual(['types.ts']);
   });
 
-  it('below a file, or in the place of a folder, is refused and nothing is left behind', async () => {
+  it('below a file, or with the name of a folder, is refused and leaves nothing behind', async () => {
     const { folder, file, run } = await openGenerated();
     mkdirSync(join(folder, 'taken'));
     for (const path of [join(file, 'types.ts'), join(folder, 'taken')]) {
@@ -328,15 +328,18 @@ describe('a file that cannot be written or read', () => {
   );
 });
 
-describe('what is asked wrongly', () => {
-  it.each(['generate', 'check'])('types %s without a target lists the ways', async (command) => {
-    const cwd = temporaryFolder();
-    const { code, stdout, stderr } = await runCli(['types', command], { cwd });
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    for (const way of ['--url', 'DATABASE_URL', '--embedded']) expect(stderr).toContain(way);
-    expect(errorOf(await runCli(['types', command, '--json'], { cwd })).code).toBe('no-target');
-    expect(readdirSync(cwd)).toEqual([]);
-  });
+describe('wrong arguments', () => {
+  it.each(['generate', 'check'])(
+    'types %s without a target lists the ways to name one',
+    async (command) => {
+      const cwd = temporaryFolder();
+      const { code, stdout, stderr } = await runCli(['types', command], { cwd });
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      for (const way of ['--url', 'DATABASE_URL', '--embedded']) expect(stderr).toContain(way);
+      expect(errorOf(await runCli(['types', command, '--json'], { cwd })).code).toBe('no-target');
+      expect(readdirSync(cwd)).toEqual([]);
+    },
+  );
 
   it.each([
     ['types', 'generate', '--nope'],
@@ -351,7 +354,7 @@ describe('what is asked wrongly', () => {
     expect(await runCli([group, command, ...rest])).toMatchObject({ code: 2, stdout: '' });
   });
 
-  it('a role that may not read the catalog is told so', async () => {
+  it('a role that may not read the catalog gets not-permitted', async () => {
     const role = await createScratchRole(inject('postgresUrl'));
     onTestFinished(role.drop);
     const { database, file, folder, run } = await openGenerated();
@@ -393,7 +396,7 @@ describe('migrate up --types', () => {
     expect((await run(['types', 'check'])).code).toBe(0);
   });
 
-  it('describes the database as it is where --steps leaves migrations pending', async () => {
+  it('describes the database when --steps leaves migrations pending', async () => {
     const { file, run } = await openProject({ ...orders, ...total });
     expect((await run(['migrate', 'up', '--steps', '1', '--types', file])).code).toBe(0);
     expect(tablesOf(readFileSync(file, 'utf8'))).not.toHaveProperty('orders.total');
@@ -407,7 +410,7 @@ describe('migrate up --types', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  it('leaves the file alone when a migration fails', async () => {
+  it('does not write the file when a migration fails', async () => {
     const { file, run } = await openProject({
       ...orders,
       '20260102_000000_fail': ['SELECT 1 / 0;', 'SELECT 1;'],
@@ -428,7 +431,7 @@ describe('migrate up --types', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('of a database in memory is refused, which would be another one by then', async () => {
+  it('is refused for a database in memory', async () => {
     const { folder, run } = await openProject();
     const file = join(folder, 'types.ts');
     const args = ['migrate', 'up', '--embedded', ':memory:', '--types', file, '--json'];
@@ -437,8 +440,8 @@ describe('migrate up --types', () => {
   });
 });
 
-describe('names, words and comments that TypeScript would read as something else', () => {
-  it('are in the file as they are in the database, and the file compiles', async () => {
+describe('names, words and comments that TypeScript would misread', () => {
+  it('stand in the file as in the database, and the file compiles', async () => {
     const names = [
       'a b',
       'it\'s "so"',
@@ -481,7 +484,7 @@ describe('names, words and comments that TypeScript would read as something else
     ]);
   });
 
-  it('words keep their quotes, and a column that no word can be in is never', async () => {
+  it('words keep their quotes, and a column that allows no word has type never', async () => {
     const { database, file, run } = await openProject({});
     await database.sql.unsafe(`
       create table words (
@@ -513,7 +516,7 @@ describe('names, words and comments that TypeScript would read as something else
     });
   });
 
-  it('views say of their columns what the server makes true', async () => {
+  it('columns of views have the types that the server guarantees', async () => {
     const { database, file, run } = await openProject({});
     await database.sql.unsafe(`
       create domain name_text as text not null;

@@ -52,7 +52,7 @@ describe('a condition that lists the words of a column', () => {
     });
   });
 
-  it('takes a column by the name that it has between quotes', () => {
+  it('reads the name of a quoted column', () => {
     expect(listed(`"The ""Tier"" a.b" in ('x')`)).toEqual({ 'The "Tier" a.b': ['x'] });
   });
 });

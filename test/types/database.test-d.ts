@@ -5,7 +5,7 @@ import type { createDatabase, Database } from '../../src/index.ts';
 declare const db: Kysely<Database>;
 
 describe('what can be read', () => {
-  it('has the types that arrive', () => {
+  it('has the types of the values that the driver returns', () => {
     type Holding = Selectable<Database['holdings']>;
     expectTypeOf<Holding['quantity']>().toEqualTypeOf<string>();
     expectTypeOf<Holding['current_value_usd']>().toEqualTypeOf<string | null>();
@@ -13,7 +13,7 @@ describe('what can be read', () => {
     expectTypeOf<Selectable<Database['assets']>['search_vector']>().toEqualTypeOf<string | null>();
   });
 
-  it('has unions where a CHECK lists the words, in views too', () => {
+  it('is a union when a CHECK lists the words, in views too', () => {
     expectTypeOf<Selectable<Database['subscriptions']>['tier']>().toEqualTypeOf<
       'free' | 'plus' | 'pro' | 'power-trader'
     >();
@@ -22,7 +22,7 @@ describe('what can be read', () => {
     >();
   });
 
-  it('is not nullable where a view cannot be', () => {
+  it('is not nullable when the view is never NULL', () => {
     type Day = Selectable<Database['price_history_daily']>;
     expectTypeOf<Day['day']>().toEqualTypeOf<Date>();
     expectTypeOf<Day['close']>().toEqualTypeOf<string>();
@@ -44,14 +44,14 @@ describe('what can be read', () => {
 });
 
 describe('what can be written', () => {
-  it('leaves out what has a default, and nothing that is required', () => {
+  it('may leave out a column with a default, and no other required column', () => {
     expectTypeOf<{ email: string; password_hash: string }>().toExtend<
       Insertable<Database['users']>
     >();
     expectTypeOf<{ email: string }>().not.toExtend<Insertable<Database['users']>>();
   });
 
-  it('takes numbers and texts for NUMERIC, dates and texts for times', () => {
+  it('accepts numbers and texts for NUMERIC, dates and texts for times', () => {
     type Transaction = Updateable<Database['transactions']>;
     expectTypeOf<{ quantity: 1; transaction_date: Date }>().toExtend<Transaction>();
     expectTypeOf<{ quantity: '1'; transaction_date: '2026-11-20' }>().toExtend<Transaction>();
@@ -75,14 +75,14 @@ describe('what does not compile', () => {
     db.selectFrom('users').where('tier', '=', 'gold');
   });
 
-  it('is a number where a text arrives', async () => {
+  it('is a number for a column that returns text', async () => {
     const holding = await db.selectFrom('holdings').select('quantity').executeTakeFirstOrThrow();
     // @ts-expect-error NUMERIC arrives as a string, so that no digit is lost.
     const quantity: number = holding.quantity;
     expectTypeOf(quantity).toBeNumber();
   });
 
-  it('is a table or a column that is not there', () => {
+  it('is a table or a column that does not exist', () => {
     // @ts-expect-error The table is called users.
     db.selectFrom('user');
     // @ts-expect-error The column is called email.

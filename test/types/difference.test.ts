@@ -64,7 +64,7 @@ const withoutUsers = edited(
   ['  users: Users;\n', ''],
 );
 
-describe('what a file and the database say differently', () => {
+describe('the differences between a file and the database', () => {
   it.each<[name: string, edit: [from: string, to: string], shown: string]>([
     [
       'a new column',
@@ -120,12 +120,12 @@ describe('what a file and the database say differently', () => {
     expect(shown(edited(edit), current)).toEqual([`${where}: ${database} → ${file}`]);
   });
 
-  it('a new or a dropped table is one line, not one a column', () => {
+  it('a new or a dropped table is one difference, not one for each column', () => {
     expect(shown(withoutUsers, current)).toEqual(['users: nothing → a table']);
     expect(shown(current, withoutUsers)).toEqual(['users: a table → nothing']);
   });
 
-  it('a table is named as in the database, whatever its type is called', () => {
+  it('a table has its name in the database, not that of its type', () => {
     const quoted = edited(['  orders: Orders', '  "Old \\"x.y\\"": Orders']);
     expect(shown(withoutUsers, edited(['  users: Users', '  "a.b c": Users']))).toEqual([
       'a.b c: nothing → a table',
@@ -135,7 +135,7 @@ describe('what a file and the database say differently', () => {
     ]);
   });
 
-  it('several come in the order of their names', () => {
+  it('differences come in the order of their names', () => {
     const edits = edited(
       ['"glad" | ', ''],
       ['  tier:', '  age: number;\n  tier:'],
@@ -164,7 +164,7 @@ it.each(['', '\n', 'no types at all', '{{{ "a: b;\n}', '\0\uFFFD', '<<<<<<< HEAD
   },
 );
 
-it('a key that is no JSON is shown as it stands', () => {
+it('a key that is not JSON is shown unchanged', () => {
   const broken = edited(
     ['  users: Users', '  "users: Users'],
     ['"Full \\"Name\\""', '"Full \\Name"'],
@@ -172,7 +172,7 @@ it('a key that is no JSON is shown as it stands', () => {
   expect(differencesOf(broken, current).map(({ where }) => where)).toEqual(['"users', 'users']);
 });
 
-describe('where no declaration differs, the first line that does is shown, quoted', () => {
+describe('without a different declaration, the first different line is shown in quotes', () => {
   it.each<[name: string, file: string, shown: string]>([
     ['CRLF', current.replaceAll('\n', '\r\n'), 'line 1: "/**\\r" → "/**"'],
     [

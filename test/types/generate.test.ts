@@ -36,8 +36,8 @@ async function fillWithChunks(sql: Sql): Promise<number> {
   return count;
 }
 
-describe('the types of the packaged schema are, to the byte, the ones that are committed', () => {
-  it('from a database that was migrated just now', async () => {
+describe('the types of the packaged schema equal the committed ones to the byte', () => {
+  it('from a new database', async () => {
     expect(await textOf(database.url)).toBe(committed);
   });
 
@@ -47,7 +47,7 @@ describe('the types of the packaged schema are, to the byte, the ones that are c
     expect(await textOf(database.url)).toBe(committed);
   });
 
-  it('with what other extensions and sessions leave lying about', async () => {
+  it('with extensions, other schemas and dropped tables in it', async () => {
     await database.withSql(async (sql) => {
       await sql`create table somebodys (id integer)`;
       await sql`create schema elsewhere create table users (nothing integer)`;
@@ -56,13 +56,12 @@ describe('the types of the packaged schema are, to the byte, the ones that are c
         select name from pg_available_extensions
         where name in ('pg_stat_statements', 'pg_buffercache', 'pg_freespacemap')`;
       for (const { name } of available) await sql`create extension ${sql(name)} schema public`;
-      // What belongs to an extension has no place in the types, even among the tables.
       await sql`drop table somebodys`;
     });
     expect(await textOf(database.url)).toBe(committed);
   });
 
-  it('whatever the settings of the database and the locale of the process', async () => {
+  it('under other settings of the database and another locale of the process', async () => {
     await database.withSql(async (sql) => {
       const [{ name = '' } = {}] = await sql<{ name: string }[]>`select current_database() as name`;
       for (const setting of [
@@ -83,7 +82,7 @@ describe('the types of the packaged schema are, to the byte, the ones that are c
   });
 });
 
-it('the words of an enum stand in one order, in a process of any locale', async () => {
+it('the words of an enum have the same order in every locale', async () => {
   const scratch = await createScratchDatabase(inject('postgresUrl'));
   try {
     await scratch.sql`create type word as enum ('chat', 'dark', 'hidden', 'crypto')`;
@@ -105,7 +104,7 @@ it('the words of an enum stand in one order, in a process of any locale', async 
   }
 });
 
-it('tables that inherit are in the types, partitions and chunks are not, rows of tables are text', async () => {
+it('inheriting tables are in the types, partitions and chunks are not, and composite columns are text', async () => {
   const scratch = await createScratchDatabase(inject('postgresUrl'));
   try {
     await scratch.sql.unsafe(`
@@ -128,7 +127,7 @@ it('tables that inherit are in the types, partitions and chunks are not, rows of
   }
 });
 
-it('a TypeScript without a parser to call is refused, and which one is needed is said', () => {
+it('a TypeScript without a parser is refused with the release that is needed', () => {
   expect(() => requireParser({ version: '7.0.1' })).toThrow(
     expect.objectContaining({
       code: 'package-missing',
@@ -139,7 +138,7 @@ it('a TypeScript without a parser to call is refused, and which one is needed is
 });
 
 it.each(['"DB"', 'generated'])(
-  'a table called %s, whose type would take the name of another, is refused',
+  'a table called %s, whose type would have the name of another type, is refused',
   async (table) => {
     const scratch = await createScratchDatabase(inject('postgresUrl'));
     try {

@@ -301,7 +301,7 @@ describe('which columns are never NULL', () => {
     expect(marksOf(query)).toBe(marks);
   });
 
-  it('columns of a view beyond those of its query are not known', () => {
+  it('columns of a view that are not in its query are unknown', () => {
     const [statement] = nodes(asNode(parseSync('select id from users')).stmts);
     const select = asNode(asNode(statement?.stmt).SelectStmt);
     expect(factsOfQuery(select, ['a', 'b'], resolve).get('b')).toEqual({
@@ -311,7 +311,7 @@ describe('which columns are never NULL', () => {
   });
 });
 
-describe('which column of a table a column shows', () => {
+describe('which column of a table a column returns', () => {
   it.each<[query: string, ...sources: (string | undefined)[]]>([
     ['select tier as level, absent from users', 'users.tier', undefined],
     ['select u.tier as level, u.email from users u', 'users.tier', 'users.email'],
@@ -343,7 +343,7 @@ describe('which column of a table a column shows', () => {
   });
 });
 
-describe('what is learnt of a catalog', () => {
+describe('what is learnt from a catalog', () => {
   const column = (name: string, isNullable: boolean): Column => ({
     name,
     type: 'text',
@@ -408,7 +408,7 @@ describe('what is learnt of a catalog', () => {
     });
   });
 
-  it('several constraints on one column leave the words that all of them allow', async () => {
+  it('several constraints on one column give the words that all of them allow', async () => {
     const known = await learnt({
       constraints: [
         check('users', "tier in ('a', 'b', 'c')"),
@@ -420,7 +420,7 @@ describe('what is learnt of a catalog', () => {
     expect(known['users.tier']?.words).toEqual(['b', 'c']);
   });
 
-  it('a column whose collation takes different texts for equal has no words', async () => {
+  it('a column with a collation under which different texts are equal has no words', async () => {
     const blind = users.columns.map((column) => ({ ...column, isDeterministic: false }));
     const known = await learnt({
       relations: [{ ...users, columns: blind }],
@@ -429,7 +429,7 @@ describe('what is learnt of a catalog', () => {
     expect(known['users.tier']?.words).toBeUndefined();
   });
 
-  it('a view that reads itself, as CREATE RECURSIVE VIEW makes it, is not followed', async () => {
+  it('a recursive view gives no facts about its columns', async () => {
     const text =
       'WITH RECURSIVE tree(tier) AS (SELECT tier FROM public.users UNION ALL SELECT tree.tier FROM tree) SELECT tree.tier FROM tree';
     const known = await learnt({
@@ -439,7 +439,7 @@ describe('what is learnt of a catalog', () => {
     expect(known['tree.tier']).toMatchObject({ source: 'tree.tier', isNeverNull: false });
   });
 
-  it('what the grammar does not know says nothing', async () => {
+  it('an expression that the grammar refuses is ignored', async () => {
     const known = await learnt({
       relations: [users, viewOf('odd', ['tier'])],
       constraints: [check('users', 'tier is of a later release (')],
