@@ -15,7 +15,7 @@ describe('seed --list', () => {
   it('needs no database, and shows each seeder with its line within 80 columns', async () => {
     const { code, stdout, stderr } = await runCli(['seed', '--list']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout).toMatch(/^--env dev\n {2}01_users +the specification's three users/m);
+    expect(stdout).toMatch(/^--env dev\n {2}01_users +three users/m);
     expect(stdout).toMatch(/^--env production\n {2}01_assets +the largest assets/m);
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   });
