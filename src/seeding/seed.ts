@@ -7,7 +7,7 @@ import {
 } from '../ledger/seed-runs.ts';
 import type { Market } from '../market/market.ts';
 import type { MarketOptions } from '../market/obtain.ts';
-import type { MigrateOptions } from '../migrations/options.ts';
+import type { MigrateOptions } from '../migrations/migrate.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';

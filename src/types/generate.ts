@@ -3,7 +3,7 @@ import { borrowedKysely } from '../database/kysely.ts';
 import { isSqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { describeTarget } from '../database/target.ts';
 import { withRun } from '../ledger/run.ts';
-import type { MigrateOptions } from '../migrations/options.ts';
+import type { MigrateOptions } from '../migrations/migrate.ts';
 import { findLacking, pendingMigrations } from '../migrations/pending.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
