@@ -1,64 +1,74 @@
+import type { Client } from '../database/client.ts';
+import { ifFree } from '../database/lock.ts';
 import { throwIfInterrupted } from '../database/refusals.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
-import { inventName, type TemplateKey } from './mark.ts';
-import { createMarked } from './marked.ts';
-import { takeReady } from './ready.ts';
+import { createDatabase, listOwn, lockObjectOf, takeReady } from './catalog.ts';
+import type { TemplateKey } from './name.ts';
 import { keyOn, type Recipe } from './recipe.ts';
 import { ensureTemplate, type TemplateOptions } from './template.ts';
 import type { TestServer } from './test-server.ts';
 
-/** What to clone: its recipe, and the key that the recipe has on this server. */
-export interface Order {
-  readonly recipe: Recipe;
-  readonly key: TemplateKey;
-}
-
-/** Throws what asking the server throws. */
-export async function orderOf(server: TestServer, recipe: Recipe): Promise<Order> {
-  const known = server.keys.get(recipe.fingerprint);
-  const key = known ?? (await server.use(({ sql }) => keyOn(sql, recipe)));
-  server.keys.set(recipe.fingerprint, key);
-  return { recipe, key };
-}
+/** The most databases that one call creates or keeps ready. A larger number is probably a typing error. */
+export const mostAtOnce = 1_000;
 
 /**
- * A database of one's own: a ready one where there is one, else a copy of the template. Returns its name.
- * Throws what `ensureTemplate` throws; leaves nothing behind then.
+ * The name of a database that only the caller has: a ready clone where there is one, else a new copy of the
+ * template. Throws what `ensureTemplate` throws, and leaves nothing behind then.
  */
 export async function provideClone(
   server: TestServer,
-  order: Order,
+  recipe: Recipe,
   options: TemplateOptions,
 ): Promise<string> {
   throwIfInterrupted(options.signal);
-  const ready = await takeReady(server, order.key);
-  return ready ?? createClone(server, order, options);
+  const key = await keyOn(server, recipe);
+  const ready = await server.use((client) => takeReady(client, key));
+  if (ready !== undefined) return ready;
+  for (;;) {
+    throwIfInterrupted(options.signal);
+    const template = await ensureTemplate(server, recipe, options);
+    const name = await server.use((client) =>
+      copyTemplate(client, { kind: 'clone', key, template }),
+    );
+    if (name !== undefined) return name;
+  }
 }
 
-/** A template can be pruned between being found and being cloned; then it is made anew. */
-const mostTries = 5;
-
-/** A copy of the template, which is made first where there is none. */
-export async function createClone(
+/**
+ * Makes ready clones until there are `count` of them, and returns how many it made: none where another process is
+ * doing the same.
+ */
+export async function fillReady(
   server: TestServer,
-  order: Order,
-  options: TemplateOptions,
-): Promise<string> {
-  const { key } = order;
-  const name = inventName('test');
-  for (let tries = 1; ; tries += 1) {
-    throwIfInterrupted(options.signal);
-    const template = server.templates.get(key) ?? (await ensureTemplate(server, order, options));
-    const isCloned = await server.use(async (client) => {
-      try {
-        await createMarked(client, { name, template, mark: { kind: 'clone', key } });
-        return true;
-      } catch (error) {
-        if (sqlState(error) !== sqlErrorCodes.noSuchDatabase || tries === mostTries) throw error;
-        return false;
+  recipe: Recipe,
+  { count, ...options }: TemplateOptions & { readonly count: number },
+): Promise<number> {
+  const key = await keyOn(server, recipe);
+  const template = await ensureTemplate(server, recipe, options);
+  const lock = { lockClass: 842_341_076, lockObject: lockObjectOf(key) };
+  const made = await server.use((client) =>
+    ifFree(client.sql, lock, async () => {
+      for (let made = 0; ; made += 1) {
+        throwIfInterrupted(options.signal);
+        const ready = await listOwn(client, { kind: 'ready', key });
+        if (ready.length >= count) return made;
+        const name = await copyTemplate(client, { kind: 'ready', key, template });
+        if (name === undefined) return made;
       }
-    });
-    if (isCloned) return name;
-    server.templates.delete(key);
+    }),
+  );
+  return made ?? 0;
+}
+
+/** undefined where the template was dropped meanwhile. */
+async function copyTemplate(
+  client: Client,
+  copy: { readonly kind: 'clone' | 'ready'; readonly key: TemplateKey; readonly template: string },
+): Promise<string | undefined> {
+  try {
+    return await createDatabase(client, copy);
+  } catch (error) {
+    if (sqlState(error) === sqlErrorCodes.noSuchDatabase) return undefined;
+    throw error;
   }
 }

@@ -14,8 +14,7 @@ import { engineVersion } from '../database/embedded/boot.ts';
 import { type EmbeddedEngine, openEmbeddedEngine } from '../database/embedded/engine.ts';
 import { lockFolder } from '../database/embedded/folder-lock.ts';
 import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
-import { makeContent } from './content.ts';
-import type { Recipe } from './recipe.ts';
+import { fillDatabase, type Recipe } from './recipe.ts';
 import type { TemplateOptions } from './template.ts';
 
 export interface ImageOptions extends TemplateOptions {
@@ -87,7 +86,7 @@ async function make(
   { signal, onProgress }: TemplateOptions,
 ): Promise<Blob> {
   try {
-    await makeContent(recipe, { target: { kind: 'embedded', folder: place }, signal, onProgress });
+    await fillDatabase(recipe, { target: { kind: 'embedded', folder: place }, signal, onProgress });
     const engine = await openEmbeddedEngine({ folder: place });
     try {
       return await engine.dump();

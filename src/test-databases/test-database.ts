@@ -1,17 +1,15 @@
-import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { nameTestServer, readTestServer, surroundings } from '../config.ts';
-
 import { engineKysely, openDatabase } from '../database/kysely.ts';
 import { targetUrl } from '../database/target.ts';
 import type { DB } from '../database/types.ts';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
-import { createClone, type Order, orderOf, provideClone } from './clone.ts';
-import { fillReady, mostAtOnce, takeReady } from './ready.ts';
-import { type ContentOptions, type Recipe, readRecipe, stampOf } from './recipe.ts';
-import { ensureTemplate, type TemplateOptions } from './template.ts';
+import { fillReady, mostAtOnce, provideClone } from './clone.ts';
+import { type ContentOptions, type Recipe, readRecipe } from './recipe.ts';
+import type { TemplateOptions } from './template.ts';
 import * as testDatabases from './test-databases.ts';
 import {
   describeServer,
@@ -75,11 +73,11 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   const { ahead = 0, maxConnections = 5 } = options;
   requireWhole({ ahead }, { from: 0, to: mostAtOnce });
   requireWhole({ maxConnections }, { from: 1, to: mostAtOnce });
-  // Before anything is connected to, or a container started.
-  const recipe = lastRecipeOf(options) ?? recipeOf(options);
+  // First: faulty files start no container.
+  const recipe = readRecipe(options);
   const server = await testServer(options);
-  const { name, order } = await provide(server, recipe, options);
-  if (ahead > 0) refill(server, { ...order, count: ahead, onProgress: options.onProgress });
+  const name = await provideClone(server, recipe, options);
+  if (ahead > 0) refill(server, { recipe, count: ahead, onProgress: options.onProgress });
   const target = { ...server.target, database: name };
   let opened: Kysely<DB> | undefined;
   const open = () => {
@@ -156,66 +154,6 @@ async function createEmbedded(options: TestDatabaseOptions): Promise<TestDatabas
   };
 }
 
-interface KnownRecipe {
-  readonly recipe: Recipe;
-  /** Of the files that it was read from; undefined where one could not be looked at. */
-  readonly stamp: string | undefined;
-}
-
-const recipes = new Map<string, KnownRecipe>();
-
-function keyOf({ migrations, rollbacks, seed, seeds, now }: ContentOptions): string {
-  return JSON.stringify([migrations, rollbacks, seed, seeds, now]);
-}
-
-/** As the files were at the last call; undefined before the first. */
-function lastRecipeOf(options: ContentOptions): Recipe | undefined {
-  return recipes.get(keyOf(options))?.recipe;
-}
-
-/** As the files are now; read again only when they have changed. */
-function recipeOf(options: ContentOptions): Recipe {
-  const key = keyOf(options);
-  const known = recipes.get(key);
-  const stamp = stampOf(options);
-  if (known && stamp !== undefined && known.stamp === stamp) return known.recipe;
-  const recipe = readRecipe(options);
-  recipes.set(key, { stamp, recipe });
-  return recipe;
-}
-
-/**
- * A clone of what the files are now. While the server looks for a ready one of what they were last, they
- * are looked at; one that was taken in vain is dropped.
- */
-async function provide(
-  server: TestServer,
-  last: Recipe,
-  options: TestDatabaseOptions,
-): Promise<{ readonly name: string; readonly order: Order }> {
-  const expected = await orderOf(server, last);
-  const [taking, reading] = await Promise.allSettled([
-    takeReady(server, expected.key),
-    onceSent().then(() => recipeOf(options)),
-  ]);
-  if (taking.status === 'rejected') throw taking.reason;
-  const taken = taking.value;
-  if (reading.status === 'fulfilled' && reading.value === last) {
-    const name = taken ?? (await createClone(server, expected, options));
-    return { name, order: expected };
-  }
-  if (taken !== undefined) await testDatabases.drop(server, [taken]);
-  if (reading.status === 'rejected') throw reading.reason;
-  const order = await orderOf(server, reading.value);
-  return { name: await provideClone(server, order, options), order };
-}
-
-/** The driver hands a query to its socket one turn of the event loop after it was asked for. */
-async function onceSent(): Promise<void> {
-  await nextTurn();
-  await nextTurn();
-}
-
 const servers = new Map<string | undefined, Promise<TestServer>>();
 
 /**
@@ -262,9 +200,7 @@ export async function prepareTestDatabases(
   }
   const server = await testServer(options);
   try {
-    const order = await orderOf(server, recipe);
-    const template = await ensureTemplate(server, order, options);
-    if (ahead > 0) await fillReady(server, { template, key: order.key, count: ahead }, options);
+    await fillReady(server, recipe, { ...options, count: ahead });
   } catch (error) {
     await server.close();
     throw error;
@@ -273,19 +209,16 @@ export async function prepareTestDatabases(
   return { stop: server.close };
 }
 
-/** In the background. What makes it fail makes the next database fail, which says so. */
+/** In the background. The next database meets the same failure, and throws it. */
 function refill(
   server: TestServer,
   {
+    recipe,
+    count,
     onProgress,
-    ...order
-  }: Order & { readonly count: number } & Pick<TestServerOptions, 'onProgress'>,
+  }: { readonly recipe: Recipe; readonly count: number } & Pick<TestServerOptions, 'onProgress'>,
 ): void {
-  const fill = async () => {
-    const template = await ensureTemplate(server, order, {});
-    await fillReady(server, { template, key: order.key, count: order.count }, {});
-  };
-  fill().catch((error: unknown) => {
+  fillReady(server, recipe, { count }).catch((error: unknown) => {
     onProgress?.({ kind: 'notice', severity: 'WARNING', message: messageOf(error) });
   });
 }

@@ -1,22 +1,21 @@
 import { targetUrl } from '../database/target.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
-import { orderOf, provideClone } from './clone.ts';
-import { dropMarked, dropUnused, listMarked, type MarkedDatabase } from './marked.ts';
-import { fillReady, mostAtOnce } from './ready.ts';
+import { dropDatabase, type FoundDatabase, listDatabases } from './catalog.ts';
+import { fillReady, mostAtOnce, provideClone } from './clone.ts';
+import { pruneDatabases, templateLifetimeMs } from './prune.ts';
 import { type ContentOptions, readRecipe } from './recipe.ts';
-import { ensureTemplate, pruneTemplates, type TemplateOptions } from './template.ts';
+import type { TemplateOptions } from './template.ts';
 import { describeServer, type TestServer, type TestServerOrigin } from './test-server.ts';
-import { adoptUnmarked } from './unmarked.ts';
 
 export interface CreateOptions extends ContentOptions, TemplateOptions {
   /** How many. Default 1. */
   readonly count?: number | undefined;
 }
 
-/** A database that the caller has, until somebody drops it. */
+/** A database that only the caller has, until it is dropped. */
 export interface TestDatabaseName {
   readonly name: string;
-  /** With the password, for whoever is to connect. */
+  /** With the password. */
   readonly url: string;
 }
 
@@ -32,7 +31,7 @@ export interface ServerName {
 }
 
 export interface FillResult extends ServerName {
-  /** Made now; 0 where there were enough, or where another process makes them. */
+  /** How many were made. 0 where there were enough, or where another process makes them. */
   readonly made: number;
 }
 
@@ -42,7 +41,7 @@ export interface DropResult extends ServerName {
   readonly missing: readonly string[];
 }
 
-export type ListedDatabase = Omit<MarkedDatabase, 'isOwn'>;
+export type ListedDatabase = Omit<FoundDatabase, 'isDroppable'>;
 
 export interface ListResult extends ServerName {
   /** The oldest first. */
@@ -50,34 +49,34 @@ export interface ListResult extends ServerName {
 }
 
 export interface PruneOptions {
-  /** Databases that are younger stay. Default: an hour. */
+  /** Clones that are younger stay. Default: an hour. */
   readonly olderThanMs?: number | undefined;
-  /** Templates of that age too. Default: those of a week. */
+  /** `olderThanMs` applies to templates too. Default: templates stay for a week. */
   readonly templates?: boolean | undefined;
 }
 
 export interface PruneResult extends ServerName {
   readonly dropped: readonly string[];
-  /** Old enough, but somebody is connected to them. */
+  /** Old enough, but a session is in them. */
   readonly inUse: readonly string[];
 }
 
 /**
- * Databases of the caller's own: ready ones where there are some, else copies of the template. All that
- * were asked for, or none.
+ * Creates test databases: takes ready ones where there are some, and copies the template for the others. A failure
+ * leaves none of them behind.
  */
 export async function create(server: TestServer, options: CreateOptions): Promise<CreateResult> {
   const { count = 1 } = options;
   requireWhole({ count }, { from: 1, to: mostAtOnce });
-  const order = await orderOf(server, readRecipe(options));
+  const recipe = readRecipe(options);
   const settled = await Promise.allSettled(
-    Array.from({ length: count }, () => provideClone(server, order, options)),
+    Array.from({ length: count }, () => provideClone(server, recipe, options)),
   );
   const names = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
   const failed = settled.find((each) => each.status === 'rejected');
   if (failed) {
     await dropEach(server, names).catch(() => {
-      // Whoever prunes finds them; what failed first is the news.
+      // The first failure is the one to report. `prune` finds what it leaves.
     });
     throw failed.reason;
   }
@@ -91,18 +90,15 @@ export async function create(server: TestServer, options: CreateOptions): Promis
 /** Makes ready clones until there are `count` of them. */
 export async function fill(
   server: TestServer,
-  { count, ...options }: CreateOptions & { readonly count: number },
+  options: CreateOptions & { readonly count: number },
 ): Promise<FillResult> {
-  requireWhole({ count }, { from: 0, to: mostAtOnce });
-  const order = await orderOf(server, readRecipe(options));
-  const { key } = order;
-  const template = await ensureTemplate(server, order, options);
-  return { ...nameOf(server), made: await fillReady(server, { template, key, count }, options) };
+  requireWhole({ count: options.count }, { from: 0, to: mostAtOnce });
+  return { ...nameOf(server), made: await fillReady(server, readRecipe(options), options) };
 }
 
 /**
- * Drops databases that bear this tool's mark, whoever is connected to them.
- * Throws `not-a-test-database` for another; those named before it are dropped then.
+ * Drops test databases and ends the sessions in them. Throws `not-a-test-database` for a database with any other
+ * name; those named before it are dropped then.
  */
 export async function drop(server: TestServer, names: readonly string[]): Promise<DropResult> {
   const dropped = await dropEach(server, names);
@@ -110,54 +106,43 @@ export async function drop(server: TestServer, names: readonly string[]): Promis
   return { ...nameOf(server), dropped, missing };
 }
 
-/** Drops every database of this tool that the role may drop, templates and ready ones too. */
+/** Drops every test database that the role may drop, templates and ready clones included. */
 export async function dropAll(server: TestServer): Promise<DropResult> {
-  await adoptUnmarked(server);
-  const marked = await server.use(({ sql }) => listMarked(sql));
-  const own = marked.filter(({ isOwn }) => isOwn).map(({ name }) => name);
-  return drop(server, own);
+  const found = await server.use(({ sql }) => listDatabases(sql));
+  const droppable = found.filter(({ isDroppable }) => isDroppable).map(({ name }) => name);
+  return drop(server, droppable);
 }
 
+/** All test databases on the server, those of other roles included. */
 export async function list(server: TestServer): Promise<ListResult> {
-  const marked = await server.use(({ sql }) => listMarked(sql));
+  const found = await server.use(({ sql }) => listDatabases(sql));
   return {
     ...nameOf(server),
-    databases: marked.map(({ isOwn: _, ...database }) => database),
+    databases: found.map(({ isDroppable: _, ...database }) => database),
   };
 }
 
+const hourMs = 3_600_000;
+
 /**
- * Takes away what nobody took away: clones and ready ones of that age that nobody is connected to, half
- * made templates whose maker is gone, old templates. Only those of roles that this one is a member of.
+ * Drops test databases left behind by processes that died: old clones and templates without a session in them, and
+ * templates whose maker is gone. Only those of roles that this one is a member of.
  */
 export async function prune(
   server: TestServer,
   { olderThanMs = hourMs, templates = false }: PruneOptions,
 ): Promise<PruneResult> {
-  await adoptUnmarked(server);
-  return server.use(async ({ sql }) => {
-    const inUse: string[] = [];
-    const dropped: string[] = [];
-    for (const { name } of await pruneTemplates(sql, templates ? { olderThanMs } : {})) {
-      dropped.push(name);
-    }
-    const isOld = ({ kind, isOwn, ageMs }: MarkedDatabase) =>
-      isOwn && (kind === 'clone' || kind === 'ready') && ageMs >= olderThanMs;
-    for (const database of (await listMarked(sql)).filter(isOld)) {
-      const outcome = database.connections > 0 ? 'in use' : await dropUnused(sql, database);
-      if (outcome === 'in use') inUse.push(database.name);
-      if (outcome === 'dropped') dropped.push(database.name);
-    }
-    return { ...nameOf(server), dropped, inUse };
-  });
+  const templatesMs = templates ? olderThanMs : templateLifetimeMs;
+  const pruned = await server.use(({ sql }) =>
+    pruneDatabases(sql, { clonesMs: olderThanMs, templatesMs }),
+  );
+  return { ...nameOf(server), ...pruned };
 }
-
-const hourMs = 3_600_000;
 
 async function dropEach(server: TestServer, names: readonly string[]): Promise<readonly string[]> {
   const dropped: string[] = [];
   await server.use(async ({ sql }) => {
-    for (const name of names) if (await dropMarked(sql, name)) dropped.push(name);
+    for (const name of names) if (await dropDatabase(sql, name)) dropped.push(name);
   });
   return dropped;
 }

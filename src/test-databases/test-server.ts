@@ -1,4 +1,4 @@
-import { type Client, openPrimary } from '../database/client.ts';
+import { type Client, openPrimary, type Sql } from '../database/client.ts';
 import { explained, type Session, withSession } from '../database/connection.ts';
 import { openPool } from '../database/pool.ts';
 import { requireServerVersion } from '../database/requirements.ts';
@@ -6,25 +6,26 @@ import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { describeHost, type ServerTarget } from '../database/target.ts';
 import { isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
-import type { TemplateKey } from './mark.ts';
+import type { TemplateKey } from './name.ts';
 
-/** Who named the server: the caller, the variable, or nobody, so that a container was started. */
+/** Who named the server: the caller or the variable. `container`: neither, so that a container was started. */
 export type TestServerOrigin = 'option' | 'TEST_DATABASE_URL' | 'container';
 
 /** A server on which test databases are made, and sessions to make them with. */
 export interface TestServer {
-  /** Its database is the one that was named; test databases have others. */
+  /** Its database is the one that was named. Test databases have names of their own. */
   readonly target: ServerTarget;
   readonly origin: TestServerOrigin;
-  /** Templates that were found whole, by key: a name to try before asking. */
-  readonly templates: Map<TemplateKey, string>;
-  /** Those that this process makes, or waits for. */
+  /** What decides the content of a template besides the files: the role, and the versions that the server has. Asked once. */
+  readonly readFacts: () => Promise<string>;
+  /** Templates that this process makes, or waits for. */
   readonly making: Map<TemplateKey, Promise<string>>;
-  /** Keys by the fingerprint of a recipe, as this server said. */
-  readonly keys: Map<string, TemplateKey>;
-  /** Lends a session for statements about databases. What the server refuses and the work does not catch is thrown as `statement-refused` or `not-permitted`. */
+  /**
+   * Lends a session for statements about databases. What the server refuses and `work` does not catch is thrown as
+   * `statement-refused` or `not-permitted`.
+   */
   readonly use: <T>(work: (client: Client) => Promise<T>) => Promise<T>;
-  /** Opens a session of its own, for what lasts. */
+  /** Opens a session for `work` alone, which may take long. */
   readonly withSession: <T>(
     options: SessionOptions,
     work: (session: Session) => Promise<T>,
@@ -37,15 +38,19 @@ interface SessionOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** Where a role may work on databases, and where locks are held: everybody has to meet there. */
+/** Advisory locks belong to a database, so that all processes have to connect to the same one. */
 const meetingPlace = 'postgres';
 
-/** The copy of a large database takes seconds; a server that does not answer is not waited for. */
-const sessionSettings = "set statement_timeout = '5min'; set idle_session_timeout = 0";
+/**
+ * A copy of a large database takes seconds, and a server that does not answer is given up. TimescaleDB warns with
+ * each renamed database that its workers stop.
+ */
+const sessionSettings = `
+  set statement_timeout = '5min'; set idle_session_timeout = 0; set client_min_messages = error`;
 
 const poolSettings = {
   maxConnections: 4,
-  // Short, so that a program that is done can end.
+  // An open connection keeps a program from ending.
   idleTimeoutMs: 1_000,
   connectTimeoutMs: 120_000,
 };
@@ -64,22 +69,29 @@ export function openTestServer(target: ServerTarget, origin: TestServerOrigin): 
       throw error;
     }
   }, poolSettings);
+  const use: TestServer['use'] = async (work) => {
+    const { client, release } = await pool.lease();
+    try {
+      return await work(client);
+    } catch (error) {
+      throw explained(error, { client, target: meeting });
+    } finally {
+      release();
+    }
+  };
+  let facts: Promise<string> | undefined;
   return {
     target,
     origin,
-    templates: new Map(),
-    making: new Map(),
-    keys: new Map(),
-    use: async (work) => {
-      const { client, release } = await pool.lease();
-      try {
-        return await work(client);
-      } catch (error) {
-        throw explained(error, { client, target: meeting });
-      } finally {
-        release();
-      }
+    readFacts: () => {
+      facts ??= use(({ sql }) => askFacts(sql)).catch((error: unknown) => {
+        facts = undefined;
+        throw error;
+      });
+      return facts;
     },
+    making: new Map(),
+    use,
     withSession: (options, work) =>
       orElse(meeting, target, (named) =>
         withSession(named, options, async (session) => {
@@ -91,9 +103,20 @@ export function openTestServer(target: ServerTarget, origin: TestServerOrigin): 
   };
 }
 
+async function askFacts(sql: Sql): Promise<string> {
+  const [{ facts }] = await sql<[{ facts: string }]>`
+    select json_build_array(
+      current_user,
+      current_setting('server_version'),
+      (select array_agg(name || ' ' || default_version order by name collate "C")
+       from pg_available_extensions)
+    )::text as facts`;
+  return facts;
+}
+
 /**
- * The server that was named, else one in a container. Says which it is. Throws `no-test-server`; what is
- * wrong with a server that was named shows with its first use.
+ * The server that was named, else one in a container, and an event that says which. Throws `no-test-server`. A named
+ * server is connected to with its first use.
  */
 export async function obtainTestServer(
   named: Pick<TestServer, 'target' | 'origin'> | undefined,
@@ -123,7 +146,7 @@ export function describeServer({ target }: Pick<TestServer, 'target'>): string {
   return target.hosts.map(describeHost).join(',');
 }
 
-/** On servers that have no such database, or let the role not into it, in the one that was named. */
+/** Opens the second database where the first does not exist, or where the role may not connect to it. */
 async function orElse<T>(
   first: ServerTarget,
   second: ServerTarget,

@@ -8,7 +8,7 @@ import type {
 import { type Look, plural } from './render.ts';
 import { renderTable } from './table.ts';
 
-/** A URL a line, and nothing else: for `$(…)`, and for files of variables. */
+/** One URL a line and nothing else, for `$(…)` and for files of variables. */
 export function renderCreated(
   { databases }: CreateResult,
   { variable }: { readonly variable: string | undefined },
@@ -22,7 +22,7 @@ export function renderCreated(
 
 export function renderFilled({ made, server }: FillResult, { chalk }: Look): string {
   return made === 0
-    ? `${chalk.bold('nothing to do')}: there are enough on ${server}, or somebody else makes them\n`
+    ? `${chalk.bold('nothing to do')}: there are enough on ${server}, or another process makes them\n`
     : `${chalk.bold(`${plural(made, 'test database')} made ahead`)} on ${server}\n`;
 }
 
@@ -42,21 +42,18 @@ export function renderList({ databases, server }: ListResult, { chalk, columns }
     template: chalk.cyan,
     ready: chalk.dim,
     clone: chalk.green,
+    unused: chalk.yellow,
   };
   const table = renderTable({
-    head: ['name', 'is', 'template', 'age', 'by', 'in use'].map((text) => ({
-      text,
-      paint: chalk.dim,
-    })),
-    rows: databases.map(({ name, kind, key, ageMs, owner, connections }) => [
-      { text: name },
-      { text: kind, paint: paints[kind] },
-      { text: key.slice(0, 8), paint: chalk.dim },
+    // The name comes last, because it is long. It says the kind and the key too.
+    head: ['age', 'by', 'in use', 'name'].map((text) => ({ text, paint: chalk.dim })),
+    rows: databases.map(({ name, kind, ageMs, owner, connections }) => [
       { text: formatAge(ageMs), align: 'right' },
       { text: owner, paint: chalk.dim },
       { text: connections === 0 ? '' : String(connections), align: 'right' },
+      { text: name, paint: paints[kind] },
     ]),
-    flexible: [4, 0],
+    flexible: [1],
     columns,
   });
   return `${[...table, '', chalk.bold(`${server}: ${plural(databases.length, 'database')}`)].join('\n')}\n`;
@@ -68,7 +65,7 @@ const ages = [
   { unit: 'min', ms: 60_000 },
 ] as const;
 
-/** `8 s`, `12 min`, `3 h`, `5 d`: the largest unit that there is one of. */
+/** `8 s`, `12 min`, `3 h` or `5 d`: in the largest unit that fits. */
 function formatAge(ageMs: number): string {
   const { unit, ms } = ages.find((age) => ageMs >= age.ms) ?? { unit: 's', ms: 1_000 };
   return `${Math.max(0, Math.floor(ageMs / ms))} ${unit}`;
@@ -77,7 +74,7 @@ function formatAge(ageMs: number): string {
 export function renderPruned({ dropped, inUse, server }: PruneResult, { chalk }: Look): string {
   return [
     ...dropped.map((name) => `dropped ${name}`),
-    ...inUse.map((name) => `left ${name}: somebody is connected to it`),
+    ...inUse.map((name) => `left ${name}: a session is in it`),
     `${chalk.bold(`${plural(dropped.length, 'database')} dropped`)} on ${server}`,
     '',
   ].join('\n');

@@ -287,7 +287,7 @@ async function measureTestDatabases({ server, folder, runs }) {
     compare(`${what}, a ready one, against a bare \`CREATE DATABASE\``, {
       ours: ready,
       theirs: bare,
-      target: 0.1,
+      target: 0.15,
     }),
     {
       what: `${seriesCount.toLocaleString('en')} in a row, the last tenth against the first, measured by the server's own`,

@@ -16,7 +16,7 @@ async function ownCommandLine() {
 }
 
 describe('test-db create', () => {
-  it('prints a URL a line, and nothing else on stdout', async () => {
+  it('prints one URL a line and nothing else on stdout', async () => {
     const { url, testDb } = await ownCommandLine();
     const { code, stdout, stderr } = await testDb('create', '--count', '2', ...folders);
     expect(code).toBe(0);
@@ -31,7 +31,9 @@ describe('test-db create', () => {
       await sql.end();
     }
     expect(stderr).toMatch(/^server: \S+ \(TEST_DATABASE_URL\)\n/);
-    expect(stderr).toMatch(/\nmade the template [0-9a-f]{8} of the test databases in \d+ ms\n$/);
+    expect(stderr).toMatch(
+      /\nmade the template [0-9a-f]{8} of the test databases in [\d.]+ m?s\n$/,
+    );
     expect(stderr).not.toContain(new URL(url).password);
   });
 
@@ -70,7 +72,7 @@ describe('test-db create', () => {
     });
   });
 
-  it('makes others ahead in the background, without being waited for', async () => {
+  it('makes ready clones in the background and does not wait for them', async () => {
     const { kinds, testDb } = await ownCommandLine();
     const slow = folderFlags(
       writePairs({ '20260101_000000_one': ['create table one ();', 'drop table one;'] }),
@@ -85,7 +87,7 @@ describe('test-db create', () => {
     expect((await testDb('fill', '3', ...slow)).stdout).toMatch(/^nothing to do/);
   });
 
-  it('ends on Ctrl-C while the template is made, and leaves nothing', async () => {
+  it('ends on Ctrl-C while the template is made, and leaves nothing behind', async () => {
     const { env, kinds } = await ownCommandLine();
     const waiting = folderFlags(
       writePairs({ '20260101_000000_wait': ['select pg_sleep(30);', 'select 1;'] }),
@@ -101,7 +103,7 @@ describe('test-db create', () => {
     [['create', '--count', '0'], 'It is a whole number from 1.'],
     [['create', '--seed', 'production'], 'Allowed choices are dev.'],
     [['create', '--now', '2026-01-01'], 'a moment is given'],
-    [['create', '--url', 'embedded:x'], 'the embedded engine is named'],
+    [['create', '--url', 'embedded:x'], 'the embedded engine has one database'],
     [['create', '--url', 'mysql://x'], 'the database URL cannot be read'],
     [['create', '--migrations', '/nowhere'], 'one of the two folders is named'],
     [['fill'], "missing required argument 'n'"],
@@ -118,7 +120,7 @@ describe('test-db create', () => {
     expect(stderr).toContain(words);
   });
 
-  it('says which grant a role lacks', async () => {
+  it('names the grant that a role lacks', async () => {
     const role = await createScratchRole(inject('postgresUrl'));
     onTestFinished(role.drop);
     const env = { TEST_DATABASE_URL: role.urlOf(inject('postgresUrl')) };
@@ -128,7 +130,7 @@ describe('test-db create', () => {
     expect(stderr).not.toContain('warning');
   });
 
-  it('says what to do where there is neither a server nor Docker', async () => {
+  it('says what to do without a server and without Docker', async () => {
     const { code, stderr } = await runCli(['test-db', 'create'], {
       env: { DOCKER_HOST: 'tcp://127.0.0.1:9' },
     });
@@ -139,22 +141,22 @@ describe('test-db create', () => {
 });
 
 describe('test-db drop', () => {
-  it('takes URLs, whose server is theirs, and names', async () => {
+  it('takes names, and URLs with their own server', async () => {
     const { testDb, kinds, list } = await ownCommandLine();
     const { stdout: url } = await testDb('create', ...folders);
     await testDb('create', ...folders);
     const byUrl = await runCli(['test-db', 'drop', url.trim()]);
     expect(byUrl).toMatchObject({ code: 0 });
-    expect(byUrl.stdout).toMatch(/^dropped cryptosense_test_\w+\n1 database dropped on /);
+    expect(byUrl.stdout).toMatch(/^dropped cryptosense_test_clone_\w+\n1 database dropped on /);
     const name = (await list()).find(({ kind }) => kind === 'clone')?.name ?? '';
     const byName = await testDb('drop', name, 'nobody');
     expect(byName.stdout).toMatch(new RegExp(`^dropped ${name}\nthere is no nobody\n1 database`));
     expect(await kinds()).toEqual(['template']);
-    expect((await testDb('drop', '--all')).stdout).toMatch(/^dropped cryptosense_template_/);
+    expect((await testDb('drop', '--all')).stdout).toMatch(/^dropped cryptosense_test_template_/);
     expect(await kinds()).toEqual([]);
   });
 
-  it('takes the password that a URL lacks from TEST_DATABASE_URL, where both name one server', async () => {
+  it('takes the password that a URL lacks from TEST_DATABASE_URL when both name the same server', async () => {
     const { testDb, kinds } = await ownCommandLine();
     const { stdout } = await testDb('create', '--quiet', ...folders);
     const url = new URL(stdout.trim());
@@ -163,7 +165,7 @@ describe('test-db drop', () => {
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('takes no URLs of two servers', async () => {
+  it('refuses URLs of two servers', async () => {
     const { url, testDb } = await ownCommandLine();
     const { code, stderr } = await testDb('drop', url, 'postgresql://u@127.0.0.1:9/x');
     expect(code).toBe(2);
@@ -174,31 +176,31 @@ describe('test-db drop', () => {
     const { testDb } = await ownCommandLine();
     const { code, stderr } = await testDb('drop', 'postgres');
     expect(code).toBe(2);
-    expect(stderr).toContain('"postgres" is no test database of this tool, and is left alone');
+    expect(stderr).toContain('"postgres" is not a test database of this tool; it was left alone');
   });
 });
 
 describe('test-db list and prune', () => {
-  it('show what there is, and what was taken away', async () => {
+  it('show the test databases, and those that were dropped', async () => {
     const { testDb, role } = await ownCommandLine();
     await testDb('create', ...folders);
     const { stdout } = await testDb('list');
     const [head = ''] = stdout.split('\n');
-    expect(head.trim().split(/\s{2,}/)).toEqual(['name', 'is', 'template', 'age', 'by', 'in use']);
+    expect(head.trim().split(/\s{2,}/)).toEqual(['age', 'by', 'in use', 'name']);
     expect(stdout).toMatch(
-      new RegExp(`cryptosense_test_\\w+ +clone +[0-9a-f]{8} +\\d+ s +${role}\n`),
+      new RegExp(`\\d+ s  ${role.slice(0, 7)}\\S* +cryptosense_test_clone_\\w+\n`),
     );
     const { databases } = JSON.parse((await testDb('list', '--json')).stdout);
     const own = databases.filter(({ owner }: { owner: string }) => owner === role);
     expect(own.map(({ kind }: { kind: string }) => kind)).toEqual(['template', 'clone']);
     expect((await testDb('prune')).stdout).toMatch(/^0 databases dropped on /);
     expect((await testDb('prune', '--older-than', '0s')).stdout).toMatch(
-      /^dropped cryptosense_test_\w+\n1 database dropped on /,
+      /^dropped cryptosense_test_clone_\w+\n1 database dropped on /,
     );
     expect(
       JSON.parse((await testDb('prune', '--json', '--templates', '--older-than', '0s')).stdout),
     ).toMatchObject({
-      dropped: [expect.stringMatching(/^cryptosense_template_/)],
+      dropped: [expect.stringMatching(/^cryptosense_test_template_/)],
       inUse: [],
     });
   });

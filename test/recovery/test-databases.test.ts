@@ -1,18 +1,20 @@
-import { chmodSync } from 'node:fs';
-import { describe, expect, inject, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
+import { parseName } from '../../src/test-databases/name.ts';
 import * as testDatabases from '../../src/test-databases/test-databases.ts';
+import type { TestServer } from '../../src/test-databases/test-server.ts';
 import { connect, createScratchRole, databaseUrl, onServer } from '../support/databases.ts';
-import { startEmbeddedPostgres } from '../support/embedded-postgres.ts';
+import { type PostgresServer, startEmbeddedPostgres } from '../support/embedded-postgres.ts';
 import { codeOf } from '../support/errors.ts';
-import { type Folders, fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
-import { type RunningProgram, startProgram } from '../support/program.ts';
+import { type Folders, fixture, writePairs } from '../support/fixtures.ts';
+import { startProgram } from '../support/program.ts';
 import { until } from '../support/recovery.ts';
+import { rounds } from '../support/soak.ts';
 import { openServer, ownTestServer } from '../support/test-databases.ts';
 
 const chain = fixture('recovery-chain');
 
-/** Migrations that stop for so long each, so that a maker can be met in the middle. */
-function slowChain(stepMs = 100): Folders {
+/** Four migrations, each of which lasts that long. */
+function slowChain(stepMs: number): Folders {
   const names = ['a', 'b', 'c', 'd'];
   return writePairs(
     Object.fromEntries(
@@ -27,17 +29,19 @@ function slowChain(stepMs = 100): Folders {
   );
 }
 
-/** Of all who ask for a template, those who made it say so. */
-const maker = `
-  let made = 0;
-  const onProgress = ({ kind }) => { if (kind === 'template-finished') made += 1; };
-`;
+/** The same server as another process would have it: with connections of its own. Closed when the test ends. */
+function openAnother(url: string): TestServer {
+  const server = openServer(url);
+  onTestFinished(server.close);
+  return server;
+}
 
-describe('eight processes at once, two hundred databases', () => {
+describe('processes that create and drop databases at the same time', () => {
   const busy = `
-    ${maker}
+    let made = 0;
+    const onProgress = ({ kind }) => { if (kind === 'template-finished') made += 1; };
     const seen = [];
-    const one = async (index) => {
+    const one = async () => {
       const database = await createTestDatabase({ ...options, onProgress });
       const { db } = database;
       const { rows: before } = await sql\`select * from \${sql.table(options.table)}\`.execute(db);
@@ -48,17 +52,25 @@ describe('eight processes at once, two hundred databases', () => {
       seen.push([before.length, after.length]);
       await database.drop();
     };
-    for (let round = 0; round < 5; round += 1) {
-      await Promise.all([1, 2, 3, 4, 5].map(one));
+    for (let round = 0; round < options.rounds; round += 1) {
+      await Promise.all([1, 2, 3, 4].map(one));
     }
     say(JSON.stringify({ made, seen }));
   `;
+  const processes = 3;
 
   async function runBusy(serverUrl: string, options: object): Promise<void> {
     const { url, kinds } = await ownTestServer(serverUrl);
-    const env = { TEST_DATABASE_URL: url };
+    const each = rounds(2);
     const results = await Promise.all(
-      Array.from({ length: 8 }, () => startProgram(busy, { env, options }).finished),
+      Array.from(
+        { length: processes },
+        () =>
+          startProgram(busy, {
+            env: { TEST_DATABASE_URL: url },
+            options: { ...options, rounds: each },
+          }).finished,
+      ),
     );
     expect(results.map(({ stderr }) => stderr).join('')).toBe('');
     const said: { made: number; seen: [number, number][] }[] = results.map(({ stdout }) =>
@@ -66,13 +78,12 @@ describe('eight processes at once, two hundred databases', () => {
     );
     expect(said.reduce((sum, { made }) => sum + made, 0)).toBe(1);
     const seen = said.flatMap((each) => each.seen);
-    expect(seen).toHaveLength(200);
+    expect(seen).toHaveLength(processes * 4 * each);
     expect(new Set(seen.map(String))).toEqual(new Set(['0,1']));
     expect(await kinds()).toEqual(['template']);
   }
 
-  it('are each whole and nobody else’s; one template is made, and none of them is left', async () => {
-    const table = 'accounts';
+  it('share one template, and never a database', async () => {
     const folders = writePairs({
       '20260101_000000_create_accounts': [
         'create table accounts (id int primary key generated always as identity);',
@@ -81,14 +92,14 @@ describe('eight processes at once, two hundred databases', () => {
     });
     await runBusy(inject('postgresUrl'), {
       ...folders,
-      table,
+      table: 'accounts',
       insert: 'insert into accounts default values',
     });
   });
 
   const timescale = inject('timescaleUrl');
   it.skipIf(!timescale)(
-    'so it is with the whole schema, on a server with TimescaleDB',
+    'share one template of the whole schema on a server with TimescaleDB',
     async () => {
       await runBusy(timescale ?? '', {
         table: 'price_history',
@@ -99,20 +110,36 @@ describe('eight processes at once, two hundred databases', () => {
   );
 });
 
-describe('a maker that is killed', () => {
-  const make = 'await createTestDatabase(options); say("made");';
+describe('a maker of a template that is killed', () => {
+  const make = `
+    const onProgress = ({ kind, step }) => say(kind === 'step-finished' ? step.version : kind);
+    await createTestDatabase({ ...options, onProgress });
+    say('made');
+  `;
 
-  it.each([0, 60, 120, 180, 240, 300, 360, 420, 480, 540])(
-    '%i ms after it began leaves a template that the next throws away, or a whole one',
-    async (delayMs) => {
+  /** Starts it, and kills it as soon as it has said that. */
+  async function killAfter(line: string, { url, options }: { url: string; options: Folders }) {
+    const run = startProgram(make, { env: { TEST_DATABASE_URL: url }, options });
+    await new Promise<void>((resolve) => {
+      let said = '';
+      run.process.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+        if (said.includes(line)) resolve();
+      });
+    });
+    run.process.kill('SIGKILL');
+    const { stdout } = await run.finished;
+    // It was killed in time.
+    expect(stdout).not.toContain('made');
+  }
+
+  const moments = ['template-started', '20260101_000000', '20260103_000000', '20260104_000000'];
+  it.each(Array.from({ length: rounds(1) }, () => moments).flat())(
+    'after it has said %s leaves a database that the next maker drops, or a complete template',
+    async (moment) => {
       const { server, url, kinds } = await ownTestServer();
       const folders = slowChain(50);
-      const run = startProgram(make, { env: { TEST_DATABASE_URL: url }, options: folders });
-      await until('it has begun', async () => (await kinds()).length > 0);
-      await new Promise((resolve) => setTimeout(resolve, delayMs));
-      run.process.kill('SIGKILL');
-      await run.finished;
-
+      await killAfter(moment, { url, options: folders });
       const { databases } = await testDatabases.create(server, { ...folders });
       const sql = connect(databases[0]?.url ?? '', 1);
       onTestFinished(() => sql.end());
@@ -120,213 +147,194 @@ describe('a maker that is killed', () => {
       const [{ count }] = await sql<[{ count: number }]>`
         select count(*)::int as count from cryptosense_db.migrations`;
       expect(count).toBe(4);
-      expect((await kinds()).filter((kind) => kind !== 'clone')).toEqual(['template']);
+      expect(await kinds()).toEqual(['clone', 'template']);
     },
   );
 
   it('does not hold up those who wait for it', async () => {
     const { url, kinds } = await ownTestServer();
-    const options = slowChain();
-    const env = { TEST_DATABASE_URL: url };
-    const first = startProgram(make, { env, options });
+    const options = slowChain(300);
+    const first = startProgram(make, { env: { TEST_DATABASE_URL: url }, options });
     await until('it has begun', async () => (await kinds()).includes('building'));
-    const others = Array.from({ length: 3 }, () => startProgram(make, { env, options }));
+    const waiting = [1, 2, 3].map(() => testDatabases.create(openAnother(url), options));
     first.process.kill('SIGKILL');
-    const results = await Promise.all(others.map(({ finished }) => finished));
-    expect(results).toEqual(results.map(() => ({ code: 0, stdout: 'made\n', stderr: '' })));
+    await Promise.all([first.finished, ...waiting]);
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
   });
 
-  it('leaves one that prune takes away, while one that is being made stays', async () => {
+  it('leaves a database that prune drops, while one that is being made stays', async () => {
     const { server, url, kinds } = await ownTestServer();
-    const env = { TEST_DATABASE_URL: url };
-    const alive = startProgram(make, { env, options: slowChain(1_000) });
+    const alive = testDatabases.create(openAnother(url), slowChain(1_500));
     await until('one has begun', async () => (await kinds()).length === 1);
-    const dead = startProgram(make, { env, options: slowChain() });
-    await until('another has begun', async () => (await kinds()).length === 2);
-    dead.process.kill('SIGKILL');
-    await dead.finished;
+    await killAfter('20260101_000000', { url, options: slowChain(200) });
+    expect(await kinds()).toEqual(['building', 'building']);
     await until('one is pruned', async () => {
       const { dropped } = await testDatabases.prune(server, {});
       return dropped.length === 1;
     });
     expect(await kinds()).toEqual(['building']);
-    expect(await alive.finished).toEqual({ code: 0, stdout: 'made\n', stderr: '' });
+    expect((await alive).databases).toHaveLength(1);
   });
 });
 
-it('a process that dies leaves its databases, which prune finds', async () => {
-  const { server, url, kinds } = await ownTestServer();
-  const dying = startProgram(
-    'await Promise.all([1, 2, 3].map(() => createTestDatabase(options))); say("have"); await new Promise(() => setInterval(() => {}, 1000));',
-    { env: { TEST_DATABASE_URL: url }, options: chain },
-  );
-  await until(
-    'it has three',
-    async () => (await kinds()).filter((kind) => kind === 'clone').length === 3,
-  );
-  dying.process.kill('SIGKILL');
-  await dying.finished;
-  expect((await testDatabases.prune(server, { olderThanMs: 60_000 })).dropped).toEqual([]);
-  const { dropped } = await testDatabases.prune(server, { olderThanMs: 0 });
-  expect(dropped).toHaveLength(3);
-  expect(await kinds()).toEqual(['template']);
-});
-
-it('a process that is killed while it creates and drops leaves nothing without a mark', async () => {
-  const { url, role, list } = await ownTestServer();
-  const busy = `
-    for (;;) {
-      const some = await Promise.all([1, 2, 3].map(() => createTestDatabase(options)));
-      say('created');
-      await Promise.all(some.map(({ drop }) => drop()));
-    }
-  `;
-  const admin = connect(inject('postgresUrl'), 1);
-  onTestFinished(() => admin.end());
-  for (let moment = 0; moment < 12; moment += 1) {
-    const run = startProgram(busy, { env: { TEST_DATABASE_URL: url }, options: chain });
-    await new Promise((resolve) => run.process.stdout.once('data', resolve));
-    await new Promise((resolve) => setTimeout(resolve, moment * 7));
-    run.process.kill('SIGKILL');
-    await run.finished;
-  }
-  await until('its backends have ended', async () => {
-    const left = await admin`
-      select from pg_stat_activity where usename = ${role} and state <> 'idle'`;
-    return left.length === 0;
+describe('a process that is killed', () => {
+  it('leaves its databases, which prune drops when they are old enough', async () => {
+    const { server, url, kinds } = await ownTestServer();
+    const dying = startProgram(
+      'await Promise.all([1, 2, 3].map(() => createTestDatabase(options))); say("have"); await new Promise(() => setInterval(() => {}, 1000));',
+      { env: { TEST_DATABASE_URL: url }, options: chain },
+    );
+    await until(
+      'it has three',
+      async () => (await kinds()).filter((kind) => kind === 'clone').length === 3,
+    );
+    dying.process.kill('SIGKILL');
+    await dying.finished;
+    expect((await testDatabases.prune(server, { olderThanMs: 60_000 })).dropped).toEqual([]);
+    const { dropped } = await testDatabases.prune(server, { olderThanMs: 0 });
+    expect(dropped).toHaveLength(3);
+    expect(await kinds()).toEqual(['template']);
   });
-  const owned = await admin<{ name: string }[]>`
-    select datname as name from pg_database where pg_get_userbyid(datdba) = ${role}`;
-  const marked = new Set((await list()).map(({ name }) => name));
-  expect(owned.filter(({ name }) => !marked.has(name))).toEqual([]);
+
+  it.each(['create database', 'alter database', 'drop database'])(
+    'in the middle of a "%s" leaves only databases whose names say what they are',
+    async (words) => {
+      const { server, url, role } = await ownTestServer();
+      const admin = connect(inject('postgresUrl'), 1);
+      onTestFinished(() => admin.end());
+      const busy = `
+        for (;;) {
+          const some = await Promise.all([1, 2, 3].map(() => createTestDatabase(options)));
+          await Promise.all(some.map(({ drop }) => drop()));
+        }
+      `;
+      await testDatabases.create(server, chain);
+      for (let round = 0; round < rounds(1); round += 1) {
+        const run = startProgram(busy, { env: { TEST_DATABASE_URL: url }, options: chain });
+        await until(`the statement ${words}`, async () => {
+          const active = await admin`
+            select from pg_stat_activity
+            where usename = ${role} and state = 'active' and query like ${`${words}%`}`;
+          return active.length > 0;
+        });
+        run.process.kill('SIGKILL');
+        await run.finished;
+      }
+      await until('its sessions have ended', async () => {
+        const left = await admin`
+          select from pg_stat_activity where usename = ${role} and state <> 'idle'`;
+        return left.length === 0;
+      });
+      const owned = await admin<{ name: string }[]>`
+        select datname as name from pg_database where pg_get_userbyid(datdba) = ${role}`;
+      expect(owned.filter(({ name }) => !parseName(name))).toEqual([]);
+      await testDatabases.prune(server, { olderThanMs: 0, templates: true });
+      expect(
+        await admin`select datname from pg_database where pg_get_userbyid(datdba) = ${role}`,
+      ).toEqual([]);
+    },
+  );
 });
 
-it('a maker that never ends is waited for no longer than one said', async () => {
+it('a maker that does not end is waited for until the given time', async () => {
   const { server, url, kinds } = await ownTestServer();
   const options = slowChain(20_000);
-  const env = { TEST_DATABASE_URL: url };
-  startProgram('await createTestDatabase(options);', { env, options });
+  const stop = new AbortController();
+  const making = codeOf(
+    testDatabases.create(openAnother(url), { ...options, signal: stop.signal }),
+  );
   await until('it has begun', async () => (await kinds()).includes('building'));
-  await expect(
-    testDatabases.create(server, { ...options, lockTimeoutMs: 300 }),
-  ).rejects.toMatchObject({ code: 'lock-timeout' });
+  expect(await codeOf(testDatabases.create(server, { ...options, lockTimeoutMs: 300 }))).toBe(
+    'lock-timeout',
+  );
+  stop.abort();
+  expect(await making).toBe('interrupted');
 });
 
-describe('a server that is restarted', () => {
-  async function restartable() {
-    const postgres = await startEmbeddedPostgres();
-    onTestFinished(postgres.stop);
+it('several processes that take ready clones at the same time never take the same one', async () => {
+  const { server, url, kinds } = await ownTestServer();
+  for (let round = 1; round <= rounds(1); round += 1) {
+    await testDatabases.fill(server, { ...chain, count: 8 });
+    const results = await Promise.all(
+      Array.from({ length: 4 }, () =>
+        testDatabases.create(openAnother(url), { ...chain, count: 4 }),
+      ),
+    );
+    const names = results.flatMap(({ databases }) => databases.map(({ name }) => name));
+    expect(new Set(names).size).toBe(16);
+    const left = await kinds();
+    expect(left.filter((kind) => kind === 'ready')).toEqual([]);
+    expect(left.filter((kind) => kind === 'clone')).toHaveLength(16 * round);
+  }
+});
+
+describe('a server of its own', () => {
+  let postgres: PostgresServer;
+  beforeAll(async () => {
+    postgres = await startEmbeddedPostgres();
+  });
+  afterAll(() => postgres?.stop());
+
+  async function ownServer() {
     const server = openServer(postgres.url);
+    onTestFinished(async () => {
+      await testDatabases.dropAll(server);
+      await server.close();
+    });
     const kinds = async () => {
       const { databases } = await testDatabases.list(server);
       return databases.map(({ kind }) => kind).sort();
     };
-    return { ...postgres, server, kinds };
+    return { server, kinds };
   }
 
-  it('while a template is made fails the maker; the next begins anew', async () => {
-    const { server, kinds, restart } = await restartable();
-    const options = slowChain(500);
+  it('that restarts while a template is made fails the maker, and the next maker starts again', async () => {
+    const { server, kinds } = await ownServer();
+    const options = slowChain(300);
     const made = codeOf(testDatabases.create(server, options));
     await until('it has begun', async () => (await kinds()).includes('building'));
-    await restart();
-    // It may have been between two connections.
+    await postgres.restart();
+    // The maker may have been between two connections.
     expect(['connection-lost', 'server-unreachable']).toContain(await made);
     const { databases } = await testDatabases.create(server, options);
     expect(databases).toHaveLength(1);
     expect(await kinds()).toEqual(['clone', 'template']);
-    await server.close();
   });
 
-  it('between two databases is not noticed, and its marks are those of before', async () => {
-    const { server, kinds, url, restart } = await restartable();
+  it('that restarts between two databases still has its template and its ready clones', async () => {
+    const { server, kinds } = await ownServer();
     await testDatabases.fill(server, { ...chain, count: 2 });
     await testDatabases.create(server, chain);
-    await restart();
+    await postgres.restart();
     const { databases } = await testDatabases.create(server, { ...chain, count: 2 });
     expect(databases).toHaveLength(2);
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
     expect((await testDatabases.dropAll(server)).dropped).toHaveLength(4);
-    await onServer(url, async (admin) => {
+    await onServer(postgres.url, async (admin) => {
       expect(
         await admin`select from pg_database where not datistemplate and datname <> 'postgres'`,
       ).toEqual([]);
     });
-    await server.close();
   });
-});
 
-it('of eighty that are taken at once from forty ready ones, each is another', async () => {
-  const { server, url, kinds } = await ownTestServer();
-  await testDatabases.fill(server, { ...chain, count: 40 });
-  const take = `
-    const names = [];
-    for (let index = 0; index < 10; index += 1) names.push((await createTestDatabase(options)).name);
-    say(JSON.stringify(names));
-  `;
-  const programs: RunningProgram[] = Array.from({ length: 8 }, () =>
-    startProgram(take, { env: { TEST_DATABASE_URL: url }, options: chain }),
-  );
-  const results = await Promise.all(programs.map(({ finished }) => finished));
-  const names: string[] = results.flatMap(({ stdout }) => JSON.parse(stdout));
-  expect(new Set(names).size).toBe(80);
-  const left = await kinds();
-  expect(left.filter((kind) => kind === 'ready')).toEqual([]);
-  expect(left.filter((kind) => kind === 'clone')).toHaveLength(80);
-});
-
-it('on a Unix socket, where the server misses its client at once, prune finds what a killed one left', async () => {
-  const folder = temporaryFolder();
-  chmodSync(folder, 0o777);
-  const postgres = await startEmbeddedPostgres([`unix_socket_directories=${folder}`]);
-  onTestFinished(postgres.stop);
-  const url = `postgresql://postgres:test@/postgres?host=${encodeURIComponent(folder)}&port=${postgres.port}`;
-  const busy = `
-    for (;;) {
-      await Promise.all([1, 2, 3].map(() => createTestDatabase(options)));
-      say('created');
-    }
-  `;
-  for (let moment = 0; moment < 12; moment += 1) {
-    const run = startProgram(busy, { env: { TEST_DATABASE_URL: url }, options: slowChain(1) });
-    await new Promise((resolve) => setTimeout(resolve, 150 + moment * 13));
-    run.process.kill('SIGKILL');
-    await run.finished;
-  }
-  const server = openServer(url);
-  const namesOf = () =>
-    server.use(({ sql }) => sql`select datname from pg_database where datname ~ '^cryptosense_'`);
-  await until('its backends have ended', async () => {
-    const sessions = await server.use(
-      ({ sql }) => sql`select from pg_stat_activity where datname is not null and state = 'active'`,
-    );
-    return sessions.length === 1;
+  it('whose database postgres a role may not enter gives that role test databases', async () => {
+    const role = await createScratchRole(postgres.url, { rights: 'createdb' });
+    await onServer(postgres.url, async (admin) => {
+      await admin.unsafe('create database work');
+      await admin.unsafe('revoke temporary, connect on database postgres from public');
+      await admin.unsafe('revoke temporary on database work from public');
+    });
+    const server = openAnother(role.urlOf(databaseUrl(postgres.url, 'work')));
+    expect(await testDatabases.fill(server, { ...chain, count: 1 })).toMatchObject({ made: 1 });
+    const { databases } = await testDatabases.create(server, { ...chain, count: 2 });
+    const [first, second] = databases.map(({ name }) => name);
+    const { databases: all } = await testDatabases.list(server);
+    expect(all.map(({ kind }) => kind).sort()).toEqual(['clone', 'clone', 'template']);
+    // The only database that the tool can connect to here is the one that it is to drop.
+    const within = openAnother(databases[0]?.url ?? '');
+    expect(await codeOf(testDatabases.drop(within, [first ?? '']))).toBe('bad-configuration');
+    await within.close();
+    const { dropped } = await testDatabases.drop(server, [first ?? '', second ?? '']);
+    expect(dropped).toHaveLength(2);
   });
-  await testDatabases.prune(server, { olderThanMs: 0, templates: true });
-  expect(await namesOf()).toEqual([]);
-  await server.close();
-});
-
-it('a role that may neither enter the database postgres nor make anything temporary gets copies', async () => {
-  const postgres = await startEmbeddedPostgres();
-  onTestFinished(postgres.stop);
-  const role = await createScratchRole(postgres.url, { rights: 'createdb' });
-  await onServer(postgres.url, async (admin) => {
-    await admin.unsafe('create database work');
-    await admin.unsafe('revoke temporary, connect on database postgres from public');
-    await admin.unsafe('revoke temporary on database work from public');
-  });
-  const url = role.urlOf(databaseUrl(postgres.url, 'work'));
-  const server = openServer(url);
-  const { databases } = await testDatabases.create(server, { ...chain, count: 2 });
-  expect(databases).toHaveLength(2);
-  const [first, second] = databases;
-  // Its own database is the only one that the tool could connect to.
-  const within = openServer(first?.url ?? '');
-  expect(await codeOf(testDatabases.drop(within, [first?.name ?? '']))).toBe('bad-configuration');
-  await within.close();
-  const { dropped } = await testDatabases.drop(server, [first?.name ?? '', second?.name ?? '']);
-  expect(dropped).toHaveLength(2);
-  await server.close();
 });

@@ -24,8 +24,8 @@ import { ownTestServer } from '../support/test-databases.ts';
 
 const chain = fixture('recovery-chain');
 
-describe('the face of cryptosense-db/testing', () => {
-  it('has these names on purpose, and no other', () => {
+describe('the module cryptosense-db/testing', () => {
+  it('exports these names and no others', () => {
     expect(Object.keys(testing).sort()).toEqual([
       'CryptosenseDbError',
       'createTestDatabase',
@@ -47,7 +47,7 @@ describe('the face of cryptosense-db/testing', () => {
 });
 
 describe('createTestDatabase', () => {
-  it('gives a URL for others, a typed Kysely for oneself, and says where it comes from', async () => {
+  it('returns a URL for other programs, a typed Kysely, and the server that it comes from', async () => {
     const { url: server } = await ownTestServer();
     const events: object[] = [];
     const onProgress = (event: object) => events.push(event);
@@ -78,7 +78,7 @@ describe('createTestDatabase', () => {
     await expect(sql`select 1`.execute(db)).rejects.toThrow('destroyed');
   });
 
-  it('drops what `await using` leaves', async () => {
+  it('drops the database at the end of an `await using`', async () => {
     const { url: server, kinds } = await ownTestServer();
     {
       await using database = await createTestDatabase({ ...chain, server });
@@ -88,7 +88,7 @@ describe('createTestDatabase', () => {
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('is dropped with queries in flight and transactions open, which end with an error', async () => {
+  it('is dropped while queries run and transactions are open, which end with an error', async () => {
     const { url: server, kinds } = await ownTestServer();
     const { db, drop } = await createTestDatabase({ ...chain, server });
     const slow = sql`select pg_sleep(60)`.execute(db).catch((error: unknown) => error);
@@ -114,7 +114,7 @@ describe('createTestDatabase', () => {
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('is kept where that is said, and not dropped any more', async () => {
+  it('is not dropped after keep()', async () => {
     const { url: server, kinds } = await ownTestServer();
     const database = await createTestDatabase({ ...chain, server });
     await sql`create table mine ()`.execute(database.db);
@@ -126,7 +126,7 @@ describe('createTestDatabase', () => {
     await other.end();
   });
 
-  it('sees at once what changes in the files', async () => {
+  it('has the content of the files as they are at the moment of the call', async () => {
     const { url: server } = await ownTestServer();
     const root = temporaryFolder();
     const one = ['create table one ();', 'drop table one;'] as const;
@@ -146,7 +146,7 @@ describe('createTestDatabase', () => {
     expect(await tablesOf()).toEqual(['two', 'uno']);
   });
 
-  it('refuses seeders that changed since the process ran them, which Node would not load again', async () => {
+  it('refuses seeders that changed since the process loaded them, because Node would not load them again', async () => {
     const { url: server, kinds } = await ownTestServer();
     const insert = (name: string) =>
       `await load('coins', { rows: [{ id: '00000000-0000-4000-8000-000000000000', name: '${name}', amount: '1' }], total: 1 });`;
@@ -171,14 +171,14 @@ describe('createTestDatabase', () => {
     expect(await other.finished).toEqual({ code: 0, stdout: 'new\n', stderr: '' });
   });
 
-  it('is opened anew after its server was closed', async () => {
+  it('opens the server again after it was closed', async () => {
     const { url: server } = await ownTestServer();
     await (await testing.openTestServer({ server })).close();
     await using database = await createTestDatabase({ ...chain, server });
     expect(database.origin).toBe('option');
   });
 
-  it('is dropped at the second try where the first one failed, and is a template until then', async () => {
+  it('can be dropped again after a drop that failed, and stays out of TimescaleDB’s reach until then', async () => {
     const { url: server, list } = await ownTestServer();
     const database = await createTestDatabase({ ...chain, server });
     const url = new URL(inject('postgresUrl'));
@@ -194,7 +194,7 @@ describe('createTestDatabase', () => {
     expect((await list()).map(({ kind }) => kind)).toEqual(['template']);
   });
 
-  it('is not made any more once its signal has fired', async () => {
+  it('creates nothing once its signal has fired', async () => {
     const { url: server, kinds } = await ownTestServer();
     await (await createTestDatabase({ ...chain, server })).drop();
     const signal = AbortSignal.abort();
@@ -202,14 +202,12 @@ describe('createTestDatabase', () => {
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('keeps so many ready as one says, in the background', async () => {
+  it('keeps as many clones ready as `ahead` says, and makes them in the background', async () => {
     const { url: server, kinds, list } = await ownTestServer();
     const first = await createTestDatabase({ ...chain, server, ahead: 3 });
     const ready = async () => (await list()).filter(({ kind }) => kind === 'ready');
     await until('three are ready', async () => (await ready()).length === 3);
-    const names = (await ready()).map(({ name }) => name);
     const second = await createTestDatabase({ ...chain, server, ahead: 3 });
-    expect(names).toContain(second.name);
     await until('three are ready again', async () => (await ready()).length === 3);
     await Promise.all([first.drop(), second.drop()]);
     expect(await kinds()).toEqual(['ready', 'ready', 'ready', 'template']);
@@ -220,7 +218,7 @@ describe('createTestDatabase', () => {
     }
   });
 
-  it('takes the server that TEST_DATABASE_URL names; the program ends by itself, and leaves no connection', async () => {
+  it('uses the server that TEST_DATABASE_URL names; the program ends by itself and leaves no connection', async () => {
     const { url, kinds } = await ownTestServer();
     const { finished } = startProgram(
       `const { origin, db, drop } = await createTestDatabase(options);
@@ -236,7 +234,7 @@ describe('createTestDatabase', () => {
     expect(await kinds()).toEqual(['template']);
     const admin = connect(inject('postgresUrl'), 1);
     onTestFinished(() => admin.end());
-    await until('nobody is connected', async () => {
+    await until('no session is left', async () => {
       const role = new URL(url).username;
       return (
         (
@@ -246,7 +244,7 @@ describe('createTestDatabase', () => {
     });
   });
 
-  it('says what to do where there is neither a server nor Docker', () => {
+  it('says what to do without a server and without Docker', () => {
     const root = new URL('../../dist/testing.js', import.meta.url).href;
     const text = `
       const { createTestDatabase } = await import('${root}');
@@ -272,7 +270,7 @@ describe('createTestDatabase', () => {
     });
   });
 
-  it('takes no embedded database for a server', async () => {
+  it('refuses an embedded database as a server', async () => {
     expect(await codeOf(createTestDatabase({ server: 'embedded::memory:' }))).toBe(
       'bad-configuration',
     );
@@ -288,46 +286,34 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
     return { kinds, onProgress: ({ kind }: { kind: string }) => kinds.push(kind) };
   };
 
-  it('gives databases of their own from an image that is made once', async () => {
-    const cacheFolder = join(temporaryFolder(), 'cache');
-    const options = { engine, cacheFolder, ...small() } as const;
-    const { kinds, onProgress } = listen();
-    await using first = await createTestDatabase({ ...options, onProgress });
-    expect(kinds.filter((kind) => kind === 'template-finished')).toHaveLength(1);
-    const [image, ...others] = readdirSync(cacheFolder);
-    expect(others).toEqual([]);
-    const { ino } = statSync(join(cacheFolder, image ?? ''));
-
-    const later = listen();
-    await using second = await createTestDatabase({ ...options, onProgress: later.onProgress });
-    expect(later.kinds).toEqual([]);
-    expect(statSync(join(cacheFolder, image ?? '')).ino).toBe(ino);
-    await sql`insert into one values (1)`.execute(first.db);
-    expect((await sql`select * from one`.execute(first.db)).rows).toEqual([{ id: 1 }]);
-    expect((await sql`select * from one`.execute(second.db)).rows).toEqual([]);
-    expect(
-      (await sql`select name from cryptosense_db.environment`.execute(second.db)).rows,
-    ).toEqual([{ name: 'test' }]);
-    expect(second).toMatchObject({ origin: 'embedded', url: 'embedded::memory:' });
-  });
-
-  it('has the whole schema, seeded where that is asked for', async () => {
-    const cacheFolder = join(temporaryFolder(), 'cache');
-    await using database = await createTestDatabase({ engine, cacheFolder, seed: 'dev' });
-    const { db } = database;
-    const [users] = await db.selectFrom('users').select(db.fn.countAll().as('n')).execute();
-    expect(users).toEqual({ n: '3' });
-    // What needs the Timescale licence works in a database that was restored.
-    const { rows } = await sql`select count(*)::int as n from price_history_daily`.execute(db);
-    expect(rows).toEqual([{ n: expect.any(Number) }]);
-  });
-
-  it('makes a broken image anew, and throws away what is older than a week, but nobody else’s files', async () => {
+  it('copies each database from an image that is made once, and makes a broken image again', async () => {
     const cacheFolder = join(temporaryFolder(), 'cache');
     const options = { engine, cacheFolder, ...small() } as const;
     const imagesIn = () => readdirSync(cacheFolder).filter((name) => /^[0-9a-f]{32}-/.test(name));
-    await (await createTestDatabase(options)).drop();
-    const [image = ''] = imagesIn();
+    const { kinds, onProgress } = listen();
+    {
+      await using first = await createTestDatabase({ ...options, onProgress });
+      expect(kinds.filter((kind) => kind === 'template-finished')).toHaveLength(1);
+      await sql`insert into one values (1)`.execute(first.db);
+      expect((await sql`select * from one`.execute(first.db)).rows).toEqual([{ id: 1 }]);
+      expect(first).toMatchObject({ origin: 'embedded', url: 'embedded::memory:' });
+    }
+    const [image = '', ...others] = readdirSync(cacheFolder);
+    expect(others).toEqual([]);
+    const { ino } = statSync(join(cacheFolder, image));
+
+    const later = listen();
+    {
+      await using second = await createTestDatabase({ ...options, onProgress: later.onProgress });
+      expect(later.kinds).toEqual([]);
+      expect(statSync(join(cacheFolder, image)).ino).toBe(ino);
+      expect((await sql`select * from one`.execute(second.db)).rows).toEqual([]);
+      expect(
+        (await sql`select name from cryptosense_db.environment`.execute(second.db)).rows,
+      ).toEqual([{ name: 'test' }]);
+    }
+
+    // The next maker drops half images and images that are older than a week, and leaves all other files.
     const half = 'a'.repeat(32);
     mkdirSync(join(cacheFolder, `${half}.building`));
     mkdirSync(join(cacheFolder, 'house.building'));
@@ -336,15 +322,26 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
       utimesSync(join(cacheFolder, name), new Date(0), new Date(0));
     }
     truncateSync(join(cacheFolder, image), 1_000);
-    await using database = await createTestDatabase(options);
-    expect((await sql`select * from one`.execute(database.db)).rows).toEqual([]);
+    await using third = await createTestDatabase(options);
+    expect((await sql`select * from one`.execute(third.db)).rows).toEqual([]);
     expect(readdirSync(cacheFolder).sort()).toEqual(
       [...imagesIn(), 'backup.tar', `${half}.tar`, 'house.building'].sort(),
     );
     expect(imagesIn()).toEqual([image]);
   });
 
-  it('says so where the image cannot be kept', async () => {
+  it('has the whole schema with the development data', async () => {
+    const cacheFolder = join(temporaryFolder(), 'cache');
+    await using database = await createTestDatabase({ engine, cacheFolder, seed: 'dev' });
+    const { db } = database;
+    const [users] = await db.selectFrom('users').select(db.fn.countAll().as('n')).execute();
+    expect(users).toEqual({ n: '3' });
+    // A feature of TimescaleDB's own licence works in a restored database too.
+    const { rows } = await sql`select count(*)::int as n from price_history_daily`.execute(db);
+    expect(rows).toEqual([{ n: expect.any(Number) }]);
+  });
+
+  it('throws when the image cannot be saved', async () => {
     const file = join(temporaryFolder(), 'file');
     writeFileSync(file, '');
     const cacheFolder = join(file, 'cache');
@@ -353,7 +350,7 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
     );
   });
 
-  it('refuses what is of a server', async () => {
+  it('refuses options that are for a server', async () => {
     expect(await codeOf(createTestDatabase({ engine, ahead: 2 }))).toBe('bad-configuration');
   });
 });

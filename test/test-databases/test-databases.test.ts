@@ -1,6 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
-import { parseMark } from '../../src/test-databases/mark.ts';
-import { dropUnused, listMarked } from '../../src/test-databases/marked.ts';
+import { dropUnused, listDatabases } from '../../src/test-databases/catalog.ts';
+import { parseName, printName } from '../../src/test-databases/name.ts';
 import * as testDatabases from '../../src/test-databases/test-databases.ts';
 import {
   connect,
@@ -12,6 +13,7 @@ import {
 import { codeOf } from '../support/errors.ts';
 import { fixture, writePairs } from '../support/fixtures.ts';
 import { until } from '../support/recovery.ts';
+import { rounds } from '../support/soak.ts';
 import { openServer, ownTestServer } from '../support/test-databases.ts';
 
 const chain = fixture('recovery-chain');
@@ -25,7 +27,7 @@ function looker(url = '') {
 }
 
 describe('create', () => {
-  it('gives databases that are migrated, marked as a test’s, and each its own', async () => {
+  it('returns databases that are migrated and marked as test databases, a different one each time', async () => {
     const { server, kinds } = await ownTestServer();
     const { databases, origin, ...rest } = await testDatabases.create(server, {
       ...chain,
@@ -45,7 +47,7 @@ describe('create', () => {
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
   });
 
-  it('makes a template of its own for each state of the files, and they stand side by side', async () => {
+  it('makes one template for each state of the files, and keeps the others', async () => {
     const { server, kinds } = await ownTestServer();
     const made: string[] = [];
     const onProgress = (event: { kind: string; key?: string }) => {
@@ -88,7 +90,7 @@ describe('create', () => {
     expect((await kinds()).filter((kind) => kind === 'template')).toHaveLength(3);
   });
 
-  it('has no statistics of what its template went through', async () => {
+  it('gives clones without the activity statistics of their template', async () => {
     const { server } = await ownTestServer();
     const folders = writePairs({
       '20260101_000000_create_one': [
@@ -103,7 +105,7 @@ describe('create', () => {
     expect(rows).toEqual([{ inserted: 0, analyzed: 0 }]);
   });
 
-  it('leaves nothing where the migrations fail', async () => {
+  it('leaves nothing behind when the migrations fail', async () => {
     const { server, kinds } = await ownTestServer();
     const failing = fixture('cli-failing');
     expect(await codeOf(testDatabases.create(server, { ...failing, count: 2 }))).toBe(
@@ -112,7 +114,7 @@ describe('create', () => {
     expect(await kinds()).toEqual([]);
   });
 
-  it('refuses what does not go together before anything is connected to', async () => {
+  it('refuses options that contradict each other before it connects', async () => {
     const nobody = openServer('postgresql://u:p@127.0.0.1:9/postgres');
     const refuse = (options: object) => codeOf(testDatabases.create(nobody, options));
     expect(await refuse({ now: new Date() })).toBe('bad-configuration');
@@ -123,7 +125,7 @@ describe('create', () => {
     expect(await refuse({})).toBe('server-unreachable');
   });
 
-  it('tells a role without CREATEDB so, with the grant to ask for', async () => {
+  it('tells a role without CREATEDB which grant it needs', async () => {
     const role = await createScratchRole(admin);
     onTestFinished(role.drop);
     const server = openServer(role.urlOf(admin));
@@ -139,7 +141,7 @@ describe('create', () => {
     });
   });
 
-  it('is interrupted by its signal while a template is made, and leaves nothing', async () => {
+  it('ends when its signal fires while a template is made, and leaves nothing behind', async () => {
     const { server, kinds } = await ownTestServer();
     const folders = writePairs({
       '20260101_000000_wait': ['select pg_sleep(30);', 'select 1;'],
@@ -152,7 +154,7 @@ describe('create', () => {
     expect(await kinds()).toEqual([]);
   });
 
-  it.skipIf(!timescale)('seeds them where that is asked for', async () => {
+  it.skipIf(!timescale)('seeds the databases when that is asked for', async () => {
     const { server } = await ownTestServer(timescale);
     const now = new Date('2026-11-20T12:34:00Z');
     const { databases } = await testDatabases.create(server, { seed: 'dev', now });
@@ -165,26 +167,24 @@ describe('create', () => {
   });
 });
 
-it('a mark that another role wrote makes no template', async () => {
+it('a template or a ready clone of another role is not used, whatever its name', async () => {
   const [mine, other] = [await ownTestServer(), await ownTestServer()];
   await testDatabases.create(mine.server, chain);
-  const [template] = await mine.list();
+  const key = (await mine.list())[0]?.key ?? '';
   await testDatabases.prune(mine.server, { olderThanMs: 0, templates: true });
-  const forged = `cryptosense_forged_${process.pid}`;
-  await onServer(other.url, async (sql) => {
-    await sql.unsafe(`create database ${forged} is_template true`);
-    await sql.unsafe(
-      `comment on database ${forged} is 'cryptosense-db template ${template?.key} 2020-01-01T00:00:00.000Z'`,
-    );
-  });
+  for (const kind of ['template', 'ready'] as const) {
+    const name = printName({ kind, key, since: new Date() });
+    await onServer(other.url, (sql) => sql.unsafe(`create database ${name} is_template true`));
+  }
   const { databases } = await testDatabases.create(mine.server, chain);
   const sql = looker(databases[0]?.url);
   expect(await sql`select count(*)::int as n from cryptosense_db.migrations`).toEqual([{ n: 4 }]);
+  expect(await mine.kinds()).toEqual(['clone', 'template']);
 });
 
 describe('TimescaleDB’s workers', () => {
   it.skipIf(!timescale)(
-    'are in no template and no clone, no job has run there, and none is due',
+    'run in no template and no clone: no job has run there, and none is due',
     async () => {
       const { server, list } = await ownTestServer(timescale);
       const { databases } = await testDatabases.create(server, { count: 4 });
@@ -216,50 +216,57 @@ describe('TimescaleDB’s workers', () => {
 });
 
 describe('drop', () => {
-  it('ends the connections to it', async () => {
+  it('ends the sessions in the database', async () => {
     const { server, kinds } = await ownTestServer();
     const { databases } = await testDatabases.create(server, chain);
     const sql = looker(databases[0]?.url);
+    // The driver's own first queries are answered: one that is lost among them is never reported.
+    await sql`select 1`;
     const hanging = sql`select pg_sleep(60)`.catch((error: unknown) => error);
-    await until('somebody is connected', async () => {
-      const { databases: all } = await testDatabases.list(server);
-      return all.some(({ name, connections }) => name === databases[0]?.name && connections > 0);
-    });
     const { dropped } = await testDatabases.drop(server, [databases[0]?.name ?? '']);
     expect(dropped).toEqual([databases[0]?.name]);
     expect(await hanging).toBeInstanceOf(Error);
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('leaves alone what bears no mark, whatever its name, and says which there was none of', async () => {
-    const { server, url } = await ownTestServer();
-    const name = 'cryptosense_test_0123456789ab';
-    await onServer(url, (sql) => sql.unsafe(`create database ${name}`));
-    onTestFinished(() => onServer(url, (sql) => sql.unsafe(`drop database ${name}`)));
-    expect(await codeOf(testDatabases.drop(server, [name]))).toBe('not-a-test-database');
-    expect(await codeOf(testDatabases.drop(server, ['postgres']))).toBe('not-a-test-database');
-    const comments = [
-      'cryptosense-db',
-      'cryptosense-db clone',
-      'cryptosense-db clone 0123456789abcdef0123456789abcdef 2026-11-22T10:00:00Z',
-      'cryptosense-db clone 0123456789abcdef0123456789abcde 2026-11-22T10:00:00.000Z',
-      ' cryptosense-db clone 0123456789abcdef0123456789abcdef 2026-11-22T10:00:00.000Z',
-      'cryptosense-db clone 0123456789abcdef0123456789abcdef 2026-11-22T10:00:00.000Z\n',
-      'cryptosense-db clone 0123456789abcdef0123456789abcdef 2026-99-99T99:99:99.999Z',
-      'cryptosense-db production 0123456789abcdef0123456789abcdef 2026-11-22T10:00:00.000Z',
+  it('leaves every database alone whose name is not a test database’s, and says which names are missing', async () => {
+    const { server, url, kinds } = await ownTestServer();
+    const random = randomBytes(6).toString('hex');
+    const others = [
+      // Of version 0.1, which recognised its databases by comments.
+      `cryptosense_test_${random}`,
+      `cryptosense_template_${random}`,
+      // There is no such day, and there is no such kind.
+      `cryptosense_test_clone_0123${random}_20260230000000_aaaaaaaa`,
+      `cryptosense_test_production_0123${random}_20260228000000_aaa`,
     ];
-    for (const comment of comments) {
-      expect(parseMark(comment)).toBeUndefined();
-      await onServer(url, (sql) => sql.unsafe(`comment on database ${name} is '${comment}'`));
+    await onServer(url, async (sql) => {
+      for (const name of others) {
+        await sql.unsafe(`create database ${name}`);
+        await sql.unsafe(
+          `comment on database ${name} is 'cryptosense-db clone 0123456789abcdef0123456789abcdef 2026-01-01T00:00:00.000Z'`,
+        );
+      }
+    });
+    onTestFinished(() =>
+      onServer(url, async (sql) => {
+        for (const name of others) await sql.unsafe(`drop database ${name}`);
+      }),
+    );
+    for (const name of [...others, 'postgres']) {
       expect(await codeOf(testDatabases.drop(server, [name]))).toBe('not-a-test-database');
-      expect((await testDatabases.dropAll(server)).dropped).toEqual([]);
-      expect((await testDatabases.prune(server, { olderThanMs: 0 })).dropped).toEqual([]);
     }
+    expect((await testDatabases.dropAll(server)).dropped).toEqual([]);
+    expect(await testDatabases.prune(server, { olderThanMs: 0, templates: true })).toMatchObject({
+      dropped: [],
+      inUse: [],
+    });
+    expect(await kinds()).toEqual([]);
     const { dropped, missing } = await testDatabases.drop(server, ['nobody"s', "it's"]);
     expect({ dropped, missing }).toEqual({ dropped: [], missing: ['nobody"s', "it's"] });
   });
 
-  it('leaves alone what another role made', async () => {
+  it('leaves the databases of other roles alone', async () => {
     const [mine, other] = [await ownTestServer(), await ownTestServer()];
     const { databases } = await testDatabases.create(other.server, chain);
     const name = databases[0]?.name ?? '';
@@ -273,20 +280,44 @@ describe('drop', () => {
 });
 
 describe('fill', () => {
-  it('makes as many as are missing, which create takes before it copies', async () => {
+  it('makes the missing ready clones, and create takes them before it copies', async () => {
     const { server, list, kinds } = await ownTestServer();
     expect(await testDatabases.fill(server, { ...chain, count: 2 })).toMatchObject({ made: 2 });
     expect(await testDatabases.fill(server, { ...chain, count: 2 })).toMatchObject({ made: 0 });
-    const ready = (await list()).filter(({ kind }) => kind === 'ready').map(({ name }) => name);
-    const { databases } = await testDatabases.create(server, { ...chain, count: 3 });
-    const taken = databases.map(({ name }) => name);
+    const oidsOf = (kind: string) =>
+      server.use(async ({ sql }) => {
+        const names = (await list()).flatMap((each) => (each.kind === kind ? [each.name] : []));
+        const rows = await sql<{ oid: number }[]>`
+          select oid from pg_database where datname = any (string_to_array(${names.join(' ')}, ' '))`;
+        return rows.map(({ oid }) => oid);
+      });
+    const ready = await oidsOf('ready');
+    await testDatabases.create(server, { ...chain, count: 3 });
+    const taken = await oidsOf('clone');
     expect(taken).toEqual(expect.arrayContaining(ready));
     expect(taken).toHaveLength(3);
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
     expect(await testDatabases.fill(server, { ...chain, count: 1 })).toMatchObject({ made: 1 });
   });
 
-  it('makes none of another state', async () => {
+  it('makes clones that are taken only while no session is in them', async () => {
+    const { server, url, list, kinds } = await ownTestServer();
+    await testDatabases.fill(server, { ...chain, count: 1 });
+    const ready = (await list()).find(({ kind }) => kind === 'ready');
+    const sql = looker(databaseUrl(url, ready?.name ?? ''));
+    await sql`select 1`;
+    await testDatabases.create(server, chain);
+    expect(await kinds()).toEqual(['clone', 'ready', 'template']);
+    expect(await sql`select current_database() as name`).toEqual([{ name: ready?.name }]);
+    await sql.end();
+    await until('the session has ended', async () =>
+      (await list()).every(({ connections }) => connections === 0),
+    );
+    await testDatabases.create(server, chain);
+    expect(await kinds()).toEqual(['clone', 'clone', 'template']);
+  });
+
+  it('makes clones that only callers with the same files take', async () => {
     const { server } = await ownTestServer();
     await testDatabases.fill(server, { ...chain, count: 1 });
     const other = writePairs({
@@ -298,40 +329,36 @@ describe('fill', () => {
 });
 
 describe('prune', () => {
-  /** As if it had been made so long ago. */
-  async function age(url: string, name: string, since: string): Promise<void> {
-    await onServer(url, async (sql) => {
-      const [{ comment }] = await sql<[{ comment: string }]>`
-        select shobj_description(oid, 'pg_database') as comment from pg_database
-        where datname = ${name}`;
-      const aged = comment.replace(/\S+$/, since);
-      await sql.unsafe(`comment on database ${name} is '${aged}'`);
-    });
+  const hoursAgo = (hours: number) => new Date(Date.now() - hours * 3_600_000);
+
+  /** Renames the database as if it had become what it is at that moment. */
+  async function age(url: string, name: string | undefined, since: Date): Promise<string> {
+    const state = parseName(name ?? '');
+    if (!state) throw new Error(`${name} is not a test database`);
+    const aged = printName({ ...state, since });
+    await onServer(url, (sql) => sql.unsafe(`alter database ${name} rename to ${aged}`));
+    return aged;
   }
 
-  it('takes what is older than an hour and nobody uses', async () => {
+  it('drops clones that are older than an hour and have no session', async () => {
     const { server, url, list } = await ownTestServer();
     await testDatabases.fill(server, { ...chain, count: 1 });
     const { databases } = await testDatabases.create(server, { ...chain, count: 3 });
-    const [old, used] = databases;
-    const hourAgo = new Date(Date.now() - 3_700_000).toISOString();
-    for (const database of [old, used]) await age(url, database?.name ?? '', hourAgo);
-    const sql = looker(used?.url);
+    const old = await age(url, databases[0]?.name, hoursAgo(1.1));
+    const used = await age(url, databases[1]?.name, hoursAgo(1.1));
+    const sql = looker(databaseUrl(url, used));
     await sql`select 1`;
-    expect(await testDatabases.prune(server, {})).toMatchObject({
-      dropped: [old?.name],
-      inUse: [used?.name],
-    });
+    expect(await testDatabases.prune(server, {})).toMatchObject({ dropped: [old], inUse: [used] });
     expect((await testDatabases.prune(server, { olderThanMs: 7_200_000 })).dropped).toEqual([]);
-    expect((await list()).map(({ name }) => name)).toContain(used?.name);
+    expect((await list()).map(({ name }) => name)).toContain(used);
   });
 
-  it('takes templates of a week, or of the age that is said, and what was ready of them', async () => {
+  it('drops templates after a week, or of a given age, and their ready clones with them', async () => {
     const { server, url, list, kinds } = await ownTestServer();
     await testDatabases.fill(server, { ...chain, count: 1 });
     expect((await testDatabases.prune(server, { templates: true })).dropped).toEqual([]);
-    const template = (await list()).find(({ kind }) => kind === 'template')?.name ?? '';
-    await age(url, template, new Date(Date.now() - 8 * 86_400_000).toISOString());
+    const template = (await list()).find(({ kind }) => kind === 'template');
+    await age(url, template?.name, hoursAgo(8 * 24));
     expect((await testDatabases.prune(server, {})).dropped).toHaveLength(2);
     await testDatabases.create(server, chain);
     expect(await kinds()).toEqual(['clone', 'template']);
@@ -339,84 +366,83 @@ describe('prune', () => {
     expect(await kinds()).toEqual([]);
   });
 
-  it('leaves what is taken meanwhile to who took it', async () => {
-    const { server, url, list } = await ownTestServer();
-    await testDatabases.fill(server, { ...chain, count: 8 });
-    const old = new Date(Date.now() - 2 * 3_600_000).toISOString();
-    for (const { name, kind } of await list()) if (kind === 'ready') await age(url, name, old);
-    const other = openServer(url);
-    onTestFinished(other.close);
-    const [created, pruned] = await Promise.all([
-      testDatabases.create(server, { ...chain, count: 8 }),
-      testDatabases.prune(other, {}),
-    ]);
-    const names = created.databases.map(({ name }) => name);
-    expect(names).toHaveLength(8);
-    expect(pruned.dropped.filter((name) => names.includes(name))).toEqual([]);
-    for (const database of created.databases) {
-      const sql = connect(database.url, 1);
-      expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
-      await sql.end();
+  it('never drops a ready clone that is being taken, and every taken one works', async () => {
+    for (let round = 0; round < rounds(2); round += 1) {
+      const { server, url, list } = await ownTestServer();
+      await testDatabases.fill(server, { ...chain, count: 6 });
+      const ready = (await list()).filter(({ kind }) => kind === 'ready');
+      for (const { name } of ready) await age(url, name, hoursAgo(2));
+      const other = openServer(url);
+      onTestFinished(other.close);
+      const [created, pruned] = await Promise.all([
+        testDatabases.create(server, { ...chain, count: 6 }),
+        testDatabases.prune(other, {}),
+      ]);
+      const names = created.databases.map(({ name }) => name);
+      const all = await list();
+      const left = all.filter(({ kind }) => kind !== 'template').map(({ name }) => name);
+      expect(left.sort()).toEqual([...names].sort());
+      // Each of the six was either dropped or taken; a copy replaced each that was dropped.
+      expect(pruned.dropped.length).toBeLessThanOrEqual(6);
+      expect(pruned.dropped.filter((name) => parseName(name)?.kind !== 'ready')).toEqual([]);
+      for (const database of created.databases) {
+        await onServer(database.url, async (sql) => {
+          expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
+          expect(
+            await sql`select datistemplate from pg_database where datname = current_database()`,
+          ).toEqual([{ datistemplate: true }]);
+        });
+      }
     }
   });
 
-  it('ends no connection, not even one that came after it looked', async () => {
+  it('ends no session, not even one that began after it looked', async () => {
     const { server } = await ownTestServer();
     const { databases } = await testDatabases.create(server, chain);
-    const [listed] = (await server.use(({ sql }) => listMarked(sql))).filter(
+    const [found] = (await server.use(({ sql }) => listDatabases(sql))).filter(
       ({ name }) => name === databases[0]?.name,
     );
     const sql = looker(databases[0]?.url);
     await sql`select 1`;
-    if (!listed) throw new Error('it is not listed');
-    expect(await server.use((client) => dropUnused(client.sql, listed))).toBe('in use');
+    if (!found) throw new Error('it is not listed');
+    expect(await server.use((client) => dropUnused(client.sql, found))).toBe('in use');
     expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
   });
 
-  it('knows what lost its mark by what is in it, and by nothing else', async () => {
-    const { server, url, list } = await ownTestServer();
-    const { databases } = await testDatabases.create(server, chain);
-    const name = databases[0]?.name ?? '';
-    const [full, plain, empty] = ['ba9876543210', 'ba9876543211', 'ba9876543212'].map(
-      (digits) => `cryptosense_test_${digits}`,
+  it('drops what a process was dropping when it died', async () => {
+    const { server, url, kinds } = await ownTestServer();
+    const name = printName({ kind: 'unused', key: '0123456789abcdef', since: new Date() });
+    await onServer(url, (sql) => sql.unsafe(`create database ${name}`));
+    // So the server marks a database whose DROP was cut short: it cannot be altered any more.
+    await onServer(
+      admin,
+      (sql) => sql`update pg_database set datconnlimit = -2 where datname = ${name}`,
     );
-    const others = [full, plain];
-    await onServer(url, async (sql) => {
-      await sql.unsafe(`comment on database ${name} is null`);
-      await sql.unsafe(`create database ${full} is_template true`);
-      await sql.unsafe(`create database ${plain}`);
-      await sql.unsafe(`create database ${empty} is_template true`);
-    });
-    await onServer(databaseUrl(url, full ?? ''), (sql) =>
-      sql.unsafe('create table public.mine ()'),
-    );
-    onTestFinished(() =>
-      onServer(url, async (sql) => {
-        await sql.unsafe(`alter database ${full} is_template false`);
-        for (const other of others) await sql.unsafe(`drop database ${other}`);
-      }),
-    );
-    expect((await list()).map(({ kind }) => kind)).toEqual(['template']);
-    expect((await testDatabases.prune(server, {})).dropped).toEqual([]);
-    const marked = (await list()).filter(({ kind }) => kind === 'clone');
-    expect(marked.map((database) => database.name).sort()).toEqual([name, empty].sort());
-    expect([...(await testDatabases.prune(server, { olderThanMs: 0 })).dropped].sort()).toEqual(
-      [name, empty].sort(),
-    );
+    expect(await kinds()).toEqual(['unused']);
+    expect((await testDatabases.prune(server, {})).dropped).toEqual([name]);
   });
 
-  it('goes by itself with the next template that is made', async () => {
+  it('happens to old templates when the next template is made', async () => {
     const { server, url, list, kinds } = await ownTestServer();
     await testDatabases.create(server, chain);
-    const template = (await list()).find(({ kind }) => kind === 'template')?.name ?? '';
-    await age(url, template, '2026-01-01T00:00:00.000Z');
+    const template = (await list()).find(({ kind }) => kind === 'template');
+    await age(url, template?.name, new Date('2026-01-01T00:00:00Z'));
     const other = writePairs({
       '20260101_000000_one': ['create table one ();', 'drop table one;'],
     });
     await testDatabases.create(server, other);
     expect(await kinds()).toEqual(['clone', 'clone', 'template']);
-    // Whoever knew the old one makes it anew.
     await testDatabases.create(server, chain);
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template', 'template']);
   });
+});
+
+it('two processes that drop the same databases at the same moment both succeed', async () => {
+  const { server, url, kinds } = await ownTestServer();
+  const { databases } = await testDatabases.create(server, { ...chain, count: 6 });
+  const names = databases.map(({ name }) => name);
+  const other = openServer(url);
+  onTestFinished(other.close);
+  await Promise.all([server, other].map((each) => testDatabases.drop(each, names)));
+  expect(await kinds()).toEqual(['template']);
 });

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { cleanEnvironment } from '../support/cli.ts';
 import { connect } from '../support/databases.ts';
 import { fixture, temporaryFolder } from '../support/fixtures.ts';
-import { ownTestServer } from '../support/test-databases.ts';
+import { type OwnTestServer, ownTestServer } from '../support/test-databases.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const options = JSON.stringify(fixture('recovery-chain'));
@@ -20,7 +20,7 @@ interface Report {
   readonly text: string;
 }
 
-/** Runs somebody's tests as they would: their Vitest, this package from its folder. */
+/** Runs the tests of a project that has this package and Vitest installed. */
 async function runTests(
   files: Readonly<Record<string, string>>,
   env: Readonly<Record<string, string>>,
@@ -69,7 +69,21 @@ const withFixtures = (per: 'test' | 'file') => `
 `;
 
 describe('databaseFixtures', () => {
-  it('give each test a database of its own, and drop it', async () => {
+  /** Exactly one database is kept: the one of the failed test. */
+  async function expectKept(report: Report, own: OwnTestServer): Promise<void> {
+    expect(await own.kinds()).toEqual(['clone', 'template']);
+    const kept = (await own.list()).find(({ kind }) => kind === 'clone')?.name;
+    const { host, username, password } = new URL(own.url);
+    expect(report.text).toContain(
+      `"is not" failed; the database is kept: postgresql://${username}@${host}/${kept}\n`,
+    );
+    expect(report.text).not.toContain(password);
+    const sql = connect(own.url.replace(/postgres$/, `${kept}`), 1);
+    expect(await sql`select * from mine`).toEqual([]);
+    await sql.end();
+  }
+
+  it('give each test a database, drop it, and keep it only when the test failed', async () => {
     const own = await ownTestServer();
     const report = await runTests(
       {
@@ -89,16 +103,17 @@ describe('databaseFixtures', () => {
         `,
         'two.test.mjs': `${withFixtures('test')}
           test('e', async ({ database }) => { await fill(database); });
+          test('is not', async ({ database }) => { await fill(database); expect(1).toBe(2); });
         `,
       },
       { TEST_DATABASE_URL: own.url },
     );
-    expect(report).toMatchObject({ numPassedTests: 6, numFailedTests: 0 });
+    expect(report).toMatchObject({ numPassedTests: 6, numFailedTests: 1 });
     expect(report.text).toContain(`test databases: `);
-    expect(await own.kinds()).toEqual(['template']);
+    await expectKept(report, own);
   });
 
-  it('give a file one for all its tests', async () => {
+  it('give each file a database, drop it, and keep it only when a test of the file failed', async () => {
     const own = await ownTestServer();
     const report = await runTests(
       {
@@ -109,48 +124,19 @@ describe('databaseFixtures', () => {
           });
         `,
         'two.test.mjs': `${withFixtures('file')}
-          test('c', async ({ database }) => { await fill(database); });
+          test('c', async ({ database }) => {});
+          test('is not', async ({ database }) => { await fill(database); expect(1).toBe(2); });
         `,
       },
       { TEST_DATABASE_URL: own.url },
     );
-    expect(report).toMatchObject({ numPassedTests: 3, numFailedTests: 0 });
-    expect(await own.kinds()).toEqual(['template']);
+    expect(report).toMatchObject({ numPassedTests: 3, numFailedTests: 1 });
+    await expectKept(report, own);
   });
-
-  it.each(['test', 'file'] as const)(
-    'keep the database of a %s that failed, and say its URL without a password',
-    async (per) => {
-      const own = await ownTestServer();
-      const report = await runTests(
-        {
-          'one.test.mjs': `${withFixtures(per)}
-            test('is well', async ({ database }) => {});
-            test('is not', async ({ database }) => { await fill(database); expect(1).toBe(2); });
-          `,
-          'two.test.mjs': `${withFixtures(per)}
-            test('is well too', async ({ database }) => {});
-          `,
-        },
-        { TEST_DATABASE_URL: own.url },
-      );
-      expect(report).toMatchObject({ numPassedTests: 2, numFailedTests: 1 });
-      expect(await own.kinds()).toEqual(['clone', 'template']);
-      const kept = (await own.list()).find(({ kind }) => kind === 'clone')?.name;
-      const { host, username, password } = new URL(own.url);
-      expect(report.text).toContain(
-        `"is not" failed; the database is kept: postgresql://${username}@${host}/${kept}\n`,
-      );
-      expect(report.text).not.toContain(password);
-      const sql = connect(own.url.replace(/postgres$/, `${kept}`), 1);
-      expect(await sql`select * from mine`).toEqual([]);
-      await sql.end();
-    },
-  );
 });
 
 describe('globalSetup', () => {
-  it('fails the run where there is no server, and says what to do', async () => {
+  it('fails the run without a server, and says what to do', async () => {
     const report = await runTests(
       {
         'vitest.config.mjs': config,
@@ -163,32 +149,32 @@ describe('globalSetup', () => {
     expect(report.text).toContain('there is no server to make test databases on');
   });
 
-  it('makes the image of the embedded engine once for all files', async () => {
-    const test = `
-      import { expect, test as base } from 'vitest';
-      import { databaseFixtures } from 'cryptosense-db/testing';
-      const test = base.extend(databaseFixtures({ engine: 'embedded' }));
-      test('a', { timeout: 60_000 }, async ({ database: { db } }) => {
-        expect(await db.selectFrom('users').selectAll().execute()).toEqual([]);
-        await db.insertInto('users').values({ email: 'a@example.com', password_hash: 'x' }).execute();
-      });
-    `;
+  it('makes the image of the embedded engine, which the tests find', async () => {
+    const embedded = `{
+      ...${options},
+      engine: 'embedded',
+      onProgress: ({ kind }) => { if (kind === 'template-finished') process.stderr.write('made\\n'); },
+    }`;
     const report = await runTests(
       {
         'vitest.config.mjs': config,
         'setup.mjs': `
           import { globalSetup } from 'cryptosense-db/testing';
-          export const setup = globalSetup({
-            engine: 'embedded',
-            onProgress: ({ kind }) => { if (kind === 'template-finished') process.stderr.write('made\\n'); },
+          export const setup = globalSetup(${embedded});
+        `,
+        'one.test.mjs': `
+          import { expect, test as base } from 'vitest';
+          import { databaseFixtures } from 'cryptosense-db/testing';
+          const test = base.extend(databaseFixtures(${embedded}));
+          test('a', { timeout: 60_000 }, async ({ database: { db } }) => {
+            expect(await db.selectFrom('first_a').selectAll().execute()).toEqual([]);
+            await db.insertInto('first_a').values({ id: 1 }).execute();
           });
         `,
-        'one.test.mjs': test,
-        'two.test.mjs': test,
       },
       {},
     );
-    expect(report).toMatchObject({ numPassedTests: 2, numFailedTests: 0 });
+    expect(report).toMatchObject({ numPassedTests: 1, numFailedTests: 0 });
     expect(report.text.match(/^made$/gm)).toHaveLength(1);
     expect(report.text).toContain('test databases: the embedded engine\n');
   });

@@ -8,10 +8,10 @@ const server = { origin: 'option', server: 'db.example:5432' } as const;
 
 function listed(change: Partial<ListedDatabase>): ListedDatabase {
   return {
-    name: 'cryptosense_test_0123456789ab',
+    name: 'cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
     owner: 'ci',
     kind: 'clone',
-    key: '4f1c09aa4f1c09aa4f1c09aa4f1c09aa',
+    key: '4f1c09aa4f1c09aa',
     since: new Date('2026-11-20T14:02:00Z'),
     ageMs: 0,
     connections: 0,
@@ -19,24 +19,24 @@ function listed(change: Partial<ListedDatabase>): ListedDatabase {
   };
 }
 
-it('a list fits into eighty columns with names whole, and says how old each is', () => {
+it('a list shows names whole, and says how old each database is', () => {
   const databases = [
     listed({
       kind: 'template',
-      name: 'cryptosense_template_0123456789ab',
+      name: 'cryptosense_test_template_4f1c09aa4f1c09aa_20261120140200_k3x9q',
       ageMs: 5.5 * 86_400_000,
     }),
     listed({ kind: 'building', ageMs: 3 * 3_600_000 }),
     listed({ kind: 'ready', ageMs: 125_000 }),
-    listed({ connections: 12, ageMs: -5 }),
+    listed({ connections: 12, ageMs: -5, owner: 'a_role_with_a_long_name' }),
   ];
   expect(renderList({ ...server, databases }, look)).toBe(
     [
-      'name                               is        template  age    by  in use',
-      'cryptosense_template_0123456789ab  template  4f1c09aa    5 d  ci',
-      'cryptosense_test_0123456789ab      building  4f1c09aa    3 h  ci',
-      'cryptosense_test_0123456789ab      ready     4f1c09aa  2 min  ci',
-      'cryptosense_test_0123456789ab      clone     4f1c09aa    0 s  ci      12',
+      'age    by        in use  name',
+      '  5 d  ci                cryptosense_test_template_4f1c09aa4f1c09aa_20261120140200_k3x9q',
+      '  3 h  ci                cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
+      '2 min  ci                cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
+      '  0 s  a_role_…      12  cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
       '',
       'db.example:5432: 4 databases',
       '',
@@ -47,7 +47,7 @@ it('a list fits into eighty columns with names whole, and says how old each is',
   );
 });
 
-it('URLs stand alone on their lines, or behind the name of a variable', () => {
+it('a URL has a line of its own, alone or after the name of a variable', () => {
   const one = { ...server, databases: [{ name: 'a', url: 'postgresql://h/a' }] };
   const two = { ...server, databases: [...one.databases, { name: 'b', url: 'postgresql://h/b' }] };
   expect(renderCreated(two, { variable: undefined })).toBe('postgresql://h/a\npostgresql://h/b\n');
