@@ -20,6 +20,8 @@ export {
   type MigrationFailure,
   type Problem,
 } from './runtime/errors.ts';
+/** What the error codes `faulty-folder` and `faulty-statements` carry in `details.findings`. */
+export type { Finding, FindingRule } from './runtime/findings.ts';
 export type { OnProgress, ProgressEvent, ProgressStep } from './runtime/progress.ts';
 /** As `cryptosense-db seed --env dev`, `--env production` and `--list`. */
 export * as seed from './seeding/seed.ts';

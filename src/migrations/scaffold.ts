@@ -8,7 +8,7 @@ import {
   type Version,
 } from '../ledger/version.ts';
 import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
-import { summarise } from '../runtime/findings.ts';
+import { summariseFinding } from '../runtime/findings.ts';
 import { packagedMigrations, packagedTemplates } from '../runtime/package.ts';
 import { type GrammarOptions, readScripts } from './scripts.ts';
 import { type MigrationPair, readMigrations, type SourceFolders, sqlFile } from './source.ts';
@@ -103,7 +103,7 @@ async function requireSql(
       'bad-configuration',
       {
         message: `"${subject}" cannot be the name of a table`,
-        evidence: cause.details.findings.map(summarise),
+        evidence: cause.details.findings.map(summariseFinding),
         hint: 'describe the change in other words: add_orders instead of add_order',
       },
       { cause },

@@ -1,4 +1,4 @@
-import { type Finding, summarise } from './findings.ts';
+import { type Finding, summariseFinding } from './findings.ts';
 
 /** One thing that is wrong: the fact, the evidence line by line, and what to do about it. */
 export interface Problem {
@@ -144,7 +144,7 @@ export class CryptosenseDbError<C extends ErrorCode = ErrorCode> extends Error {
     const options: { readonly details?: ErrorDetails[C]; readonly cause?: unknown } = rest[0] ?? {};
     const list = 'message' in problems ? [problems] : problems;
     const lines = [
-      ...findingsOf(options.details).map(summarise),
+      ...findingsOf(options.details).map(summariseFinding),
       ...list.flatMap(({ message, evidence = [] }) => [message, ...evidence]),
     ];
     super(lines.join('\n'), options.cause === undefined ? {} : { cause: options.cause });

@@ -67,7 +67,7 @@ export function placeOf({ folder, file, line, column }: FindingPlace): string {
 }
 
 /** One line for logs: the place, the rule and what it knows. `a.sql:3:14 syntax-error (reason: …)` */
-export function summarise(finding: Finding): string {
+export function summariseFinding(finding: Finding): string {
   const { folder: _, file, line, column, lineText, rule, ...known } = finding;
   const facts = Object.entries(known).map(([name, value]) => `${name}: ${value}`);
   const detail = facts.length === 0 ? '' : ` (${facts.join(', ')})`;

@@ -1,6 +1,7 @@
-/** A node of PostgreSQL's parse tree, as libpg-query gives it, by its fields. */
+/** The fields of a node in PostgreSQL's parse tree, in the JSON form of libpg-query. */
 export type SyntaxNode = Readonly<Record<string, unknown>>;
 
+/** The value as a node; a node without fields for any other value. */
 export function asNode(value: unknown): SyntaxNode {
   return isNode(value) ? value : {};
 }
@@ -9,6 +10,7 @@ function isNode(value: unknown): value is SyntaxNode {
   return typeof value === 'object' && value !== null;
 }
 
+/** The list as nodes; empty for a value that is not a list. */
 export function nodes(value: unknown): SyntaxNode[] {
   return Array.isArray(value) ? value.map(asNode) : [];
 }
@@ -18,7 +20,7 @@ export function stringOf(node: SyntaxNode): string {
   return String(asNode(node.String).sval ?? '');
 }
 
-/** A node's type, and what stands below it. */
+/** A node's type, such as `SelectStmt`, and its fields: in the JSON form, its one key and value. */
 export function typed(node: unknown): { readonly type: string; readonly body: SyntaxNode } {
   const [type = '', body = {}] = Object.entries(asNode(node))[0] ?? [];
   return { type, body: asNode(body) };

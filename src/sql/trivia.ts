@@ -1,7 +1,7 @@
 const blank = /[ \t\n\r\f\v]+/y;
 const lineComment = /--[^\n]*/y;
 
-/** The index of the first character that is neither white space nor comment. */
+/** The index of the first character at or after `from` that is neither white space nor comment. */
 export function skipTrivia(
   text: string,
   from: number,
@@ -20,6 +20,7 @@ export function skipTrivia(
   }
 }
 
+/** The index after the last character that is not white space. */
 export function endOfText(text: string): number {
   let end = text.length;
   while (end > 0 && ' \t\n\r\f\v'.includes(text.charAt(end - 1))) end -= 1;

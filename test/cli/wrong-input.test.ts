@@ -281,12 +281,17 @@ describe('a server without TimescaleDB', () => {
 
 describe('files and versions', () => {
   it.each(['up', 'down', 'redo', 'status', 'repair'])(
-    'migrate %s reports every fault of the folders before it connects',
+    'migrate %s reports every finding in the folders before it connects',
     async (command) => {
       const args = ['migrate', command, ...folderFlags(fixture('cli-faulty')), '--url', dead];
       const { error } = await refuse(args);
       expect(error.code).toBe('faulty-folder');
       expect(error.problems).toHaveLength(3);
+      expect(error.details.findings).toMatchObject([
+        { rule: 'unreadable-folder', file: 'rollbacks' },
+        { rule: 'impossible-date', file: '20260231_000000_no_such_day.sql' },
+        { rule: 'bad-name', file: 'second.sql' },
+      ]);
     },
   );
 
@@ -320,7 +325,18 @@ describe('files and versions', () => {
     const args = ['migrate', 'up', ...folderFlags(folders), '--url', database.url];
     const { text, error } = await refuse(args);
     expect(error.code).toBe('faulty-statements');
-    expect(text).toContain('20260101_000000_typo.sql:1:8');
+    expect(error.details.findings).toEqual([
+      {
+        file: '20260101_000000_typo.sql',
+        line: 1,
+        column: 8,
+        lineText: 'CREATE TABEL x ();',
+        rule: 'syntax-error',
+        reason: 'syntax error at or near "TABEL"',
+      },
+    ]);
+    expect(text).toContain('20260101_000000_typo.sql:1:8 syntax error at or near "TABEL"');
+    expect(text).toContain('1 | CREATE TABEL x ();');
     await expectUntouched();
   });
 

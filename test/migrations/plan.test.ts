@@ -11,9 +11,9 @@ import {
 import { isError } from '../../src/runtime/errors.ts';
 
 /*
- * Files and history in one word a version: `1` is version 1, in both as it was written;
- * `1+` is on disk only, `1-` recorded only; `1m`, `1r` and `1n` are recorded with another
- * migration, rollback or name; `1^` and `1v` ran in part, up (on disk only) and down (in both).
+ * Files and history, one word for each version: `1` is version 1, the same in both; `1+` is only
+ * on disk, `1-` only recorded; `1m`, `1r` and `1n` are recorded with another migration, rollback or
+ * name; `1^` ran in part up and is only on disk, `1v` ran in part down and is in both.
  */
 type Scene = string;
 
@@ -61,7 +61,7 @@ function read(scene: Scene) {
   return compareWithLedger(pairs, { entries, journal });
 }
 
-/** The versions that a plan names, or what it refuses: the code, and which ones are at fault. */
+/** The versions in a plan; for a refused plan the error's code and the versions that it names. */
 function outcome(plan: () => readonly { readonly version: string }[]): string {
   try {
     return plan()
@@ -96,15 +96,15 @@ describe('compareWithLedger', () => {
     ['1^ 2', ['interrupted', 'applied']],
     ['1+ 2^ 3+', ['out of order', 'interrupted', 'pending']],
     ['1 2+ 3v', ['applied', 'out of order', 'interrupted']],
-  ])('%j is %j', (scene, states) => {
+  ])('files and history %j give %j', (scene, states) => {
     expect(read(scene).map(({ state }) => state)).toEqual(states);
   });
 
-  it('is in order of version, wherever a version is known from', () => {
+  it('returns versions in order, from files and history alike', () => {
     expect(read('3+ 1- 2').map(({ version }) => digit(version))).toEqual(['1', '2', '3']);
   });
 
-  it('knows a version that only the journal has', () => {
+  it('returns a version that only the journal has', () => {
     const [status] = compareWithLedger([], {
       entries: [],
       journal: [
@@ -146,7 +146,7 @@ describe('planUp', () => {
     ['1+ 2^', steps(1), 'history-mismatch 1'],
     ['1 2v', all, 'history-mismatch 2'],
     ['1 2v 3+', all, 'history-mismatch 2'],
-  ])('%j, %j: %s', (scene, extent, expected) => {
+  ])('of %j, to the extent %j, is "%s"', (scene, extent, expected) => {
     expect(outcome(() => planUp(read(scene), { extent, outOfOrder: 'refuse' }))).toBe(expected);
   });
 
@@ -157,11 +157,11 @@ describe('planUp', () => {
     ['1+ 2^ 3+', all, '1 2 3'],
     ['1+ 2m 3+', all, 'history-mismatch 2'],
     ['1+ 2-', all, 'history-mismatch 2'],
-  ])('%j, %j, out of order allowed: %s', (scene, extent, expected) => {
+  ])('of %j, to the extent %j and out of order, is "%s"', (scene, extent, expected) => {
     expect(outcome(() => planUp(read(scene), { extent, outOfOrder: 'allow' }))).toBe(expected);
   });
 
-  it('refuses to go on with an interrupted migration whose file is gone', () => {
+  it('refuses to resume an interrupted migration without its file', () => {
     const journal: JournalEntry[] = [
       { version: versionOf('1'), direction: 'up', position: 0, checksum: '', isFinished: true },
     ];
@@ -198,7 +198,7 @@ describe('planDown', () => {
     ['1 2v', all, '2 1'],
     ['1 2^', steps(1), 'history-mismatch 2'],
     ['1 2^', all, 'history-mismatch 2'],
-  ])('%j, %j: %s', (scene, extent, expected) => {
+  ])('of %j, to the extent %j, is "%s"', (scene, extent, expected) => {
     expect(outcome(() => planDown(read(scene), extent))).toBe(expected);
   });
 });
@@ -222,12 +222,12 @@ describe('planRedo', () => {
     ['1- 2', 2, 'history-mismatch 1'],
     ['1 2v', 1, '2'],
     ['1 2^', 1, 'history-mismatch 2'],
-  ])('%j, %i: %s', (scene, count, expected) => {
+  ])('of %j, for %i steps, is "%s"', (scene, count, expected) => {
     expect(redo(scene, count)).toBe(expected);
   });
 });
 
-describe('what a mismatch says', () => {
+describe('the text of a mismatch', () => {
   it.each<[Scene, string]>([
     ['1m', 'cryptosense-db migrate repair 20250101_000001'],
     ['1r', 'cryptosense-db migrate repair 20250101_000001'],
@@ -236,7 +236,7 @@ describe('what a mismatch says', () => {
     ['1+ 2', '--allow-out-of-order'],
     ['1^', 'cryptosense-db migrate up'],
     ['1v', 'cryptosense-db migrate down'],
-  ])('%j comes with its remedy, %s', (scene, remedy) => {
+  ])('for %j has the hint %s', (scene, remedy) => {
     const statuses = read(scene);
     const [first] = statuses;
     if (!first) throw new Error('the scene has a version');
@@ -245,8 +245,8 @@ describe('what a mismatch says', () => {
 
   it.each([
     ['are gone', []],
-    ['were given another stamp', [pairOf('2')]],
-  ])('an interrupted migration whose files %s wants them back first', (_what, pairs) => {
+    ['have another stamp', [pairOf('2')]],
+  ])('for an interrupted migration whose files %s asks for the files first', (_what, pairs) => {
     const journal: JournalEntry[] = [
       { version: versionOf('1'), direction: 'up', position: 0, checksum: '', isFinished: true },
     ];
@@ -262,7 +262,7 @@ describe('what a mismatch says', () => {
   it.each<[Scene, string]>([
     ['1m', '20250101_000001_step_1.sql'],
     ['1r', '20250101_000001_step_1_rollback.sql'],
-  ])('%j names the file, both checksums, when and by whom', (scene, file) => {
+  ])('for %j names the file, both checksums, the time and the role', (scene, file) => {
     const statuses = read(scene);
     const [first] = statuses;
     if (!first) throw new Error('the scene has a version');
@@ -274,7 +274,7 @@ describe('what a mismatch says', () => {
     ]);
   });
 
-  it('a migration under another stamp is found by its text', () => {
+  it('finds a migration under another stamp by its text', () => {
     const moved: MigrationPair = { ...pairOf('1'), version: versionOf('5') };
     const entry = entryOf('1', '');
     const statuses = compareWithLedger([moved], { entries: [entry], journal: [] });
@@ -285,7 +285,7 @@ describe('what a mismatch says', () => {
     expect(describeMismatch(missing, statuses).hint).toContain('migrate repair 20250101_000001');
   });
 
-  it('one that was applied a second time is not taken for the one that is gone', () => {
+  it('does not take a migration that was applied twice for one that is gone', () => {
     const twin: MigrationPair = { ...pairOf('1'), version: versionOf('2') };
     const entries = [entryOf('1', ''), { ...entryOf('1', ''), version: versionOf('2') }];
     const statuses = compareWithLedger([twin], { entries, journal: [] });

@@ -20,7 +20,7 @@ function write(folders: Folders, description: string, template?: string) {
   return create({ ...folders, description, template, author: 'Ada Lovelace', now });
 }
 
-/** Folders of the test's own that hold the packaged pairs, or those of these descriptions. */
+/** Copies of the packaged pairs in new folders, or of the pairs with these descriptions. */
 function copySchema(descriptions?: readonly string[]): Folders {
   const folders = writePairs({});
   const pairs = readMigrations(resolveFolders({}));
@@ -34,23 +34,23 @@ function copySchema(descriptions?: readonly string[]): Folders {
 
 describe('the stamp', () => {
   it.each([
-    ['today, where there is nothing', [], '20260301_102030'],
-    ['today, after older ones', ['20260301_102029'], '20260301_102030'],
-    ['a second later than one of this second', ['20260301_102030'], '20260301_102031'],
-    ['a second later than one of the future', ['20991231_235959'], '21000101_000000'],
+    ['now, in an empty folder', [], '20260301_102030'],
+    ['now, after older migrations', ['20260301_102029'], '20260301_102030'],
+    ['one second after a migration of this second', ['20260301_102030'], '20260301_102031'],
+    ['one second after a migration of the future', ['20991231_235959'], '21000101_000000'],
   ])('is %s', async (_, existing, stamp) => {
     const folders = writePairs(Object.fromEntries(existing.map((at) => [`${at}_a`, [sql, sql]])));
     expect((await write(folders, 'b')).version).toBe(stamp);
   });
 
-  it('grows when several are made within a second', async () => {
+  it('differs for migrations that are written within one second', async () => {
     const folders = writePairs({});
     const versions: string[] = [];
     for (const name of ['a', 'b', 'c']) versions.push((await write(folders, name)).version);
     expect(versions).toEqual(['20260301_102030', '20260301_102031', '20260301_102032']);
   });
 
-  it('cannot follow the last that there is', async () => {
+  it('is refused after the last possible stamp', async () => {
     const folders = writePairs({ '99991231_235959_a': [sql, sql] });
     await errorOf('bad-configuration', () => write(folders, 'b'));
   });
@@ -97,7 +97,7 @@ describe('names and header', () => {
     },
   );
 
-  it('an author of several lines stays in one', async () => {
+  it('an author name with a line break is written in one line', async () => {
     const folders = writePairs({});
     const { migration } = await create({
       ...folders,
@@ -107,28 +107,28 @@ describe('names and header', () => {
     expect(readFileSync(migration, 'utf8')).toContain('-- Author: Eve DROP TABLE users;\n');
   });
 
-  it('an unknown template is refused with those that there are', async () => {
+  it('an unknown template is refused with the names of the templates', async () => {
     const error = await errorOf('bad-configuration', () => write(writePairs({}), 'a', '../secret'));
     for (const name of templateNames()) expect(wordsOf(error)).toContain(name);
   });
 
-  it('a table that SQL does not let one name so is refused, and nothing is written', async () => {
+  it('a table name that SQL reserves is refused, and nothing is written', async () => {
     const folders = writePairs({});
     const error = await errorOf('bad-configuration', () => write(folders, 'add order', 'table'));
     expect(wordsOf(error)).toContain('"order" cannot be the name of a table');
     expect(readdirSync(folders.migrations)).toEqual([]);
   });
 
-  it('a faulty folder is reported rather than added to', async () => {
+  it('a folder with findings is reported, and nothing is written', async () => {
     const folders = writePairs({});
     writeFileSync(join(folders.migrations, '20250101_120000_alone.sql'), sql);
     await errorOf('faulty-folder', () => write(folders, 'b'));
     expect(readdirSync(folders.migrations)).toHaveLength(1);
   });
 
-  it('a rollback that cannot be written takes the migration back', async () => {
+  it('a rollback that cannot be written leaves no migration behind', async () => {
     const { migrations } = writePairs({});
-    // A folder stands where the rollback would; folders are passed over when pairs are read.
+    // A folder has the name of the rollback; readMigrations() skips folders.
     const rollbacks = join(temporaryFolder(), 'rollbacks');
     mkdirSync(join(rollbacks, '20260301_102030_b_rollback.sql'), { recursive: true });
     await errorOf('file-problem', () => write({ migrations, rollbacks }, 'b'));
@@ -137,7 +137,7 @@ describe('names and header', () => {
 });
 
 describe('cryptosense-db migrate new', () => {
-  it('writes a pair into the folders beside it, with the author from git', async () => {
+  it('writes a pair into the folders of the working directory, with the author from git', async () => {
     const cwd = temporaryFolder();
     writePairs({}, cwd);
     execFileSync('git', ['init', '--quiet'], { cwd });
@@ -164,11 +164,11 @@ const descriptions: Readonly<Record<string, string>> = {
 };
 
 describe('templates', () => {
-  it('are those that the command names', () => {
+  it('are the templates that the command names', () => {
     expect(templateNames()).toEqual(Object.keys(descriptions).sort());
   });
 
-  it('run as rendered on the packaged schema: up, down and up again', async () => {
+  it('run on the packaged schema: up, down and up again', async () => {
     const database = await createTimescaleDatabase({ embeddedAs: 'folder' });
     onTestFinished(database.drop);
     const folders = copySchema();
@@ -187,7 +187,7 @@ describe('templates', () => {
     expect((await migrate.status(options)).isCurrent).toBe(true);
   });
 
-  it('data puts back what it changed, but not what was changed since', async () => {
+  it('the rollback of data restores the rows that it changed, except rows that changed since', async () => {
     const database = await createScratchDatabase(inject('postgresUrl'));
     onTestFinished(database.drop);
     const { sql: db } = database;
@@ -216,7 +216,7 @@ describe('templates', () => {
   const noPsql = lacksPsql ? ' (skipped: psql is not installed)' : '';
   const noServer = timescaleUrl ? '' : ' (skipped: no server with TimescaleDB)';
 
-  /** Runs files with psql, as anyone can, in a database that has the table users. */
+  /** Runs the files with psql in a database that has the table users. */
   async function runWithPsql(serverUrl: string, templates: readonly string[]): Promise<void> {
     const database = await createScratchDatabase(serverUrl);
     onTestFinished(database.drop);
@@ -236,16 +236,13 @@ describe('templates', () => {
     }
   }
 
-  it.skipIf(noPsql !== '')(
-    `run as rendered with psql, but for the hypertable${noPsql}`,
-    async () => {
-      const plain = templateNames().filter((name) => name !== 'hypertable');
-      await runWithPsql(inject('postgresUrl'), plain);
-    },
-  );
+  it.skipIf(noPsql !== '')(`except for the hypertable run with psql${noPsql}`, async () => {
+    const plain = templateNames().filter((name) => name !== 'hypertable');
+    await runWithPsql(inject('postgresUrl'), plain);
+  });
 
   it.skipIf(noPsql !== '' || noServer !== '')(
-    `run as rendered with psql, the hypertable too${noPsql || noServer}`,
+    `including the hypertable run with psql${noPsql || noServer}`,
     async () => runWithPsql(timescaleUrl ?? '', templateNames()),
   );
 });

@@ -38,16 +38,16 @@ const expected: Readonly<Record<string, readonly string[]>> = {
 };
 
 describe('findings in the folders', () => {
-  it.each(Object.entries(expected))('%s is found, by file', async (name, findings) => {
+  it.each(Object.entries(expected))('finds %s in its files', async (name, findings) => {
     expect(await findIn(fixture(`folder-${name}`))).toEqual([...findings].sort());
   });
 
-  it('all of them are reported at once', async () => {
+  it('are all reported at once', async () => {
     const found = await findIn(fixture('folder-everything'));
     expect(found).toEqual(Object.values(expected).flat().sort());
   });
 
-  it('name the folder and what the rule knows', async () => {
+  it('name the folder, and the rollback that is missing', async () => {
     const folders = fixture('folder-without-rollback');
     const { details, message } = await errorOf('faulty-folder', () => readMigrations(folders));
     const rollback = join(folders.rollbacks, '20250104_120000_one_way_rollback.sql');
@@ -97,7 +97,7 @@ describe('findings in the folders', () => {
 });
 
 describe('readMigrations', () => {
-  it('reads pairs in order of their stamps, whatever else their names say', () => {
+  it('returns pairs in order of their stamps', () => {
     const folders = writePairs({
       '20250102_000000_a': [sql, sql],
       '20250101_235959_z': [sql, sql],
@@ -117,12 +117,12 @@ describe('readMigrations', () => {
     'dots.and-dashes;semicolon',
     '$1 $& {{file}} %20',
     'line\nend',
-  ])('takes the name %j', (description) => {
+  ])('accepts the name %j', (description) => {
     const folders = writePairs({ [`20250101_120000_${description}`]: [sql, sql] });
     expect(readMigrations(folders)).toMatchObject([{ version: '20250101_120000', description }]);
   });
 
-  it('passes over folders, names with a dot at the start and files that are not SQL', () => {
+  it('skips folders, names that start with a dot, and files that are not SQL', () => {
     const folders = writePairs({ '20250101_120000_a': [sql, sql] });
     for (const folder of [folders.migrations, folders.rollbacks]) {
       mkdirSync(join(folder, '20250102_120000_old.sql'));
@@ -132,7 +132,7 @@ describe('readMigrations', () => {
     expect(readMigrations(folders)).toHaveLength(1);
   });
 
-  it('reads both from one folder, however it is written', () => {
+  it('reads migrations and rollbacks from one folder, given by two different paths', () => {
     const { migrations, rollbacks } = writePairs({
       '20250101_120000_a': [sql, sql],
       '20250102_120000_b': [sql, sql],
@@ -145,17 +145,17 @@ describe('readMigrations', () => {
     ]);
   });
 
-  it('finds nothing in empty folders, and no fault', () => {
+  it('returns no pairs and no findings for empty folders', () => {
     expect(readMigrations(writePairs({}))).toEqual([]);
   });
 
-  it('finds no fault in the packaged schema', () => {
+  it('has no findings in the packaged schema', () => {
     const folders = { migrations: packagedMigrations, rollbacks: packagedRollbacks };
     expect(readMigrations(folders).length).toBeGreaterThan(15);
     expect(resolveFolders({})).toEqual(folders);
   });
 
-  it('takes both folders or neither', async () => {
+  it('refuses one folder without the other', async () => {
     await errorOf('bad-configuration', () => resolveFolders({ migrations: 'up' }));
     await errorOf('bad-configuration', () => resolveFolders({ rollbacks: 'down' }));
   });
@@ -167,7 +167,7 @@ describe('checksums', () => {
     ['CR', sql.replaceAll('\n', '\r')],
     ['a byte-order mark', `\ufeff${sql}`],
     ['both', `\ufeff${sql.replaceAll('\n', '\r\n')}`],
-  ])('are the same with %s, and so is the text that runs', (_, text) => {
+  ])('are the same for a file with %s, and so is its text', (_, text) => {
     const [pair] = readMigrations(writePairs({ '20250101_120000_a': [text, sql] }));
     expect(pair?.up).toEqual({ ...pair?.down, name: '20250101_120000_a.sql' });
     expect(pair?.up.text).toBe(sql);
@@ -185,7 +185,7 @@ describe('checksums', () => {
     expect(checksumOf(text)).not.toBe(checksumOf("SELECT '\u00e9';"));
   });
 
-  it('are SHA-256 of the bytes, as sha256sum prints it', () => {
+  it('are the SHA-256 of the bytes, as sha256sum prints it', () => {
     const [pair] = readMigrations(fixture('folder-sound'));
     const bytes = readFileSync(
       join(fixture('folder-sound').migrations, '20250101_120000_sound.sql'),

@@ -20,7 +20,7 @@ describe('width', () => {
 describe('excerpt', () => {
   const at = (lineText: string, column: number, line = 7) => ({ line, column, lineText });
 
-  /** What stands above the caret. */
+  /** The character above the caret. */
   function pointed([shown, caret]: readonly [string, string]): string {
     let columns = 0;
     for (const character of shown) {
@@ -52,13 +52,13 @@ describe('excerpt', () => {
     },
   );
 
-  it('cuts a long line of emoji between characters, and points past its end', () => {
+  it('cuts a long line of emoji between characters, with the caret after its end', () => {
     const [shown, caret] = excerpt(at('🚀'.repeat(200), 201));
     expect(shown).not.toMatch(/[\ud800-\udbff](?![\udc00-\udfff])/);
     expect(caret.length - 1).toBe(width(shown));
   });
 
-  it('names the line', () => {
+  it('starts with the line number', () => {
     expect(excerpt(at('x', 1, 1204))).toEqual(['1204 | x', '       ^']);
   });
 });

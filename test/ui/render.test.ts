@@ -73,7 +73,7 @@ const status: StatusResult = {
 };
 
 describe('renderStatus', () => {
-  it('is a table, and a line that counts the states', () => {
+  it('is a table and a line with the number of migrations in each state', () => {
     expect(renderStatus({ ...status, migrations: status.migrations.slice(0, 1) }, plain)).toBe(
       [
         'version          description         state    applied (UTC)     by      took',
@@ -85,7 +85,7 @@ describe('renderStatus', () => {
     );
   });
 
-  it('fits 80 columns, whoever applied and however long it took', () => {
+  it('fits 80 columns with long names and durations', () => {
     const lines = renderStatus(status, { ...plain, columns: 80 }).split('\n');
     const table = lines.slice(0, lines.indexOf(''));
     expect(Math.max(...table.map(width))).toBeLessThanOrEqual(80);
@@ -97,17 +97,17 @@ describe('renderStatus', () => {
     );
   });
 
-  it('cuts nothing where there is no terminal', () => {
+  it('cuts nothing without a terminal', () => {
     expect(renderStatus(status, plain)).toContain('create_social_sentiment_history_table');
   });
 
-  it('says the same in colour', () => {
+  it('has the same text in colour', () => {
     const text = renderStatus(status, coloured);
     expect(text).not.toBe(renderStatus(status, plain));
     expect(stripVTControlCharacters(text)).toBe(renderStatus(status, plain));
   });
 
-  it('says so when there are no migrations', () => {
+  it('reports that there are no migrations', () => {
     expect(renderStatus({ ...status, environment: undefined, migrations: [] }, plain)).toBe(
       'db.example:5432/cryptosense: no migrations\n',
     );
@@ -168,7 +168,7 @@ describe('renderRun', () => {
 });
 
 describe('other results', () => {
-  it('are a line a fact', () => {
+  it('have one line for each fact', () => {
     const named = { version: '20251007_120000', description: 'create_users_table' };
     expect(
       [
@@ -214,7 +214,7 @@ describe('errors', () => {
     cause: new Error('the cause'),
   });
 
-  it('are facts, evidence indented below them, and what to do', () => {
+  it('show each fact, its evidence indented below it, and its hint', () => {
     expect(renderProblems(problems, plain)).toBe(
       'a.sql changed\n  recorded 4f1c09…\n  on disk  9ab27e…\nhint: restore it\nb.sql is empty\n',
     );
@@ -234,7 +234,7 @@ describe('errors', () => {
     });
   });
 
-  it('have no details in it where the code has none', () => {
+  it('have no details in the JSON document if the code has none', () => {
     const { error: document } = errorDocument(
       new CryptosenseDbError('no-target', { message: 'no database is named' }),
     );
