@@ -101,8 +101,8 @@ describe('without a target', () => {
 
 describe('a target that cannot be', () => {
   it.each([
-    ['postgresql://user@host:port/db', 'a port in it is not a number'],
-    ['postgresql://user@host:99999/db', 'a port in it is not a number'],
+    ['postgresql://user@host:port/db', 'a port in it is not a whole number from 1 to 65535'],
+    ['postgresql://user@host:99999/db', 'a port in it is not a whole number from 1 to 65535'],
     ['postgresql://us%er@host/db', 'has a % that does not start an escape'],
     ['postgresql://user@host/db?ssl=on', 'the parameter "ssl", which is not one of host, port'],
     ['postgresql://user@host/db?sslmode=on', 'sslmode is "on"; it can be disable'],
