@@ -22,7 +22,7 @@ beforeEach(async () => {
 afterEach(() => database?.drop());
 
 describe('the face of the library', () => {
-  it('has these names on purpose, and no other', () => {
+  it('exports these names and no other', () => {
     expect(Object.keys(library).sort()).toEqual([
       'CryptosenseDbError',
       'createDatabase',
@@ -49,7 +49,7 @@ describe('the face of the library', () => {
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'reset', 'wait']);
   });
 
-  it('loads no grammar, engine or generator with its import', () => {
+  it('does not load the grammar, the embedded engine or the type generator', () => {
     const isSeen = new Set<string>();
     const packages = new Set<string>();
     const follow = (name: string) => {
@@ -68,7 +68,7 @@ describe('the face of the library', () => {
     expect(own.sort()).toEqual(['kysely', 'kysely-postgres-js', 'postgres']);
   });
 
-  it('takes a URL or a target that was parsed before', async () => {
+  it('accepts a URL or a parsed target', async () => {
     const target = library.parseTarget(database.url, { user: 'nobody' });
     expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
     expect(await migrate.status({ target: database.url, ...basic })).toMatchObject({
@@ -76,7 +76,7 @@ describe('the face of the library', () => {
     });
   });
 
-  it('wants a user where the process has no name, as in a container', () => {
+  it('refuses a target without a user when the process has no user name, as in a container', () => {
     expect(() => library.parseTarget('postgresql://host/db', { user: '' })).toThrow(
       expect.toSatisfy((error: unknown) => isError(error, 'bad-configuration')),
     );
@@ -118,7 +118,7 @@ describe('the face of the library', () => {
 });
 
 describe('a signal', () => {
-  it('that has fired before anything began: interrupted, and nothing is touched', async () => {
+  it('that has fired before the call ends the call, and nothing is changed', async () => {
     const options = { target: database.url, ...basic, signal: AbortSignal.abort() };
     for (const operation of [migrate.up, migrate.down, migrate.status, lifecycle.drop]) {
       expect(await codeOf(operation(options))).toBe('interrupted');
@@ -126,7 +126,7 @@ describe('a signal', () => {
     expect(await database.sql`select from pg_tables where schemaname = 'public'`).toHaveLength(0);
   });
 
-  it('between two steps leaves what is committed, and says so', async () => {
+  it('between two steps keeps the committed step, and names it', async () => {
     const stop = new AbortController();
     const error = await errorOf('interrupted', () =>
       migrate.up({
@@ -146,7 +146,7 @@ describe('a signal', () => {
   });
 });
 
-/** A program that uses the library as it is published; what it prints, and what it writes down. */
+/** Runs a program on the built library; gives what it prints and the results that it records. */
 async function runProgram(body: string, options: Readonly<Record<string, unknown>>) {
   const folder = temporaryFolder();
   const output = join(folder, 'output.json');
@@ -176,7 +176,7 @@ writeFileSync(${JSON.stringify(output)}, JSON.stringify(results));
 }
 
 describe('a program that uses it', () => {
-  it('sees nothing printed, and ends by itself', async () => {
+  it('prints nothing that the program does not print, and lets the process end', async () => {
     const program = await runProgram(
       `
       results.push((await migrate.up(options)).applied);
@@ -217,7 +217,7 @@ describe('a program that uses it', () => {
     ]);
   });
 
-  it('outlives its backend: the error is caught, the next call works', async () => {
+  it('can catch the error of a lost connection, and the next call works', async () => {
     const program = await runProgram(
       `
       results.push(await codeOf(migrate.up({ ...options, ...options.slow })));
@@ -231,7 +231,7 @@ describe('a program that uses it', () => {
     expect(results()).toEqual(['connection-lost', 3]);
   });
 
-  it('can stop a statement that runs, and goes on', async () => {
+  it('can stop a running statement, and the next call works', async () => {
     const program = await runProgram(
       `
       const stop = new AbortController();
@@ -249,7 +249,7 @@ describe('a program that uses it', () => {
   });
 });
 
-/** Ends the backends that sleep in this test's database; how many there were. */
+/** Ends the backends that sleep in this test's database; returns how many there were. */
 async function terminateSleepers(): Promise<number> {
   const rows = await database.sql`
     select pg_terminate_backend(pid) from pg_stat_activity

@@ -8,13 +8,13 @@ describe('isRealStamp', () => {
     '20000229_235959',
     '00010101_000000',
     '99991231_235959',
-  ])('%s is a moment', (stamp) => {
+  ])('accepts %s', (stamp) => {
     expect(isRealStamp(stamp)).toBe(true);
   });
 
   it.each([
     ['a leap day of a common year', '20250229_120000'],
-    ['a leap day of a century that is none', '19000229_120000'],
+    ['a leap day of a century that is no leap year', '19000229_120000'],
     ['the 31st of a short month', '20250431_120000'],
     ['the day zero', '20250100_120000'],
     ['the month zero', '20250010_120000'],
@@ -28,7 +28,7 @@ describe('isRealStamp', () => {
     ['digits of another script', '２０２５１００１_120000'],
     ['nothing', ''],
     ['a stamp with a line end', '20251001_120000\n'],
-  ])('%s is none', (_, stamp) => {
+  ])('refuses %s', (_, stamp) => {
     expect(isRealStamp(stamp)).toBe(false);
   });
 });
@@ -40,18 +40,18 @@ describe('formatStamp and stampDate', () => {
     ['2025-12-31T23:59:59.000Z', '20251231_235959'],
     ['2025-03-30T02:30:00+02:00', '20250330_003000'],
     ['0099-01-01T00:00:00.000Z', '00990101_000000'],
-  ])('%s is stamped %s, in UTC', (moment, stamp) => {
+  ])('turn %s into %s and back, in UTC', (moment, stamp) => {
     expect(formatStamp(new Date(moment))).toBe(stamp);
     expect(stampDate(stamp)?.getTime()).toBe(Math.floor(Date.parse(moment) / 1000) * 1000);
   });
 
-  it('has no date for what is no stamp', () => {
+  it('give no date for a text that is no stamp', () => {
     expect(stampDate('yesterday')).toBeUndefined();
   });
 });
 
 describe('compareVersions', () => {
-  it('orders by code unit, whatever the locale, and so by time', () => {
+  it('orders by code unit in every locale, and so by time', () => {
     const ordered = ['00010101_000000', '20251007_115959', '20251007_120000', '99991231_235959'];
     expect([...ordered].reverse().sort(compareVersions)).toEqual(ordered);
     expect(compareVersions('20251007_120000', '20251007_120000')).toBe(0);

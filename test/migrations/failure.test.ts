@@ -4,7 +4,7 @@ import { createScratchDatabase, type ScratchDatabase } from '../support/database
 import { errorOf } from '../support/errors.ts';
 import { type Pairs, writePairs } from '../support/fixtures.ts';
 
-// PostgreSQL's own errors, with the positions that it counts: no made-up ones.
+// The errors and positions come from a real server.
 let database: ScratchDatabase;
 beforeAll(async () => {
   database = await createScratchDatabase(inject('postgresUrl'));
@@ -25,19 +25,23 @@ async function failureOf(pairs: Pairs, options: Partial<migrate.UpOptions> = {})
 
 const failureIn = (up: string) => failureOf({ '20250101_120000_a': [up, sound[1]] });
 
-describe('the place of a failure', () => {
+describe('the line and column of a failure', () => {
   it.each([
-    ['the first statement', 'SELECT * FROM nowhere;', '1:15'],
-    ['behind a BEGIN', 'BEGIN;\n\nSELECT * FROM nowhere;\nCOMMIT;', '3:15'],
-    ['behind emoji in another statement', "SELECT '🚀🚀';\nSELECT * FROM nowhere;", '2:15'],
-    ['behind emoji in the same line', "SELECT '🚀é漢' FROM nowhere;", '1:19'],
-    ['behind emoji in the same statement', "SELECT '🚀'\n  FROM nowhere;", '2:8'],
-    ['behind comments and tabs', '/* 🚀 */ -- é\n\t\tSELECT * FROM nowhere;', '2:17'],
-    ['behind CRLF', 'SELECT 1;\r\n\r\nSELECT *\r\nFROM nowhere;', '4:6'],
-    ['without a position, the statement', 'SELECT 1;\n  SELECT 1/0;', '2:3'],
+    ['in the first statement', 'SELECT * FROM nowhere;', '1:15'],
+    ['after a BEGIN', 'BEGIN;\n\nSELECT * FROM nowhere;\nCOMMIT;', '3:15'],
+    ['after emoji in another statement', "SELECT '🚀🚀';\nSELECT * FROM nowhere;", '2:15'],
+    ['after emoji in the same line', "SELECT '🚀é漢' FROM nowhere;", '1:19'],
+    ['after emoji in the same statement', "SELECT '🚀'\n  FROM nowhere;", '2:8'],
+    ['after comments and tabs', '/* 🚀 */ -- é\n\t\tSELECT * FROM nowhere;', '2:17'],
+    ['after CRLF', 'SELECT 1;\r\n\r\nSELECT *\r\nFROM nowhere;', '4:6'],
+    [
+      'are those of the statement when the server reports no position',
+      'SELECT 1;\n  SELECT 1/0;',
+      '2:3',
+    ],
     ['in a function body', 'DO $$\nBEGIN\n  SELECT 1 FRM x y;\nEND $$;', '3:16'],
     [
-      'of a deferred constraint, the last statement',
+      'of a deferred constraint are those of the last statement',
       'CREATE TABLE d (id INT UNIQUE DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO d VALUES (1), (1);\nSELECT 1;',
       '3:1',
     ],
@@ -45,7 +49,7 @@ describe('the place of a failure', () => {
     expect((await failureIn(up)).place).toBe(place);
   });
 
-  it('is pointed at, in the line itself', async () => {
+  it('are shown with the line and a caret', async () => {
     const { evidence, sqlState } = await failureIn("SELECT 1;\n\tSELECT '🚀' FROM nowhere;");
     expect(sqlState).toBe('42P01');
     expect(evidence.slice(0, 2)).toEqual([
@@ -55,8 +59,8 @@ describe('the place of a failure', () => {
   });
 });
 
-describe('what PostgreSQL says of it', () => {
-  it('its detail and its hint are passed on', async () => {
+describe('what PostgreSQL reports', () => {
+  it('includes its detail and its hint', async () => {
     const failure = await failureIn(
       "DO $$ BEGIN RAISE 'no' USING DETAIL = 'the detail', HINT = 'the hint', ERRCODE = 'P1234'; END $$;",
     );
@@ -65,13 +69,13 @@ describe('what PostgreSQL says of it', () => {
     expect(failure.evidence).toContain('SQLSTATE P1234');
   });
 
-  it('so are the function that it happened in, and the query inside', async () => {
+  it('includes the function that failed, and the query in it', async () => {
     const { evidence } = await failureIn("DO $$ BEGIN EXECUTE 'SELECT * FROM nowhere'; END $$;");
     expect(evidence).toContainEqual(expect.stringMatching(/^in: PL\/pgSQL function/));
     expect(evidence).toContain('query: SELECT * FROM nowhere');
   });
 
-  it('the first failure counts, not those that follow from it', async () => {
+  it('is the first failure, not one that follows from it', async () => {
     expect(await failureIn('SELECT 1/0;\nSELECT * FROM nowhere;')).toMatchObject({
       place: '1:1',
       sqlState: '22012',
@@ -79,7 +83,7 @@ describe('what PostgreSQL says of it', () => {
   });
 });
 
-describe('how far the run came', () => {
+describe('the details of a failure', () => {
   const pairs: Pairs = {
     '20250101_120000_a': sound,
     '20250101_120001_b': sound,
@@ -88,7 +92,7 @@ describe('how far the run came', () => {
   };
   const failed = { version: '20250101_120002', direction: 'up' };
 
-  it('all in one: nothing is applied, and everything else is still to do', async () => {
+  it('name no completed migration when all share one transaction', async () => {
     expect(await failureOf(pairs, { singleTransaction: true })).toMatchObject({
       ...failed,
       completed: [],
@@ -96,7 +100,7 @@ describe('how far the run came', () => {
     });
   });
 
-  it('one by one: those before are applied, those after are still to do', async () => {
+  it('name the completed and the pending migrations', async () => {
     expect(await failureOf(pairs)).toMatchObject({
       ...failed,
       completed: ['20250101_120000', '20250101_120001'],
@@ -104,16 +108,16 @@ describe('how far the run came', () => {
     });
     await migrate.down({ target: database.url, ...writePairs(pairs), all: true });
   });
+});
 
-  it('a BEGIN with options and a comment opens its transaction all the same', async () => {
-    const folders = writePairs({
-      '20250101_120000_a': [
-        "BEGIN ISOLATION LEVEL SERIALIZABLE -- a comment\n; SELECT 1 / (current_setting('transaction_isolation') = 'serializable')::int; COMMIT;",
-        sound[1],
-      ],
-    });
-    const { steps } = await migrate.up({ target: database.url, ...folders });
-    expect(steps).toHaveLength(1);
-    await migrate.down({ target: database.url, ...folders });
+it('a BEGIN with options and a comment opens the transaction of its file', async () => {
+  const folders = writePairs({
+    '20250101_120000_a': [
+      "BEGIN ISOLATION LEVEL SERIALIZABLE -- a comment\n; SELECT 1 / (current_setting('transaction_isolation') = 'serializable')::int; COMMIT;",
+      sound[1],
+    ],
   });
+  const { steps } = await migrate.up({ target: database.url, ...folders });
+  expect(steps).toHaveLength(1);
+  await migrate.down({ target: database.url, ...folders });
 });

@@ -32,7 +32,7 @@ const blows: Readonly<Record<string, Blow>> = {
     const ownPid = async () => (await probe<{ pid: number }[]>`select pg_backend_pid() as pid`)[0];
     const before = await ownPid();
     process.kill(pid, 'SIGKILL');
-    await until('the server has thrown everyone out, and is back', async () => {
+    await until('the server has ended every session and accepts new ones', async () => {
       const now = await ownPid().catch(() => before);
       return now?.pid !== before?.pid;
     });
@@ -48,24 +48,27 @@ const places = [
 ] as const;
 
 describe.each(Object.entries(blows))('%s', (_name, strike) => {
-  it.each(places)('%s: the run says so, and the next one goes on', async (_where, key) => {
-    const database = await scratchDatabase(server.url);
-    const gate = await closeGate(database, key);
-    const run = startMigrate(database, chain, up);
-    await strike(database, await gate.reached());
-    await gate.open();
-    const { code, stdout, stderr } = await run.finished;
-    expect({ code, stderr, error: JSON.parse(stdout).error.code }).toEqual({
-      code: 2,
-      stderr: '',
-      error: 'connection-lost',
-    });
-    await expectAgreement(database.sql, chain);
+  it.each(places)(
+    '%s: the run reports a lost connection, and the next run finishes',
+    async (_where, key) => {
+      const database = await scratchDatabase(server.url);
+      const gate = await closeGate(database, key);
+      const run = startMigrate(database, chain, up);
+      await strike(database, await gate.reached());
+      await gate.open();
+      const { code, stdout, stderr } = await run.finished;
+      expect({ code, stderr, error: JSON.parse(stdout).error.code }).toEqual({
+        code: 2,
+        stderr: '',
+        error: 'connection-lost',
+      });
+      await expectAgreement(database.sql, chain);
 
-    await migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
-    await expectAgreement(database.sql, chain);
-    expect(await recordedVersions(database.sql)).toHaveLength(4);
-  });
+      await migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
+      await expectAgreement(database.sql, chain);
+      expect(await recordedVersions(database.sql)).toHaveLength(4);
+    },
+  );
 });
 
 describe('a run that has lost its connection', () => {
@@ -88,7 +91,7 @@ describe('a run that has lost its connection', () => {
     await expectAgreement(database.sql, chain);
   });
 
-  it('while it waits for the lock gives up, and leaves the holder alone', async () => {
+  it('while it waits for the lock ends, and the run with the lock finishes', async () => {
     const database = await scratchDatabase(server.url);
     const gate = await closeGate(database, 1);
     const holder = startMigrate(database, chain, up);

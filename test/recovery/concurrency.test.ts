@@ -19,7 +19,7 @@ const chain = fixture('recovery-chain');
 const concurrentIndex = fixture('recovery-concurrent-index');
 const up = ['up', '--table-lock-timeout', '600s'];
 
-/** A run that stands in its first migration and holds the lock until the gate is opened. */
+/** A run that waits in its first migration, with the lock, until the gate is opened. */
 async function startHolder(database: ScratchDatabase) {
   const gate = await closeGate(database, 1);
   const run = startMigrate(database, chain, up);
@@ -40,7 +40,7 @@ describe('runs at the same time', () => {
     expect(await recordedVersions(database.sql)).toHaveLength(4);
   }, 180_000);
 
-  it('a run that waits says who holds the lock, and goes on when it is let go', async () => {
+  it('a run that waits reports the holder of the lock, and starts when the holder ends', async () => {
     const database = await scratchDatabase();
     const { run, pid, gate } = await startHolder(database);
     const events: ProgressEvent[] = [];
@@ -60,7 +60,7 @@ describe('runs at the same time', () => {
     expect(events.filter(({ kind }) => kind === 'waiting-for-lock')).toHaveLength(1);
   });
 
-  it('a holder that never ends: the others give up in time, name it, and change nothing', async () => {
+  it('other runs give up on a holder that never ends, name it, and change nothing', async () => {
     const database = await scratchDatabase();
     const { run, pid, gate } = await startHolder(database);
     run.process.kill('SIGSTOP');
@@ -84,7 +84,7 @@ describe('runs at the same time', () => {
     await expectAgreement(database.sql, chain);
   });
 
-  it('a role that may not see other sessions is told the process id all the same', async () => {
+  it('a role that may not see other sessions gets the process id of the holder', async () => {
     const database = await scratchDatabase();
     const role = await createScratchRole(database.url);
     try {

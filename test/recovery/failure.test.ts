@@ -34,7 +34,7 @@ const codes = `CREATE TABLE codes (code text PRIMARY KEY);`;
 describe('a statement that the server refuses', () => {
   const refusals: readonly [string, Refusal][] = [
     [
-      'a name that is not there, by its place in the statement',
+      'an unknown name, with its place in the statement',
       {
         text: `BEGIN;\n${codes}\n-- 🚀 é\nSELECT '🚀', coed\n  FROM codes;\nCOMMIT;\n`,
         sqlState: '42703',
@@ -45,7 +45,7 @@ describe('a statement that the server refuses', () => {
       },
     ],
     [
-      'a duplicate key, by its statement',
+      'a duplicate key, with the place of its statement',
       {
         text: `BEGIN;\n${codes}\nINSERT INTO codes VALUES ('a');\n\n  /* again */ INSERT INTO codes VALUES ('a');\nCOMMIT;\n`,
         sqlState: '23505',
@@ -55,7 +55,7 @@ describe('a statement that the server refuses', () => {
       },
     ],
     [
-      'an error inside a function, by the call, with the way to it',
+      'an error inside a function, with the place of the call and the line in the function',
       {
         text: `CREATE FUNCTION fail(n integer) RETURNS integer LANGUAGE plpgsql AS $$\nBEGIN\n  RETURN 1 / n;\nEND $$;\n\nSELECT fail(0);\n`,
         sqlState: '22012',
@@ -107,7 +107,7 @@ describe('a statement that the server refuses', () => {
   ];
 
   it.each(refusals)(
-    'is told: %s',
+    'is reported: %s',
     async (_what, { text, sqlState, line, column, evidence, hint }) => {
       const database = await scratchDatabase();
       const run = migrate.up({ target: database.url, ...between(text) });
@@ -149,7 +149,7 @@ describe('a statement that the server refuses', () => {
 });
 
 describe('a single transaction', () => {
-  it('takes everything back when one file fails, and names the rest as pending', async () => {
+  it('rolls everything back when one file fails, and names the other files as pending', async () => {
     const database = await scratchDatabase();
     const run = migrate.up({
       target: database.url,
@@ -176,29 +176,32 @@ describe('a single transaction', () => {
   });
 
   it.each([
-    ['is over', 'CREATE TABLE middle ();\n', [v1, v2, v3]],
-    ['has succeeded', 'CREATE TABLE after ();\n', []],
-  ])('tells of no finished step before the whole %s', async (_what, text, finished) => {
-    const database = await scratchDatabase();
-    const events: string[] = [];
-    const run = migrate.up({
-      target: database.url,
-      ...between(text),
-      singleTransaction: true,
-      onProgress: (event) =>
-        (event.kind === 'step-started' || event.kind === 'step-finished') &&
-        events.push(`${event.kind} ${event.step.version}`),
-    });
-    await (finished.length > 0
-      ? run
-      : expect(run).rejects.toMatchObject({ details: { version: v3, completed: [] } }));
-    expect(events).toEqual([
-      ...[v1, v2, v3].map((version) => `step-started ${version}`),
-      ...finished.map((version) => `step-finished ${version}`),
-    ]);
-  });
+    ['is committed', 'CREATE TABLE middle ();\n', [v1, v2, v3]],
+    ['is committed, and none when it fails', 'CREATE TABLE after ();\n', []],
+  ])(
+    'reports a step as finished only when the whole transaction %s',
+    async (_what, text, finished) => {
+      const database = await scratchDatabase();
+      const events: string[] = [];
+      const run = migrate.up({
+        target: database.url,
+        ...between(text),
+        singleTransaction: true,
+        onProgress: (event) =>
+          (event.kind === 'step-started' || event.kind === 'step-finished') &&
+          events.push(`${event.kind} ${event.step.version}`),
+      });
+      await (finished.length > 0
+        ? run
+        : expect(run).rejects.toMatchObject({ details: { version: v3, completed: [] } }));
+      expect(events).toEqual([
+        ...[v1, v2, v3].map((version) => `step-started ${version}`),
+        ...finished.map((version) => `step-finished ${version}`),
+      ]);
+    },
+  );
 
-  it('has no room for a file that runs without one', async () => {
+  it('refuses a file that runs without a transaction', async () => {
     const database = await scratchDatabase();
     const folders = between('-- Transaction: none\nVACUUM;\n');
     await expect(
@@ -208,23 +211,18 @@ describe('a single transaction', () => {
   });
 });
 
-describe('what a statement returns', () => {
-  it.each(['', '-- Transaction: none\n'])(
-    'is read by nobody, and takes no memory, after %j',
-    async (header) => {
-      const database = await scratchDatabase();
-      const folders = between(
-        `${header}SELECT repeat('x', 1000) FROM generate_series(1, 300000);\n`,
-      );
-      const before = process.memoryUsage().rss;
-      let peak = before;
-      const watch = setInterval(() => {
-        peak = Math.max(peak, process.memoryUsage().rss);
-      }, 10);
-      await migrate.up({ target: database.url, ...folders }).finally(() => clearInterval(watch));
-      expect((peak - before) / 1024 ** 2).toBeLessThan(150);
-    },
-  );
+describe('rows that a statement returns', () => {
+  it.each(['', '-- Transaction: none\n'])('are not kept in memory, after %j', async (header) => {
+    const database = await scratchDatabase();
+    const folders = between(`${header}SELECT repeat('x', 1000) FROM generate_series(1, 300000);\n`);
+    const before = process.memoryUsage().rss;
+    let peak = before;
+    const watch = setInterval(() => {
+      peak = Math.max(peak, process.memoryUsage().rss);
+    }, 10);
+    await migrate.up({ target: database.url, ...folders }).finally(() => clearInterval(watch));
+    expect((peak - before) / 1024 ** 2).toBeLessThan(150);
+  });
 });
 
 describe('what a file leaves in the session', () => {
@@ -239,7 +237,7 @@ describe('what a file leaves in the session', () => {
   ].join('\n');
 
   it.each([{ singleTransaction: false }, { singleTransaction: true }])(
-    'is gone in the next, and the history is written all the same ($singleTransaction)',
+    'is gone in the next file, and does not affect the history (single transaction: $singleTransaction)',
     async (mode) => {
       const database = await scratchDatabase();
       const folders = writePairs({
@@ -266,7 +264,7 @@ describe('what a file leaves in the session', () => {
     },
   );
 
-  it('may not be its transaction: a file that clears the mark of it is refused, and nothing kept', async () => {
+  it('is rolled back when the file clears the tag of its transaction', async () => {
     const database = await scratchDatabase();
     const run = migrate.up({
       target: database.url,
@@ -278,10 +276,10 @@ describe('what a file leaves in the session', () => {
   });
 });
 
-describe('a migration that gives the lock of the run away, where no parser sees it', () => {
+describe('a migration that releases the lock of the run in a DO block', () => {
   it.each([
-    ['in a transaction, is rolled back', '', ['before']],
-    ['without one, is not recorded', '-- Transaction: none\n', ['before', 'kept']],
+    ['is rolled back in a transaction', '', ['before']],
+    ['is not recorded without a transaction', '-- Transaction: none\n', ['before', 'kept']],
   ])('%s', async (_what, header, tables) => {
     const database = await scratchDatabase();
     const giveAway = 'DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$;';
@@ -313,7 +311,7 @@ describe('a role without the right', () => {
     }
   }
 
-  it('to create a schema is told which grant it needs', () =>
+  it('to create a schema gets the grant that it needs as a hint', () =>
     asRole(async ({ sql, url, name }, role) => {
       const run = migrate.up({ target: role.urlOf(url), ...folders() });
       await expect(run).rejects.toMatchObject({
@@ -336,7 +334,7 @@ describe('a role without the right', () => {
   it.each([
     ['to see the history', []],
     ['to write the history', readingGrants],
-  ])('%s is told before anything runs', (_right, grants) =>
+  ])('%s is refused before anything runs', (_right, grants) =>
     asRole(async ({ sql, url }, role) => {
       await migrate.up({ target: url, ...folders(), steps: 1 });
       await sql.unsafe(`grant create on schema public to ${role.name}`);
@@ -351,7 +349,7 @@ describe('a role without the right', () => {
     }),
   );
 
-  it('to create a table is told by the statement, and nothing is kept', () =>
+  it('to create a table fails at the statement, which is rolled back', () =>
     asRole(async ({ sql, url, name }, role) => {
       await sql.unsafe(`grant create on database ${name} to ${role.name}`);
       const run = migrate.up({ target: role.urlOf(url), ...folders() });

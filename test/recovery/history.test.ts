@@ -41,7 +41,7 @@ const mismatch = (...versions: readonly string[]) => ({
 });
 
 describe('two branches that were merged', () => {
-  it('out of order: the older is refused until it is allowed, and both are applied', async () => {
+  it('leave the older migration out of order: it is refused until it is allowed', async () => {
     const base = await applied({ ...one, ...three });
     const folders = writePairs(all);
     const options = { target: base.url, ...folders };
@@ -63,7 +63,7 @@ describe('two branches that were merged', () => {
 });
 
 describe('an applied file that is', () => {
-  it('edited is refused until it is restored or its new text recorded', async () => {
+  it('edited is refused until the file is restored or its new text is recorded', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({
       ...all,
@@ -85,7 +85,7 @@ describe('an applied file that is', () => {
     await expectAgreement(base.sql, folders);
   });
 
-  it('edited and the newest is tried out with redo: back as recorded, forth from the file', async () => {
+  it('edited and the newest is rolled back as recorded and applied from the file by redo', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({
       ...one,
@@ -104,7 +104,7 @@ describe('an applied file that is', () => {
     await expectAgreement(base.sql, folders);
   });
 
-  it('edited so that it fails stays rolled back after a redo, which says what does', async () => {
+  it('edited so that it fails stays rolled back after a redo, which names it', async () => {
     const base = await applied(all);
     const folders = writePairs({
       ...one,
@@ -127,7 +127,7 @@ describe('an applied file that is', () => {
     expect(await recordedVersions(base.sql)).toEqual([v1]);
   });
 
-  it('edited in its rollback only is rolled back as recorded once that is repaired', async () => {
+  it('edited in its rollback is rolled back from the new text after a repair', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({
       ...one,
@@ -140,7 +140,7 @@ describe('an applied file that is', () => {
     expect(await recordedVersions(base.sql)).toEqual([v1]);
   });
 
-  it('deleted, of a newer release: this older one rolls it back from the recorded text', async () => {
+  it('deleted, as in an older release, is rolled back from the recorded text', async () => {
     const base = await applied(all);
     const folders = writePairs(one);
     const options = { target: base.url, ...folders };
@@ -153,7 +153,7 @@ describe('an applied file that is', () => {
     expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 1, pending: [] });
   });
 
-  it('deleted for good is dropped from the record, and its schema stays', async () => {
+  it('deleted for good is dropped from the history by --forget, and its schema stays', async () => {
     const base = await applied({ ...one, ...two });
     const options = { target: base.url, ...writePairs(one) };
     await expect(migrate.repair({ ...options, versions: [v2] })).rejects.toMatchObject(
@@ -167,7 +167,7 @@ describe('an applied file that is', () => {
     expect(await publicTables(base.sql)).toEqual(['one', 'two']);
   });
 
-  it('deleted for good is dropped alone: what else differs stays as it is', async () => {
+  it('deleted for good is dropped alone: other differences stay recorded', async () => {
     const base = await applied(all);
     const options = {
       target: base.url,
@@ -192,7 +192,7 @@ describe('an applied file that is', () => {
     expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 2 });
   });
 
-  it('given another stamp is refused until that is recorded, and does not run twice', async () => {
+  it('given another stamp is refused until the stamp is recorded, and does not run twice', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({ ...one, ...pair(`${v3}_create_two`, 'two') });
     const options = { target: base.url, ...folders };
@@ -210,8 +210,8 @@ describe('an applied file that is', () => {
   });
 });
 
-describe('a rollback whose file is gone', () => {
-  it('is a fault of the folder, and runs from the record where the migration is gone too', async () => {
+describe('a rollback', () => {
+  it('without a file makes the folder faulty, and runs from the history when the migration is gone too', async () => {
     const base = await applied({ ...one, ...two });
     const rollback = join(base.rollbacks, `${v2}_create_two_rollback.sql`);
     rmSync(rollback);
@@ -222,7 +222,7 @@ describe('a rollback whose file is gone', () => {
     expect(await publicTables(base.sql)).toEqual(['one']);
   });
 
-  it('is what the newest migration says of itself: irreversible ones are refused before anything runs', async () => {
+  it('that is irreversible is refused before any other rollback runs', async () => {
     const forGood = {
       [`${v2}_create_two`]: ['CREATE TABLE two ();\n', '-- Irreversible: two is for good\n'],
     } as const;
@@ -237,7 +237,7 @@ describe('a rollback whose file is gone', () => {
   });
 });
 
-describe('going down', () => {
+describe('migrate down', () => {
   it.each([
     { extent: {}, left: [v1, v2] },
     { extent: { steps: 2 }, left: [v1] },
@@ -253,7 +253,7 @@ describe('going down', () => {
     await expectAgreement(base.sql, base);
   });
 
-  it('stops at the rollback that fails, and says what was rolled back', async () => {
+  it('stops at the rollback that fails, and names those that were rolled back', async () => {
     const stuck = {
       [`${v2}_create_two`]: ['CREATE TABLE two ();\n', 'DROP TABLE two; SELECT 1 / 0;\n'],
     } as const;
@@ -268,7 +268,7 @@ describe('going down', () => {
 });
 
 describe('the history', () => {
-  it('of a schema made by hand starts with a baseline, which runs nothing', async () => {
+  it('of a schema that was made by hand starts with a baseline, which runs nothing', async () => {
     const database = await scratchDatabase();
     await database.sql`create table one (id integer)`;
     await database.sql`create table two (id integer)`;
@@ -291,7 +291,7 @@ describe('the history', () => {
     ]);
   });
 
-  it('is only ever added to in its log', async () => {
+  it('refuses updates and deletes in its log', async () => {
     const { sql } = await applied(one);
     for (const change of [
       `update cryptosense_db.migration_log set version = ''`,
@@ -306,7 +306,7 @@ describe('the history', () => {
   });
 
   it.each(['German', 'SQL, DMY'])(
-    'has the right dates where the database writes them as %s',
+    'has the right dates in a database with datestyle %s',
     async (style) => {
       const base = await applied(one);
       await base.sql`update cryptosense_db.migrations set applied_at = '2026-03-04 05:06:07.089Z'`;
@@ -333,7 +333,7 @@ describe('the history', () => {
     },
   );
 
-  it('says who applied what, when, how long it took, and with which release', async () => {
+  it('records who applied a migration, when, how long it took, and with which release', async () => {
     const { sql } = await applied(one);
     const [user] = await sql`select session_user as name`;
     expect(await sql`select * from cryptosense_db.migrations`).toEqual([

@@ -30,32 +30,29 @@ describe.each(signals)('$signal', ({ signal, code }) => {
     ['in a long journalled statement', { key: 2, completed: 1 }],
     ['in a long statement outside a transaction', { key: 3, completed: 1 }],
     ['in COMMIT', { key: 5, completed: 2 }],
-  ] as const)(
-    '%s: it is cancelled, and the next run goes on',
-    async (_where, { key, completed }) => {
-      const database = await scratchDatabase();
-      const gate = await closeGate(database, key);
-      const run = startMigrate(database, chain, up);
-      await gate.reached();
-      run.process.kill(signal);
-      const { code: actual, stdout, stderr } = await run.finished;
-      expect({ code: actual, stderr }).toEqual({ code, stderr: '' });
-      const { error } = JSON.parse(stdout);
-      expect(error.code).toBe('interrupted');
-      expect(error.details.completed).toHaveLength(completed);
-      expect(error.details.pending).toHaveLength(4 - completed);
-      await expectAgreement(database.sql, chain);
-      await untilNobodyRuns(database.sql);
+  ] as const)('%s cancels it, and the next run finishes', async (_where, { key, completed }) => {
+    const database = await scratchDatabase();
+    const gate = await closeGate(database, key);
+    const run = startMigrate(database, chain, up);
+    await gate.reached();
+    run.process.kill(signal);
+    const { code: actual, stdout, stderr } = await run.finished;
+    expect({ code: actual, stderr }).toEqual({ code, stderr: '' });
+    const { error } = JSON.parse(stdout);
+    expect(error.code).toBe('interrupted');
+    expect(error.details.completed).toHaveLength(completed);
+    expect(error.details.pending).toHaveLength(4 - completed);
+    await expectAgreement(database.sql, chain);
+    await untilNobodyRuns(database.sql);
 
-      await gate.open();
-      await migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
-      await expectAgreement(database.sql, chain);
-      expect(await recordedVersions(database.sql)).toHaveLength(4);
-      expect(await loggedEvents(database.sql)).not.toContain('failure 20260101_000100');
-    },
-  );
+    await gate.open();
+    await migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
+    await expectAgreement(database.sql, chain);
+    expect(await recordedVersions(database.sql)).toHaveLength(4);
+    expect(await loggedEvents(database.sql)).not.toContain('failure 20260101_000100');
+  });
 
-  it('while waiting for the lock: the wait ends, and nothing is touched', async () => {
+  it('during the wait for the lock ends the wait, and nothing is changed', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 1);
     const holder = startMigrate(database, chain, up);
@@ -68,7 +65,7 @@ describe.each(signals)('$signal', ({ signal, code }) => {
     expect(await holder.finished).toMatchObject({ code: 0 });
   });
 
-  it('while a server does not answer: the wait ends at once', async () => {
+  it('during the wait for a server that does not answer ends the wait', async () => {
     const silent = createServer((socket) => socket.on('error', () => {}));
     onTestFinished(() => void silent.close());
     const heard = new Promise((resolve) => silent.once('connection', resolve));
@@ -89,7 +86,7 @@ describe.each(signals)('$signal', ({ signal, code }) => {
 });
 
 describe('an interrupted run', () => {
-  it('in the middle of an index leaves what the next run drops and builds anew', async () => {
+  it('during a concurrent build leaves an invalid index, which the next run drops and builds again', async () => {
     const concurrentIndex = fixture('recovery-concurrent-index');
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
@@ -123,7 +120,7 @@ describe('an interrupted run', () => {
     ]);
   });
 
-  it('by cancels from elsewhere, at any moment, leaves nothing half done', async () => {
+  it('that another session cancels at any moment leaves history and schema in agreement', async () => {
     const database = await scratchDatabase();
     const attempts = rounds(8);
     let running = true;
@@ -149,14 +146,14 @@ describe('an interrupted run', () => {
     expect(await recordedVersions(database.sql)).toHaveLength(4);
   });
 
-  it('that was aborted before it began connects to nothing', async () => {
+  it('whose signal was aborted before it started opens no connection', async () => {
     const target = 'postgresql://nobody@127.0.0.1:1/nothing';
     await expect(
       migrate.up({ target, ...chain, signal: AbortSignal.abort() }),
     ).rejects.toMatchObject({ code: 'interrupted' });
   });
 
-  it('while it waits to try again for a table lock stops waiting', async () => {
+  it('stops waiting between two tries for a table lock', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 1);
     const stop = new AbortController();

@@ -23,7 +23,7 @@ const up = ['up', '--table-lock-timeout', '600s'];
 const down = ['down', '--all', '--table-lock-timeout', '600s'];
 const kills = rounds(6);
 
-/** The next run does what is left, and the schema is whole. */
+/** The next run applies the rest, and the schema is complete. */
 async function expectUp(database: ScratchDatabase): Promise<void> {
   const { sql, url } = database;
   await migrate.up({ target: url, ...chain, tableLockTimeoutMs: 600_000 });
@@ -62,7 +62,7 @@ describe('kill -9 of a run', () => {
     await expectUp(database);
   });
 
-  it('the server notices by itself that the tool is gone, while its statement would go on for ever', async () => {
+  it('the server ends the statement of a killed run by itself', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 1);
     const run = startMigrate(database, chain, up);
@@ -77,7 +77,7 @@ describe('kill -9 of a run', () => {
   it.each([
     ['in a journalled statement', 6],
     ['in the middle of a transaction', 7],
-  ] as const)('of a rollback, %s: the next one finishes', async (_where, key) => {
+  ] as const)('of a rollback, %s: the next rollback finishes', async (_where, key) => {
     const database = await scratchDatabase();
     await expectUp(database);
     const gate = await closeGate(database, key);
@@ -95,7 +95,7 @@ describe('kill -9 of a run', () => {
     await expectUp(database);
   });
 
-  it('while an index is being built: the invalid one is dropped and built anew', async () => {
+  it('during a concurrent build: the next run drops the invalid index and builds it again', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 3);
     const run = startMigrate(database, chain, up);
@@ -121,7 +121,7 @@ describe('kill -9 of a run', () => {
     await expectUp(database);
   });
 
-  it('while it waits for the lock: the run that holds it is not disturbed', async () => {
+  it('during the wait for the lock: the run with the lock finishes', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 1);
     const holder = startMigrate(database, chain, up);

@@ -31,7 +31,7 @@ async function stateOf({ url }: ScratchDatabase, folders: ReturnType<typeof writ
 }
 
 describe('a file without a transaction', () => {
-  it('goes on with the statement that failed, once that is mended, and repeats none before it', async () => {
+  it('starts again with the statement that failed, and repeats none before it', async () => {
     const database = await scratchDatabase();
     const write = statementByStatement(temporaryFolder());
     const [create, insert] = [
@@ -53,21 +53,21 @@ describe('a file without a transaction', () => {
     expect(await recordedVersions(database.sql)).toEqual([]);
     await expectAgreement(database.sql, broken);
 
-    const mended = write([create, insert, 'INSERT INTO tallies VALUES (2);', insert]);
-    await migrate.up({ target: database.url, ...mended });
+    const corrected = write([create, insert, 'INSERT INTO tallies VALUES (2);', insert]);
+    await migrate.up({ target: database.url, ...corrected });
     expect(await database.sql`select n from tallies order by n`).toEqual([
       { n: 1 },
       { n: 1 },
       { n: 2 },
     ]);
-    expect(await stateOf(database, mended)).toEqual(['applied']);
+    expect(await stateOf(database, corrected)).toEqual(['applied']);
     expect(await loggedEvents(database.sql)).toEqual([`failure ${version}`, `apply ${version}`]);
   });
 
   it.each([
     ['edited', ['CREATE TABLE one (n bigint);', 'CREATE TABLE two (n integer);']],
-    ['pushed down', ['SELECT 1;', 'CREATE TABLE one (n integer);']],
-    ['taken out', ['CREATE TABLE two (n integer);']],
+    ['moved down', ['SELECT 1;', 'CREATE TABLE one (n integer);']],
+    ['removed', ['CREATE TABLE two (n integer);']],
   ])('is refused when a statement that has run is %s', async (_edit, up) => {
     const database = await scratchDatabase();
     const write = statementByStatement(temporaryFolder());
@@ -87,7 +87,7 @@ describe('a file without a transaction', () => {
     expect(await stateOf(database, edited)).toEqual(['applied']);
   });
 
-  it('is not rolled back, and nothing else is, while it is applied in part', async () => {
+  it('stops every rollback while it is applied in part', async () => {
     const database = await scratchDatabase();
     const broken = statementByStatement(temporaryFolder())([
       'CREATE TABLE one ();',
@@ -100,7 +100,7 @@ describe('a file without a transaction', () => {
     });
   });
 
-  it('that is rolled back in part goes on down, and not up', async () => {
+  it('that is rolled back in part continues with migrate down, and refuses migrate up', async () => {
     const database = await scratchDatabase();
     const write = statementByStatement(temporaryFolder());
     const folders = write(
@@ -123,7 +123,7 @@ describe('a file without a transaction', () => {
     expect(await recordedVersions(database.sql)).toEqual([]);
   });
 
-  it('has its settings and its role back when it is taken up again', async () => {
+  it('has its settings and its role again in the next run', async () => {
     const database = await scratchDatabase();
     const { sql, url } = database;
     const role = await createScratchRole(url);
@@ -156,7 +156,7 @@ describe('a file without a transaction', () => {
     }
   });
 
-  it('is refused when it is edited into one with a transaction, which would repeat what has run', async () => {
+  it('is refused after a partial run when it no longer says "-- Transaction: none"', async () => {
     const database = await scratchDatabase();
     await database.sql`create table tallies (n integer)`;
     const root = temporaryFolder();
@@ -176,7 +176,7 @@ describe('a file without a transaction', () => {
     expect(await stateOf(database, edited)).toEqual(['interrupted']);
   });
 
-  it('keeps a baseline out while it is applied in part', async () => {
+  it('stops a baseline while it is applied in part', async () => {
     const database = await scratchDatabase();
     const broken = statementByStatement(temporaryFolder())([
       'CREATE TABLE one ();',
@@ -193,7 +193,7 @@ describe('a file without a transaction', () => {
     expect(await stateOf(database, broken)).toEqual(['interrupted']);
   });
 
-  it('is recorded with the time that its run took', async () => {
+  it('is recorded with the duration of its run', async () => {
     const database = await scratchDatabase();
     const folders = statementByStatement(temporaryFolder())([
       'SELECT pg_sleep(0.1);',
@@ -209,7 +209,7 @@ describe('a file without a transaction', () => {
     expect(recorded?.durationMs).toBeLessThanOrEqual(elapsedMs);
   });
 
-  it('may CALL a procedure that commits by itself', async () => {
+  it('may CALL a procedure that commits', async () => {
     const database = await scratchDatabase();
     const folders = statementByStatement(temporaryFolder())([
       'CREATE TABLE batches (n integer);',
@@ -235,7 +235,7 @@ describe('an index that is built concurrently', () => {
       from pg_index where indrelid = 'prices'::regclass`;
   }
 
-  it('and fails is dropped and built anew once the rows allow it', async () => {
+  it('and fails is dropped and built again by the next run', async () => {
     const database = await scratchDatabase();
     const folders = statementByStatement(temporaryFolder())([...table, build]);
     await expect(migrate.up({ target: database.url, ...folders })).rejects.toMatchObject({
@@ -247,7 +247,7 @@ describe('an index that is built concurrently', () => {
     expect(await indexes(database)).toMatchObject([{ name: 'prices_price', isValid: true }]);
   });
 
-  it('and was finished before it could be journalled counts as done', async () => {
+  it('and finished without its journal entry counts as done', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     const { sql } = database;
@@ -262,7 +262,7 @@ describe('an index that is built concurrently', () => {
     expect(await recordedVersions(sql)).toHaveLength(2);
   });
 
-  it('and edited after that does not count as done: the one in its way is left alone', async () => {
+  it('and finished without its journal entry does not count as done when the file was edited since', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     await database.sql`create index concurrently prices_id on prices (price)`;
@@ -275,7 +275,7 @@ describe('an index that is built concurrently', () => {
     });
   });
 
-  it('under a name that is taken is refused as often as it is run', async () => {
+  it('under a name that is taken is refused by every run', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     await database.sql`create index prices_id on prices (price)`;
@@ -292,7 +292,7 @@ describe('an index that is built concurrently', () => {
     ]);
   });
 
-  it('is rolled back concurrently, and one that was dropped before it could be journalled counts as done', async () => {
+  it('is dropped concurrently by its rollback, which accepts an index that is gone', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex });
     await database.sql`drop index concurrently prices_id`;
@@ -307,7 +307,7 @@ describe('an index that is built concurrently', () => {
   });
 });
 
-/** What a run leaves that ended between the start of a statement and its journal entry. */
+/** The journal of a run that ended after a statement started and before the journal recorded its end. */
 async function journalStarted(
   { sql }: ScratchDatabase,
   { position, text }: { readonly position: number; readonly text: string },

@@ -15,7 +15,7 @@ import {
 const hotTable = fixture('recovery-hot-table');
 const concurrentIndex = fixture('recovery-concurrent-index');
 
-/** A session in a transaction that has read the table and does not end: a long report. */
+/** A session in an open transaction that has read the table, like a long report. */
 async function startReader({ url }: ScratchDatabase, table: string) {
   const sql = connect(url, 1);
   onTestFinished(() => sql.end({ timeout: 1 }));
@@ -51,7 +51,7 @@ describe('a table that a long query reads', () => {
     await expectAgreement(sql, hotTable);
   });
 
-  it('is given up on after the retries: the error names the statement, and nothing of the step stays', async () => {
+  it('fails the migration after the last retry: the error names the statement, and the step is rolled back', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...hotTable, steps: 1 });
     await startReader(database, 'orders');
@@ -80,7 +80,7 @@ describe('a table that a long query reads', () => {
     ]);
   });
 
-  it('is not waited for at all with a timeout of 0, rather than for ever', async () => {
+  it('fails the migration at once with a timeout of 0', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...hotTable, steps: 1 });
     await startReader(database, 'orders');
@@ -94,7 +94,7 @@ describe('a table that a long query reads', () => {
     await expectAgreement(database.sql, hotTable);
   });
 
-  it('takes all steps of a single transaction back before each retry', async () => {
+  it('rolls all steps of a single transaction back before each retry', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...hotTable });
     await migrate.down({ target: database.url, ...hotTable });
@@ -113,7 +113,7 @@ describe('a table that a long query reads', () => {
 });
 
 describe('an index that is built concurrently', () => {
-  it('waits for a long query as long as it takes, since it blocks nobody meanwhile', async () => {
+  it('waits for a long query without a limit, and blocks no other session', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     const reader = await startReader(database, 'prices');
@@ -178,7 +178,7 @@ describe('a file without a transaction that meets a lock', () => {
         'CALL work();',
       ],
     ],
-  ])('in %s that has committed a part of its work does not repeat that', async (_what, up) => {
+  ])('does not try %s again that has committed a part of its work', async (_what, up) => {
     const { url, sql, folders, retries } = await scene(up);
     const run = migrate.up({
       target: url,
@@ -201,7 +201,7 @@ describe('a file without a transaction that meets a lock', () => {
       'an index that is built concurrently, with a timeout of its own',
       ["SET lock_timeout = '50ms';", 'CREATE INDEX CONCURRENTLY hot_n ON hot (n);'],
     ],
-  ])('in %s tries again', async (_what, up) => {
+  ])('tries %s again', async (_what, up) => {
     const { url, sql, folders, retries, writer } = await scene([
       'INSERT INTO parts VALUES (1);',
       ...up,
