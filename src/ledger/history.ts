@@ -48,7 +48,7 @@ export function isSameRun({ pid }: Writer): string {
   return `pg_backend_pid() = ${pid} and ${holdsMigrationLock}`;
 }
 
-/** An SQL condition: this is besides the transaction of the step whose version is $1. */
+/** An SQL condition: `isSameRun`, and this is the transaction of the step whose version is $1. */
 function isTaggedTransaction(direction: Direction, writer: Writer): string {
   return `
     ${isSameRun(writer)}

@@ -137,7 +137,7 @@ async function runInTransaction(
     ending: [recordStep(step), ...freshSession(session, options), 'commit'],
   });
   return withRollback(session.sql, async () => {
-    const { command, durationMs } = await runBatches(session.sql, step, batches);
+    const { command, durationMs } = await runBatches(session.sql, batches);
     if (command !== 'COMMIT') throw transactionLeft(step);
     return durationMs;
   });
@@ -173,9 +173,9 @@ async function runTogether(
           leaving: ownSession,
           ending: [recordStep(step), ...freshSession(session, options)],
         });
-        durations.push((await runBatches(sql, step, batches)).durationMs);
+        durations.push((await runBatches(sql, batches)).durationMs);
       }
-      const { command } = await runBatches(sql, last.step, [commitOf(last.step)]);
+      const { command } = await runBatches(sql, [commitOf(last.step)]);
       if (command !== 'COMMIT') throw transactionLeft(last.step);
       return durations;
     }),
@@ -185,8 +185,8 @@ async function runTogether(
   }
 }
 
-function commitOf({ script: { statements } }: Step): Batch {
-  return { text: 'commit', statements: [], before: statements.length };
+function commitOf(step: Step): Batch {
+  return { step, text: 'commit', statements: [], before: step.script.statements.length };
 }
 
 function progressStep(

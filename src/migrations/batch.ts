@@ -16,6 +16,7 @@ import { discardRows, type Step } from './step.ts';
  * query, so no statement runs outside the transaction when a BEGIN was cancelled.
  */
 export interface Batch {
+  readonly step: Step;
   readonly text: string;
   readonly statements: readonly PlacedStatement[];
   /** How many statements of the step come before these. */
@@ -61,10 +62,8 @@ export interface Around {
 }
 
 /** The step's statements and what runs around them, in as few batches as possible: one for nearly every file. */
-export function composeBatches(
-  { direction, version, script }: Step,
-  { opening, leaving, ending }: Around,
-): readonly Batch[] {
+export function composeBatches(step: Step, { opening, leaving, ending }: Around): readonly Batch[] {
+  const { direction, version, script } = step;
   // pg_stat_activity and the server's log show how a query starts.
   const header = `/* cryptosense-db: ${version} ${direction} */ `;
   const drafts: Draft[] = [];
@@ -81,7 +80,7 @@ export function composeBatches(
   const isCut = drafts.length > 1 || script.statements.some(changesReading);
   if (isCut) drafts.push({ before, parts: [...ending] });
   else drafts[0]?.parts.push(...ending);
-  return drafts.map((draft) => render(header, draft));
+  return drafts.map((draft) => ({ step, before: draft.before, ...render(header, draft.parts) }));
 }
 
 interface Draft {
@@ -89,7 +88,10 @@ interface Draft {
   readonly parts: (string | Statement)[];
 }
 
-function render(header: string, { before, parts }: Draft): Batch {
+function render(
+  header: string,
+  parts: readonly (string | Statement)[],
+): Pick<Batch, 'text' | 'statements'> {
   let text = header;
   const statements: PlacedStatement[] = [];
   for (const part of parts) {
@@ -97,7 +99,7 @@ function render(header: string, { before, parts }: Draft): Batch {
     // The semicolon has a line of its own: a statement may end in a comment.
     text += `${typeof part === 'string' ? part : part.text}\n;`;
   }
-  return { text, statements, before };
+  return { text, statements };
 }
 
 function changesReading({ text, run }: Statement): boolean {
@@ -130,17 +132,13 @@ function chunksOf(statements: readonly Statement[]): readonly (readonly Statemen
  * Throws `StatementError` for a statement that the server refuses, `faulty-statements` when the history row is
  * refused, and the driver's error when the connection is lost.
  */
-export async function runBatches(
-  sql: Sql,
-  step: Step,
-  batches: readonly Batch[],
-): Promise<BatchResult> {
+export async function runBatches(sql: Sql, batches: readonly Batch[]): Promise<BatchResult> {
   let result: BatchResult = { command: undefined, durationMs: 0 };
-  for (const batch of batches) result = await runBatch(sql, step, batch);
+  for (const batch of batches) result = await runBatch(sql, batch);
   return result;
 }
 
-async function runBatch(sql: Sql, step: Step, batch: Batch): Promise<BatchResult> {
+async function runBatch(sql: Sql, batch: Batch): Promise<BatchResult> {
   let finished = batch.before;
   let durationMs = 0;
   const results = await discardRows(sql.unsafe(batch.text), (row) => {
@@ -149,7 +147,7 @@ async function runBatch(sql: Sql, step: Step, batch: Batch): Promise<BatchResult
     if (typeof duration === 'number') durationMs = duration;
   }).catch((error: unknown) => {
     const isRefused = isSqlError(error) && !isConnectionLost(error);
-    throw isRefused ? explain(sql, step, batch, { finished, error }) : error;
+    throw isRefused ? explain(sql, batch, { finished, error }) : error;
   });
   return { command: lastCommand(results), durationMs };
 }
@@ -165,17 +163,17 @@ function lastCommand(results: unknown): string | undefined {
 /** The server's error as that of the first statement that has not finished, or of what runs after the last one. */
 function explain(
   sql: Sql,
-  step: Step,
-  { text, statements, before }: Batch,
+  { step, text, statements, before }: Batch,
   { finished, error }: { readonly finished: number; readonly error: SqlError },
 ): Error {
   const all = step.script.statements;
   if (finished === all.length) {
     if (isRefusedEntry(error)) return transactionLeft(step);
     const last = all.at(-1);
-    return last ? new StatementError(step, last, error, { isAfterLast: true }) : error;
+    return last ? new StatementError(step, last, { cause: error, isAfterLast: true }) : error;
   }
-  const pointed = error.position && indexOfPosition(sql, text, Number(error.position));
+  const pointed =
+    error.position && indexOfPosition(sql, { text, position: Number(error.position) });
   const isAt = ({ start, statement }: PlacedStatement) =>
     typeof pointed === 'number' && pointed >= start && pointed < start + statement.text.length;
   // The server refuses a batch that it cannot parse before it runs any of it.
@@ -184,11 +182,14 @@ function explain(
   if (!placed) return error;
   // The position may be one in another text, such as that of the PREPARE behind an EXECUTE.
   const offset = isAt(placed) ? Number(pointed) - placed.start : 0;
-  return new StatementError(step, placed.statement, error, { offset });
+  return new StatementError(step, placed.statement, { cause: error, offset });
 }
 
 /** The server counts characters from 1. In a database without an encoding it counts bytes. */
-function indexOfPosition(sql: Sql, text: string, position: number): number {
+function indexOfPosition(
+  sql: Sql,
+  { text, position }: { readonly text: string; readonly position: number },
+): number {
   if (sql.parameters.server_encoding !== 'SQL_ASCII') return indexOfCharacter(text, position - 1);
   return Buffer.from(text).toString('utf8', 0, position - 1).length;
 }

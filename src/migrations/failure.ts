@@ -19,11 +19,11 @@ export class StatementError extends Error {
   constructor(
     step: Step,
     statement: Statement,
-    cause: unknown,
     {
+      cause,
       offset = 0,
       isAfterLast = false,
-    }: { readonly offset?: number; readonly isAfterLast?: boolean },
+    }: { readonly cause: unknown; readonly offset?: number; readonly isAfterLast?: boolean },
   ) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.step = step;

@@ -59,7 +59,7 @@ export async function runStatementByStatement(
       if (!isSqlError(error) || isConnectionLost(error)) throw error;
       const { position } = error;
       const offset = position ? indexOfCharacter(statement.text, Number(position) - 1) : 0;
-      throw new StatementError(step, statement, error, { offset });
+      throw new StatementError(step, statement, { cause: error, offset });
     });
   }
 
