@@ -33,7 +33,7 @@ export default defineConfig([
       js: `"use strict";const importMetaUrl=require('node:url').pathToFileURL(__filename).href;`,
     },
     define: { 'import.meta.url': 'importMetaUrl' },
-    noExternal: ['chalk', 'commander', 'postgres', 'valibot'],
+    noExternal: ['@bomb.sh/tab', 'chalk', 'commander', 'postgres', 'valibot'],
     esbuildPlugins: [collectLicences('dist/THIRD_PARTY_LICENSES.txt')],
     esbuildOptions: leaveOutBlanks,
     onSuccess: parsePackagedSchema,

@@ -1,33 +1,23 @@
-import { Command, CommanderError } from 'commander';
-import type { Context } from './commands/context.ts';
-import { addDbCommands } from './commands/db.ts';
-import { addMigrateCommands } from './commands/migrate.ts';
-import { addSeedCommand } from './commands/seed.ts';
-import { addTestDbCommands } from './commands/test-db.ts';
-import { addTypesCommands } from './commands/types.ts';
+import { CommanderError } from 'commander';
+import { entries } from './commands/all.ts';
+import { type Entry, findNamed } from './commands/command.ts';
+import { complete } from './commands/completion.ts';
+import { buildProgram } from './commands/program.ts';
 import { CryptosenseDbError } from './runtime/errors.ts';
-import { toolVersion } from './runtime/package.ts';
 import type { Output, OutputFlags } from './ui/output.ts';
 
 const exitCodes = { no: 1, failed: 2, SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
- * Runs the command line. Sets `process.exitCode`: 0 it is so, 1 the answer is no, 2 the tool or its
- * arguments failed, 130 and 143 after SIGINT and SIGTERM. Never throws.
+ * Runs the command line. Sets `process.exitCode`: 0 success, 1 a negative result, 2 an error of the tool or of its
+ * arguments, 130 after SIGINT and 143 after SIGTERM. Never throws.
  */
 export async function main(argv: readonly string[]): Promise<void> {
   hideArguments(argv);
   process.stdout.on('error', ignoreClosedPipe);
   process.stderr.on('error', ignoreClosedPipe);
-  const stop = new AbortController();
-  const onSignal = (name: 'SIGINT' | 'SIGTERM') => {
-    process.exitCode = exitCodes[name];
-    stop.abort();
-  };
-  // Once each: whoever asks a second time gets the default, an end at once.
-  process.once('SIGINT', onSignal);
-  process.once('SIGTERM', onSignal);
-  process.once('beforeExit', onStranded);
+  const words = argv.slice(2);
+  if (words[0] === 'complete' && words[1] === '--') return complete(entries, words.slice(2));
 
   let output: Output | undefined;
   const open = async (flags: OutputFlags) => {
@@ -36,21 +26,41 @@ export async function main(argv: readonly string[]): Promise<void> {
     output = await openOutput({ flags, stdout, stderr, environment });
     return output;
   };
-  const program = createProgram({ open, signal: stop.signal, answerNo }, argv);
+  const stop = new AbortController();
+  const onSignal = (name: 'SIGINT' | 'SIGTERM') => {
+    process.exitCode = exitCodes[name];
+    stop.abort();
+  };
+  // A second signal has its default effect: it ends the process at once.
+  process.once('SIGINT', onSignal);
+  process.once('SIGTERM', onSignal);
+  // Node ends a process that waits for nothing with exit code 0, but work that did not finish is no success.
+  const onStranded = () => {
+    process.exitCode ??= exitCodes.failed;
+    const error = stranded();
+    if (output) output.error(error);
+    else process.stderr.write(`${error.message}\n`);
+  };
+  process.once('beforeExit', onStranded);
+
   try {
-    await program.parseAsync([...argv]);
+    const answerNo = () => {
+      process.exitCode = exitCodes.no;
+    };
+    const program = buildProgram(entriesFor(words), { open, signal: stop.signal, answerNo });
+    await program.parseAsync([...wordsToParse(words)], { from: 'user' });
   } catch (error) {
-    if (error instanceof CommanderError) {
-      if (error.exitCode === 0) return;
-      process.exitCode = exitCodes.failed;
-      const json = argv.includes('--json');
-      // For want of a command its help stands on stderr already.
-      if (error.code === 'commander.help' && !json) return;
-      (await open({ json })).error(usageError(error, { program, argv }));
+    if (!(error instanceof CommanderError)) {
+      if (!stop.signal.aborted) process.exitCode = exitCodes.failed;
+      (output ?? (await open({}))).error(error);
       return;
     }
-    if (!stop.signal.aborted) process.exitCode = exitCodes.failed;
-    (output ?? (await open({}))).error(error);
+    if (error.exitCode === 0) return;
+    process.exitCode = exitCodes.failed;
+    const json = words.includes('--json');
+    // Without a command, commander has written the help to stderr.
+    if (error.code !== 'commander.help' || json)
+      (await open({ json })).error(usageError(error, words));
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
@@ -58,80 +68,65 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-/** Node ends a process that waits for nothing any more, with 0: work that was cut off is no success. */
-function onStranded(): void {
-  process.exitCode ??= exitCodes.failed;
-  process.stderr.write('the run ended without an outcome; see: cryptosense-db migrate status\n');
+/** Only the command that the words name: to build all of them for commander takes time. */
+function entriesFor(words: readonly string[]): readonly Entry[] {
+  const { group, command } = findNamed(entries, words);
+  if (command === undefined) return group ? [group] : entries;
+  return [group ? { ...group, commands: [command] } : command];
 }
 
-function answerNo(): void {
-  process.exitCode = exitCodes.no;
+/**
+ * The words in the form in which commander refuses an unknown command: for `help foo` and `foo --help` it would show
+ * the help of the program. `help migrate up` becomes `migrate up --help`.
+ */
+function wordsToParse(words: readonly string[]): readonly string[] {
+  const at = words.indexOf('help');
+  const isHelp = at === 0 || (at === 1 && findNamed(entries, words).group !== undefined);
+  const asked = isHelp ? words.filter((_, index) => index !== at) : words;
+  const { command, names } = findNamed(entries, asked);
+  const next = asked[names.length];
+  if (command === undefined && next !== undefined && !next.startsWith('-')) return [...names, next];
+  return isHelp ? [...names, '--help'] : words;
 }
 
-/** By the command that each belongs to. */
-const groups: Readonly<Record<string, (program: Command, context: Context) => void>> = {
-  migrate: addMigrateCommands,
-  db: addDbCommands,
-  types: addTypesCommands,
-  seed: addSeedCommand,
-  'test-db': addTestDbCommands,
-};
-
-/** Where the first argument names a command, the others are left out: making them all takes its time. */
-function createProgram(context: Context, [, , first = '']: readonly string[]): Command {
-  const program = new Command('cryptosense-db')
-    .description("CryptoSense's database as code: PostgreSQL 15 with TimescaleDB")
-    .version(toolVersion())
-    .configureOutput({ outputError: () => {} })
-    .configureHelp({ sortOptions: false })
-    .exitOverride();
-  const named = Object.hasOwn(groups, first) ? groups[first] : undefined;
-  for (const add of named ? [named] : Object.values(groups)) add(program, context);
-  return program;
+function stranded(): CryptosenseDbError<'unexpected'> {
+  return new CryptosenseDbError('unexpected', {
+    message: 'the run ended without an outcome',
+    hint: 'see what is done: cryptosense-db migrate status',
+  });
 }
 
-/** A password in `--url` would stand in the process list for all to read. */
+/** Other users of the machine can read the arguments of a process, and a URL may hold a password. */
 function hideArguments(argv: readonly string[]): void {
   if (argv.some((argument) => /:\/\/|^--url|password/i.test(argument))) {
     process.title = 'cryptosense-db';
   }
 }
 
-/** What commander has against the arguments, in this tool's own form. */
+/** An error of commander in this tool's form. */
 function usageError(
   { code, message }: CommanderError,
-  { program, argv }: { readonly program: Command; readonly argv: readonly string[] },
+  words: readonly string[],
 ): CryptosenseDbError<'bad-configuration'> {
   const text = code === 'commander.help' ? 'no command is named' : message;
-  const [fact = '', ...evidence] = hideSecrets(text.replace(/^error: /, ''), argv).split('\n');
+  const [fact = '', ...evidence] = hideSecrets(text.replace(/^error: /, ''), words).split('\n');
+  const { names } = findNamed(entries, wordsToParse(words));
   return new CryptosenseDbError('bad-configuration', {
     message: fact,
     evidence,
-    hint: `see: ${commandOf(program, argv)} --help`,
+    hint: `see: ${['cryptosense-db', ...names].join(' ')} --help`,
   });
 }
 
-/** commander quotes arguments; one that is or holds a URL, or a value, may hold a password. */
-function hideSecrets(text: string, argv: readonly string[]): string {
-  return argv
+/** commander quotes arguments; a URL, or the value in `--flag=value`, may hold a password. */
+function hideSecrets(text: string, words: readonly string[]): string {
+  return words
     .flatMap((word) => [word, word.slice(word.indexOf('=') + 1)])
     .filter((word) => /=|:\/\//.test(word))
     .reduce((rest, word) => rest.replaceAll(word, word.replace(/(=|:\/\/).*/s, '$1…')), text);
 }
 
-/** `cryptosense-db migrate up`: the arguments as far as they name a command. */
-function commandOf(program: Command, [, , ...words]: readonly string[]): string {
-  const names = [program.name()];
-  let command: Command | undefined = program;
-  for (const word of words) {
-    command = command.commands.find((candidate) => candidate.name() === word);
-    if (!command) break;
-    names.push(word);
-  }
-  return names.join(' ');
-}
-
-/** `cryptosense-db migrate status | head -1` closes its end early, which is no error. */
+/** `cryptosense-db migrate status | head -1` closes the pipe early, which is no error. */
 function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
 }

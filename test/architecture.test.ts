@@ -44,7 +44,8 @@ const users: Readonly<Record<string, readonly string[]>> = {
   'libpg-query': ['src/sql/parse.ts'],
   ora: ['src/ui/output.ts'],
   chalk: ['src/ui/'],
-  commander: ['src/cli.ts', 'src/commands/'],
+  commander: ['src/cli.ts', 'src/commands/program.ts'],
+  '@bomb.sh/tab': ['src/commands/completion.ts'],
   'node:child_process': ['src/runtime/child-process.ts'],
   'process.env': ['src/config.ts', 'src/cli.ts'],
 };

@@ -1,39 +1,22 @@
 import { expect, it } from 'vitest';
-import { runCli } from './support/cli.ts';
+import { commands, helpOf } from './support/help.ts';
 
-const commands = [
-  '',
-  'migrate up',
-  'migrate down',
-  'migrate redo',
-  'migrate status',
-  'migrate new',
-  'migrate repair',
-  'migrate baseline',
-  'db create',
-  'db drop',
-  'db reset',
-  'db wait',
-  'types generate',
-  'types check',
-  'seed',
-  'test-db create',
-  'test-db fill',
-  'test-db drop',
-  'test-db list',
-  'test-db prune',
-];
+const introduction = `# Commands
+
+\`npm run docs\` writes this page from the tables in \`src/commands/\`. Each section is what \`--help\` prints.
+`;
 
 it('docs/commands.md holds the help of every command (npm run docs writes it)', async () => {
-  const helps = await Promise.all(
-    commands.map(async (command) => {
-      const { stdout, code } = await runCli([...command.split(' ').filter(Boolean), '--help'], {
-        env: { COLUMNS: '80' },
-      });
-      expect(code).toBe(0);
-      return `## ${`cryptosense-db ${command}`.trim()}\n\n\`\`\`text\n${stdout.trim()}\n\`\`\`\n`;
-    }),
-  );
-  const text = `# Commands\n\nWhat \`--help\` says, command by command.\n\n${helps.join('\n')}`;
+  const rows = commands.map(({ path, command }) => {
+    const link = `[${path.join(' ')}](#cryptosense-db-${path.join('-')})`;
+    return `| ${link} | ${command.summary} |`;
+  });
+  const table = ['| Command | What it does |', '| --- | --- |', ...rows].join('\n');
+  const paths: readonly (readonly string[])[] = [[], ...commands.map(({ path }) => path)];
+  const helps = paths.map((path) => {
+    const title = ['cryptosense-db', ...path].join(' ');
+    return `## ${title}\n\n\`\`\`text\n${helpOf(path).trim()}\n\`\`\`\n`;
+  });
+  const text = [introduction, `${table}\n`, ...helps].join('\n');
   await expect(text).toMatchFileSnapshot('../docs/commands.md');
 });

@@ -1,106 +1,74 @@
-import { type Command, Option } from 'commander';
-import type { Context } from './context.ts';
-import {
-  begin,
-  type CommonFlags,
-  examples,
-  type FolderFlags,
-  forceOption,
-  type LockFlags,
-  parseDuration,
-  runControlOf,
-  withFolderOptions,
-  withLockOptions,
-  withOutputOptions,
-  withTargetOptions,
-} from './options.ts';
+import type { TargetFlags } from '../config.ts';
+import type {
+  DatabaseOptions,
+  DropOptions,
+  ResetOptions,
+  WaitOptions,
+} from '../databases/lifecycle.ts';
+import { defineCommand, flag, type Group } from './command.ts';
+import { forceFlag, onDatabase, runFlags, targetFlags } from './flags.ts';
+import { duration } from './values.ts';
 
 const load = async () => ({
   lifecycle: await import('../databases/lifecycle.ts'),
   render: await import('../ui/render.ts'),
 });
 
-interface ForceFlags extends CommonFlags {
-  readonly force?: string;
-}
+const create = defineCommand<DatabaseOptions & TargetFlags>()({
+  name: 'create',
+  summary: 'create the database, empty; leave one that exists alone',
+  flags: targetFlags,
+  examples: [['cryptosense-db db create', 'the database in DATABASE_URL']],
+  run: async (given, tools) => {
+    const { lifecycle, render } = await load();
+    tools.output.result(await lifecycle.create(onDatabase(given, tools)), render.renderCreate);
+  },
+});
 
-/** `cryptosense-db db …` */
-export function addDbCommands(program: Command, context: Context): void {
-  const group = program.command('db').description('create, drop, reset and wait for the database');
+const drop = defineCommand<DropOptions & TargetFlags>()({
+  name: 'drop',
+  summary: 'drop the database and end all connections to it',
+  flags: { ...forceFlag, ...targetFlags },
+  examples: [['cryptosense-db db drop', 'refused for a production database']],
+  run: async (given, tools) => {
+    const { lifecycle, render } = await load();
+    tools.output.result(await lifecycle.drop(onDatabase(given, tools)), render.renderDrop);
+  },
+});
 
-  withOutputOptions(
-    withTargetOptions(
-      group.command('create').description('create the database that the target names'),
-    ),
-  )
-    .addHelpText('after', examples([['cryptosense-db db create', 'no harm when it is there']]))
-    .action(async (flags: CommonFlags) => {
-      const { output, common, lifecycle, render } = await begin(context, flags, load);
-      const result = await lifecycle.create(common);
-      output.result(result, render.renderCreate);
-    });
+const reset = defineCommand<ResetOptions & TargetFlags>()({
+  name: 'reset',
+  summary: 'drop the database, create it again and apply all migrations',
+  flags: { ...forceFlag, ...runFlags },
+  notes: [
+    'The new database keeps the mark of the dropped one.',
+    'Its owner, grants and settings are the defaults.',
+  ],
+  examples: [['cryptosense-db db reset', 'a new start in development']],
+  run: async (given, tools) => {
+    const { lifecycle, render } = await load();
+    tools.output.result(await lifecycle.reset(onDatabase(given, tools)), render.renderRun);
+  },
+});
 
-  withOutputOptions(
-    withTargetOptions(
-      group
-        .command('drop')
-        .description('drop the database, whoever is connected to it')
-        .addOption(forceOption()),
-    ),
-  )
-    .addHelpText('after', examples([['cryptosense-db db drop', 'a production database refuses']]))
-    .action(async (flags: ForceFlags) => {
-      const { output, common, lifecycle, render } = await begin(context, flags, load);
-      const { force } = flags;
-      const result = await lifecycle.drop({ ...common, force });
-      output.result(result, render.renderDrop);
-    });
+const wait = defineCommand<WaitOptions & TargetFlags>()({
+  name: 'wait',
+  summary: 'wait until the server accepts connections; exit with code 1 at the timeout',
+  flags: {
+    timeoutMs: flag('--timeout <time>', 'how long to wait (default: 60s)', { kind: duration }),
+    ...targetFlags,
+  },
+  examples: [['cryptosense-db db wait --timeout 2m', 'wait two minutes at most']],
+  run: async (given, tools) => {
+    const { lifecycle, render } = await load();
+    const result = await lifecycle.wait(onDatabase(given, tools));
+    tools.output.result(result, render.renderWait);
+    if (!result.isReady) tools.answerNo();
+  },
+});
 
-  withOutputOptions(
-    withLockOptions(
-      withFolderOptions(
-        withTargetOptions(
-          group
-            .command('reset')
-            .description(
-              'drop the database, create it anew (default owner, grants and settings) and apply all migrations',
-            )
-            .addOption(forceOption()),
-        ),
-      ),
-    ),
-  )
-    .addHelpText('after', examples([['cryptosense-db db reset', 'a fresh start in development']]))
-    .action(async (flags: ForceFlags & FolderFlags & LockFlags) => {
-      const { output, common, lifecycle, render } = await begin(context, flags, load);
-      const result = await lifecycle.reset({
-        ...flags,
-        ...runControlOf(flags),
-        ...common,
-      });
-      output.result(result, render.renderRun);
-    });
-
-  withOutputOptions(
-    withTargetOptions(
-      group
-        .command('wait')
-        .description('wait until the server takes connections; exit with 1 when it does not')
-        .addOption(
-          new Option('--timeout <time>', 'how long to wait (default: 60s)').argParser(
-            parseDuration,
-          ),
-        ),
-    ),
-  )
-    .addHelpText('after', examples([['cryptosense-db db wait --timeout 2m', 'in a pipeline']]))
-    .action(async (flags: CommonFlags & { readonly timeout?: number }) => {
-      const { output, common, lifecycle, render } = await begin(context, flags, load);
-      const result = await lifecycle.wait({
-        ...common,
-        timeoutMs: flags.timeout,
-      });
-      output.result(result, render.renderWait);
-      if (!result.isReady) context.answerNo();
-    });
-}
+export const dbCommands: Group = {
+  name: 'db',
+  summary: 'create, drop, reset and wait for the database',
+  commands: [create, drop, reset, wait],
+};

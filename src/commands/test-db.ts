@@ -1,302 +1,194 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import { nameTestServer, readTestServer, surroundings } from '../config.ts';
-import { describeHost, type ServerTarget, targetUrl } from '../database/target.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
-import type { ContentOptions } from '../test-databases/recipe.ts';
+import { nameTestServer, readTestServer, surroundings, type TargetFlags } from '../config.ts';
+import { targetUrl } from '../database/target.ts';
+import type { Selection } from '../test-databases/selection.ts';
+import type { CreateOptions, PruneOptions } from '../test-databases/test-databases.ts';
 import type { TestServer } from '../test-databases/test-server.ts';
-import type { Output, OutputFlags } from '../ui/output.ts';
-import type { Context } from './context.ts';
-import {
-  examples,
-  type FolderFlags,
-  lockTimeoutOption,
-  parseDuration,
-  parseMoment,
-  parseSteps,
-  withFolderOptions,
-  withOutputOptions,
-} from './options.ts';
+import { argument, defineCommand, flag, type Group, type Tools } from './command.ts';
+import { folderFlags, lockTimeoutFlag } from './flags.ts';
+import { duration, moment, positiveNumber, variableName } from './values.ts';
 
 const load = async () => ({
   testDatabases: await import('../test-databases/test-databases.ts'),
+  selection: await import('../test-databases/selection.ts'),
   servers: await import('../test-databases/test-server.ts'),
   render: await import('../ui/test-databases.ts'),
 });
 
-interface ServerFlags extends OutputFlags {
-  readonly url?: string | undefined;
-}
+type ServerFlags = Pick<TargetFlags, 'url'>;
 
-interface ContentFlags extends FolderFlags, Pick<ContentOptions, 'seed' | 'seeds' | 'now'> {
-  readonly lockTimeout?: number;
-}
+const serverFlag = {
+  url: flag('--url <url>', 'the server (default: TEST_DATABASE_URL, or a container)', {
+    group: 'Server:',
+  }),
+};
 
-interface CreateFlags extends ServerFlags, ContentFlags {
-  readonly count?: number;
-  readonly ahead?: number;
-  readonly variable?: string | true;
-}
+const contentFlags = {
+  seed: flag('--seed <name>', 'also seed the databases', { group: 'Content:', choices: ['dev'] }),
+  seeds: flag('--seeds <dir>', 'folder with dev/ (default: the packaged seeders)', {
+    group: 'Content:',
+    isPath: true,
+  }),
+  now: flag('--now <time>', 'the moment at which the data ends (default: today)', {
+    group: 'Content:',
+    kind: moment,
+  }),
+};
 
-/** `cryptosense-db test-db …` */
-export function addTestDbCommands(program: Command, context: Context): void {
-  const group = program
-    .command('test-db')
-    .description('databases for tests: a fresh one each, migrated and seeded');
+const notes = [
+  'Without a server, the command starts a container with Docker and leaves it running.',
+  'Only test databases of this tool are ever dropped. --quiet prints URLs, too.',
+];
 
-  withOutput(
-    withServer(
-      withContent(
-        group
-          .command('create')
-          .description('create a test database and print its URL')
-          .addOption(
-            new Option('--count <n>', 'how many, a URL each (default: 1)').argParser(parseSteps),
-          )
-          .addOption(
-            new Option(
-              '--ahead <n>',
-              'keep so many more ready, made in the background for the next ones',
-            ).argParser(parseSteps),
-          )
-          .addOption(
-            new Option(
-              '--variable [name]',
-              'print NAME=URL, NAME_1=URL where there are several (default name: DATABASE_URL)',
-            )
-              .argParser(parseVariable)
-              .conflicts('json'),
-          ),
-      ),
-    ),
-  )
-    .addHelpText(
-      'after',
-      examples([
-        ['cryptosense-db test-db create', 'its URL'],
-        ['cryptosense-db test-db create --seed dev --count 4', 'one for each worker'],
-        ['cryptosense-db test-db create --variable >> "$GITHUB_ENV"', 'for the steps that follow'],
-      ]),
-    )
-    .action((flags: CreateFlags) => create(context, flags));
-
-  withOutput(
-    withServer(
-      withContent(
-        group
-          .command('fill')
-          .description('make test databases ahead, for create to take')
-          .argument('<n>', 'how many are to be ready', parseSteps),
-      ),
-    ),
-  )
-    .addHelpText('after', examples([['cryptosense-db test-db fill 8', 'before the tests start']]))
-    .action((count: number, flags: ServerFlags & ContentFlags) =>
-      withServerOf(context, flags, async ({ server, testDatabases, render, output, options }) => {
-        const filled = await testDatabases.fill(server, { ...options, ...contentOf(flags), count });
-        output.result(filled, render.renderFilled);
-      }),
-    );
-
-  withOutput(
-    withServer(
-      group
-        .command('drop')
-        .description('drop test databases, whoever is connected to them')
-        .argument('[databases...]', 'their names or URLs')
-        .option('--all', "every one of this tool's that the role may drop, templates too"),
-    ),
-  )
-    .addHelpText(
-      'after',
-      examples([
-        ['cryptosense-db test-db drop "$DATABASE_URL"', 'the server is the one in the URL'],
-        ['cryptosense-db test-db drop --all', 'nothing is left'],
-      ]),
-    )
-    .action((databases: readonly string[], flags: ServerFlags & { readonly all?: boolean }) =>
-      drop(context, databases, flags),
-    );
-
-  withOutput(
-    withServer(
-      group.command('list').description('list test databases, templates and those made ahead'),
-    ),
-  )
-    .addHelpText('after', examples([['cryptosense-db test-db list', 'the oldest first']]))
-    .action((flags: ServerFlags) =>
-      withServerOf(context, flags, async ({ server, testDatabases, render, output }) => {
-        output.result(await testDatabases.list(server), render.renderList);
-      }),
-    );
-
-  withOutput(
-    withServer(
-      group
-        .command('prune')
-        .description('drop test databases that nobody is connected to and nobody took away')
-        .addOption(
-          new Option('--older-than <time>', 'younger ones stay (default: 1h)').argParser(
-            parseDuration,
-          ),
-        )
-        .option('--templates', 'templates of that age too (default: those of a week)'),
-    ),
-  )
-    .addHelpText(
-      'after',
-      examples([['cryptosense-db test-db prune --older-than 1h', 'what dead processes left']]),
-    )
-    .action((flags: ServerFlags & { readonly olderThan?: number; readonly templates?: boolean }) =>
-      withServerOf(context, flags, async ({ server, testDatabases, render, output }) => {
-        const { olderThan: olderThanMs, templates } = flags;
-        const pruned = await testDatabases.prune(server, { olderThanMs, templates });
-        output.result(pruned, render.renderPruned);
-      }),
-    );
-}
-
-function withServer(command: Command): Command {
-  return command.option(
-    '--url <url>',
-    'the server: postgresql://…; else TEST_DATABASE_URL, else a container',
-  );
-}
-
-function withContent(command: Command): Command {
-  return withFolderOptions(
-    command
-      .addOption(new Option('--seed <name>', 'seed them (default: not)').choices(['dev']))
-      .option('--seeds <dir>', 'folder with dev/ (default: the packaged seeders)')
-      .addOption(
-        new Option(
-          '--now <time>',
-          'the moment that the data is of (default: one of the current day in UTC)',
-        ).argParser(parseMoment),
-      ),
-  ).addOption(lockTimeoutOption());
-}
-
-function withOutput(command: Command): Command {
-  return withOutputOptions(command).addHelpText(
-    'after',
-    `\n${[
-      'Without --url and TEST_DATABASE_URL, a container serves where Docker answers; it is left running.',
-      'Only databases that this tool marked are ever dropped. URLs are printed with --quiet too.',
-    ].join('\n')}`,
-  );
-}
-
-function contentOf(flags: ContentFlags) {
-  const { migrations, rollbacks, seed, seeds, now, lockTimeout: lockTimeoutMs } = flags;
-  return { migrations, rollbacks, seed, seeds, now, lockTimeoutMs };
-}
-
-async function create(context: Context, flags: CreateFlags): Promise<void> {
-  const { count, ahead, variable } = flags;
-  await withServerOf(context, flags, async ({ server, testDatabases, render, output, options }) => {
-    const created = await testDatabases.create(server, { ...options, ...contentOf(flags), count });
-    const name = variable === true ? 'DATABASE_URL' : variable;
-    output.product(created, (result) => render.renderCreated(result, { variable: name }));
-    if (ahead !== undefined) {
+const create = defineCommand<
+  CreateOptions & ServerFlags & { readonly ahead?: number; readonly variable?: string }
+>()({
+  name: 'create',
+  summary: 'create a test database and print its URL',
+  flags: {
+    count: flag('--count <n>', 'how many databases (default: 1)', { kind: positiveNumber }),
+    ahead: flag('--ahead <n>', 'then keep this many more ready, made in the background', {
+      kind: positiveNumber,
+    }),
+    variable: flag('--variable [name]', 'print NAME=URL; of several, NAME_1=URL and so on', {
+      kind: variableName,
+      bare: 'DATABASE_URL',
+    }),
+    ...contentFlags,
+    ...folderFlags,
+    ...serverFlag,
+    ...lockTimeoutFlag,
+  },
+  notes,
+  examples: [
+    ['cryptosense-db test-db create', 'print one URL'],
+    ['cryptosense-db test-db create --seed dev --count 4', 'one for each worker'],
+    ['cryptosense-db test-db create --variable >> "$GITHUB_ENV"', 'in GitHub Actions'],
+  ],
+  run: async ({ url, ahead, variable, ...given }, tools) => {
+    const { testDatabases, render } = await load();
+    await withServer({ url }, tools, async (server, options) => {
+      const created = await testDatabases.create(server, { ...given, ...options });
+      tools.output.product(created, (result) => render.renderCreated(result, { variable }));
+      if (ahead === undefined) return;
       const { startInBackground } = await import('../runtime/child-process.ts');
       nameTestServer(targetUrl(server.target));
-      startInBackground(['test-db', 'fill', String(ahead), '--quiet', ...contentFlagsOf(flags)]);
-    }
-  });
-}
-
-/** The same content, for another process. */
-function contentFlagsOf({ migrations, rollbacks, seed, seeds, now }: ContentFlags) {
-  const flags = { migrations, rollbacks, seed, seeds, now: now?.toISOString() };
-  return Object.entries(flags).flatMap(([name, value]) =>
-    value === undefined ? [] : [`--${name}`, value],
-  );
-}
-
-async function drop(
-  context: Context,
-  databases: readonly string[],
-  flags: ServerFlags & { readonly all?: boolean },
-): Promise<void> {
-  const { all = false } = flags;
-  if (all === databases.length > 0 || databases.includes('')) {
-    throw new CryptosenseDbError('bad-configuration', {
-      message: all ? '--all and databases are given' : 'no database is named',
-      hint: 'cryptosense-db test-db drop NAME, or --all; see: cryptosense-db test-db list',
+      startInBackground(['test-db', 'fill', String(ahead), '--quiet', ...contentWords(given)]);
     });
-  }
-  await withServerOf(
-    context,
-    { ...flags, url: urlAmong(databases, flags) },
-    async ({ server, testDatabases, render, output }) => {
-      const names = databases.map((word) => nameIn(word, server));
-      const result = await (all
-        ? testDatabases.dropAll(server)
-        : testDatabases.drop(server, names));
-      output.result(result, render.renderDropped);
-    },
-  );
-}
+  },
+});
 
-/**
- * The server of the first URL, unless what names a server names the same: it may have the password that
- * the URL lacks.
- */
-function urlAmong(databases: readonly string[], flags: ServerFlags): string | undefined {
-  const url = databases.find((word) => word.includes('://'));
-  if (url === undefined || flags.url !== undefined) return flags.url;
-  const named = readTestServer({}, surroundings())?.target;
-  const own = readTestServer({ url }, surroundings())?.target;
-  return named && own && placeOf(named) === placeOf(own) ? undefined : url;
-}
+const fill = defineCommand<CreateOptions & ServerFlags>()({
+  name: 'fill',
+  summary: 'make test databases ready for later create commands',
+  arguments: {
+    count: argument('<n>', 'how many databases to have ready', { kind: positiveNumber }),
+  },
+  flags: { ...contentFlags, ...folderFlags, ...serverFlag, ...lockTimeoutFlag },
+  notes,
+  examples: [['cryptosense-db test-db fill 8', 'before the tests start']],
+  run: async ({ url, ...given }, tools) => {
+    const { testDatabases, render } = await load();
+    await withServer({ url }, tools, async (server, options) => {
+      const filled = await testDatabases.fill(server, { ...given, ...options });
+      tools.output.result(filled, render.renderFilled);
+    });
+  },
+});
 
-/** A name as it is; a URL's database, when it is on that server. */
-function nameIn(word: string, { target }: TestServer): string {
-  if (!word.includes('://')) return word;
-  const named = readTestServer({ url: word }, surroundings())?.target;
-  if (named && placeOf(named) === placeOf(target)) return named.database;
-  throw new CryptosenseDbError('bad-configuration', {
-    message: 'the URLs name databases on different servers',
-    evidence: [`the server is ${placeOf(target)}`],
-    hint: 'drop them server by server',
-  });
-}
+const drop = defineCommand<Selection & ServerFlags>()({
+  name: 'drop',
+  summary: 'drop test databases and end all connections to them',
+  arguments: { databases: argument('[databases...]', 'names or URLs') },
+  flags: {
+    all: flag('--all', 'drop all that the role may drop, with their templates'),
+    ...serverFlag,
+  },
+  notes,
+  examples: [
+    ['cryptosense-db test-db drop "$DATABASE_URL"', 'on the server of that URL'],
+    ['cryptosense-db test-db drop --all', 'all test databases'],
+  ],
+  run: async ({ url, all, databases = [] }, tools) => {
+    const { testDatabases, selection, render } = await load();
+    const chosen = { databases, all };
+    selection.requireSelection(chosen);
+    const readUrl = (text: string) => readTestServer({ url: text }, surroundings())?.target;
+    const named = readTestServer({}, surroundings())?.target;
+    const place = url ?? selection.serverUrl(chosen, named, readUrl);
+    await withServer({ url: place }, tools, async (server) => {
+      const result = all
+        ? await testDatabases.dropAll(server)
+        : await testDatabases.drop(server, selection.databaseNames(chosen, server.target, readUrl));
+      tools.output.result(result, render.renderDropped);
+    });
+  },
+});
 
-function placeOf({ hosts }: ServerTarget): string {
-  return hosts.map(describeHost).join(',');
-}
+const list = defineCommand<ServerFlags>()({
+  name: 'list',
+  summary: 'list test databases, ready ones and templates, the oldest first',
+  flags: serverFlag,
+  notes,
+  examples: [['cryptosense-db test-db list', 'show a table']],
+  run: async (given, tools) => {
+    const { testDatabases, render } = await load();
+    await withServer(given, tools, async (server) => {
+      tools.output.result(await testDatabases.list(server), render.renderList);
+    });
+  },
+});
 
-interface Work extends Awaited<ReturnType<typeof load>> {
-  readonly server: TestServer;
-  readonly output: Output;
-  readonly options: Pick<Output, 'onProgress'> & Pick<Context, 'signal'>;
-}
+const prune = defineCommand<PruneOptions & ServerFlags>()({
+  name: 'prune',
+  summary: 'drop test databases left behind by processes that died',
+  flags: {
+    olderThanMs: flag('--older-than <time>', 'leave databases younger than this (default: 1h)', {
+      kind: duration,
+    }),
+    templates: flag('--templates', 'also drop templates of that age (default: of a week)'),
+    ...serverFlag,
+  },
+  notes,
+  examples: [['cryptosense-db test-db prune --older-than 1d', 'those of yesterday']],
+  run: async ({ url, ...given }, tools) => {
+    const { testDatabases, render } = await load();
+    await withServer({ url }, tools, async (server) => {
+      tools.output.result(await testDatabases.prune(server, given), render.renderPruned);
+    });
+  },
+});
 
-/** Around a command: its output and its server. */
-async function withServerOf(
-  { open, signal }: Context,
+export const testDbCommands: Group = {
+  name: 'test-db',
+  summary: 'create and drop databases for tests, migrated and seeded',
+  commands: [create, fill, drop, list, prune],
+};
+
+/** Connects to the server that the flag or the environment names, or to a container, and closes it at the end. */
+async function withServer(
   flags: ServerFlags,
-  work: (tools: Work) => Promise<void>,
+  { output: { onProgress }, signal }: Tools,
+  work: (
+    server: TestServer,
+    options: Pick<CreateOptions, 'onProgress' | 'signal'>,
+  ) => Promise<void>,
 ): Promise<void> {
-  const output = await open(flags);
   const named = readTestServer(flags, surroundings());
-  const modules = await load();
-  const { onProgress } = output;
-  // A container of this process alone would be gone before anybody could connect.
-  const server = await modules.servers.obtainTestServer(named, {
-    reuseContainer: true,
-    onProgress,
-  });
+  const { servers } = await load();
+  // The container outlives this process, for those that connect to its databases.
+  const server = await servers.obtainTestServer(named, { reuseContainer: true, onProgress });
   try {
-    await work({ ...modules, server, output, options: { onProgress, signal } });
+    await work(server, { onProgress, signal });
   } finally {
     await server.close();
   }
 }
 
-function parseVariable(text: string): string {
-  if (!/^[A-Za-z_]\w*$/.test(text)) {
-    throw new InvalidArgumentError('It is the name of a variable, such as DATABASE_URL.');
-  }
-  return text;
+/** Flags that give another process the same content. */
+function contentWords(given: CreateOptions): readonly string[] {
+  const { migrations, rollbacks, seed, seeds, now } = given;
+  const flags = { migrations, rollbacks, seed, seeds, now: now?.toISOString() };
+  return Object.entries(flags).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`, value],
+  );
 }

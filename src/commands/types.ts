@@ -1,66 +1,52 @@
-import type { Command } from 'commander';
-import type { Context } from './context.ts';
-import {
-  begin,
-  type CommonFlags,
-  examples,
-  type FolderFlags,
-  withFolderOptions,
-  withOutputOptions,
-  withTargetOptions,
-} from './options.ts';
+import type { TargetFlags } from '../config.ts';
+import type { TypesOptions } from '../types/generate.ts';
+import { defineCommand, flag, type Group } from './command.ts';
+import { folderFlags, onDatabase, targetFlags } from './flags.ts';
 
 const load = async () => ({
   types: await import('../types/generate.ts'),
   render: await import('../ui/render.ts'),
 });
 
-interface TypesFlags extends CommonFlags, FolderFlags {
-  readonly out: string;
-  readonly allowPending?: boolean;
-}
+const flags = {
+  file: flag('--out <file>', 'the file that holds the types', {
+    isPath: true,
+    default: 'src/database/types.ts',
+  }),
+  allowPending: flag('--allow-pending', 'also accept a database with pending migrations'),
+  ...targetFlags,
+  ...folderFlags,
+};
 
-/** `cryptosense-db types …` */
-export function addTypesCommands(program: Command, context: Context): void {
-  const group = program
-    .command('types')
-    .description('Kysely types of schema public, from the database as it is');
+const generate = defineCommand<TypesOptions & TargetFlags>()({
+  name: 'generate',
+  summary: 'write the types to a file',
+  flags,
+  examples: [
+    ['cryptosense-db types generate', 'after migrate up'],
+    ['cryptosense-db types generate --embedded --out src/db.ts', 'without a server'],
+  ],
+  run: async (given, tools) => {
+    const { types, render } = await load();
+    tools.output.result(await types.generate(onDatabase(given, tools)), render.renderGenerated);
+  },
+});
 
-  withTypesOptions(group.command('generate').description('write the types to a file'))
-    .addHelpText(
-      'after',
-      examples([
-        ['cryptosense-db types generate', 'after migrate up'],
-        ['cryptosense-db types generate --embedded --out src/db.ts', 'no server needed'],
-      ]),
-    )
-    .action(async ({ out: file, ...flags }: TypesFlags) => {
-      const { output, common, types, render } = await begin(context, flags, load);
-      output.result(await types.generate({ ...flags, ...common, file }), render.renderGenerated);
-    });
+const check = defineCommand<TypesOptions & TargetFlags>()({
+  name: 'check',
+  summary: 'compare the file with the database; exit with code 1 when they differ',
+  flags,
+  examples: [['cryptosense-db types check', 'check in a pipeline']],
+  run: async (given, tools) => {
+    const { types, render } = await load();
+    const result = await types.check(onDatabase(given, tools));
+    tools.output.result(result, render.renderTypesCheck);
+    if (!result.isCurrent) tools.answerNo();
+  },
+});
 
-  withTypesOptions(
-    group
-      .command('check')
-      .description('compare the file with what the database gives; exit with 1 when it differs'),
-  )
-    .addHelpText('after', examples([['cryptosense-db types check', 'in a pipeline']]))
-    .action(async ({ out: file, ...flags }: TypesFlags) => {
-      const { output, common, types, render } = await begin(context, flags, load);
-      const result = await types.check({ ...flags, ...common, file });
-      output.result(result, render.renderTypesCheck);
-      if (!result.isCurrent) context.answerNo();
-    });
-}
-
-function withTypesOptions(command: Command): Command {
-  return withOutputOptions(
-    withFolderOptions(
-      withTargetOptions(
-        command
-          .option('--out <file>', 'the file of types', 'src/database/types.ts')
-          .option('--allow-pending', 'also from a database that lacks migrations'),
-      ),
-    ),
-  );
-}
+export const typesCommands: Group = {
+  name: 'types',
+  summary: 'Kysely types of the tables and views in schema public',
+  commands: [generate, check],
+};

@@ -29,7 +29,8 @@ import { compareWithLedger, type MigrationStatus } from './status.ts';
 import type { CompletedStep, Step } from './step.ts';
 
 export type * from './options.ts';
-export { create, templateNames } from './scaffold.ts';
+export { create } from './scaffold.ts';
+export { templateNames } from './templates.ts';
 
 /**
  * Applies pending migrations, oldest first, each in one transaction with its history row. With nothing pending it

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   compareVersions,
@@ -12,6 +12,7 @@ import { summariseFinding } from '../runtime/findings.ts';
 import { packagedMigrations, packagedTemplates } from '../runtime/package.ts';
 import { type GrammarOptions, readScripts } from './scripts.ts';
 import { type MigrationPair, readMigrations, type SourceFolders, sqlFile } from './source.ts';
+import { rollbackSuffix, templateNames } from './templates.ts';
 
 export interface ScaffoldOptions extends GrammarOptions {
   /** Words or a name: `add price alerts`, `add_price_alerts`. */
@@ -32,16 +33,6 @@ export interface ScaffoldResult {
   readonly rollback: string;
   /** The flags with which `migrate up` finds the files: none for the packaged folders. */
   readonly folderFlags: string;
-}
-
-const rollbackSuffix = '_rollback.sql';
-
-/** The names of the templates: `templates/NAME.sql`, each with its `NAME_rollback.sql`. */
-export function templateNames(): readonly string[] {
-  return readdirSync(packagedTemplates)
-    .filter((name) => name.endsWith('.sql') && !name.endsWith(rollbackSuffix))
-    .map((name) => name.slice(0, -'.sql'.length))
-    .sort(compareVersions);
 }
 
 /**

@@ -10,6 +10,7 @@ import type {
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
 import type { MigrationState } from '../migrations/status.ts';
 import { type CryptosenseDbError, findingsOf, type Problem } from '../runtime/errors.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { CheckResult, GenerateResult } from '../types/generate.ts';
 import { describeFinding } from './findings.ts';
 import { renderTable } from './table.ts';
@@ -86,6 +87,13 @@ export function renderRun(result: RunResult, { chalk }: Look): string {
   return `${chalk.bold(done)} in ${target}${left}, ${formatDuration(took)}\n`;
 }
 
+export function renderRunWithTypes(
+  result: RunResult & { readonly types: GenerateResult },
+  look: Look,
+): string {
+  return `${renderRun(result, look)}${renderGenerated(result.types)}`;
+}
+
 export function renderScaffold(result: ScaffoldResult, { chalk }: Look): string {
   const { migration, rollback, folderFlags } = result;
   return [
@@ -146,13 +154,8 @@ export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
   });
   const fact = isFileThere ? `is not what ${target} gives` : 'is not there';
   const head = chalk.red(`${file} ${fact}`);
-  const hint = `${chalk.cyan('hint:')} cryptosense-db types generate --out ${quoted(file)}`;
+  const hint = `${chalk.cyan('hint:')} cryptosense-db types generate --out ${quoteShellWord(file)}`;
   return `${[head, ...lines, hint].join('\n')}\n`;
-}
-
-/** The path as one word of a shell command. */
-export function quoted(path: string): string {
-  return /^[\w./@:+-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Everything that an error says, in words: its findings first. */

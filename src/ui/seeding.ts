@@ -1,3 +1,4 @@
+import { quoteShellWord } from '../runtime/shell-words.ts';
 import type {
   Candle,
   DevResult,
@@ -7,7 +8,7 @@ import type {
   SeedResult,
 } from '../seeding/seed.ts';
 import { formatCount } from './bar.ts';
-import { formatDuration, type Look, quoted } from './render.ts';
+import { formatDuration, type Look } from './render.ts';
 import { renderTable } from './table.ts';
 
 /** CoinGecko's terms ask for it beside the data (https://www.coingecko.com/en/api_terms). */
@@ -73,7 +74,7 @@ export function renderProductionSeed(result: ProductionResult, look: Look): stri
 export function renderSaved({ file, assets }: SavedMarket, { chalk }: Look): string {
   return [
     `${chalk.bold(`${assets} assets saved`)} to ${file}; no database is named, so none was seeded`,
-    `${chalk.cyan('seed them with:')} cryptosense-db seed --env production --from ${quoted(file)}`,
+    `${chalk.cyan('seed them with:')} cryptosense-db seed --env production --from ${quoteShellWord(file)}`,
     chalk.dim(attribution),
     '',
   ].join('\n');
@@ -140,7 +141,7 @@ function summaryOf({ seeders, target, isDryRun }: SeedResult, { chalk }: Look): 
 
 function nextOf(target: string): readonly string[] {
   const flag = target.startsWith('embedded:')
-    ? ` --embedded ${quoted(target.slice('embedded:'.length))}`
+    ? ` --embedded ${quoteShellWord(target.slice('embedded:'.length))}`
     : '';
   return [
     'next:',

@@ -45,7 +45,7 @@ describe('test-db create', () => {
     expect(two.stdout).toMatch(/^TEST_DB_1=postgresql:\S+\nTEST_DB_2=postgresql:\S+\n$/);
     const bad = await testDb('create', '--variable', 'A B', ...folders);
     expect(bad).toMatchObject({ code: 2, stdout: '' });
-    expect(bad.stderr).toContain('It is the name of a variable');
+    expect(bad.stderr).toContain('Use the name of a variable');
   });
 
   it('prints one JSON document, with the name beside the URL', async () => {
@@ -100,18 +100,18 @@ describe('test-db create', () => {
   });
 
   it.each([
-    [['create', '--count', '0'], 'It is a whole number from 1.'],
+    [['create', '--count', '0'], 'Use a whole number from 1.'],
     [['create', '--seed', 'production'], 'Allowed choices are dev.'],
     [['create', '--now', '2026-01-01'], 'a moment is given'],
     [['create', '--url', 'embedded:x'], 'the embedded engine has one database'],
     [['create', '--url', 'mysql://x'], 'the database URL cannot be read'],
-    [['create', '--migrations', '/nowhere'], 'one of the two folders is named'],
+    [['create', '--migrations', '/nowhere'], 'no folder of rollbacks'],
     [['fill'], "missing required argument 'n'"],
-    [['fill', 'many'], 'It is a whole number.'],
+    [['fill', 'many'], 'Use a whole number from 1.'],
     [['drop'], 'no database is named'],
     [['drop', ''], 'no database is named'],
     [['drop', 'x', '--all'], '--all and databases are given'],
-    [['prune', '--older-than', 'yesterday'], 'It is a time such as'],
+    [['prune', '--older-than', 'yesterday'], 'Use a time such as'],
     [['list', 'x'], 'too many arguments'],
   ])('refuses %j', async (args, words) => {
     const nobody = { TEST_DATABASE_URL: 'postgresql://nobody@127.0.0.1:9/none' };

@@ -1,62 +1,81 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { entries } from '../../src/commands/all.ts';
+import { isGroup } from '../../src/commands/command.ts';
+import { flagsOf } from '../../src/commands/flags.ts';
 import { runCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
+import { commands, helpOf } from '../support/help.ts';
 
-const commands = [
-  ['migrate', 'up'],
-  ['migrate', 'down'],
-  ['migrate', 'redo'],
-  ['migrate', 'status'],
-  ['migrate', 'new'],
-  ['migrate', 'repair'],
-  ['migrate', 'baseline'],
-  ['db', 'create'],
-  ['db', 'drop'],
-  ['db', 'reset'],
-  ['db', 'wait'],
-  ['types', 'generate'],
-  ['types', 'check'],
-  ['test-db', 'create'],
-  ['test-db', 'fill'],
-  ['test-db', 'drop'],
-  ['test-db', 'list'],
-  ['test-db', 'prune'],
-] as const;
+const groups = entries.filter(isGroup);
 
 describe('--help', () => {
-  it.each<readonly string[]>([...commands, ['seed']])(
-    'of %s %s shows examples and the flags of every command',
-    async (...command) => {
-      const { code, stdout, stderr } = await runCli([...command, '--help']);
-      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-      expect(stdout).toContain(`Usage: cryptosense-db ${command.join(' ')}`);
-      expect(stdout).toMatch(/^Examples:\n {2}cryptosense-db /m);
-      for (const flag of ['--json', '--quiet', '--verbose', '--no-color']) {
-        expect(stdout).toContain(`  ${flag} `);
-      }
+  it.each(commands)(
+    'of $path fits 80 columns, and shows every flag and example',
+    ({ path, command }) => {
+      const help = helpOf(path);
+      expect(help).toContain(`Usage: cryptosense-db ${path.join(' ')}`);
+      for (const { usage } of Object.values(flagsOf(command)))
+        expect(help).toContain(`  ${usage} `);
+      for (const [line] of command.examples) expect(help).toContain(`  ${line}`);
+      for (const line of help.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
     },
   );
 
-  it('of every command names every command of its group', async () => {
-    for (const group of ['migrate', 'db', 'types', 'test-db']) {
-      const { code, stdout } = await runCli([group, '--help']);
-      expect(code).toBe(0);
-      for (const [, name] of commands.filter(([of]) => of === group)) {
-        expect(stdout).toMatch(new RegExp(`^ {2}${name} `, 'm'));
-      }
+  it.each(groups)('of $name lists the commands of the group', ({ name, commands: own }) => {
+    for (const command of own) {
+      expect(helpOf([name])).toMatch(new RegExp(`^ {2}${command.name} `, 'm'));
     }
   });
 
-  it.each([[[]], [['migrate']], [['db']], [['test-db']]])(
-    'stands on stderr, and nothing succeeds, for want of a command: %j',
+  it('is on stdout, with exit code 0', async () => {
+    expect(await runCli(['migrate', 'up', '--help'])).toEqual({
+      code: 0,
+      stdout: helpOf(['migrate', 'up']),
+      stderr: '',
+    });
+  });
+
+  it.each([[[]], ...groups.map(({ name }) => [[name]])])(
+    'is on stderr, with exit code 2, when no command is named: %j',
     async (args) => {
       const { code, stdout, stderr } = await runCli(args);
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
       expect(stderr).toContain('Usage: cryptosense-db');
     },
   );
+
+  it.each([
+    [['help', 'migrate', 'up']],
+    [['migrate', 'help', 'up']],
+    [['help', 'migrate', 'up', 'x']],
+  ])('is what %j shows', async (args) => {
+    expect(await runCli(args)).toEqual(await runCli(['migrate', 'up', '--help']));
+  });
+
+  it.each([
+    [['help', 'foo'], "unknown command 'foo'", ''],
+    [['foo', '--help'], "unknown command 'foo'", ''],
+    [['help', 'migrate', 'upp'], "unknown command 'upp'\n  (Did you mean up?)", ' migrate'],
+    [['migrate', 'upp', '--help'], "unknown command 'upp'\n  (Did you mean up?)", ' migrate'],
+  ])('%j says that the command is unknown', async (args, message, of) => {
+    expect(await runCli(args)).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `${message}\nhint: see: cryptosense-db${of} --help\n`,
+    });
+  });
+});
+
+it('every example names its own command, and flags that the command has', () => {
+  for (const { path, command } of commands) {
+    for (const [line] of command.examples) {
+      expect(line).toContain(`cryptosense-db ${path.join(' ')}`);
+      const known = Object.values(flagsOf(command)).map(({ usage }) => usage.split(' ')[0]);
+      for (const flag of line.match(/--[a-z-]+/g) ?? []) expect(known).toContain(flag);
+    }
+  }
 });
 
 describe('--version', () => {
@@ -66,7 +85,7 @@ describe('--version', () => {
   });
 });
 
-describe('arguments that cannot be', () => {
+describe('wrong arguments', () => {
   const target = ['--url', 'postgresql://nobody@127.0.0.1:1/nowhere'];
   const faults: readonly (readonly [args: readonly string[], message: string, of: string])[] = [
     [['migrate', 'up', '--nope'], "unknown option '--nope'", ' migrate up'],
@@ -75,18 +94,18 @@ describe('arguments that cannot be', () => {
     [['migrate', 'up', 'x'], "too many arguments for 'up'", ' migrate up'],
     [['migrate', 'new'], "missing required argument 'description'", ' migrate new'],
     [['migrate', 'baseline'], "missing required argument 'version'", ' migrate baseline'],
-    [['migrate', 'baseline', 'latest'], 'It is a version such as', ' migrate baseline'],
-    [['migrate', 'up', '--to', 'latest'], 'It is a version such as', ' migrate up'],
+    [['migrate', 'baseline', 'latest'], 'Use a version such as', ' migrate baseline'],
+    [['migrate', 'up', '--to', 'latest'], 'Use a version such as', ' migrate up'],
     [['migrate', 'up', '--to'], 'argument missing', ' migrate up'],
-    [['migrate', 'up', '--steps', '0'], 'It is a whole number from 1', ' migrate up'],
-    [['migrate', 'up', '--steps', '-1'], 'It is a whole number', ' migrate up'],
-    [['migrate', 'redo', '--steps', '1.5'], 'It is a whole number', ' migrate redo'],
+    [['migrate', 'up', '--steps', '0'], 'Use a whole number from 1', ' migrate up'],
+    [['migrate', 'up', '--steps', '-1'], 'Use a whole number', ' migrate up'],
+    [['migrate', 'redo', '--steps', '1.5'], 'Use a whole number', ' migrate redo'],
     [['migrate', 'up', '--env', 'staging'], 'Allowed choices are dev, test, prod', ' migrate up'],
-    [['migrate', 'up', '--lock-timeout', 'soon'], 'It is a time such as', ' migrate up'],
-    [['migrate', 'up', '--lock-timeout', '-5s'], 'It is a time such as', ' migrate up'],
-    [['migrate', 'up', '--table-lock-timeout', '5 s'], 'It is a time such as', ' migrate up'],
-    [['db', 'wait', '--timeout', '1y'], 'It is a time such as', ' db wait'],
-    [['db', 'wait', '--timeout', '99999999h'], 'It is a time such as', ' db wait'],
+    [['migrate', 'up', '--lock-timeout', 'soon'], 'Use a time such as', ' migrate up'],
+    [['migrate', 'up', '--lock-timeout', '-5s'], 'Use a time such as', ' migrate up'],
+    [['migrate', 'up', '--table-lock-timeout', '5 s'], 'Use a time such as', ' migrate up'],
+    [['db', 'wait', '--timeout', '1y'], 'Use a time such as', ' db wait'],
+    [['db', 'wait', '--timeout', '99999999h'], 'Use a time such as', ' db wait'],
     [['db', 'drop', '--force'], 'argument missing', ' db drop'],
     [
       ['migrate', 'up', '--to', '20260101_000000', '--steps', '1'],
@@ -100,29 +119,44 @@ describe('arguments that cannot be', () => {
     ],
   ];
 
-  it.each(faults)('%j: exit code 2, the fact and where to look', async (args, message, of) => {
-    const { code, stdout, stderr } = await runCli([
-      ...args.slice(0, 2),
-      ...(of.includes('new') ? [] : target),
-      ...args.slice(2),
-    ]);
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toContain(message);
-    expect(stderr).toMatch(new RegExp(`^hint: see: cryptosense-db${of} --help$`, 'm'));
-    expect(stderr).not.toMatch(/^error:|at .*\.js/m);
-  });
+  it.each(faults)(
+    '%j: exit code 2, the fact, and the command that shows the help',
+    async (args, message, of) => {
+      const { code, stdout, stderr } = await runCli([
+        ...args.slice(0, 2),
+        ...(of.includes('new') ? [] : target),
+        ...args.slice(2),
+      ]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toContain(message);
+      expect(stderr).toMatch(new RegExp(`^hint: see: cryptosense-db${of} --help$`, 'm'));
+      expect(stderr).not.toMatch(/^error:|at .*\.js/m);
+    },
+  );
 
-  it.each(faults)('%j with --json: one document on stdout, nothing on stderr', async (args) => {
-    const { code, stdout, stderr } = await runCli([
-      ...args.slice(0, 2),
-      '--json',
-      ...args.slice(2),
-    ]);
+  it.each<{ args: readonly string[] }>([
+    { args: ['migrate', 'up', '--nope'] },
+    { args: ['migrate', 'upp'] },
+    { args: ['migrate', 'new'] },
+    { args: ['migrate', 'up', '--to', 'latest'] },
+    { args: ['migrate', 'up', '--to', '20260101_000000', '--steps', '1'] },
+    { args: ['help', 'foo'] },
+    { args: ['seed'] },
+    { args: ['seed', '--env', 'dev', '--top', '5'] },
+    { args: ['test-db', 'drop'] },
+    { args: ['test-db', 'drop', 'x', '--all'] },
+  ])('$args with --json: one document on stdout, nothing on stderr', async ({ args }) => {
+    const { code, stdout, stderr } = await runCli([...args, '--json']);
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'bad-configuration' } });
   });
 
-  it('--json without a command is told as a document too', async () => {
+  it('a flag given twice: the last one counts', async () => {
+    const { stderr } = await runCli(['migrate', 'up', '--to', '20260101_000000', '--to', 'x']);
+    expect(stderr).toContain("argument 'x' is invalid");
+  });
+
+  it('without a command, --json prints a document too', async () => {
     for (const args of [['--json'], ['migrate', '--json'], ['db', '--json']]) {
       const { code, stdout, stderr } = await runCli(args);
       expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
@@ -131,7 +165,7 @@ describe('arguments that cannot be', () => {
   });
 });
 
-it('a run that waits for nothing any more without having ended is no success', async () => {
+it('a run that waits for nothing and has no outcome ends with exit code 2', async () => {
   const preload = join(temporaryFolder(), 'strand.cjs');
   // Sockets that never connect, and timers that keep no process alive.
   writeFileSync(

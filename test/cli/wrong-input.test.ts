@@ -344,7 +344,7 @@ describe('files and versions', () => {
     const args = ['migrate', 'new', 'x', '--template', 'nope', ...basic];
     const { error } = await refuse(args);
     expect(error.code).toBe('bad-configuration');
-    expect(error.problems[0].hint).toMatch(/choose one of .*migration/);
+    expect(error.problems[0].message).toMatch(/Allowed choices are .*migration/);
   });
 
   it('migrate new without the folders that it writes to', async () => {

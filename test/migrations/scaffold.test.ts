@@ -3,9 +3,10 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'nod
 import { basename, join } from 'node:path';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
-import { create, templateNames } from '../../src/migrations/scaffold.ts';
+import { create } from '../../src/migrations/scaffold.ts';
 import { readScripts } from '../../src/migrations/scripts.ts';
 import { readMigrations, resolveFolders } from '../../src/migrations/source.ts';
+import { templateNames } from '../../src/migrations/templates.ts';
 import { packagedMigrations, packagedRollbacks } from '../../src/runtime/package.ts';
 import { runCli } from '../support/cli.ts';
 import { createScratchDatabase } from '../support/databases.ts';

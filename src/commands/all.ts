@@ -1,0 +1,17 @@
+import type { Entry } from './command.ts';
+import { completionCommand } from './completion.ts';
+import { dbCommands } from './db.ts';
+import { migrateCommands } from './migrate.ts';
+import { seedCommand } from './seed.ts';
+import { testDbCommands } from './test-db.ts';
+import { typesCommands } from './types.ts';
+
+/** Every command of the program, in the order of its help. */
+export const entries: readonly Entry[] = [
+  migrateCommands,
+  dbCommands,
+  typesCommands,
+  seedCommand,
+  testDbCommands,
+  completionCommand,
+];

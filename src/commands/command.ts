@@ -1,0 +1,207 @@
+import type { Output } from '../ui/output.ts';
+
+/** How the text of a value is read. `expected` completes the error "Use …" for a text that is not one. */
+export interface ValueKind<Value> {
+  /** undefined: the text is not such a value. */
+  readonly read: (text: string) => Value | undefined;
+  readonly expected: string;
+}
+
+interface Details<Value> {
+  /** Default: the text as it was typed. */
+  readonly kind?: ValueKind<Value>;
+  /** The only values allowed. */
+  readonly choices?: readonly Value[] | (() => readonly Value[]);
+  /** Shell completion offers files and folders. */
+  readonly isPath?: boolean;
+}
+
+interface FlagDetails<Value> extends Details<Value> {
+  /** The heading in the help. Default `Options:`. */
+  readonly group?: string;
+  readonly default?: NoInfer<Value>;
+  /** The text taken for `[VALUE]` when the flag stands without one. */
+  readonly bare?: string;
+}
+
+/** A flag that gives its command a `Value`. */
+export interface Flag<out Value> extends FlagDetails<unknown> {
+  /** `--steps <n>`, `--embedded [folder]`, `--dry-run`. */
+  readonly usage: string;
+  readonly help: string;
+  readonly isRepeatable?: boolean;
+  /** For TypeScript only; never set. */
+  readonly type?: Value;
+}
+
+/** A word without a flag: `<version>`, `[versions...]`. */
+export interface Argument<out Value> extends Details<unknown> {
+  readonly usage: string;
+  readonly help: string;
+  /** For TypeScript only; never set. */
+  readonly type?: Value;
+}
+
+/** What a flag gives when nothing says how its value is read. */
+type Written<Usage extends string> = Usage extends `${string}<${string}`
+  ? string
+  : Usage extends `${string}[${string}`
+    ? string | true
+    : Usage extends `--no-${string}`
+      ? false
+      : true;
+
+type Many<Usage extends string, Value> = Usage extends `${string}...${string}`
+  ? readonly Value[]
+  : Usage extends `<${string}`
+    ? Value
+    : Value | undefined;
+
+/**
+ * Describes a flag. Its value is a text for `--name <value>`, a text or true for `--name [value]`,
+ * true for `--name`, and what `kind` or `choices` say otherwise.
+ */
+export function flag<Usage extends string, const Value = Written<Usage>>(
+  usage: Usage,
+  help: string,
+  details: FlagDetails<Value> & { readonly default: NoInfer<Value> },
+): Flag<NoInfer<Value>>;
+export function flag<Usage extends string, const Value = Written<Usage>>(
+  usage: Usage,
+  help: string,
+  details?: FlagDetails<Value>,
+): Flag<NoInfer<Value> | undefined>;
+export function flag(usage: string, help: string, details?: FlagDetails<unknown>): Flag<unknown> {
+  return { usage, help, ...details };
+}
+
+/** The same flag, given any number of times. */
+export function repeatable<Value>({
+  type: _,
+  ...one
+}: Flag<Value | undefined>): Flag<readonly Value[] | undefined> {
+  return { ...one, isRepeatable: true };
+}
+
+/** Describes an argument: a text, or what `kind` or `choices` say; a list of them for `<name...>` and `[name...]`. */
+export function argument<Usage extends string>(
+  usage: Usage,
+  help: string,
+): Argument<Many<Usage, string>>;
+export function argument<Usage extends string, const Value>(
+  usage: Usage,
+  help: string,
+  details: Details<Value>,
+): Argument<Many<Usage, NoInfer<Value>>>;
+export function argument(
+  usage: string,
+  help: string,
+  details?: Details<unknown>,
+): Argument<unknown> {
+  return { usage, help, ...details };
+}
+
+type Flags<Options> = { readonly [Name in keyof Options]?: Flag<Options[Name]> };
+type Arguments<Options> = { readonly [Name in keyof Options]?: Argument<Options[Name]> };
+/** A name that `Options` lacks does not compile, not even one that was spread into the table. */
+type Known<Table, Options> = Table & {
+  readonly [Name in Exclude<keyof Table, keyof Options>]: never;
+};
+type Given<Table> = {
+  readonly [Name in keyof Table]: Table[Name] extends Flag<infer Value> ? Value : never;
+};
+
+/** What a command works with besides its options. */
+export interface Tools {
+  readonly output: Output;
+  /** Fires on SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  /** Ends the process with exit code 1: a negative result. */
+  readonly answerNo: () => void;
+}
+
+interface CommandTable<F, A> {
+  readonly name: string;
+  /** One line, in the list of commands and at the head of the help. */
+  readonly summary: string;
+  /** In the order in which they are typed. */
+  readonly arguments?: A;
+  readonly flags: F;
+  /** Sets of flags of which one at most can be given. */
+  readonly conflicts?: readonly (readonly (keyof F & string)[])[];
+  /** Lines below the flags. */
+  readonly notes?: readonly string[];
+  /** The command prints text for another program, and has none of the flags that say how to print. */
+  readonly isRaw?: boolean;
+  /** Command lines that can be copied, and what each does. */
+  readonly examples: readonly (readonly [line: string, purpose: string])[];
+}
+
+export interface Command
+  extends CommandTable<
+    Readonly<Record<string, Flag<unknown>>>,
+    Readonly<Record<string, Argument<unknown>>>
+  > {
+  run(given: Readonly<Record<string, unknown>>, tools: Tools): Promise<void>;
+}
+
+/** Commands that share their first word. */
+export interface Group {
+  readonly name: string;
+  readonly summary: string;
+  readonly commands: readonly Command[];
+}
+
+export type Entry = Command | Group;
+
+export function isGroup(entry: Entry): entry is Group {
+  return 'commands' in entry;
+}
+
+/** What the first words name: a group, a command, a command in a group, or nothing. */
+export interface Named {
+  readonly group?: Group;
+  readonly command?: Command;
+  readonly names: readonly string[];
+}
+
+export function findNamed(entries: readonly Entry[], [first, second]: readonly string[]): Named {
+  const entry = entries.find(({ name }) => name === first);
+  if (entry === undefined) return { names: [] };
+  if (!isGroup(entry)) return { command: entry, names: [entry.name] };
+  const command = entry.commands.find(({ name }) => name === second);
+  return command
+    ? { group: entry, command, names: [entry.name, command.name] }
+    : { group: entry, names: [entry.name] };
+}
+
+export function choicesOf({ choices }: Details<unknown>): readonly string[] | undefined {
+  return (typeof choices === 'function' ? choices() : choices)?.map(String);
+}
+
+/**
+ * Defines a command. `Options` are the options of the library function that it calls, with the command's own flags
+ * added: each key of `flags` and `arguments` is the name of one of them, and its value has that option's type.
+ *
+ * @example
+ * const wait = defineCommand<WaitOptions & TargetFlags>()({
+ *   name: 'wait',
+ *   summary: 'wait until the server accepts connections',
+ *   flags: { timeoutMs: flag('--timeout <time>', 'how long to wait', { kind: duration }), ...targetFlags },
+ *   examples: [['cryptosense-db db wait --timeout 2m', 'wait two minutes at most']],
+ *   run: async (given, tools) => {
+ *     const { lifecycle, render } = await load();
+ *     tools.output.result(await lifecycle.wait(onDatabase(given, tools)), render.renderWait);
+ *   },
+ * });
+ */
+export function defineCommand<Options>() {
+  return <
+    const F extends Flags<Options>,
+    const A extends Arguments<Options> = Record<never, never>,
+  >(
+    table: CommandTable<Known<F, Options>, Known<A, Options>> & {
+      readonly run: (given: Given<F> & Given<A>, tools: Tools) => Promise<void>;
+    },
+  ): Command => table;
+}

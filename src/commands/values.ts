@@ -1,0 +1,59 @@
+import { parseWhole } from '../runtime/whole-numbers.ts';
+import type { ValueKind } from './command.ts';
+
+const unitsMs: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+/** What a timer of Node takes. */
+const longestMs = 2 ** 31 - 1;
+
+/** In milliseconds; a number without a unit is seconds. */
+export const duration: ValueKind<number> = {
+  expected: 'a time such as 500ms, 90s, 2m, 1h or 7d',
+  read: (text) => {
+    const [, digits, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
+    const ms = Math.round(Number(digits) * (unitsMs[unit] ?? Number.NaN));
+    return ms <= longestMs ? ms : undefined;
+  },
+};
+
+const isoMoment =
+  /^(\d{4}-\d{2}-\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:?\d{2}))?$/;
+
+/** ISO 8601 with its time zone; a date without a time is midnight in UTC. */
+export const moment: ValueKind<Date> = {
+  expected: 'a moment such as 2026-01-31T12:00:00Z',
+  read: (text) => {
+    const [whole = '', date = ''] = isoMoment.exec(text) ?? [];
+    const read = new Date(whole);
+    // JavaScript reads 31 February as 3 March.
+    const day = new Date(date);
+    const isReal = !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date);
+    return isReal && !Number.isNaN(read.getTime()) ? read : undefined;
+  },
+};
+
+export const wholeNumber: ValueKind<number> = {
+  expected: 'a whole number',
+  read: (text) => parseWhole(text, { from: 0, to: Number.MAX_SAFE_INTEGER }),
+};
+
+export const positiveNumber: ValueKind<number> = {
+  expected: 'a whole number from 1',
+  read: (text) => parseWhole(text, { from: 1, to: Number.MAX_SAFE_INTEGER }),
+};
+
+/** `20251007_120000`, or the name of a file that starts with it. */
+export const version: ValueKind<string> = {
+  expected: 'a version such as 20251007_120000',
+  read: (text) => /^(\d{8}_\d{6})(?:_.*)?$/.exec(text)?.[1],
+};
+
+export const variableName: ValueKind<string> = {
+  expected: 'the name of a variable such as DATABASE_URL',
+  read: (text) => (/^[A-Za-z_]\w*$/.test(text) ? text : undefined),
+};
