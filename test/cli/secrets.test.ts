@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
-import { type CliOptions, runCli, startCli } from '../support/cli.ts';
+import { type CliOptions, callCli, startCli } from '../support/cli.ts';
 import {
   createScratchDatabase,
   createScratchRole,
@@ -44,7 +44,7 @@ function expectNoSecret(text: string): void {
 }
 
 async function run(args: readonly string[], options?: CliOptions) {
-  const result = await runCli(args, options);
+  const result = await callCli(args, options);
   expectNoSecret(result.stdout + result.stderr);
   return result;
 }
