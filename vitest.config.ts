@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    expect: { requireAssertions: true },
     typecheck: { enabled: true, include: ['test/**/*.test-d.ts'] },
     globalSetup: 'test/support/global-setup.ts',
     testTimeout: 60_000,

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { cleanEnvironment, runCli } from '../support/cli.ts';
+import { callCli, cleanEnvironment, runCli } from '../support/cli.ts';
 import { coins, startCoinGecko } from '../support/coingecko.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
@@ -12,21 +12,24 @@ const nowhere = ['--url', 'postgresql://nobody@127.0.0.1:1/nowhere'];
 const now = '2026-11-22T10:00:00Z';
 
 describe('seed --list', () => {
-  it('needs no database, and shows each seeder with its line within 80 columns', async () => {
-    const { code, stdout, stderr } = await runCli(['seed', '--list']);
+  it('lists each seeder on a line of at most 80 columns, without a database', async () => {
+    const { code, stdout, stderr } = await callCli(['seed', '--list']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^--env dev\n {2}01_users +three users/m);
     expect(stdout).toMatch(/^--env production\n {2}01_assets +the largest assets/m);
     for (const line of stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
   });
 
-  it.runIf(hasTerminal)('cuts nothing on a terminal of 80 columns', async () => {
-    const { screen } = await runInTerminal(['seed', '--list']);
-    expect(screen).not.toContain('…');
-  });
+  it.skipIf(!hasTerminal)(
+    'cuts no line on a terminal of 80 columns (skipped: no util-linux script)',
+    async () => {
+      const { screen } = await runInTerminal(['seed', '--list']);
+      expect(screen).not.toContain('…');
+    },
+  );
 
-  it('takes --env and --only, and is a document with --json', async () => {
-    const { stdout } = await runCli([
+  it('lists the chosen seeders as one JSON document with --env, --only and --json', async () => {
+    const { stdout } = await callCli([
       'seed',
       '--list',
       '--env',
@@ -41,7 +44,7 @@ describe('seed --list', () => {
   });
 });
 
-describe('seed, asked for what cannot be', () => {
+describe('seed with wrong arguments', () => {
   it.each<[readonly string[], string]>([
     [[], 'no environment is named: dev or production'],
     [['--env', 'staging'], 'Allowed choices are dev, production'],
@@ -62,15 +65,15 @@ describe('seed, asked for what cannot be', () => {
     [['--env', 'production', '--base-url', 'mirror'], 'not an http:// or https:// URL'],
     [['--env', 'dev', '--seeds', '/nowhere'], '/nowhere/dev cannot be read'],
     [['--env', 'dev', 'extra'], "too many arguments for 'seed'"],
-  ])('%j: exit code 2, and the fact', async (args, fact) => {
-    const { code, stdout, stderr } = await runCli(['seed', ...args, ...nowhere]);
+  ])('%j ends with exit code 2 and a message with the reason', async (args, fact) => {
+    const { code, stdout, stderr } = await callCli(['seed', ...args, ...nowhere]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(fact);
     expect(stderr).not.toMatch(/^\s+at .*\.[cm]?js/m);
   });
 
-  it('without any database says how to name one', async () => {
-    const { code, stderr } = await runCli(['seed', '--env', 'dev'], { cwd: temporaryFolder() });
+  it('says how to name a database when none is named', async () => {
+    const { code, stderr } = await callCli(['seed', '--env', 'dev'], { cwd: temporaryFolder() });
     expect(code).toBe(2);
     expect(stderr).toContain('no database is named');
   });
@@ -78,13 +81,13 @@ describe('seed, asked for what cannot be', () => {
   it.each([
     [{ COINGECKO_PLAN: 'gold' }, 'COINGECKO_PLAN is "gold"; it can be demo, pro'],
     [{ COINGECKO_PLAN: 'pro' }, "CoinGecko's Pro plan needs its key"],
-  ])('%j is told', async (env, fact) => {
-    const { code, stderr } = await runCli(['seed', '--env', 'production', ...nowhere], { env });
+  ])('refuses the environment %j', async (env, fact) => {
+    const { code, stderr } = await callCli(['seed', '--env', 'production', ...nowhere], { env });
     expect(code).toBe(2);
     expect(stderr).toContain(fact);
   });
 
-  it('with seeders in TypeScript on a Node that runs none is told so', async (context) => {
+  it('says that this Node does not run seeders in TypeScript', async (context) => {
     const { typescript } = process.features as unknown as Record<string, unknown>;
     if (typescript) context.skip('this Node runs TypeScript');
     const root = temporaryFolder();
@@ -103,11 +106,11 @@ describe('seed --env dev', () => {
   });
   afterAll(() => database?.drop());
 
-  const seed = (...args: readonly string[]) =>
-    runCli(['seed', '--env', 'dev', '--url', database.url, '--now', now, ...args]);
+  const flags = () => ['seed', '--env', 'dev', '--url', database.url, '--now', now];
+  const seed = (...args: readonly string[]) => callCli([...flags(), ...args]);
 
-  it('shows a line a seeder as it goes, and then rows, candles and what to try next', async () => {
-    const { code, stdout, stderr } = await seed();
+  it('shows a line for each seeder, then the rows, the candles and what to try next', async () => {
+    const { code, stdout, stderr } = await runCli(flags());
     expect(code).toBe(0);
     expect(stderr).toMatch(/^seed 01_users +3 rows +[\d.]+ m?s$/m);
     expect(stderr).toMatch(/^seed 08_prices +4,632 rows +/m);
@@ -122,7 +125,7 @@ describe('seed --env dev', () => {
     expect(stdout).toContain('next:\n  cryptosense-db seed --env dev --scale 10');
   });
 
-  it('--json is one document, and nothing else anywhere', async () => {
+  it('writes one JSON document and nothing else with --json', async () => {
     const { code, stdout, stderr } = await seed('--json', '--only', 'users', '--seed', '4');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject({
@@ -136,7 +139,7 @@ describe('seed --env dev', () => {
     });
   });
 
-  it('--quiet says nothing', async () => {
+  it('writes nothing with --quiet', async () => {
     const { code, stdout, stderr } = await seed(
       '--quiet',
       '--only',
@@ -147,7 +150,7 @@ describe('seed --env dev', () => {
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
-  it('--dry-run says that nothing was changed', async () => {
+  it('says with --dry-run that nothing was changed', async () => {
     const { code, stdout } = await seed('--dry-run', '--scale', '2');
     expect(code).toBe(0);
     expect(stdout).toMatch(/rolled back in .*; nothing was changed$/m);
@@ -156,40 +159,43 @@ describe('seed --env dev', () => {
     expect(row).toEqual({ count: 3 });
   });
 
-  it('in a production database is refused, with --json too', async () => {
+  it('refuses a production database, with --json too', async () => {
     const production = await migratedDatabase({ environment: 'production' });
     const args = ['seed', '--env', 'dev', '--url', production.url];
-    const { code, stderr } = await runCli(args);
+    const { code, stderr } = await callCli(args);
     expect(code).toBe(2);
     expect(stderr).toMatch(/is marked as production and refuses development data$/m);
-    const { code: again, stdout } = await runCli([...args, '--json']);
+    const { code: again, stdout } = await callCli([...args, '--json']);
     expect(again).toBe(2);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'environment-refused' } });
   });
 
-  it.runIf(hasTerminal)('draws a bar with rows, rows a second and the time left', async () => {
-    const { code, screen } = await runInTerminal([
-      'seed',
-      '--env',
-      'dev',
-      '--url',
-      database.url,
-      '--now',
-      now,
-      '--scale',
-      '40',
-    ]);
-    expect(code).toBe(0);
-    expect(screen).toMatch(/━.* +\d+% {2}[\d,]+ rows {2}[\d,]+\/s {2}\d+:\d\d left/);
-  });
+  it.skipIf(!hasTerminal)(
+    'draws a bar with rows, rows a second and the time left (skipped: no util-linux script)',
+    async () => {
+      const { code, screen } = await runInTerminal([
+        'seed',
+        '--env',
+        'dev',
+        '--url',
+        database.url,
+        '--now',
+        now,
+        '--scale',
+        '40',
+      ]);
+      expect(code).toBe(0);
+      expect(screen).toMatch(/━.* +\d+% {2}[\d,]+ rows {2}[\d,]+\/s {2}\d+:\d\d left/);
+    },
+  );
 });
 
 describe('seed --env production', () => {
-  it('asks CoinGecko with the key of the environment, and prints the attribution', async () => {
+  it('asks CoinGecko with the key from the environment, and prints the attribution', async () => {
     const database = await migratedDatabase();
     const server = await startCoinGecko(coins(100));
     const args = ['--url', database.url, '--base-url', server.baseUrl];
-    const { code, stdout, stderr } = await runCli(['seed', '--env', 'production', ...args], {
+    const { code, stdout, stderr } = await callCli(['seed', '--env', 'production', ...args], {
       env: { COINGECKO_API_KEY: 'CG-very-secret', COINGECKO_PLAN: 'pro' },
     });
     expect(code).toBe(0);
@@ -200,13 +206,13 @@ describe('seed --env production', () => {
     expect(stderr).toMatch(/^seed 01_assets +200 rows/m);
   });
 
-  it('never shows the key, whatever goes wrong', async () => {
+  it('never shows the key that CoinGecko refuses', async () => {
     const database = await migratedDatabase();
     const faults = [{ status: 401, body: { status: { error_code: 10_002, error_message: 'no' } } }];
     for (const more of [[], ['--json'], ['--verbose']]) {
       const { baseUrl } = await startCoinGecko([], faults);
       const args = ['--url', database.url, '--base-url', baseUrl, ...more];
-      const { code, stdout, stderr } = await runCli(['seed', '--env', 'production', ...args], {
+      const { code, stdout, stderr } = await callCli(['seed', '--env', 'production', ...args], {
         env: { COINGECKO_API_KEY: 'CG-very-secret' },
       });
       expect(code).toBe(2);
@@ -215,19 +221,19 @@ describe('seed --env production', () => {
     }
   });
 
-  it('reads key and plan from .env too', async () => {
+  it('reads the key from .env, and saves an answer without a database', async () => {
     const cwd = temporaryFolder();
     writeFileSync(join(cwd, '.env'), 'COINGECKO_API_KEY=CG-from-file\n');
     const server = await startCoinGecko(coins(2));
     const file = join(cwd, 'answer.json');
     const args = ['--top', '2', '--save', file, '--base-url', server.baseUrl];
-    const { code, stdout } = await runCli(['seed', '--env', 'production', ...args], { cwd });
+    const { code, stdout } = await callCli(['seed', '--env', 'production', ...args], { cwd });
     expect(code).toBe(0);
     expect(server.asked[0]?.headers['x-cg-demo-api-key']).toBe('CG-from-file');
     expect(stdout).toContain(`2 assets saved to ${file}; no database is named, so none was seeded`);
   });
 
-  it('--offline says what the snapshot is, and how old', async () => {
+  it('says with --offline what the snapshot holds and how old it is', async () => {
     const database = await migratedDatabase();
     const args = ['seed', '--env', 'production', '--offline', '--url', database.url];
     const { code, stdout } = await runCli(args);
@@ -235,7 +241,7 @@ describe('seed --env production', () => {
     expect(stdout).toMatch(
       /100 assets from the snapshot of this package, of 2025-10-23 \(\d+ days old\): ids, symbols and names, no prices/,
     );
-    const { stdout: document } = await runCli([...args, '--json']);
+    const { stdout: document } = await callCli([...args, '--json']);
     expect(JSON.parse(document).market).toEqual({
       source: 'snapshot',
       takenAt: '2025-10-23T00:00:00.000Z',
@@ -243,17 +249,17 @@ describe('seed --env production', () => {
     });
   });
 
-  it('says that it waits for CoinGecko, and why', async () => {
+  it('says that it waits for CoinGecko, and why it waits', async () => {
     const database = await migratedDatabase();
     const fault = { status: 429, headers: { 'retry-after': '0.1' }, body: {} };
     const { baseUrl } = await startCoinGecko(coins(100), [fault]);
     const args = ['seed', '--env', 'production', '--base-url', baseUrl, '--url', database.url];
-    const { code, stderr } = await runCli(args);
+    const { code, stderr } = await callCli(args);
     expect(code).toBe(0);
     expect(stderr).toContain("CoinGecko's rate limit is used up; asking again in 100 ms");
   });
 });
 
-it('nothing of the environment of this process leaks into these runs', () => {
+it('gives these runs no COINGECKO_* variable of this process', () => {
   expect(Object.keys(cleanEnvironment()).filter((name) => /COINGECKO/.test(name))).toEqual([]);
 });

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from 'postgres';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
@@ -7,8 +6,9 @@ import { type RunningCli, startCli } from '../support/cli.ts';
 import { type Folders, folderFlags } from '../support/fixtures.ts';
 import { closeGate, scratchDatabase, until, untilNobodyRuns } from '../support/recovery.ts';
 import { coinsSchema, migratedDatabase, writeSeeders } from '../support/seeding.ts';
+import { rounds } from '../support/soak.ts';
 
-/** Takes its rows away and writes them anew, and stops in between while the gate is closed. */
+/** Deletes its rows and writes them again. Between the two halves it waits while the gate is closed. */
 const story = `
   const id = (n) => '00000000-0000-4000-8000-' + String(n).padStart(12, '0');
   const rows = (from, to) => (function* () {
@@ -52,7 +52,7 @@ async function stage(): Promise<Stage> {
 const coinsOf = (seed: number) => ({ count: 1_000, min: 1 + seed, max: 1 + seed });
 
 describe('several runs at once', () => {
-  it('come one after the other: the rows are those of the last', async () => {
+  it('take turns, and leave the rows of the last run', async () => {
     const { start, coins, sql } = await stage();
     const runs = await Promise.all(
       [1, 2, 3, 4, 5, 6].map((seed) => start('--seed', String(seed)).finished),
@@ -64,7 +64,7 @@ describe('several runs at once', () => {
     expect(await sql`select from cryptosense_db.seed_runs`).toHaveLength(6);
   });
 
-  it('a second one says whom it waits for, and gives up in time', async () => {
+  it('make the second run name the holder of the lock and give up after its timeout', async () => {
     const { url, start, coins } = await stage();
     const gate = await closeGate({ url }, 77);
     const first = start();
@@ -79,7 +79,7 @@ describe('several runs at once', () => {
     expect(await coins()).toEqual(coinsOf(1));
   });
 
-  it('keeps a migration waiting, which then goes on', async () => {
+  it('make a migration wait until the seeding ends', async () => {
     const { url, sql, start, folders } = await stage();
     const gate = await closeGate({ url }, 77);
     const seeded = start();
@@ -99,11 +99,11 @@ describe('several runs at once', () => {
   });
 });
 
-describe('a run that is ended in the middle', () => {
+describe('a run that ends early', () => {
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
-  ] as const)('by %s rolls back what it had begun, and exits with %i', async (signal, code) => {
+  ] as const)('after %s rolls back its work, and exits with %i', async (signal, code) => {
     const { url, start, coins, sql } = await stage();
     expect((await start('--seed', '7').finished).code).toBe(0);
     const gate = await closeGate({ url }, 77);
@@ -117,7 +117,7 @@ describe('a run that is ended in the middle', () => {
     expect(await sql`select from cryptosense_db.seed_runs`).toHaveLength(1);
   });
 
-  it('by kill -9 leaves what was there, and the next run does it all', async () => {
+  it('after kill -9 leaves the earlier rows, and the next run does all the work', async () => {
     const { url, start, coins, sql } = await stage();
     expect((await start('--seed', '7').finished).code).toBe(0);
     const gate = await closeGate({ url }, 77);
@@ -132,7 +132,7 @@ describe('a run that is ended in the middle', () => {
     expect(await coins()).toEqual(coinsOf(8));
   });
 
-  it('by the loss of its backend says so, and leaves what was there', async () => {
+  it('after the loss of its backend reports it, and leaves the earlier rows', async () => {
     const { url, start, coins, sql } = await stage();
     expect((await start('--seed', '7').finished).code).toBe(0);
     const gate = await closeGate({ url }, 77);
@@ -146,6 +146,8 @@ describe('a run that is ended in the middle', () => {
   });
 });
 
+const kills = rounds(5);
+
 describe('the packaged seeds', () => {
   const now = new Date('2026-11-22T10:00:00Z');
   const print = (sql: Sql) =>
@@ -158,27 +160,43 @@ describe('the packaged seeds', () => {
         (select count(*)::int from price_history where asset_symbol = 'BTC') as bitcoin,
         (select md5(string_agg(t::text, '|' order by day, asset_symbol)) from price_history_daily t) as days`;
 
-  it('are whole after runs that were killed at any moment, and after two at once', async () => {
-    const database = await migratedDatabase();
+  it('are whole after runs that were killed in each part, and after two runs at once', {
+    timeout: 120_000 + kills * 10_000,
+  }, async () => {
+    const database = await migratedDatabase({ embeddedAs: 'folder' });
+    const { seeders } = await seeding.dev({ target: database.url, now, scale: 3 });
+    const whole = await database.withSql(async (sql) => [...(await print(sql))]);
     const flags = ['--url', database.url, '--now', now.toISOString(), '--scale', '3'];
     const start = () => {
       const run = startCli(['seed', '--env', 'dev', ...flags]);
       onTestFinished(() => void run.process.kill('SIGKILL'));
       return run;
     };
-    await seeding.dev({ target: database.url, now, scale: 3 });
-    const whole = await database.withSql(async (sql) => [...(await print(sql))]);
-    for (const ms of [250, 500, 700, 900]) {
+    let killed = 0;
+    for (let kill = 0; kill < kills; kill += 1) {
       const run = start();
-      await sleep(ms);
+      // The run reports each seeder that it has finished. It then works on the next one.
+      const { name } = seeders[kill % (seeders.length - 1)] ?? {};
+      await written(run, `seed ${name}`);
       run.process.kill('SIGKILL');
-      await run.finished;
+      const { code } = await run.finished;
+      if (code === null) killed += 1;
     }
+    expect(killed).toBeGreaterThanOrEqual(kills / 2);
     const both = await Promise.all([start().finished, start().finished]);
-    expect(both.map(({ code, stderr }) => ({ code, stderr: code === 0 ? '' : stderr }))).toEqual([
-      { code: 0, stderr: '' },
-      { code: 0, stderr: '' },
-    ]);
+    expect(both.map(({ code, stderr }) => (code === 0 ? 0 : stderr))).toEqual([0, 0]);
     expect(await database.withSql(async (sql) => [...(await print(sql))])).toEqual(whole);
   });
 });
+
+/** Waits until the run has written the text to stderr, or has ended. */
+async function written({ process, finished }: RunningCli, text: string): Promise<void> {
+  let seen = '';
+  const found = new Promise<void>((resolve) => {
+    process.stderr.on('data', (chunk: Buffer) => {
+      seen += chunk.toString();
+      if (seen.includes(text)) resolve();
+    });
+  });
+  await Promise.race([found, finished]);
+}

@@ -1,3 +1,4 @@
+import { expect } from 'vitest';
 import { type CryptosenseDbError, type ErrorCode, isError } from '../../src/runtime/errors.ts';
 
 /** The error of that code that the call ends in; whatever else happens fails the test. */
@@ -8,8 +9,9 @@ export async function errorOf<C extends ErrorCode>(
   try {
     await call();
   } catch (error) {
-    if (isError(error, code)) return error;
-    throw error;
+    if (!isError(error, code)) throw error;
+    expect(error.code).toBe(code);
+    return error;
   }
   throw new Error(`nothing was thrown; expected an error with the code ${code}`);
 }

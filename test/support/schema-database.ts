@@ -19,32 +19,37 @@ export interface TimescaleDatabase {
   readonly drop: () => Promise<void>;
 }
 
-/**
- * An empty database on the server where there is one, else of the embedded engine. The test process
- * keeps that engine open and serves it on a port, so that the tool starts no engine. With
- * `embeddedAs: 'folder'` the tool gets the engine's folder, and starts the engine for each command.
- */
+export interface EmbeddedOptions {
+  /**
+   * How the tool reaches the embedded engine. `port`: the test process keeps the engine open and
+   * serves it, so that the tool starts none. `folder`: each run of the tool starts the engine.
+   * Default: `port`.
+   */
+  readonly embeddedAs?: 'port' | 'folder';
+}
+
+/** An empty database on the server where there is one, else of the embedded engine. */
 export async function createTimescaleDatabase({
   embeddedAs = 'port',
-}: {
-  readonly embeddedAs?: 'port' | 'folder';
-} = {}): Promise<TimescaleDatabase> {
+}: EmbeddedOptions = {}): Promise<TimescaleDatabase> {
   const server = inject('timescaleUrl');
-  if (!server) {
-    return embeddedAs === 'port' ? serveSavedEngine('empty') : createFolderDatabase('empty');
-  }
+  if (!server) return createEmbedded('empty', embeddedAs);
   const { url, sql, drop } = await createScratchDatabase(server);
   return { engine: 'server', url, withSql: (use) => use(sql), drop };
+}
+
+export interface MigratedOptions extends EmbeddedOptions {
+  /** The mark of the database. Default: none. */
+  readonly environment?: Environment;
 }
 
 /** A database with the whole packaged schema: a clone on the server, or a copy of a saved folder. */
 export async function createMigratedDatabase({
   environment,
-}: {
-  readonly environment?: Environment;
-} = {}): Promise<TimescaleDatabase> {
+  embeddedAs = 'port',
+}: MigratedOptions = {}): Promise<TimescaleDatabase> {
   const server = inject('timescaleUrl');
-  const database = server ? await cloneOf(server) : await serveSavedEngine('migrated');
+  const database = await (server ? cloneOf(server) : createEmbedded('migrated', embeddedAs));
   await database.withSql(async (sql) => {
     // A clone bears the mark of a test database.
     await sql`truncate cryptosense_db.environment`;
@@ -66,6 +71,13 @@ async function cloneOf(server: string): Promise<TimescaleDatabase> {
       await drop();
     },
   };
+}
+
+function createEmbedded(
+  state: SavedState,
+  embeddedAs: 'port' | 'folder',
+): Promise<TimescaleDatabase> {
+  return embeddedAs === 'port' ? serveSavedEngine(state) : createFolderDatabase(state);
 }
 
 async function serveSavedEngine(state: SavedState): Promise<TimescaleDatabase> {

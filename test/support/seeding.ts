@@ -2,14 +2,15 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { onTestFinished } from 'vitest';
-import type { Environment } from '../../src/ledger/ledger.ts';
 import { type Folders, temporaryFolder, writePairs } from './fixtures.ts';
-import { createMigratedDatabase, type TimescaleDatabase } from './schema-database.ts';
+import {
+  createMigratedDatabase,
+  type MigratedOptions,
+  type TimescaleDatabase,
+} from './schema-database.ts';
 
 /** A database with the whole packaged schema, of the test's own. */
-export async function migratedDatabase(
-  options: { readonly environment?: Environment } = {},
-): Promise<TimescaleDatabase> {
+export async function migratedDatabase(options: MigratedOptions = {}): Promise<TimescaleDatabase> {
   const database = await createMigratedDatabase(options);
   onTestFinished(database.drop);
   return database;
