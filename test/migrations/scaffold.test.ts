@@ -239,11 +239,11 @@ describe('templates', () => {
 
   it.skipIf(noPsql !== '')(`except for the hypertable run with psql${noPsql}`, async () => {
     const plain = templateNames().filter((name) => name !== 'hypertable');
-    await runWithPsql(inject('postgresUrl'), plain);
+    await expect(runWithPsql(inject('postgresUrl'), plain)).resolves.toBeUndefined();
   });
 
   it.skipIf(noPsql !== '' || noServer !== '')(
     `including the hypertable run with psql${noPsql || noServer}`,
-    async () => runWithPsql(timescaleUrl ?? '', templateNames()),
+    async () => expect(runWithPsql(timescaleUrl ?? '', templateNames())).resolves.toBeUndefined(),
   );
 });

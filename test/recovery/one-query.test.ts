@@ -450,7 +450,7 @@ describe('a file that is sent as one query', () => {
     });
     await holder`commit`;
     holder.release();
-    await run;
+    expect(await run).toMatchObject({ applied: 2 });
   });
 });
 

@@ -232,8 +232,10 @@ describe('a uniqueness rule', () => {
   it('accepts one asset from two sources in one portfolio', () =>
     undone(async (tx) => {
       await plant(tx);
-      await tx`insert into holdings (portfolio_id, asset_symbol, quantity, exchange_source)
-        values (${portfolio}, 'DOGE', 1, 'binance'), (${portfolio}, 'DOGE', 1, 'kraken')`;
+      const { count } =
+        await tx`insert into holdings (portfolio_id, asset_symbol, quantity, exchange_source)
+          values (${portfolio}, 'DOGE', 1, 'binance'), (${portfolio}, 'DOGE', 1, 'kraken')`;
+      expect(count).toBe(2);
     }));
 
   it('refuses a second risk score of an asset on one UTC day, whatever the session calls the day', () =>
