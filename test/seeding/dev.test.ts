@@ -7,8 +7,12 @@ import { developmentPassphrase } from '../../seeds/story/keys.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import * as seeding from '../../src/seeding/seed.ts';
 import { createScratchRole } from '../support/databases.ts';
-import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
-import { migratedDatabase } from '../support/seeding.ts';
+import {
+  createFolderDatabase,
+  createMigratedDatabase,
+  type TimescaleDatabase,
+} from '../support/schema-database.ts';
+import { coinsSchema, migratedDatabase, writeSeeders } from '../support/seeding.ts';
 
 const admin = '11111111-1111-1111-1111-111111111111';
 const pro = '22222222-2222-2222-2222-222222222222';
@@ -655,9 +659,8 @@ describe('--only', () => {
 
 describe('the data agrees with itself', () => {
   it('where an application joins it', async () => {
-    // More rows than one COPY into the embedded engine takes.
-    const database = await migratedDatabase({ embeddedAs: 'folder' });
-    await seeding.dev({ target: database.url, scale: 20, seed: 7 });
+    const database = await migratedDatabase();
+    await seeding.dev({ target: database.url, scale: 10, seed: 7 });
     const odd = await database.withSql((sql) =>
       sql.unsafe(`
         select 'a connection older than its portfolio' as fact from exchange_connections c
@@ -691,6 +694,24 @@ describe('the data agrees with itself', () => {
     );
     expect([...odd]).toEqual([]);
   });
+});
+
+it('writes more rows into a folder of the embedded engine than one COPY there takes', async () => {
+  const database = await createFolderDatabase('empty');
+  onTestFinished(database.drop);
+  const options = { target: database.url, ...coinsSchema() };
+  await migrate.up(options);
+  const seeds = writeSeeders({
+    dev: {
+      '01_coins': `
+        const id = (n) => '00000000-0000-4000-8000-' + String(n).padStart(12, '0');
+        const rows = Array.from({ length: 12_000 }, (_, n) => ({ id: id(n), name: 'coin ' + n, amount: 1 }));
+        await load('coins', { rows, total: rows.length });`,
+    },
+  });
+  const { seeders } = await seeding.dev({ ...options, seeds });
+  expect(seeders).toMatchObject([{ tables: [{ table: 'coins', rows: 12_000 }] }]);
+  expect(await database.withSql((sql) => sql`select from coins`)).toHaveLength(12_000);
 });
 
 describe('--scale', () => {
