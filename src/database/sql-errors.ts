@@ -12,7 +12,6 @@ export const sqlErrorCodes = {
   lockNotAvailable: '55P03',
   deadlockDetected: '40P01',
   noTransaction: '25P01',
-  noSuchPrepared: '26000',
   syntaxError: '42601',
   notNullViolation: '23502',
 } as const;

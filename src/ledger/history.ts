@@ -48,14 +48,6 @@ export function isSameRun({ pid }: Writer): string {
   return `pg_backend_pid() = ${pid} and ${holdsMigrationLock}`;
 }
 
-/** An SQL condition: `isSameRun`, and this is the transaction of the step whose version is $1. */
-function isTaggedTransaction(direction: Direction, writer: Writer): string {
-  return `
-    ${isSameRun(writer)}
-    and current_setting('cryptosense_db.transaction', true)
-      = pg_current_xact_id()::text || ':' || $1 || ':${direction}'`;
-}
-
 const elapsedMs = `
   round((extract(epoch from clock_timestamp())
     - nullif(current_setting('cryptosense_db.started_at', true), '')::numeric) * 1000)::integer`;
@@ -64,68 +56,49 @@ const elapsedMs = `
 export const durationColumn = 'cryptosense_db_duration_ms';
 
 /**
- * Prepares the statement that `recordStep` executes for a direction: the server plans it a few times instead of once
- * a migration, which takes 0.13 ms a migration instead of 0.48 ms.
+ * The statement that records a step up as applied, or removes the row of a step down. Run it in the step's
+ * transaction.
  *
- * Where the transaction is not that of the step there is no entry, and the row of the log has no version. The log
- * refuses that row, which fails the transaction; `isRefusedEntry` knows the error.
+ * In another transaction there is no entry, and the row of the log has no version. The log refuses that row, which
+ * fails the transaction; `isRefusedEntry` recognises the error.
  */
-export function prepareRecord(direction: Direction, writer: Writer): string {
+export function recordStep(
+  {
+    version,
+    direction,
+    pair,
+  }: TransactionTag & {
+    /** Undefined for a step down. */
+    readonly pair: RecordedMigration | undefined;
+  },
+  writer: Writer,
+): string {
   const toolVersion = quoteLiteral(writer.toolVersion);
-  if (direction === 'up') {
-    return `
-    prepare cryptosense_db_up (text, text, text, text, text) as
-    with entry as (
-      insert into cryptosense_db.migrations
+  const isStepsTransaction = `${isSameRun(writer)}
+    and current_setting('cryptosense_db.transaction', true)
+      = pg_current_xact_id()::text || ':${version}:${direction}'`;
+  const entry = pair
+    ? `insert into cryptosense_db.migrations
         (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
-      select $1, $2, $3, $4, $5, ${elapsedMs}, ${toolVersion}
-      where ${isTaggedTransaction(direction, writer)}
-      returning *
-    )
-    insert into cryptosense_db.migration_log
-      (event, version, description, checksum, duration_ms, tool_version)
-    select 'apply', version, description, checksum, duration_ms, tool_version
-    from (values (1)) as always left join entry on true
-    returning duration_ms as ${durationColumn}`;
-  }
+      select ${[version, pair.description, pair.up.checksum, pair.down.text, pair.down.checksum].map(quoteLiteral).join(', ')},
+        ${elapsedMs}, ${toolVersion}
+      where ${isStepsTransaction}`
+    : `delete from cryptosense_db.migrations
+      where version = ${quoteLiteral(version)} and ${isStepsTransaction}`;
   return `
-    prepare cryptosense_db_down (text) as
-    with entry as (
-      delete from cryptosense_db.migrations
-      where version = $1 and ${isTaggedTransaction(direction, writer)}
-      returning *
-    )
+    with entry as (${entry} returning *)
     insert into cryptosense_db.migration_log
       (event, version, description, checksum, duration_ms, tool_version)
-    select
-      'rollback', version, description, rollback_checksum, ${elapsedMs}, ${toolVersion}
+    select '${pair ? 'apply' : 'rollback'}', version, description,
+      ${pair ? 'checksum, duration_ms' : `rollback_checksum, ${elapsedMs}`}, ${toolVersion}
     from (values (1)) as always left join entry on true
     returning duration_ms as ${durationColumn}`;
 }
 
-/**
- * A statement that records a step up as applied, or removes the row of a step down. Run it in the step's transaction,
- * after `prepareRecord` for its direction.
- */
-export function recordStep({
-  version,
-  pair,
-}: {
-  readonly version: Version;
-  /** undefined for a step down. */
-  readonly pair: RecordedMigration | undefined;
-}): string {
-  if (!pair) return `execute cryptosense_db_down (${quoteLiteral(version)})`;
-  const { description, up, down } = pair;
-  const values = [version, description, up.checksum, down.text, down.checksum];
-  return `execute cryptosense_db_up (${values.map(quoteLiteral).join(', ')})`;
-}
-
-/** True for the error of `recordStep` outside the step's transaction, or after the file has deallocated it. */
+/** True for the error of `recordStep` outside the step's transaction. */
 export function isRefusedEntry(error: unknown): boolean {
   if (!isSqlError(error)) return false;
-  const { code, message, schema_name: schema, table_name: table } = error;
-  if (code === sqlErrorCodes.noSuchPrepared) return message.includes('cryptosense_db_');
+  const { code, schema_name: schema, table_name: table } = error;
   const isLog = schema === 'cryptosense_db' && table === 'migration_log';
   return isLog && code === sqlErrorCodes.notNullViolation;
 }

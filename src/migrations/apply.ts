@@ -3,7 +3,7 @@ import { type Session, withRollback } from '../database/connection.ts';
 import { isLockConflict } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
 import { isConnectionLost } from '../database/sql-errors.ts';
-import { prepareRecord, recordStep, tagTransaction } from '../ledger/history.ts';
+import { recordStep, tagTransaction } from '../ledger/history.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Run } from '../ledger/run.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
@@ -48,7 +48,7 @@ export async function runSteps(
     onProgress?.({ kind: 'step-finished', step, durationMs });
   };
   try {
-    await prepareSession(session, steps, options);
+    await session.sql.unsafe(freshSession(session, options).join('; '));
     await (manner === 'together' ? runTogether : runOneByOne)(session, steps, {
       ...options,
       finish,
@@ -87,19 +87,6 @@ function refuseUnjournalled(steps: readonly Step[], { journal }: Ledger): void {
   );
 }
 
-/** Prepares the statements that record steps, and resets the session for the first file. */
-async function prepareSession(
-  session: Session,
-  steps: readonly Step[],
-  options: StepOptions,
-): Promise<void> {
-  const directions = new Set(steps.map(({ direction }) => direction));
-  const records = [...directions].map((direction) => prepareRecord(direction, options.writer));
-  // The server plans them for the search path that they run with.
-  const statements = [...ownSession, ...records, ...freshSession(session, options)];
-  await session.sql.unsafe(statements.join(';\n'));
-}
-
 interface RunningOptions extends StepOptions {
   /** To be called when the step is committed. */
   readonly finish: (step: ProgressStep, durationMs: number) => void;
@@ -134,7 +121,7 @@ async function runInTransaction(
   const batches = composeBatches(step, {
     opening: [step.script.begin, tagTransaction(step)],
     leaving: [...runDeferred, ...ownSession],
-    ending: [recordStep(step), ...freshSession(session, options), 'commit'],
+    ending: [recordStep(step, options.writer), ...freshSession(session, options), 'commit'],
   });
   return withRollback(session.sql, async () => {
     const { command, durationMs } = await runBatches(session.sql, batches);
@@ -171,7 +158,7 @@ async function runTogether(
         const batches = composeBatches(step, {
           opening: [tagTransaction(step)],
           leaving: ownSession,
-          ending: [recordStep(step), ...freshSession(session, options)],
+          ending: [recordStep(step, options.writer), ...freshSession(session, options)],
         });
         durations.push((await runBatches(sql, batches)).durationMs);
       }

@@ -6,7 +6,13 @@ import {
   withTransaction,
 } from '../database/connection.ts';
 import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
-import { durationColumn, isRefusedEntry, recordStep, tagTransaction } from '../ledger/history.ts';
+import {
+  durationColumn,
+  isRefusedEntry,
+  recordStep,
+  tagTransaction,
+  type Writer,
+} from '../ledger/history.ts';
 import {
   journalClear,
   journalFinish,
@@ -66,15 +72,15 @@ export async function runStatementByStatement(
   return withRollback(sql, async () => {
     const elapsedMs = performance.now() - startedAt;
     await sql.unsafe([...ownSession, 'begin', tagTransaction(step, { elapsedMs })].join('; '));
-    const durationMs = await record(sql, step);
+    const durationMs = await record(sql, step, options.writer);
     await journalClear(sql, step.version);
     await sql.unsafe([...freshSession(session, options), 'commit'].join('; '));
     return durationMs;
   });
 }
 
-async function record(sql: Sql, step: Step): Promise<number> {
-  const [row] = await sql.unsafe(recordStep(step)).catch((error: unknown) => {
+async function record(sql: Sql, step: Step, writer: Writer): Promise<number> {
+  const [row] = await sql.unsafe(recordStep(step, writer)).catch((error: unknown) => {
     throw isRefusedEntry(error) ? transactionLeft(step) : error;
   });
   return Number(row?.[durationColumn]);

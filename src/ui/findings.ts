@@ -189,7 +189,7 @@ function describe(fault: Fault): Description {
             ? 'the migration and its history row are rolled back'
             : 'the statements that ran stay; the journal has recorded them',
         ],
-        hint: 'remove COMMIT, ROLLBACK, RESET ALL, DEALLOCATE ALL and pg_advisory_unlock_all() from the file and from the functions that it calls',
+        hint: 'remove COMMIT, ROLLBACK, RESET ALL and pg_advisory_unlock_all() from the file and from the functions that it calls',
       };
     default:
       return fault satisfies never;

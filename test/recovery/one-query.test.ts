@@ -73,30 +73,22 @@ describe('a statement that fails before a ROLLBACK TO', () => {
   });
 });
 
-describe('a file that deallocates the statement which writes the history', () => {
-  const deallocate = "do $$ begin execute 'deallocate all'; end $$;";
-
-  it('is rolled back on the way up, and not recorded', async () => {
+describe('a file that deallocates all prepared statements in a DO block', () => {
+  it('is applied, rolled back and recorded as any other', async () => {
     const { url: target } = await scratch();
+    const deallocate = "do $$ begin execute 'deallocate all'; end $$;";
     const files = folders(
-      'create table t1 ();',
-      `create table t2 (); ${deallocate}`,
-      'create table t3 ();',
-    );
-    expect(await codeOf(migrate.up({ target, ...files }))).toBe('faulty-statements');
-    expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
-  });
-
-  it('is rolled back on the way down, and stays recorded', async () => {
-    const { url: target } = await scratch();
-    const files = folders(
-      ['create table t1 ();', 'drop table t1;'],
-      ['create table t2 ();', `drop table t2; ${deallocate}`],
+      ['create table t1 ();', `drop table t1; ${deallocate}`],
+      [`create table t2 (); ${deallocate}`, 'drop table t2;'],
       ['create table t3 ();', 'drop table t3;'],
     );
-    await migrate.up({ target, ...files });
-    expect(await codeOf(migrate.down({ target, ...files, all: true }))).toBe('faulty-statements');
-    expect(await state()).toEqual({ tables: ['t1', 't2'], applied: [version(1), version(2)] });
+    expect(await codeOf(migrate.up({ target, ...files }))).toBe('done');
+    expect(await state()).toEqual({
+      tables: ['t1', 't2', 't3'],
+      applied: [version(1), version(2), version(3)],
+    });
+    expect(await codeOf(migrate.down({ target, ...files, all: true }))).toBe('done');
+    expect(await state()).toEqual({ tables: [], applied: [] });
   });
 });
 
