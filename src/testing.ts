@@ -1,7 +1,4 @@
-/**
- * Test databases: a fresh one for every test, migrated and seeded, in the time that the server needs to
- * copy one.
- */
+/** Test databases: a new one for every test, migrated and seeded, in the time that the server needs to copy one. */
 export type { DB as Database } from './database/types.ts';
 export { CryptosenseDbError, isError } from './runtime/errors.ts';
 export {
@@ -11,7 +8,7 @@ export {
   type TestServerOptions,
   testServer as openTestServer,
 } from './test-databases/test-database.ts';
-/** As the commands of `cryptosense-db test-db`, on a server that `openTestServer` opened. */
+/** The commands of `cryptosense-db test-db` as functions, on a server that `openTestServer` opened. */
 export * as testDatabases from './test-databases/test-databases.ts';
 export type { TestServer, TestServerOrigin } from './test-databases/test-server.ts';
 export {

@@ -28,7 +28,7 @@ export interface DatabaseOptions {
 }
 
 export interface DropOptions extends DatabaseOptions {
-  /** The database's name: confirms that a production database is meant. */
+  /** The database's name, which confirms that a production database is meant. */
   readonly force?: string | undefined;
 }
 
@@ -43,13 +43,13 @@ export interface WaitOptions extends DatabaseOptions {
 
 export interface CreateResult {
   readonly target: string;
-  /** false: it was there already, and was left as it is. */
+  /** false: the database existed already, and was not changed. */
   readonly isCreated: boolean;
 }
 
 export interface DropResult {
   readonly target: string;
-  /** false: there was none. */
+  /** false: the database did not exist. */
   readonly isDropped: boolean;
 }
 
@@ -60,11 +60,11 @@ export interface WaitResult {
   /** false: the server answers, but the database is still to be created. */
   readonly isDatabaseThere: boolean;
   readonly waitedMs: number;
-  /** What stood in the way last. */
+  /** Why the last attempt to connect failed. */
   readonly reason: string | undefined;
 }
 
-/** Creates the database, empty; one that is there is left alone. Throws `not-permitted`. */
+/** Creates an empty database. An existing database is not changed. Throws `not-permitted`. */
 export async function create(options: DatabaseOptions): Promise<CreateResult> {
   const target = resolveTarget(options.target);
   const name = describeTarget(target);
@@ -75,14 +75,14 @@ export async function create(options: DatabaseOptions): Promise<CreateResult> {
     return { target: name, isCreated: !isThere };
   }
   const isCreated = await withMaintenance(target, options, async ({ sql, server }) => {
-    // Without the right to create one, PostgreSQL does not say that it is there.
+    // Without CREATEDB, PostgreSQL does not say that the database exists.
     const [found] = await sql`select from pg_database where datname = ${target.database}::name`;
     if (found) return false;
     try {
       await sql.unsafe(`create database ${quoteIdentifier(target.database)}`);
       return true;
     } catch (error) {
-      // One that someone else creates at the same moment is a violation of uniqueness.
+      // When another session creates it at the same moment, the server reports a unique violation.
       const state = sqlState(error);
       if (state === sqlErrorCodes.databaseExists || state === sqlErrorCodes.uniqueViolation) {
         return false;
@@ -94,7 +94,7 @@ export async function create(options: DatabaseOptions): Promise<CreateResult> {
 }
 
 /**
- * Drops the database, other people's connections to it included. A production database refuses.
+ * Drops the database and ends the sessions in it. Refuses a production database without `force`.
  * Throws `environment-refused`, `not-permitted`.
  */
 export async function drop(options: DropOptions): Promise<DropResult> {
@@ -103,17 +103,16 @@ export async function drop(options: DropOptions): Promise<DropResult> {
 }
 
 /**
- * Drops the database, creates it anew and applies all migrations. The mark of its environment
- * stays; its owner, grants and settings (`alter database … set`) are those of a new database.
- * Nothing is dropped when the files are at fault, when the server cannot run them, or when the role
- * could not create the database again. A failure in between leaves the new database as far as it
- * came.
+ * Drops the database, creates it again and applies all migrations. The mark of its environment is kept. Its owner,
+ * grants and settings (`alter database … set`) are those of a new database.
+ * Nothing is dropped when a file has a fault, when the server cannot run the files, or when the role may not create
+ * databases. When a migration fails, the new database keeps the migrations before it.
  */
 export async function reset(options: ResetOptions): Promise<RunResult> {
   const target = resolveTarget(options.target);
   const scripts = await readScripts(readMigrations(resolveFolders(options)), options);
   if (target.kind === 'server') {
-    // What the database itself says of TimescaleDB, its version or a setting, goes with it.
+    // Asked in another database: the version and settings of TimescaleDB in this one are dropped with it.
     await withMaintenance(target, options, async (session) => {
       await refuseTransactionPooling(session);
       await requireCreateRight(session);
@@ -145,7 +144,7 @@ async function dropGuarded(
   return { result: { target: name, isDropped: true }, environment: mark.environment };
 }
 
-/** The mark, guarded; undefined when there is no such database. */
+/** Refuses a protected database, else returns its mark; undefined when the database does not exist. */
 async function readMark(
   target: Target,
   options: DropOptions,
@@ -190,7 +189,7 @@ async function dropDatabase(target: ServerTarget, options: DropOptions): Promise
   });
 }
 
-/** A session in a database that every server has, to create and drop others from. */
+/** A session in a database that every server has, to create and drop the target from. */
 async function withMaintenance<T>(
   target: ServerTarget,
   { signal, onProgress }: DatabaseOptions,
@@ -212,7 +211,8 @@ const reasonsToWait: ReadonlySet<ErrorCode> = new Set([
 
 /**
  * Waits until the server takes connections, as a primary, or the embedded engine's folder is free.
- * A database that is still to be created counts as ready, and is not created. A wrong password or the like is no reason to wait: it is thrown.
+ * A database that does not exist yet counts as ready. Throws at once what waiting does not change, such as
+ * `login-refused`.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
   const { timeoutMs = 60_000, signal } = options;
@@ -229,7 +229,7 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
       target.kind === 'server'
         ? { ...target, connectTimeoutMs: Math.max(1_000, Math.min(leftMs, 5_000)) }
         : target;
-    // Of the embedded engine: neither makes a database, nor waits longer than it was told.
+    // The embedded engine makes no database then, and waits no longer than `timeoutMs`.
     const glance = target.kind === 'embedded' && { isReadOnlyFine: true, lockTimeoutMs: 0 };
     try {
       await withSession(patient, { signal, ...glance }, async () => {});

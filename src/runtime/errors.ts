@@ -71,7 +71,7 @@ export interface ErrorDetails {
   'file-problem': { readonly path: string };
   /** No server for test databases is named, and no container can be had. */
   'no-test-server': undefined;
-  /** The database bears no mark of a test database of this tool; it was left alone. */
+  /** The name of the database is not a test database's; it was left alone. */
   'not-a-test-database': { readonly database: string };
   /** Every connection of a pool was in use until the time was up. */
   'pool-exhausted': { readonly connections: number; readonly waitedMs: number };

@@ -5,10 +5,10 @@ import type { OnProgress } from '../runtime/progress.ts';
 /** The server that CryptoSense's database runs on. */
 export const containerImage = 'timescale/timescaledb:2.28.3-pg15';
 
-/** Nobody but this machine's programs reaches it, and it holds nothing that matters. */
+/** Only programs on this machine can reach the container, and it holds no data of value. */
 const password = 'test';
 
-/** Nothing of it outlives the container, so nothing has to reach a disk. */
+/** The data ends with the container, so that nothing has to reach a disk. */
 const settings = {
   fsync: 'off',
   synchronous_commit: 'off',
@@ -18,7 +18,7 @@ const settings = {
 };
 
 export interface ContainerOptions {
-  /** Leave it running at the end, and take the one that an earlier run left. */
+  /** Leave the container running at the end, and use the one that an earlier run left running. */
   readonly reuse: boolean;
   readonly onProgress?: OnProgress | undefined;
 }
@@ -27,13 +27,13 @@ export interface RunningContainer {
   readonly target: ServerTarget;
   /** Docker's id, as `docker rm --force` takes it. */
   readonly id: string;
-  /** Does nothing for a container that is to be reused. */
+  /** Does nothing with `reuse`. */
   readonly stop: () => Promise<void>;
 }
 
 /**
- * A server in a container of its own, its data in memory, through testcontainers: an optional package.
- * Unless it is to be reused, the container goes with this process, whatever ends it.
+ * Starts a server in a container, with its data in memory, through the optional package testcontainers. Without
+ * `reuse` the container ends with this process, even when the process is killed.
  * Throws `no-test-server` without the package or without Docker, and when the container does not start.
  */
 export async function startContainer({
@@ -51,7 +51,7 @@ export async function startContainer({
     .withCommand(['postgres', ...flags])
     .withExposedPorts(5432)
     .withTmpFs({ '/var/lib/postgresql/data': 'rw' })
-    // The image starts the server once to set it up, and then for good.
+    // The image starts the server twice: first to set it up.
     .withWaitStrategy(Wait.forLogMessage(/database system is ready to accept connections/, 2));
   const container = await (reuse ? definition.withReuse() : definition)
     .start()
@@ -73,7 +73,7 @@ type Software = typeof import('testcontainers');
 async function loadSoftware(): Promise<Software> {
   try {
     const software = await import('testcontainers');
-    // Vitest gives what a CommonJS package exports as `default` alone.
+    // Vitest gives the exports of a CommonJS package as `default` only.
     return 'GenericContainer' in software ? software : (software as { default: Software }).default;
   } catch (error) {
     throw noTestServer(['the package testcontainers cannot be loaded', ...linesOf(error)], error);

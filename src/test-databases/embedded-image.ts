@@ -18,18 +18,18 @@ import { fillDatabase, type Recipe } from './recipe.ts';
 import type { TemplateOptions } from './template.ts';
 
 export interface ImageOptions extends TemplateOptions {
-  /** Where images are kept. */
+  /** The folder of the images. */
   readonly cacheFolder: string;
 }
 
 const imageLifetimeMs = 7 * 86_400_000;
 
 /**
- * An engine in memory that begins with what the recipe makes: from an image of it in the cache, which
- * is made first where there is none, by one process however many ask.
+ * Opens an engine in memory with the content of the recipe, from an image in the cache folder. Makes the image where
+ * there is none: one process makes it, the others wait.
  *
- * Throws what `openEmbeddedEngine` and `migrate.up` throw; `file-problem` when the cache cannot be
- * written. What a failure leaves in the cache, the next maker takes away.
+ * Throws what `openEmbeddedEngine` and `migrate.up` throw, and `file-problem` when the folder cannot be written. The
+ * next maker deletes what a failure leaves in the folder.
  */
 export async function openFromImage(
   recipe: Recipe,
@@ -70,16 +70,16 @@ export async function ensureImage(recipe: Recipe, options: ImageOptions): Promis
     throw new CryptosenseDbError(
       'file-problem',
       {
-        message: `images of databases cannot be kept in ${folder}`,
+        message: `images of databases cannot be saved in ${folder}`,
         evidence: [messageOf(cause)],
-        hint: 'name a folder that can be written: cacheFolder',
+        hint: 'name a writable folder with the option cacheFolder',
       },
       { details: { path: folder }, cause },
     );
   }
 }
 
-/** In a folder, as the tool's own work needs the engine several times; it goes afterwards. */
+/** Fills a database in a folder, because migrating and seeding open the engine several times. The folder is deleted afterwards. */
 async function make(
   recipe: Recipe,
   place: string,
@@ -101,7 +101,7 @@ async function make(
 const imageName = /^([0-9a-f]{32})-(\d+)\.tar$/;
 const halfName = /^[0-9a-f]{32}(?:\.[0-9a-f-]{36})?\.building$/;
 
-/** Written beside it, then renamed; its name holds its size, so that half an image is none. */
+/** Writes a draft and renames it. The name contains the size, so that an incomplete image is not used. */
 async function keep(
   content: Blob,
   { folder, key }: { readonly folder: string; readonly key: string },
@@ -113,7 +113,7 @@ async function keep(
   return image;
 }
 
-/** The image of that key, if it is whole; its age is that of its last use. */
+/** The complete image of that key. Finding it counts as a use: `tidy` deletes images without a use for a week. */
 function findImage(folder: string, key: string): string | undefined {
   for (const name of readdirSync(folder)) {
     const [, ownKey, size] = imageName.exec(name) ?? [];
@@ -126,7 +126,7 @@ function findImage(folder: string, key: string): string | undefined {
   return undefined;
 }
 
-/** What makers that died left, broken images, and those that nobody used for a week. With the lock held. */
+/** Deletes files left behind by makers that died, incomplete images, and images without a use for a week. Call it with the lock held. */
 function tidy(folder: string): void {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);

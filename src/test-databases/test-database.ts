@@ -18,55 +18,59 @@ import {
   type TestServerOrigin,
 } from './test-server.ts';
 
-/** Where a test database comes from. */
+/** Where test databases are created. */
 export interface TestServerOptions {
   /** The server's URL. Default: TEST_DATABASE_URL, else a container. */
   readonly server?: string | undefined;
-  /** The container, when it comes to one, outlives the process and serves the next. Default: false. */
+  /** Where a container is started, it keeps running after the process and serves the next one. Default: false. */
   readonly reuseContainer?: boolean | undefined;
   readonly onProgress?: OnProgress | undefined;
 }
 
 export interface TestDatabaseOptions extends TestServerOptions, ContentOptions, TemplateOptions {
-  /** `embedded`: TimescaleDB in this process, in memory, without a server. Default: `server`. */
+  /** `embedded`: TimescaleDB in the memory of this process, without a server. Default: `server`. */
   readonly engine?: 'server' | 'embedded' | undefined;
-  /** So many ready clones are kept on the server, made in the background. Default: 0. */
+  /** How many ready clones to keep on the server. They are made in the background. Default: 0. */
   readonly ahead?: number | undefined;
-  /** At most so many connections of `db` at once. Default: 5. */
+  /** The most connections of `db` at once. Default: 5. */
   readonly maxConnections?: number | undefined;
-  /** Where images for the embedded engine are kept. Default: node_modules/.cache/cryptosense-db. */
+  /** The folder for images of the embedded engine. Default: node_modules/.cache/cryptosense-db. */
   readonly cacheFolder?: string | undefined;
 }
 
-/** A database of one's own: migrated, seeded where that was asked for, and nobody else's. */
+/** A migrated database, seeded on request, that only this caller has. */
 export interface TestDatabase {
   readonly name: string;
-  /** For other programs and languages, password included. Of the embedded engine, no other program can use it. */
+  /** For other programs, with the password. No other program can connect to the embedded engine. */
   readonly url: string;
   /** Connects with the first query; `drop` closes it. */
   readonly db: Kysely<DB>;
   readonly origin: TestServerOrigin | 'embedded';
   /** `host:port`, or `embedded`. */
   readonly server: string;
-  /** Drops it, whoever is connected to it. A second call does nothing. */
+  /** Drops the database and ends the sessions in it. A second call does nothing. */
   readonly drop: () => Promise<void>;
-  /** Closes `db` and leaves the database where it is, for somebody to look into; `drop` does nothing then. */
+  /** Closes `db` and keeps the database, so that a person can look into it. `drop` does nothing afterwards. */
   readonly keep: () => Promise<void>;
-  /** As `drop`: for `await using`. */
+  /** The same as `drop`, for `await using`. */
   readonly [Symbol.asyncDispose]: () => Promise<void>;
 }
 
 const defaultCacheFolder = 'node_modules/.cache/cryptosense-db';
 
 /**
- * Creates a database of one's own, in about the time that PostgreSQL needs to copy one: from a template
- * that is made once on each server, for each state of migrations, seeds and server. The files are those
- * of now: what changed since the last call makes a template of its own.
+ * Creates a database for the caller, in about the time that PostgreSQL needs to copy one. It is a copy of a template
+ * that is made once on a server for each state of the migrations, the seeds and the server. Each call uses the files
+ * as they are at that moment.
  *
- * The environment comes from TEST_DATABASE_URL, or a container; `origin` says which. Throws
- * `no-test-server` without either, `not-permitted` for a role without CREATEDB, `lock-timeout` when
- * another process does not end making the template, and what `migrate.up` and `seed.dev` throw. A
- * process that dies leaves its databases behind, for `testDatabases.prune`.
+ * The server is the one in TEST_DATABASE_URL, else a container. Throws `no-test-server` without both,
+ * `not-permitted` for a role without CREATEDB, `lock-timeout` when another process takes too long to make the
+ * template, and what `migrate.up` and `seed.dev` throw. A process that dies leaves its databases behind:
+ * `testDatabases.prune` drops them.
+ *
+ * @example
+ * await using database = await createTestDatabase({ seed: 'dev' });
+ * await database.db.selectFrom('users').selectAll().execute();
  */
 export async function createTestDatabase(options: TestDatabaseOptions = {}): Promise<TestDatabase> {
   if (options.engine === 'embedded') return createEmbedded(options);
@@ -107,7 +111,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
 
 type Endings = Pick<TestDatabase, 'drop' | 'keep' | typeof Symbol.asyncDispose>;
 
-/** Whichever comes first is the end; what comes later waits for it. One that failed can be tried again. */
+/** Only the first call ends the database; later calls wait for it. A call that failed can be repeated. */
 function endings({ keep, drop }: Pick<TestDatabase, 'drop' | 'keep'>): Endings {
   let ended: Promise<void> | undefined;
   const first = (end: () => Promise<void>) => () => {
@@ -120,7 +124,7 @@ function endings({ keep, drop }: Pick<TestDatabase, 'drop' | 'keep'>): Endings {
   return { keep: first(keep), drop: first(drop), [Symbol.asyncDispose]: first(drop) };
 }
 
-/** A query that never ends would hold it up; dropping the database ends it. */
+/** Closing waits for running queries. After two seconds it is given up: dropping the database ends them. */
 async function closeKysely(db: Kysely<DB>): Promise<void> {
   const done = new AbortController();
   const patience = sleep(2_000, undefined, { signal: done.signal }).catch(() => {});
@@ -157,9 +161,8 @@ async function createEmbedded(options: TestDatabaseOptions): Promise<TestDatabas
 const servers = new Map<string | undefined, Promise<TestServer>>();
 
 /**
- * The server that `server` names, or the environment, which is read once a process; so is a container
- * started once. After `close()`, the next call opens it anew. Throws `no-test-server`,
- * `bad-configuration`.
+ * The server that `server` or TEST_DATABASE_URL names, else a container. A process reads the variable once and starts
+ * one container. After `close()` the next call opens the server again. Throws `no-test-server`, `bad-configuration`.
  */
 export async function testServer(options: TestServerOptions): Promise<TestServer> {
   const { server: url, reuseContainer = false, onProgress } = options;
@@ -180,7 +183,7 @@ export async function testServer(options: TestServerOptions): Promise<TestServer
   return opening;
 }
 
-/** Makes what the first test would wait for: the server, the template or image, and ready clones. */
+/** Starts the server, and makes the template or the image and the ready clones, so that no test waits for them. */
 export async function prepareTestDatabases(
   options: TestDatabaseOptions,
 ): Promise<{ readonly stop: () => Promise<void> }> {

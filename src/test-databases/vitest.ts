@@ -6,16 +6,16 @@ import {
 } from './test-database.ts';
 
 export interface FixtureOptions extends TestDatabaseOptions {
-  /** Whose own a database is: each test's, or each file's. Default: `test`. */
+  /** Whether each test or each file has its own database. Default: `test`. */
   readonly per?: 'test' | 'file' | undefined;
 }
 
-/** What tests find in their context: `test.extend<WithTestDatabase>(databaseFixtures())`. */
+/** What tests find in their context. */
 export interface WithTestDatabase {
   readonly database: TestDatabase;
 }
 
-/** As much of a Vitest test as decides whether its database is kept. */
+/** The part of a Vitest test that decides whether its database is kept. */
 interface TestContext {
   readonly task: {
     readonly name: string;
@@ -29,7 +29,7 @@ interface TestContext {
 
 type Use<T> = (value: T) => Promise<void>;
 
-/** As Vitest takes fixtures; of its types nothing else is needed, and so the package is not. */
+/** The form in which Vitest takes fixtures. It is written out so that this package does not need Vitest. */
 export interface DatabaseFixtures {
   readonly database:
     | ((context: TestContext, use: Use<TestDatabase>) => Promise<void>)
@@ -37,7 +37,7 @@ export interface DatabaseFixtures {
         fixture: (context: object, use: Use<TestDatabase>) => Promise<void>,
         options: { readonly scope: 'file' },
       ];
-  /** Sees which tests failed, for a database that they share. */
+  /** Records which tests of a file failed. */
   readonly failureWatch?: [
     fixture: (context: TestContext, use: Use<undefined>) => Promise<void>,
     options: { readonly auto: true },
@@ -45,9 +45,13 @@ export interface DatabaseFixtures {
 }
 
 /**
- * Fixtures for Vitest's `test.extend`: each test that asks for `database`, or each file with such a
- * test, has one of its own, dropped afterwards. Where a test failed it is kept, and its URL stands on
- * stderr, without a password that TEST_DATABASE_URL brought.
+ * Fixtures for Vitest's `test.extend`. Each test that asks for `database`, or each file with such a test, has its own
+ * database, which is dropped afterwards. The database of a failed test is kept, and its URL is printed on stderr,
+ * without a password that TEST_DATABASE_URL contains.
+ *
+ * @example
+ * const test = base.extend<WithTestDatabase>(databaseFixtures({ seed: 'dev' }));
+ * test('an account is opened', async ({ database: { db } }) => { … });
  */
 export function databaseFixtures({
   per = 'test',
@@ -85,7 +89,7 @@ export function databaseFixtures({
   };
 }
 
-/** A test that is to fail, and does, has not failed; nor, yet, one that will be tried again. */
+/** A test that is expected to fail (`test.fails`) has not failed, and a test that will be retried has not failed yet. */
 function isFailed({ result, fails, retry = 0 }: TestContext['task']): boolean {
   const tries = typeof retry === 'number' ? retry : (retry.count ?? 0);
   const isLast = (result?.retryCount ?? 0) >= tries;
@@ -99,17 +103,17 @@ async function putAway(database: TestDatabase, failed: readonly string[]): Promi
   process.stderr.write(`${tests} failed; the database is kept: ${urlToShow(database)}\n`);
 }
 
-/** The password of a container of this tool's is no secret. */
+/** Without the password, unless the server is a container of this tool, whose password is no secret. */
 function urlToShow({ url, origin }: TestDatabase): string {
   if (origin === 'container') return url;
   return url.replace(/^(postgresql:\/\/[^:@/]*):[^@/]*@/, '$1@');
 }
 
 /**
- * A global setup for Vitest: prepares what `databaseFixtures` and `createTestDatabase` need with the same
- * options, so that no test waits for it: a container where TEST_DATABASE_URL names no server, which the
- * tests find in that variable; the template, or the image of the embedded engine; ready clones. Says on
- * stderr which server it is. The container is stopped when the tests are over.
+ * A global setup for Vitest. With the same options as `databaseFixtures`, no test waits for the template: the setup
+ * starts a container where TEST_DATABASE_URL names no server, and sets the variable; it makes the template, or the
+ * image of the embedded engine, and the ready clones. It prints the server on stderr, and stops the container after
+ * the tests.
  */
 export function globalSetup(options: TestDatabaseOptions = {}): () => Promise<() => Promise<void>> {
   return async () => {

@@ -59,7 +59,7 @@ describe('create', () => {
     expect(await drop({ target })).toMatchObject({ isDropped: false });
   });
 
-  it('succeeds once, however many start at the same time', async () => {
+  it('creates the database once when several calls start at the same time', async () => {
     const target = databaseUrl(server, `${database.name}_race`);
     const results = await Promise.all(Array.from({ length: 6 }, () => create({ target })));
     expect(results.filter(({ isCreated }) => isCreated)).toHaveLength(1);
@@ -74,7 +74,7 @@ describe('a role without CREATEDB', () => {
   });
   afterAll(() => role?.drop());
 
-  it('may not create a database, and is told what would let it', async () => {
+  it('may not create a database, and the error names the grant that it needs', async () => {
     const target = role.urlOf(databaseUrl(server, `${database.name}_other`));
     const error: unknown = await create({ target }).catch((reason: unknown) => reason);
     expect(isError(error, 'not-permitted') && error.problems[0]?.hint).toContain(
@@ -82,16 +82,16 @@ describe('a role without CREATEDB', () => {
     );
   });
 
-  it('is told that a database is there', async () => {
+  it('can see that the database exists', async () => {
     expect(await create({ target: role.urlOf(database.url) })).toMatchObject({ isCreated: false });
   });
 
-  it("may not drop someone else's database", async () => {
+  it('may not drop the database of another role', async () => {
     expect(await codeOf(drop({ target: role.urlOf(database.url) }))).toBe('not-permitted');
     expect(await isThere(database.name)).toBe(true);
   });
 
-  it('may not reset its own, which stays as it is', async () => {
+  it('may not reset its own database, which stays unchanged', async () => {
     await onServer(server, (admin) =>
       admin.unsafe(`alter database ${database.name} owner to ${role.name}`),
     );
@@ -123,13 +123,13 @@ describe('reset', () => {
     });
   });
 
-  it('makes a database that was not there', async () => {
+  it('creates a database that did not exist', async () => {
     const target = databaseUrl(server, `${database.name}_new`);
     expect(await reset({ target, ...basic })).toMatchObject({ applied: 3 });
     await drop({ target });
   });
 
-  it('drops nothing when the files are at fault', async () => {
+  it('drops nothing when a file has a fault', async () => {
     const target = database.url;
     await migrate.up({ target, ...basic });
     expect(await codeOf(reset({ target, ...fixture('cli-faulty') }))).toBe('faulty-folder');
@@ -169,7 +169,7 @@ describe('reset', () => {
     ]);
   });
 
-  it('that fails halfway leaves what it came to, marked as before', async () => {
+  it('that fails halfway keeps the migrations before the failure, and the mark', async () => {
     const target = database.url;
     await migrate.up({ target, ...basic, environment: 'dev' });
     const failing = fixture('cli-failing');
@@ -197,7 +197,7 @@ describe('the mark of an environment', () => {
     });
   });
 
-  it('can be given to a database that has nothing to apply', async () => {
+  it('can be given to a database without pending migrations', async () => {
     const target = database.url;
     await migrate.up({ target, ...basic });
     const marked = await migrate.up({ target, ...basic, environment: 'production' });
@@ -210,7 +210,7 @@ describe('the mark of an environment', () => {
     expect((await migrate.status({ target, ...basic })).environment).toBeUndefined();
   });
 
-  it('stands although the first deployment fails', async () => {
+  it('is kept when the first deployment fails', async () => {
     const options = { target: database.url, ...fixture('cli-failing') };
     expect(await codeOf(migrate.up({ ...options, environment: 'production' }))).toBe(
       'migration-failed',
@@ -225,21 +225,18 @@ describe('the mark of an environment', () => {
     ['db drop', (force) => drop({ target: database.url, force })],
   ];
 
-  it.each(operations)(
-    'whatever it is, %s refuses --force with another name',
-    async (_, operate) => {
-      const target = database.url;
-      for (const environment of [undefined, 'dev'] as const) {
-        await migrate.up({ target, ...basic, environment });
-        for (const force of ['', 'postgres']) {
-          const error: unknown = await operate(force).catch((reason: unknown) => reason);
-          expect(error).toMatchObject({ code: 'environment-refused', details: { environment } });
-        }
-        expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+  it.each(operations)('of any kind: %s refuses --force with another name', async (_, operate) => {
+    const target = database.url;
+    for (const environment of [undefined, 'dev'] as const) {
+      await migrate.up({ target, ...basic, environment });
+      for (const force of ['', 'postgres']) {
+        const error: unknown = await operate(force).catch((reason: unknown) => reason);
+        expect(error).toMatchObject({ code: 'environment-refused', details: { environment } });
       }
-      await operate(database.name);
-    },
-  );
+      expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+    }
+    await operate(database.name);
+  });
 
   describe('production', () => {
     it.each(operations)('refuses %s unless --force is its name', async (_, operate) => {
@@ -259,7 +256,7 @@ describe('the mark of an environment', () => {
       expect(await codeOf(drop({ target }))).toBe('environment-refused');
     });
 
-    it('whose name has a space is forced by what the hint says', async () => {
+    it('whose name has a space can be forced with the command in the hint', async () => {
       const target = databaseUrl(server, `${database.name}%20two`);
       await create({ target });
       await migrate.up({ target, ...basic, environment: 'production' });
@@ -268,7 +265,7 @@ describe('the mark of an environment', () => {
       await drop({ target, force: `${database.name} two` });
     });
 
-    it('applies migrations like any other', async () => {
+    it('applies migrations like every other database', async () => {
       const target = database.url;
       await migrate.up({ target, ...basic, steps: 1, environment: 'production' });
       expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
@@ -277,7 +274,7 @@ describe('the mark of an environment', () => {
 });
 
 describe('wait', () => {
-  it('is over at once when the server is there, with the database or without', async () => {
+  it('ends at once when the server answers, with or without the database', async () => {
     expect(await wait({ target: database.url })).toMatchObject({
       isReady: true,
       isDatabaseThere: true,
@@ -288,7 +285,7 @@ describe('wait', () => {
     });
   });
 
-  it('waits for a server that comes up meanwhile, and says what it waits for', async () => {
+  it('waits for a server that starts meanwhile, and says what it waits for', async () => {
     const own = await startEmbeddedPostgres();
     try {
       await own.halt();
@@ -306,7 +303,7 @@ describe('wait', () => {
     }
   });
 
-  it('says why when the time is up', async () => {
+  it('says why it gave up when the time is over', async () => {
     const port = await freePort();
     const target = `postgresql://user@127.0.0.1:${port}/db`;
     const result = await wait({ target, timeoutMs: 300 });
@@ -315,14 +312,14 @@ describe('wait', () => {
     expect(result.waitedMs).toBeGreaterThanOrEqual(300);
   });
 
-  it('does not wait for a password to become right', async () => {
+  it('does not wait when the password is wrong', async () => {
     const role = await createScratchRole(server);
     const target = role.urlOf(database.url).replace(role.password, 'wrong');
     expect(await codeOf(wait({ target }))).toBe('login-refused');
     await role.drop();
   });
 
-  it('ends when the signal fires, at a server that says nothing', async () => {
+  it('ends when the signal fires, although the server never answers', async () => {
     const { port, connected } = await openMutePort();
     const stop = new AbortController();
     const target = `postgresql://user@127.0.0.1:${port}/db`;
@@ -347,7 +344,7 @@ describe('an embedded database', () => {
     expect(existsSync(folder)).toBe(false);
   });
 
-  it('is not made by what only looks', async () => {
+  it('is not created by a command that only reads', async () => {
     const folder = join(temporaryFolder(), 'db');
     const target = `embedded:${folder}`;
     const error: unknown = await migrate.status({ target, ...basic }).catch((reason) => reason);
@@ -373,7 +370,7 @@ describe('an embedded database', () => {
     });
     afterEach(() => release());
 
-    it('is waited for, which is said once, until the signal fires', async () => {
+    it('is waited for until the signal fires, and the wait is reported once', async () => {
       const stop = new AbortController();
       const events: ProgressEvent[] = [];
       const running = migrate.up({
@@ -411,7 +408,7 @@ describe('an embedded database', () => {
     expect(readdirSync(folder)).toEqual(['notes.txt']);
   });
 
-  it('is not made of a folder with something else in it', async () => {
+  it('is not created in a folder with other files', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, 'photos'));
     for (const work of [create, wait]) {
@@ -421,7 +418,7 @@ describe('an embedded database', () => {
     expect(readdirSync(folder)).toEqual(['photos']);
   });
 
-  it('marked as production refuses to be dropped, unless forced by its name', async () => {
+  it('marked as production is dropped only with its name in `force`', async () => {
     const target = `embedded:${join(temporaryFolder(), 'db')}`;
     await migrate.up({ target, ...basic, environment: 'production' });
     expect(await codeOf(drop({ target }))).toBe('environment-refused');

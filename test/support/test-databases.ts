@@ -9,15 +9,15 @@ export interface OwnTestServer {
   readonly server: TestServer;
   readonly url: string;
   readonly role: string;
-  /** What there is of this role's, the oldest first. */
+  /** The test databases of this role, the oldest first. */
   readonly list: () => Promise<readonly testDatabases.ListedDatabase[]>;
-  /** Their kinds alone, sorted. */
+  /** Their kinds, sorted. */
   readonly kinds: () => Promise<readonly string[]>;
 }
 
 /**
- * The server as a role of the test's own that may create databases: its templates and clones are nobody
- * else's, whatever other tests do meanwhile. What is left of them goes when the test ends.
+ * The server, as a role that only this test has and that may create databases. Other tests do not see its templates
+ * and clones. They are dropped when the test ends.
  */
 export async function ownTestServer(
   serverUrl: string = inject('postgresUrl'),
@@ -27,8 +27,8 @@ export async function ownTestServer(
   const server = openServer(url);
   onTestFinished(async () => {
     await server.close();
-    // A killed program's backend may be at work still; what the library keeps open for a moment is not.
-    await until('no session of the role is left', () => endIdleSessions(serverUrl, role.name));
+    // The backend of a killed program may still work. The library keeps idle sessions open for a moment.
+    await until('the role has no session', () => endIdleSessions(serverUrl, role.name));
     const last = openServer(url);
     await testDatabases.dropAll(last);
     await last.close();
@@ -49,7 +49,7 @@ export function openServer(url: string): TestServer {
   return openTestServer(target, 'option');
 }
 
-/** true when none is left. One between two statements is not idle: the mark follows the database. */
+/** true when no session is left. A session that was idle for less than 100 ms may be between two statements. */
 async function endIdleSessions(serverUrl: string, role: string): Promise<boolean> {
   let left = 0;
   await onServer(serverUrl, async (admin) => {

@@ -42,7 +42,7 @@ describe.skipIf(docker !== undefined)(name, () => {
     const first = await runCli(['test-db', 'create'], { env });
     const id = /docker rm --force (\w+)/.exec(first.stderr)?.[1] ?? '';
     onTestFinished(() => {
-      // One that was running already is somebody's.
+      // A container that ran before the test is not the test's to stop.
       if (!before.includes(id)) execFileSync('docker', ['rm', '--force', id]);
     });
     expect(first).toMatchObject({ code: 0 });

@@ -115,8 +115,8 @@ describe('create', () => {
   });
 
   it('refuses options that contradict each other before it connects', async () => {
-    const nobody = openServer('postgresql://u:p@127.0.0.1:9/postgres');
-    const refuse = (options: object) => codeOf(testDatabases.create(nobody, options));
+    const unreachable = openServer('postgresql://u:p@127.0.0.1:9/postgres');
+    const refuse = (options: object) => codeOf(testDatabases.create(unreachable, options));
     expect(await refuse({ now: new Date() })).toBe('bad-configuration');
     expect(await refuse({ seeds: '/nowhere' })).toBe('bad-configuration');
     expect(await refuse({ seed: 'production' })).toBe('bad-configuration');
@@ -167,7 +167,7 @@ describe('create', () => {
   });
 });
 
-it('a template or a ready clone of another role is not used, whatever its name', async () => {
+it('a template or a ready clone of another role is not used, although its name has the right key', async () => {
   const [mine, other] = [await ownTestServer(), await ownTestServer()];
   await testDatabases.create(mine.server, chain);
   const key = (await mine.list())[0]?.key ?? '';
