@@ -286,7 +286,9 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
     return { kinds, onProgress: ({ kind }: { kind: string }) => kinds.push(kind) };
   };
 
-  it('copies each database from an image that is made once, and makes a broken image again', async () => {
+  it('copies each database from an image that is made once, and makes a broken image again', {
+    timeout: 120_000,
+  }, async () => {
     const cacheFolder = join(temporaryFolder(), 'cache');
     const options = { engine, cacheFolder, ...small() } as const;
     const imagesIn = () => readdirSync(cacheFolder).filter((name) => /^[0-9a-f]{32}-/.test(name));

@@ -149,7 +149,9 @@ describe('globalSetup', () => {
     expect(report.text).toContain('there is no server to make test databases on');
   });
 
-  it('makes the image of the embedded engine, which the tests find', async () => {
+  it('makes the image of the embedded engine, which the tests find', {
+    timeout: 120_000,
+  }, async () => {
     const embedded = `{
       ...${options},
       engine: 'embedded',
