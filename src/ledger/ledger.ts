@@ -128,7 +128,10 @@ function ledgerRefused({ server }: Session, access: 'read' | 'write to', cause?:
   );
 }
 
-/** The texts of the rollbacks that were recorded with the migrations, by version. */
+/**
+ * The texts of the rollbacks that were recorded with the migrations, by version. A version without a record is not in
+ * the map: call it with the migration lock held, so that no record disappears after `readLedger`.
+ */
 export async function readRollbacks(
   { sql }: Session,
   versions: readonly Version[],

@@ -202,7 +202,11 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { access: 'write' }, async (run) => {
     const { session, ledger, writer } = run;
-    requireKnown(compareWithLedger(pairs, { entries: [], journal: [] }), options.version);
+    requireKnown(
+      compareWithLedger(pairs, { entries: [], journal: [] }),
+      options.version,
+      'no file has it',
+    );
     const [first] = [...ledger.entries, ...ledger.journal];
     if (first) {
       throw new CryptosenseDbError(

@@ -99,7 +99,9 @@ export function planRepair(
   { versions, forget }: RepairRequest,
 ): readonly Repair[] {
   const recorded = statuses.filter(({ entry, interrupted }) => entry || interrupted);
-  for (const version of [...versions, ...forget]) requireKnown(recorded, version);
+  for (const version of [...versions, ...forget]) {
+    requireKnown(recorded, version, 'the history of the database has no record of it');
+  }
   const isAll = versions.length + forget.length === 0;
   const chosen = recorded
     .filter(({ version }) => isAll || versions.includes(version))
@@ -139,14 +141,18 @@ function choose(
   }
 }
 
-/** Throws `unknown-version` for a version that neither the files nor the history know. */
-export function requireKnown(statuses: readonly MigrationStatus[], version: Version): void {
+/** Throws `unknown-version`, with the evidence, for a version that is not among the statuses. */
+export function requireKnown(
+  statuses: readonly MigrationStatus[],
+  version: Version,
+  evidence = 'neither the files nor the history of the database have it',
+): void {
   if (statuses.some((status) => status.version === version)) return;
   throw new CryptosenseDbError(
     'unknown-version',
     {
       message: `there is no migration ${version}`,
-      evidence: ['neither the files nor the history of the database have it'],
+      evidence: [evidence],
       hint: 'list them with: cryptosense-db migrate status',
     },
     { details: { version } },
