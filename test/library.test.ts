@@ -10,6 +10,7 @@ import { cleanEnvironment } from './support/cli.ts';
 import { createScratchDatabase, type ScratchDatabase } from './support/databases.ts';
 import { codeOf, errorOf } from './support/errors.ts';
 import { fixture, temporaryFolder, writePairs } from './support/fixtures.ts';
+import { commands } from './support/help.ts';
 
 const { migrate, database: lifecycle, isError } = library;
 const basic = fixture('cli-basic');
@@ -47,6 +48,29 @@ describe('the face of the library', () => {
     expect(Object.keys(library.seed).sort()).toEqual(['dev', 'list', 'production', 'saveMarket']);
     expect(Object.keys(library.types).sort()).toEqual(['check', 'generate']);
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'reset', 'wait']);
+  });
+
+  it('has a command for each of its functions', () => {
+    const paths = commands.map(({ path }) => path.join(' '));
+    const namesOf = (group: string, functions: object) =>
+      Object.keys(functions)
+        .filter((name) => name !== 'templateNames')
+        .map((name) => `${group} ${group === 'migrate' && name === 'create' ? 'new' : name}`);
+    const expected = [
+      ...namesOf('migrate', migrate),
+      ...namesOf('db', lifecycle),
+      ...namesOf('types', library.types),
+    ];
+    expect(expected.filter((name) => !paths.includes(name))).toEqual([]);
+  });
+
+  it('has a line in docs/library.md for each of its functions', () => {
+    const page = readFileSync('docs/library.md', 'utf8');
+    const { seed, types } = library;
+    for (const [name, functions] of Object.entries({ migrate, database: lifecycle, types, seed })) {
+      const row = page.split('\n').find((line) => line.startsWith(`| \`${name}\` |`)) ?? '';
+      expect(Object.keys(functions).filter((each) => !row.includes(`\`${each}\``))).toEqual([]);
+    }
   });
 
   it('does not load the grammar, the embedded engine or the type generator', () => {

@@ -5,7 +5,7 @@ import type { GrammarOptions } from './scripts.ts';
 import type { MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
 
-/** The options of every operation on migrations. */
+/** The options of every operation that reads the folders of migrations. One that does not takes `RunOptions`. */
 export interface MigrateOptions extends RunOptions, GrammarOptions {
   /** Folders of migrations and rollbacks. Default: the packaged schema. */
   readonly migrations?: string | undefined;

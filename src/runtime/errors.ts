@@ -57,7 +57,7 @@ export interface ErrorDetails {
   'faulty-answer': { readonly source: string };
   /** Tables whose types would have the names of others in the file; nothing was written. */
   'name-taken': { readonly names: readonly string[] };
-  /** A version was named that neither the files nor the history know. */
+  /** A version was named that the files or the history, as the operation needs, do not have. */
   'unknown-version': { readonly version: string };
   /** A statement of a migration or rollback was refused by the server. */
   'migration-failed': MigrationFailure;

@@ -5,7 +5,6 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { cleanEnvironment, program, runCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
-import { until } from '../support/recovery.ts';
 import { hasTerminal } from '../support/terminal.ts';
 
 const shells = ['bash', 'zsh', 'fish'] as const;
@@ -66,7 +65,7 @@ async function openShell(shell: Shell) {
     screen = stripVTControlCharacters(screen + chunk.toString());
   });
   const appears = (text: string) =>
-    until(`"${text}" is on the screen`, async () => screen.includes(text));
+    expect.poll(() => screen, { timeout: 40_000, interval: 20 }).toContain(text);
   await appears('ready> ');
   return {
     /** Resolves when the shell shows the text after the keys. */
