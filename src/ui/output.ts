@@ -86,7 +86,7 @@ function isPlain({ flags, environment }: OutputOptions): boolean {
 
 /** An error may repeat a URL that was given in the wrong place. */
 function hidePasswords(text: string): string {
-  return text.replaceAll(/(:\/\/[^\s"/:@]*:)[^\s"]*@/g, '$1…@');
+  return text.replaceAll(/(:\/+[^\s"/:@]*:)[^\s"]*@/g, '$1…@');
 }
 
 function unexpected(error: unknown): CryptosenseDbError<'unexpected'> {

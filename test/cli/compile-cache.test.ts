@@ -170,7 +170,7 @@ it('the program runs from a folder whose name has to be encoded in a URL', () =>
   const place = join(root, 'h#sh 100% %41 é');
   const own = resolve(dirname(program), '..');
   mkdirSync(place);
-  for (const name of ['bin', 'dist', 'package.json']) {
+  for (const name of ['bin', 'dist', 'templates', 'package.json']) {
     cpSync(join(own, name), join(place, name), { recursive: true });
   }
   symlinkSync(join(own, 'node_modules'), join(place, 'node_modules'));

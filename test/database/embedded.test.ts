@@ -72,11 +72,11 @@ async function copyIn(sql: Sql, copy: { table: string; rows: Iterable<string> })
 /** The module as plain JavaScript, for processes of its own; with or without its dependencies. */
 function compile({ isInstalled }: { isInstalled: boolean }): string {
   const folder = mkdtempSync(join(scratch, 'js-'));
-  mkdirSync(join(folder, 'database/embedded'), { recursive: true });
-  mkdirSync(join(folder, 'runtime'));
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
-  const parts = ['engine', 'boot', 'folder-lock', 'pgcrypto', 'wire'];
-  for (const name of ['runtime/errors', ...parts.map((part) => `database/embedded/${part}`)]) {
+  const compiled = new Set<string>();
+  const compileModule = (name: string) => {
+    if (compiled.has(name)) return;
+    compiled.add(name);
     const source = fileURLToPath(new URL(`../../src/${name}.ts`, import.meta.url));
     const { outputText } = ts.transpileModule(readFileSync(source, 'utf8'), {
       compilerOptions: {
@@ -86,8 +86,14 @@ function compile({ isInstalled }: { isInstalled: boolean }): string {
         verbatimModuleSyntax: true,
       },
     });
-    writeFileSync(join(folder, `${name}.js`), outputText);
-  }
+    const file = join(folder, `${name}.js`);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, outputText);
+    for (const [, imported = ''] of outputText.matchAll(/ from "(\..*)\.js";/g)) {
+      compileModule(join(dirname(name), imported));
+    }
+  };
+  compileModule('database/embedded/engine');
   if (isInstalled) {
     const modules = fileURLToPath(new URL('../../node_modules', import.meta.url));
     symlinkSync(modules, join(folder, 'node_modules'));
