@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import type { Client } from '../database/client.ts';
-import { quoteIdentifier, type Sql } from '../database/connection.ts';
+import { quoteIdentifier, quoteLiteral, type Sql } from '../database/connection.ts';
 import type { AdvisoryLock } from '../database/lock.ts';
 import { createProblem, permissionProblem } from '../database/permission.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
@@ -83,11 +83,16 @@ export async function createDatabase(
   try {
     const name = printName({ ...state, since: await readClock(sql) });
     await sql.unsafe(`create database ${quoteIdentifier(name)}${from} is_template true`);
+    await sql.unsafe(`comment on database ${quoteIdentifier(name)} is ${quoteLiteral(remark)}`);
     return name;
   } catch (error) {
     throw permissionProblem(error, createProblem(server));
   }
 }
+
+/** For people who look at the server. The tool itself reads the name only. */
+const remark =
+  'A test database of cryptosense-db. Its name says what it is; cryptosense-db test-db prune drops old ones.';
 
 /**
  * Takes a ready clone of that template and returns its new name; undefined when there is none. A caller who loses

@@ -42,6 +42,9 @@ describe('create', () => {
         { n: 4 },
       ]);
       expect(await sql`select current_database() as name`).toEqual([{ name }]);
+      const [comment] = await sql`
+        select shobj_description(oid, 'pg_database') as text from pg_database where datname = ${name}`;
+      expect(comment?.text).toContain('A test database of cryptosense-db');
       await sql`create table mine ()`;
     }
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
