@@ -18,7 +18,7 @@ async function ask(
     onProgress: (event) => events.push(event),
     ...rest,
   });
-  // Whoever looks at the outcome later is no unhandled rejection.
+  // The test awaits the outcome later, so a rejection is not unhandled.
   rows.catch(() => {});
   return { server, rows, events };
 }

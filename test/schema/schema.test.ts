@@ -53,7 +53,7 @@ describe('the catalog', () => {
     expect(catalog.policies).toMatchObject(specification.policies);
   });
 
-  it('has one job beside the policies: predictions older than two years go, once a day', () => {
+  it('has one job beside the policies: it deletes predictions older than two years, once a day', () => {
     expect(catalog.userJobs).toMatchObject([
       { on: null, every: '1 day', config: { drop_after: '2 years' } },
     ]);
@@ -238,7 +238,7 @@ describe('a uniqueness rule', () => {
       expect(count).toBe(2);
     }));
 
-  it('refuses a second risk score of an asset on one UTC day, whatever the session calls the day', () =>
+  it('refuses a second risk score of an asset on one UTC day, in every time zone of the session', () =>
     undone(async (tx) => {
       const insert = (handle: TransactionSql, symbol: string, time: string) => handle`
         insert into risk_scores (asset_symbol, risk_score, calculated_at)
@@ -286,7 +286,7 @@ describe('a foreign key', () => {
     'alert_history',
   ];
 
-  it('takes all that a user owns away with the user', () =>
+  it('deletes everything that a user owns together with the user', () =>
     undone(async (tx) => {
       await plant(tx);
       expect(await countRows(tx, owned)).toEqual(owned.map(() => 1));
@@ -294,7 +294,7 @@ describe('a foreign key', () => {
       expect(await countRows(tx, owned)).toEqual(owned.map(() => 0));
     }));
 
-  it('takes holdings and transactions away with their portfolio, and unlinks its connections', () =>
+  it('deletes holdings and transactions with their portfolio, and unlinks its connections', () =>
     undone(async (tx) => {
       await plant(tx);
       await tx`delete from portfolios where id = ${portfolio}`;
@@ -304,7 +304,7 @@ describe('a foreign key', () => {
       ]);
     }));
 
-  it('keeps holdings and transactions when their exchange connection goes', () =>
+  it('keeps holdings and transactions when their exchange connection is deleted', () =>
     undone(async (tx) => {
       await plant(tx);
       await tx`delete from exchange_connections where id = ${connection}`;
@@ -313,7 +313,7 @@ describe('a foreign key', () => {
       expect(await tx`select exchange_connection_id from transactions`).toEqual(unlinked);
     }));
 
-  it('refuses a portfolio of nobody', () =>
+  it('refuses a portfolio whose user does not exist', () =>
     undone(async (tx) => {
       const refusal = { code: foreignKeyViolation, constraint_name: 'fk_portfolios_users' };
       await expectRefusal(
@@ -348,7 +348,7 @@ describe('a computed value', () => {
       expect(await value()).toEqual([{ usd: null }]);
     }));
 
-  it('lets nobody write the value of a holding', () =>
+  it('refuses to write the value of a holding', () =>
     undone(async (tx) => {
       await plant(tx);
       await expectRefusal(
@@ -509,7 +509,7 @@ describe('a job', () => {
 });
 
 describe('assets', () => {
-  it('have what an asset list needs', () => {
+  it('have the columns of an asset list', () => {
     const { assets } = catalog.tables;
     const names = assets?.columns.map(({ name }) => name);
     for (const part of [
@@ -525,7 +525,7 @@ describe('assets', () => {
     }
   });
 
-  it('are known by a CoinGecko id of their own, and may share a symbol', () =>
+  it('have a unique CoinGecko id, and may share a symbol', () =>
     undone(async (tx) => {
       const insert = (handle: TransactionSql, coingeckoId: string | null) => handle`
         insert into assets (coingecko_id, symbol, name) values (${coingeckoId}, 'TWIN', 'Twin')`;
@@ -602,7 +602,7 @@ async function plant(tx: TransactionSql): Promise<void> {
   await tx`insert into assets (coingecko_id, symbol, name) values ('bitcoin', 'BTC', 'Bitcoin')`;
 }
 
-/** Runs the body in a transaction that is rolled back, whatever comes of it. */
+/** Runs the body in a transaction that is always rolled back. */
 async function undone(body: (tx: TransactionSql) => Promise<void>): Promise<void> {
   const done = Symbol('done');
   await sql

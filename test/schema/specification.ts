@@ -574,7 +574,7 @@ export const specification: Specification = {
 
 /**
  * The remarks of the specification, which the database keeps as comments: `table` or
- * `table.column` → a word of the remark, in whatever case.
+ * `table.column` → a word of the remark, in upper or lower case.
  */
 export const remarks: Readonly<Record<string, string>> = {
   users: 'account',

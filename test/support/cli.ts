@@ -27,7 +27,7 @@ export interface RunningCli {
   readonly finished: Promise<CliResult>;
 }
 
-/** Runs the command line as its user does: as it is built, in a process, without a terminal. */
+/** Runs the built command line as its user does: in a process, without a terminal. */
 export async function runCli(
   args: readonly string[],
   options: CliOptions = {},

@@ -9,7 +9,7 @@ export type Coin = Readonly<Record<string, unknown>>;
 export interface Fault {
   readonly status?: number;
   readonly headers?: Readonly<Record<string, string>>;
-  /** An object is sent as JSON, text as it is. */
+  /** An object is sent as JSON, a text unchanged. */
   readonly body?: unknown;
   /** Says nothing at all. */
   readonly isMute?: boolean;
@@ -34,7 +34,7 @@ export interface CoinGeckoServer {
   list: readonly Coin[];
   /** Called before each answer. */
   onAsked?: () => void;
-  /** Nobody listens from now on. */
+  /** Closes the server: from now on connections are refused. */
   readonly close: () => void;
 }
 

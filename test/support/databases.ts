@@ -6,7 +6,7 @@ export interface ScratchDatabase {
   readonly name: string;
   readonly url: string;
   readonly sql: Sql;
-  /** Drops it, whoever is connected. */
+  /** Drops it and ends the sessions in it. */
   readonly drop: () => Promise<void>;
 }
 

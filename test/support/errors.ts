@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { type CryptosenseDbError, type ErrorCode, isError } from '../../src/runtime/errors.ts';
 
-/** The error of that code that the call ends in; whatever else happens fails the test. */
+/** The error with which the call ends. The test fails when the call succeeds or the error has another code. */
 export async function errorOf<C extends ErrorCode>(
   code: C,
   call: () => unknown,

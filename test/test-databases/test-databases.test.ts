@@ -192,7 +192,7 @@ describe('TimescaleDB’s workers', () => {
       const { server, list } = await ownTestServer(timescale);
       const { databases } = await testDatabases.create(server, { count: 4 });
       const sql = looker(timescale);
-      // Whoever drops a database wakes the launcher, which looks for others to start a scheduler in.
+      // DROP DATABASE wakes TimescaleDB's launcher, which looks for databases that need a scheduler.
       const other = await createScratchDatabase(timescale ?? '');
       await other.drop();
       const names = (await list()).map(({ name }) => name).join(' ');

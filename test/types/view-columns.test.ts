@@ -212,7 +212,7 @@ describe('which columns are never NULL', () => {
     ['select email from users where email is not null group by rollup (email)', '?'],
     ['select max(id) from users group by ()', '?'],
     ['select tier from (select tier from users group by rollup (tier)) s', '?'],
-  ])('ROLLUP and its like put NULL for whatever is grouped by: %s', (query, marks) => {
+  ])('ROLLUP, CUBE and GROUPING SETS make grouped columns nullable: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
