@@ -19,6 +19,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   const words = argv.slice(2);
   if (words[0] === 'complete' && words[1] === '--') return complete(entries, words.slice(2));
 
+  const json = words.includes('--json');
   let output: Output | undefined;
   const open = async (flags: OutputFlags) => {
     const { openOutput } = await import('./ui/output.ts');
@@ -26,6 +27,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     output = await openOutput({ flags, stdout, stderr, environment });
     return output;
   };
+  const report = async (error: unknown) => (output ?? (await open({ json }))).error(error);
   const stop = new AbortController();
   const onSignal = (name: 'SIGINT' | 'SIGTERM') => {
     process.exitCode = exitCodes[name];
@@ -37,9 +39,12 @@ export async function main(argv: readonly string[]): Promise<void> {
   // Node ends a process that waits for nothing with exit code 0, but work that did not finish is no success.
   const onStranded = () => {
     process.exitCode ??= exitCodes.failed;
-    const error = stranded();
-    if (output) output.error(error);
-    else process.stderr.write(`${error.message}\n`);
+    return report(
+      new CryptosenseDbError('unexpected', {
+        message: 'the run ended without an outcome',
+        hint: 'see what is done: cryptosense-db migrate status',
+      }),
+    );
   };
   process.once('beforeExit', onStranded);
 
@@ -50,17 +55,12 @@ export async function main(argv: readonly string[]): Promise<void> {
     const program = buildProgram(entriesFor(words), { open, signal: stop.signal, answerNo });
     await program.parseAsync([...wordsToParse(words)], { from: 'user' });
   } catch (error) {
-    if (!(error instanceof CommanderError)) {
-      if (!stop.signal.aborted) process.exitCode = exitCodes.failed;
-      (output ?? (await open({}))).error(error);
-      return;
-    }
-    if (error.exitCode === 0) return;
-    process.exitCode = exitCodes.failed;
-    const json = words.includes('--json');
+    const isUsage = error instanceof CommanderError;
+    if (isUsage && error.exitCode === 0) return;
+    if (!stop.signal.aborted) process.exitCode = exitCodes.failed;
     // Without a command, commander has written the help to stderr.
-    if (error.code !== 'commander.help' || json)
-      (await open({ json })).error(usageError(error, words));
+    if (isUsage && error.code === 'commander.help' && !json) return;
+    await report(isUsage ? usageError(error, words) : error);
   } finally {
     process.off('SIGINT', onSignal);
     process.off('SIGTERM', onSignal);
@@ -87,13 +87,6 @@ function wordsToParse(words: readonly string[]): readonly string[] {
   const next = asked[names.length];
   if (command === undefined && next !== undefined && !next.startsWith('-')) return [...names, next];
   return isHelp ? [...names, '--help'] : words;
-}
-
-function stranded(): CryptosenseDbError<'unexpected'> {
-  return new CryptosenseDbError('unexpected', {
-    message: 'the run ended without an outcome',
-    hint: 'see what is done: cryptosense-db migrate status',
-  });
 }
 
 /** Other users of the machine can read the arguments of a process, and a URL may hold a password. */

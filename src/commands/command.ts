@@ -7,39 +7,31 @@ export interface ValueKind<Value> {
   readonly expected: string;
 }
 
-interface Details<Value> {
-  /** Default: the text as it was typed. */
-  readonly kind?: ValueKind<Value>;
+interface Details<Value> extends Partial<ValueKind<Value>> {
   /** The only values allowed. */
   readonly choices?: readonly Value[] | (() => readonly Value[]);
-  /** Shell completion offers files and folders. */
-  readonly isPath?: boolean;
 }
 
 interface FlagDetails<Value> extends Details<Value> {
-  /** The heading in the help. Default `Options:`. */
-  readonly group?: string;
   readonly default?: NoInfer<Value>;
   /** The text taken for `[VALUE]` when the flag stands without one. */
   readonly bare?: string;
 }
 
-/** A flag that gives its command a `Value`. */
-export interface Flag<out Value> extends FlagDetails<unknown> {
-  /** `--steps <n>`, `--embedded [folder]`, `--dry-run`. */
+/** A word without a flag: `<version>`, `[versions...]`. */
+export interface Argument<out Value> extends Details<unknown> {
+  /** Shell completion offers files and folders for a flag with a `<file>`, `<dir>` or `[folder]`. */
   readonly usage: string;
   readonly help: string;
-  readonly isRepeatable?: boolean;
   /** For TypeScript only; never set. */
   readonly type?: Value;
 }
 
-/** A word without a flag: `<version>`, `[versions...]`. */
-export interface Argument<out Value> extends Details<unknown> {
-  readonly usage: string;
-  readonly help: string;
-  /** For TypeScript only; never set. */
-  readonly type?: Value;
+/** A flag that gives its command a `Value`: `--steps <n>`, `--embedded [folder]`, `--dry-run`. */
+export interface Flag<out Value> extends Argument<Value>, FlagDetails<unknown> {
+  /** The heading in the help. Default `Options:`. */
+  readonly group?: string;
+  readonly isRepeatable?: boolean;
 }
 
 /** What a flag gives when nothing says how its value is read. */
@@ -59,7 +51,7 @@ type Many<Usage extends string, Value> = Usage extends `${string}...${string}`
 
 /**
  * Describes a flag. Its value is a text for `--name <value>`, a text or true for `--name [value]`,
- * true for `--name`, and what `kind` or `choices` say otherwise.
+ * true for `--name`, and what a `ValueKind` or `choices` say otherwise.
  */
 export function flag<Usage extends string, const Value = Written<Usage>>(
   usage: Usage,
@@ -83,21 +75,23 @@ export function repeatable<Value>({
   return { ...one, isRepeatable: true };
 }
 
-/** Describes an argument: a text, or what `kind` or `choices` say; a list of them for `<name...>` and `[name...]`. */
-export function argument<Usage extends string>(
+type FlagTable = Readonly<Record<string, Flag<unknown>>>;
+
+/** The same flags, below a heading of the help. */
+export function grouped<F extends FlagTable>(group: string, flags: F): F;
+export function grouped(group: string, flags: FlagTable): FlagTable {
+  return Object.fromEntries(Object.entries(flags).map(([name, one]) => [name, { ...one, group }]));
+}
+
+/**
+ * Describes an argument: a text, or what a `ValueKind` or `choices` say; a list of them for `<name...>` and
+ * `[name...]`.
+ */
+export function argument<Usage extends string, const Value = string>(
   usage: Usage,
   help: string,
-): Argument<Many<Usage, string>>;
-export function argument<Usage extends string, const Value>(
-  usage: Usage,
-  help: string,
-  details: Details<Value>,
-): Argument<Many<Usage, NoInfer<Value>>>;
-export function argument(
-  usage: string,
-  help: string,
-  details?: Details<unknown>,
-): Argument<unknown> {
+  details?: Details<Value>,
+): Argument<Many<Usage, NoInfer<Value>>> {
   return { usage, help, ...details };
 }
 
@@ -108,7 +102,7 @@ type Known<Table, Options> = Table & {
   readonly [Name in Exclude<keyof Table, keyof Options>]: never;
 };
 type Given<Table> = {
-  readonly [Name in keyof Table]: Table[Name] extends Flag<infer Value> ? Value : never;
+  readonly [Name in keyof Table]: Table[Name] extends Argument<infer Value> ? Value : never;
 };
 
 /** What a command works with besides its options. */
@@ -138,10 +132,7 @@ interface CommandTable<F, A> {
 }
 
 export interface Command
-  extends CommandTable<
-    Readonly<Record<string, Flag<unknown>>>,
-    Readonly<Record<string, Argument<unknown>>>
-  > {
+  extends CommandTable<FlagTable, Readonly<Record<string, Argument<unknown>>>> {
   run(given: Readonly<Record<string, unknown>>, tools: Tools): Promise<void>;
 }
 
@@ -187,11 +178,11 @@ export function choicesOf({ choices }: Details<unknown>): readonly string[] | un
  * const wait = defineCommand<WaitOptions & TargetFlags>()({
  *   name: 'wait',
  *   summary: 'wait until the server accepts connections',
- *   flags: { timeoutMs: flag('--timeout <time>', 'how long to wait', { kind: duration }), ...targetFlags },
+ *   flags: { timeoutMs: flag('--timeout <time>', 'how long to wait', duration), ...targetFlags },
  *   examples: [['cryptosense-db db wait --timeout 2m', 'wait two minutes at most']],
  *   run: async (given, tools) => {
- *     const { lifecycle, render } = await load();
- *     tools.output.result(await lifecycle.wait(onDatabase(given, tools)), render.renderWait);
+ *     const { wait } = await import('../databases/lifecycle.ts');
+ *     tools.output.result(await wait(onDatabase(given, tools)), renderWait);
  *   },
  * });
  */

@@ -42,13 +42,9 @@ export const completionCommand = defineCommand<{ readonly shell: 'bash' | 'zsh' 
   ],
   run: async ({ shell }) => {
     const { script } = await import('@bomb.sh/tab');
-    if (shell !== 'bash') {
-      script(shell, program, program);
-      return;
-    }
-    process.stdout.write(`${beforeBash}\n`);
+    if (shell === 'bash') process.stdout.write(`${beforeBash}\n`);
     script(shell, program, program);
-    process.stdout.write(`${afterBash}\n`);
+    if (shell === 'bash') process.stdout.write(`${afterBash}\n`);
   },
 });
 
@@ -94,6 +90,8 @@ function offer(value: Pick<Flag<unknown>, 'choices'>): (candidate: Complete) => 
 }
 
 function isPathNext({ flags }: Command, words: readonly string[]): boolean {
-  const before = words.at(-2);
-  return Object.values(flags).some(({ usage, isPath }) => isPath && usage.split(' ')[0] === before);
+  return Object.values(flags).some(({ usage }) => {
+    const [name, value = ''] = usage.split(' ');
+    return name === words.at(-2) && /^.(dir|file|folder)/.test(value);
+  });
 }

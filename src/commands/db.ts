@@ -5,24 +5,20 @@ import type {
   ResetOptions,
   WaitOptions,
 } from '../databases/lifecycle.ts';
+import { renderCreate, renderDrop, renderRun, renderWait } from '../ui/render.ts';
 import { defineCommand, flag, type Group } from './command.ts';
 import { forceFlag, onDatabase, runFlags, targetFlags } from './flags.ts';
 import { duration } from './values.ts';
 
-const load = async () => ({
-  lifecycle: await import('../databases/lifecycle.ts'),
-  render: await import('../ui/render.ts'),
-});
+const lifecycle = () => import('../databases/lifecycle.ts');
 
 const create = defineCommand<DatabaseOptions & TargetFlags>()({
   name: 'create',
   summary: 'create the database, empty; leave one that exists alone',
   flags: targetFlags,
   examples: [['cryptosense-db db create', 'the database in DATABASE_URL']],
-  run: async (given, tools) => {
-    const { lifecycle, render } = await load();
-    tools.output.result(await lifecycle.create(onDatabase(given, tools)), render.renderCreate);
-  },
+  run: async (given, tools) =>
+    tools.output.result(await (await lifecycle()).create(onDatabase(given, tools)), renderCreate),
 });
 
 const drop = defineCommand<DropOptions & TargetFlags>()({
@@ -30,10 +26,8 @@ const drop = defineCommand<DropOptions & TargetFlags>()({
   summary: 'drop the database and end all connections to it',
   flags: { ...forceFlag, ...targetFlags },
   examples: [['cryptosense-db db drop', 'refused for a production database']],
-  run: async (given, tools) => {
-    const { lifecycle, render } = await load();
-    tools.output.result(await lifecycle.drop(onDatabase(given, tools)), render.renderDrop);
-  },
+  run: async (given, tools) =>
+    tools.output.result(await (await lifecycle()).drop(onDatabase(given, tools)), renderDrop),
 });
 
 const reset = defineCommand<ResetOptions & TargetFlags>()({
@@ -45,24 +39,21 @@ const reset = defineCommand<ResetOptions & TargetFlags>()({
     'Its owner, grants and settings are the defaults.',
   ],
   examples: [['cryptosense-db db reset', 'a new start in development']],
-  run: async (given, tools) => {
-    const { lifecycle, render } = await load();
-    tools.output.result(await lifecycle.reset(onDatabase(given, tools)), render.renderRun);
-  },
+  run: async (given, tools) =>
+    tools.output.result(await (await lifecycle()).reset(onDatabase(given, tools)), renderRun),
 });
 
 const wait = defineCommand<WaitOptions & TargetFlags>()({
   name: 'wait',
   summary: 'wait until the server accepts connections; exit with code 1 at the timeout',
   flags: {
-    timeoutMs: flag('--timeout <time>', 'how long to wait (default: 60s)', { kind: duration }),
+    timeoutMs: flag('--timeout <time>', 'how long to wait (default: 60s)', duration),
     ...targetFlags,
   },
   examples: [['cryptosense-db db wait --timeout 2m', 'wait two minutes at most']],
   run: async (given, tools) => {
-    const { lifecycle, render } = await load();
-    const result = await lifecycle.wait(onDatabase(given, tools));
-    tools.output.result(result, render.renderWait);
+    const result = await (await lifecycle()).wait(onDatabase(given, tools));
+    tools.output.result(result, renderWait);
     if (!result.isReady) tools.answerNo();
   },
 });

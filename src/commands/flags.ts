@@ -1,71 +1,55 @@
 import { readTarget, surroundings, type TargetFlags } from '../config.ts';
-import type { RunOptions } from '../ledger/run.ts';
-import type { MigrateOptions, RunControl } from '../migrations/options.ts';
-import type { OutputFlags } from '../ui/output.ts';
-import { type Command, type Flag, flag, type Tools } from './command.ts';
+import { type Command, flag, grouped, type Tools } from './command.ts';
 import { duration, wholeNumber } from './values.ts';
 
-/** Flags that several commands share, by the option of the library that each sets. */
-type Shared<Options> = { readonly [Name in keyof Options]-?: Flag<Options[Name]> };
-
-const outputFlags: Shared<OutputFlags> = {
-  json: flag('--json', 'print the result as one JSON document', { group: 'Output:' }),
-  quiet: flag('--quiet', 'print errors only', { group: 'Output:' }),
-  verbose: flag('--verbose', 'also print notices, connections and stack traces', {
-    group: 'Output:',
-  }),
-  color: flag('--no-color', 'print without colours', { group: 'Output:' }),
-};
+const outputFlags = grouped('Output:', {
+  json: flag('--json', 'print the result as one JSON document'),
+  quiet: flag('--quiet', 'print errors only'),
+  verbose: flag('--verbose', 'also print notices, connections and stack traces'),
+  color: flag('--no-color', 'print without colours'),
+});
 
 /** The command's own flags, and those that say how to print its result. */
 export function flagsOf(command: Command): Command['flags'] {
   return command.isRaw ? command.flags : { ...command.flags, ...outputFlags };
 }
 
-export const targetFlags: Shared<TargetFlags> = {
-  url: flag('--url <url>', 'postgresql://… or embedded:FOLDER (default: DATABASE_URL)', {
-    group: 'Database:',
-  }),
-  embedded: flag('--embedded [folder]', 'the embedded engine (default folder: .cryptosense)', {
-    group: 'Database:',
-    isPath: true,
-  }),
-};
+export const targetFlags = grouped('Database:', {
+  url: flag('--url <url>', 'postgresql://… or embedded:FOLDER (default: DATABASE_URL)'),
+  embedded: flag('--embedded [folder]', 'the embedded engine (default folder: .cryptosense)'),
+});
 
-export const folderFlags: Shared<Pick<MigrateOptions, 'migrations' | 'rollbacks'>> = {
-  migrations: flag('--migrations <dir>', 'folder of migrations (default: the packaged schema)', {
-    group: 'Files:',
-    isPath: true,
-  }),
-  rollbacks: flag('--rollbacks <dir>', 'folder of rollbacks (default: the packaged schema)', {
-    group: 'Files:',
-    isPath: true,
-  }),
-};
+export const folderFlags = grouped('Files:', {
+  migrations: flag('--migrations <dir>', 'folder of migrations (default: the packaged schema)'),
+  rollbacks: flag('--rollbacks <dir>', 'folder of rollbacks (default: the packaged schema)'),
+});
 
-export const lockTimeoutFlag: Shared<Pick<RunOptions, 'lockTimeoutMs'>> = {
-  lockTimeoutMs: flag('--lock-timeout <time>', 'how long to wait for another run (default: 60s)', {
-    group: 'Locks:',
-    kind: duration,
-  }),
-};
-
-export const lockFlags: Shared<RunControl> & typeof lockTimeoutFlag = {
-  ...lockTimeoutFlag,
-  tableLockTimeoutMs: flag(
-    '--table-lock-timeout <time>',
-    'how long a statement waits for a table lock (default: 5s)',
-    { group: 'Locks:', kind: duration },
+export const lockTimeoutFlag = grouped('Locks:', {
+  lockTimeoutMs: flag(
+    '--lock-timeout <time>',
+    'how long to wait for another run (default: 60s)',
+    duration,
   ),
-  tableLockRetries: flag(
-    '--table-lock-retries <n>',
-    'how often to try again after that wait (default: 5)',
-    { group: 'Locks:', kind: wholeNumber },
-  ),
-};
+});
 
 /** What every command that runs migrations takes. */
-export const runFlags = { ...targetFlags, ...folderFlags, ...lockFlags };
+export const runFlags = {
+  ...targetFlags,
+  ...folderFlags,
+  ...lockTimeoutFlag,
+  ...grouped('Locks:', {
+    tableLockTimeoutMs: flag(
+      '--table-lock-timeout <time>',
+      'how long a statement waits for a table lock (default: 5s)',
+      duration,
+    ),
+    tableLockRetries: flag(
+      '--table-lock-retries <n>',
+      'how often to try again after that wait (default: 5)',
+      wholeNumber,
+    ),
+  }),
+};
 
 export const forceFlag = {
   force: flag(

@@ -9,6 +9,14 @@ import type {
 } from '../migrations/options.ts';
 import type { ScaffoldOptions } from '../migrations/scaffold.ts';
 import { templateNames } from '../migrations/templates.ts';
+import {
+  renderBaseline,
+  renderGenerated,
+  renderRepair,
+  renderRun,
+  renderScaffold,
+  renderStatus,
+} from '../ui/render.ts';
 import { argument, defineCommand, flag, type Group, repeatable } from './command.ts';
 import {
   folderFlags,
@@ -20,10 +28,7 @@ import {
 } from './flags.ts';
 import { positiveNumber, version } from './values.ts';
 
-const load = async () => ({
-  migrate: await import('../migrations/migrate.ts'),
-  render: await import('../ui/render.ts'),
-});
+const migrate = () => import('../migrations/migrate.ts');
 
 const dryRunFlag = {
   dryRun: flag('--dry-run', 'check and list the migrations; change nothing'),
@@ -33,8 +38,8 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
   name: 'up',
   summary: 'apply pending migrations, oldest first',
   flags: {
-    to: flag('--to <version>', 'stop after this version', { kind: version }),
-    steps: flag('--steps <n>', 'apply at most this many migrations', { kind: positiveNumber }),
+    to: flag('--to <version>', 'stop after this version', version),
+    steps: flag('--steps <n>', 'apply at most this many migrations', positiveNumber),
     singleTransaction: flag('--single-transaction', 'apply all in one transaction, or none'),
     ...dryRunFlag,
     allowOutOfOrder: flag(
@@ -44,7 +49,7 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
     environment: flag('--env <name>', 'mark the database, permanently', {
       choices: ['dev', 'test', 'production'],
     }),
-    types: flag('--types <file>', 'then write the Kysely types of the database', { isPath: true }),
+    types: flag('--types <file>', 'then write the Kysely types of the database'),
     ...runFlags,
   },
   conflicts: [
@@ -58,14 +63,13 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
     ['cryptosense-db migrate up --embedded', 'without a server'],
   ],
   run: async ({ types: file, ...given }, tools) => {
-    const { migrate, render } = await load();
     const options = onDatabase(given, tools);
     if (file === undefined) {
-      tools.output.result(await migrate.up(options), render.renderRun);
-      return;
+      return tools.output.result(await (await migrate()).up(options), renderRun);
     }
     const { upWithTypes } = await import('../types/after-migration.ts');
-    tools.output.result(await upWithTypes({ ...options, file }), render.renderRunWithTypes);
+    const run = await upWithTypes({ ...options, file });
+    tools.output.result(run, (done, look) => renderRun(done, look) + renderGenerated(done.types));
   },
 });
 
@@ -73,10 +77,8 @@ const down = defineCommand<DownOptions & TargetFlags>()({
   name: 'down',
   summary: 'roll back applied migrations, newest first; only one by default',
   flags: {
-    to: flag('--to <version>', 'roll back all migrations newer than this version', {
-      kind: version,
-    }),
-    steps: flag('--steps <n>', 'roll back this many migrations', { kind: positiveNumber }),
+    to: flag('--to <version>', 'roll back all migrations newer than this version', version),
+    steps: flag('--steps <n>', 'roll back this many migrations', positiveNumber),
     all: flag('--all', 'roll back all migrations'),
     ...dryRunFlag,
     ...forceFlag,
@@ -88,25 +90,21 @@ const down = defineCommand<DownOptions & TargetFlags>()({
     ['cryptosense-db migrate down --to 20251007_120400', 'back to the holdings'],
     ['cryptosense-db migrate down --all --dry-run', 'list all, change nothing'],
   ],
-  run: async (given, tools) => {
-    const { migrate, render } = await load();
-    tools.output.result(await migrate.down(onDatabase(given, tools)), render.renderRun);
-  },
+  run: async (given, tools) =>
+    tools.output.result(await (await migrate()).down(onDatabase(given, tools)), renderRun),
 });
 
 const redo = defineCommand<RedoOptions & TargetFlags>()({
   name: 'redo',
   summary: 'roll back the newest migration and apply it again from its file',
   flags: {
-    steps: flag('--steps <n>', 'redo this many migrations', { kind: positiveNumber }),
+    steps: flag('--steps <n>', 'redo this many migrations', positiveNumber),
     ...forceFlag,
     ...runFlags,
   },
   examples: [['cryptosense-db migrate redo', 'after a change of the newest migration']],
-  run: async (given, tools) => {
-    const { migrate, render } = await load();
-    tools.output.result(await migrate.redo(onDatabase(given, tools)), render.renderRun);
-  },
+  run: async (given, tools) =>
+    tools.output.result(await (await migrate()).redo(onDatabase(given, tools)), renderRun),
 });
 
 const status = defineCommand<MigrateOptions & TargetFlags & { readonly check?: boolean }>()({
@@ -122,9 +120,8 @@ const status = defineCommand<MigrateOptions & TargetFlags & { readonly check?: b
     ['cryptosense-db migrate status --check --quiet', 'check in a pipeline'],
   ],
   run: async ({ check, ...given }, tools) => {
-    const { migrate, render } = await load();
-    const result = await migrate.status(onDatabase(given, tools));
-    tools.output.result(result, render.renderStatus);
+    const result = await (await migrate()).status(onDatabase(given, tools));
+    tools.output.result(result, renderStatus);
     if (check && !result.isCurrent) tools.answerNo();
   },
 });
@@ -136,20 +133,16 @@ const create = defineCommand<
 >()({
   name: 'new',
   summary: 'write a migration and its rollback from a template',
-  arguments: {
-    words: argument('<description...>', 'what the migration does, in a few words'),
-  },
+  arguments: { words: argument('<description...>', 'what the migration does, in a few words') },
   flags: {
     template: flag('--template <name>', 'what to start from', {
       choices: templateNames,
       default: 'migration',
     }),
     migrations: flag('--migrations <dir>', 'folder of migrations', {
-      isPath: true,
       default: 'migrations',
     }),
     rollbacks: flag('--rollbacks <dir>', 'folder of rollbacks', {
-      isPath: true,
       default: 'rollbacks',
     }),
   },
@@ -158,16 +151,12 @@ const create = defineCommand<
     ['cryptosense-db migrate new "fill in countries" --template data', 'data'],
   ],
   run: async ({ words, ...options }, { output }) => {
-    const { migrate, render } = await load();
+    const { create: write } = await migrate();
     const { authorName } = await import('../runtime/child-process.ts');
     const author = authorName(process.cwd());
-    const result = await migrate.create({
-      ...options,
-      description: words.join(' '),
-      author,
-      beforeGrammar: keepWebAssemblyPlain,
-    });
-    output.result(result, render.renderScaffold);
+    const beforeGrammar = keepWebAssemblyPlain;
+    const description = words.join(' ');
+    output.result(await write({ ...options, description, author, beforeGrammar }), renderScaffold);
   },
 });
 
@@ -175,15 +164,11 @@ const repair = defineCommand<RepairOptions & TargetFlags>()({
   name: 'repair',
   summary: 'record changed and renamed files in the history; no migration runs',
   arguments: {
-    versions: argument('[versions...]', 'versions to record (default: all that differ)', {
-      kind: version,
-    }),
+    versions: argument('[versions...]', 'versions to record (default: all that differ)', version),
   },
   flags: {
     forget: repeatable(
-      flag('--forget <version>', 'delete the record of this version; the schema stays', {
-        kind: version,
-      }),
+      flag('--forget <version>', 'delete the record of this version; the schema stays', version),
     ),
     ...runFlags,
   },
@@ -192,26 +177,20 @@ const repair = defineCommand<RepairOptions & TargetFlags>()({
     ['cryptosense-db migrate repair 20251007_120400', 'one migration'],
     ['cryptosense-db migrate repair --forget 20251007_120400', 'not applied'],
   ],
-  run: async (given, tools) => {
-    const { migrate, render } = await load();
-    tools.output.result(await migrate.repair(onDatabase(given, tools)), render.renderRepair);
-  },
+  run: async (given, tools) =>
+    tools.output.result(await (await migrate()).repair(onDatabase(given, tools)), renderRepair),
 });
 
 const baseline = defineCommand<BaselineOptions & TargetFlags>()({
   name: 'baseline',
   summary: 'record migrations as applied without running them',
   arguments: {
-    version: argument('<version>', 'the newest version that the database already has', {
-      kind: version,
-    }),
+    version: argument('<version>', 'the newest version that the database already has', version),
   },
   flags: runFlags,
   examples: [['cryptosense-db migrate baseline 20251007_121300', 'adopt an existing schema']],
-  run: async (given, tools) => {
-    const { migrate, render } = await load();
-    tools.output.result(await migrate.baseline(onDatabase(given, tools)), render.renderBaseline);
-  },
+  run: async (given, tools) =>
+    tools.output.result(await (await migrate()).baseline(onDatabase(given, tools)), renderBaseline),
 });
 
 export const migrateCommands: Group = {

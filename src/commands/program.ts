@@ -7,7 +7,6 @@ import {
 import { toolVersion } from '../runtime/package.ts';
 import type { Output, OutputFlags } from '../ui/output.ts';
 import {
-  type Argument,
   type Command,
   choicesOf,
   type Entry,
@@ -38,38 +37,35 @@ export function buildProgram(entries: readonly Entry[], context: ProgramContext)
       subcommandTerm: (command) => command.name(),
     })
     .exitOverride();
-  for (const entry of entries) addEntry(program, entry, context);
+  for (const entry of entries) {
+    const { name, summary } = entry;
+    const parent = isGroup(entry) ? program.command(name).description(summary) : program;
+    for (const table of isGroup(entry) ? entry.commands : [entry])
+      addCommand(parent, table, context);
+  }
   return program;
 }
 
-function addEntry(parent: CommanderCommand, entry: Entry, context: ProgramContext): void {
-  if (!isGroup(entry)) {
-    addCommand(parent, entry, context);
-    return;
-  }
-  const { name, summary, commands } = entry;
-  const group = parent.command(name).description(summary);
-  for (const command of commands) addCommand(group, command, context);
-}
-
 function addCommand(parent: CommanderCommand, table: Command, context: ProgramContext): void {
-  const { name, summary, notes = [], examples } = table;
+  const { name, summary, conflicts = [], notes = [], examples } = table;
   const taken = Object.entries(table.arguments ?? {});
-  const options = Object.entries(flagsOf(table)).map(([key, flag]) => ({
-    key,
-    option: optionOf(flag),
-  }));
-  for (const set of table.conflicts ?? []) {
-    const members = options.filter(({ key }) => set.includes(key)).map(({ option }) => option);
-    for (const option of members) {
-      option.conflicts(members.filter((other) => other !== option).map(attributeOf));
-    }
-  }
   const command = parent.command(name).description(summary);
   const help = new Option('-h, --help', 'show this help');
   command.addHelpOption(table.isRaw ? help : help.helpGroup('Output:'));
-  for (const [, argument] of taken) command.addArgument(argumentOf(argument));
-  for (const { option } of options) command.addOption(option);
+  for (const [, argument] of taken) {
+    command.addArgument(
+      withValue(new CommanderArgument(argument.usage, describe(argument)), argument),
+    );
+  }
+  for (const [key, flag] of Object.entries(flagsOf(table))) {
+    const option = optionOf(flag);
+    // commander keeps the value by the name of the library's option, not by the name of the flag.
+    option.attributeName = () => key;
+    for (const set of conflicts.filter((keys) => keys.includes(key))) {
+      option.conflicts(set.filter((other) => other !== key));
+    }
+    command.addOption(option);
+  }
   command.addHelpText('after', () => {
     const width = command.configureOutput().getOutHelpWidth?.() ?? 80;
     const text = command.createHelp().boxWrap(notes.join(' '), width);
@@ -77,35 +73,32 @@ function addCommand(parent: CommanderCommand, table: Command, context: ProgramCo
   });
   command.action(async () => {
     const { open, ...tools } = context;
-    const given = Object.fromEntries([
-      ...taken.map(([key], index) => [key, command.processedArgs[index]]),
-      ...options.map(({ key, option }) => [key, command.getOptionValue(attributeOf(option))]),
-    ]);
-    const { json, quiet, verbose, color, ...rest } = given;
-    await table.run(rest, { ...tools, output: await open({ json, quiet, verbose, color }) });
+    const words = taken.map(([key], index) => [key, command.processedArgs[index]]);
+    const { json, quiet, verbose, color, ...given } = command.opts();
+    const output = await open({ json, quiet, verbose, color });
+    await table.run({ ...given, ...Object.fromEntries(words) }, { ...tools, output });
   });
 }
 
 function optionOf(flag: Flag<unknown>): Option {
-  const { usage, group, bare, isRepeatable, kind } = flag;
-  const option = new Option(usage, describe(flag));
+  const { group, bare } = flag;
+  const option = withValue(new Option(flag.usage, describe(flag)), flag);
   if (group !== undefined) option.helpGroup(group);
   if (bare !== undefined) option.preset(bare);
   if (flag.default !== undefined) option.default(flag.default);
-  const choices = choicesOf(flag);
-  if (choices) option.choices(choices);
-  if (isRepeatable) option.argParser(collect(readerOf(flag)));
-  else if (kind) option.argParser(readerOf(flag));
   return option;
 }
 
-function argumentOf(table: Argument<unknown>): CommanderArgument {
-  const argument = new CommanderArgument(table.usage, describe(table));
+/** Says which values commander accepts for an option or argument, and how it reads them. */
+function withValue<Taker extends Option | CommanderArgument>(
+  taker: Taker,
+  table: Pick<Flag<unknown>, 'choices' | 'read' | 'expected' | 'isRepeatable'>,
+): Taker {
   const choices = choicesOf(table);
-  if (choices) argument.choices(choices);
-  if (argument.variadic) argument.argParser(collect(readerOf(table)));
-  else if (table.kind) argument.argParser(readerOf(table));
-  return argument;
+  if (choices) taker.choices(choices);
+  if (table.isRepeatable || taker.variadic) taker.argParser(collect(readerOf(table)));
+  else if (table.read) taker.argParser(readerOf(table));
+  return taker;
 }
 
 /** `the template (data, index, table; default: table)` */
@@ -123,16 +116,12 @@ function collect(read: (text: string) => unknown) {
   return (text: string, before: readonly unknown[] = []) => [...before, read(text)];
 }
 
-function readerOf({ kind }: { readonly kind?: ValueKind<unknown> }): (text: string) => unknown {
+function readerOf({ read, expected }: Partial<ValueKind<unknown>>): (text: string) => unknown {
   return (text) => {
-    const value = kind ? kind.read(text) : text;
-    if (value === undefined) throw new InvalidArgumentError(`Use ${kind?.expected}.`);
+    const value = read ? read(text) : text;
+    if (value === undefined) throw new InvalidArgumentError(`Use ${expected}.`);
     return value;
   };
-}
-
-function attributeOf(option: Option): string {
-  return option.attributeName();
 }
 
 /** The purpose stands beside each command line, or above it where the lines would be too long. */

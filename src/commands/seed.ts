@@ -1,17 +1,9 @@
 import { isTargetNamed, readCoinGecko, surroundings, type TargetFlags } from '../config.ts';
 import type { SeedRequest } from '../seeding/request.ts';
-import { defineCommand, flag, repeatable } from './command.ts';
+import { renderDevSeed, renderProductionSeed, renderSaved, renderSeeders } from '../ui/seeding.ts';
+import { defineCommand, flag, grouped, repeatable } from './command.ts';
 import { folderFlags, lockTimeoutFlag, onDatabase, targetFlags } from './flags.ts';
 import { moment, positiveNumber, wholeNumber } from './values.ts';
-
-const load = async () => ({
-  seeding: await import('../seeding/seed.ts'),
-  request: await import('../seeding/request.ts'),
-  render: await import('../ui/seeding.ts'),
-});
-
-const dev = { group: 'Development data:' };
-const production = { group: 'Production reference data:' };
 
 export const seedCommand = defineCommand<SeedRequest & TargetFlags>()({
   name: 'seed',
@@ -23,50 +15,31 @@ export const seedCommand = defineCommand<SeedRequest & TargetFlags>()({
     list: flag('--list', 'list the seeders and run none; needs no database'),
     only: repeatable(flag('--only <name>', 'run only this seeder, with the data of the last run')),
     dryRun: flag('--dry-run', 'run all seeders in one transaction and roll it back'),
-    seed: flag('--seed <n>', 'the same number gives the same data (default: 1)', {
-      ...dev,
-      kind: wholeNumber,
+    ...grouped('Development data:', {
+      seed: flag('--seed <n>', 'the same number gives the same data (default: 1)', wholeNumber),
+      now: flag('--now <time>', 'the moment at which the data ends (default: now)', moment),
+      scale: flag('--scale <n>', 'how many times three users (default: 1)', positiveNumber),
     }),
-    now: flag('--now <time>', 'the moment at which the data ends (default: now)', {
-      ...dev,
-      kind: moment,
+    ...grouped('Production reference data:', {
+      top: flag('--top <n>', 'how many assets, the largest first (default: 100)', positiveNumber),
+      baseUrl: flag('--base-url <url>', "a mirror of CoinGecko's API, up to /api/v3"),
+      from: flag('--from <file>', 'read a saved answer instead of asking CoinGecko'),
+      save: flag('--save <file>', "save CoinGecko's answer; without a database, only save it"),
+      offline: flag(
+        '--offline',
+        'use the snapshot in this package: ids, symbols and names, no prices',
+      ),
     }),
-    scale: flag('--scale <n>', 'how many times three users (default: 1)', {
-      ...dev,
-      kind: positiveNumber,
-    }),
-    top: flag('--top <n>', 'how many assets, the largest first (default: 100)', {
-      ...production,
-      kind: positiveNumber,
-    }),
-    baseUrl: flag('--base-url <url>', "a mirror of CoinGecko's API, up to /api/v3", production),
-    from: flag('--from <file>', 'read a saved answer instead of asking CoinGecko', {
-      ...production,
-      isPath: true,
-    }),
-    save: flag('--save <file>', "save CoinGecko's answer; without a database, only save it", {
-      ...production,
-      isPath: true,
-    }),
-    offline: flag(
-      '--offline',
-      'use the snapshot in this package: ids, symbols and names, no prices',
-      production,
-    ),
     ...targetFlags,
     ...folderFlags,
-    seeds: flag('--seeds <dir>', 'folder with dev/ and production/ (default: packaged)', {
-      group: 'Files:',
-      isPath: true,
+    ...grouped('Files:', {
+      seeds: flag('--seeds <dir>', 'folder with dev/ and production/ (default: packaged)'),
     }),
     ...lockTimeoutFlag,
   },
   conflicts: [
-    ['from', 'offline'],
-    ['from', 'save'],
-    ['from', 'baseUrl'],
-    ['offline', 'save'],
-    ['offline', 'baseUrl'],
+    ['from', 'offline', 'save'],
+    ['from', 'offline', 'baseUrl'],
   ],
   notes: [
     'Users after the third have 5 portfolios of 20 holdings each.',
@@ -83,28 +56,25 @@ export const seedCommand = defineCommand<SeedRequest & TargetFlags>()({
     ['cryptosense-db seed --list', 'all seeders'],
   ],
   run: async (given, tools) => {
-    const { seeding, request, render } = await load();
+    const seeding = await import('../seeding/seed.ts');
+    const { requestedWork } = await import('../seeding/request.ts');
     const { output, signal } = tools;
-    const work = request.requestedWork(given, {
+    const work = requestedWork(given, {
       isTargetNamed: () => isTargetNamed(given, surroundings()),
     });
     switch (work.kind) {
       case 'list':
-        output.result(await seeding.list(given), render.renderSeeders);
-        return;
+        return output.result(await seeding.list(given), renderSeeders);
       case 'dev':
-        output.result(await seeding.dev(onDatabase(given, tools)), render.renderDevSeed);
-        return;
+        return output.result(await seeding.dev(onDatabase(given, tools)), renderDevSeed);
       case 'production': {
         const options = { ...onDatabase(given, tools), ...readCoinGecko(surroundings()) };
-        output.result(await seeding.production(options), render.renderProductionSeed);
-        return;
+        return output.result(await seeding.production(options), renderProductionSeed);
       }
       case 'save': {
         const { onProgress } = output;
         const options = { ...given, ...readCoinGecko(surroundings()), onProgress, signal };
-        output.result(await seeding.saveMarket(work.file, options), render.renderSaved);
-        return;
+        return output.result(await seeding.saveMarket(work.file, options), renderSaved);
       }
       default:
         work satisfies never;

@@ -3,36 +3,25 @@ import { targetUrl } from '../database/target.ts';
 import type { Selection } from '../test-databases/selection.ts';
 import type { CreateOptions, PruneOptions } from '../test-databases/test-databases.ts';
 import type { TestServer } from '../test-databases/test-server.ts';
-import { argument, defineCommand, flag, type Group, type Tools } from './command.ts';
+import type { Output } from '../ui/output.ts';
+import { renderCreated, renderDropped, renderFilled, renderList } from '../ui/test-databases.ts';
+import { argument, defineCommand, flag, type Group, grouped, type Tools } from './command.ts';
 import { folderFlags, lockTimeoutFlag } from './flags.ts';
 import { duration, moment, positiveNumber, variableName } from './values.ts';
 
-const load = async () => ({
-  testDatabases: await import('../test-databases/test-databases.ts'),
-  selection: await import('../test-databases/selection.ts'),
-  servers: await import('../test-databases/test-server.ts'),
-  render: await import('../ui/test-databases.ts'),
-});
+const testDatabases = () => import('../test-databases/test-databases.ts');
 
 type ServerFlags = Pick<TargetFlags, 'url'>;
 
-const serverFlag = {
-  url: flag('--url <url>', 'the server (default: TEST_DATABASE_URL, or a container)', {
-    group: 'Server:',
-  }),
-};
+const serverFlag = grouped('Server:', {
+  url: flag('--url <url>', 'the server (default: TEST_DATABASE_URL, or a container)'),
+});
 
-const contentFlags = {
-  seed: flag('--seed <name>', 'also seed the databases', { group: 'Content:', choices: ['dev'] }),
-  seeds: flag('--seeds <dir>', 'folder with dev/ (default: the packaged seeders)', {
-    group: 'Content:',
-    isPath: true,
-  }),
-  now: flag('--now <time>', 'the moment at which the data ends (default: today)', {
-    group: 'Content:',
-    kind: moment,
-  }),
-};
+const contentFlags = grouped('Content:', {
+  seed: flag('--seed <name>', 'also seed the databases', { choices: ['dev'] }),
+  seeds: flag('--seeds <dir>', 'folder with dev/ (default: the packaged seeders)'),
+  now: flag('--now <time>', 'the moment at which the data ends (default: today)', moment),
+});
 
 const notes = [
   'Without a server, the command starts a container with Docker and leaves it running.',
@@ -45,12 +34,14 @@ const create = defineCommand<
   name: 'create',
   summary: 'create a test database and print its URL',
   flags: {
-    count: flag('--count <n>', 'how many databases (default: 1)', { kind: positiveNumber }),
-    ahead: flag('--ahead <n>', 'then keep this many more ready, made in the background', {
-      kind: positiveNumber,
-    }),
+    count: flag('--count <n>', 'how many databases (default: 1)', positiveNumber),
+    ahead: flag(
+      '--ahead <n>',
+      'then keep this many more ready, made in the background',
+      positiveNumber,
+    ),
     variable: flag('--variable [name]', 'print NAME=URL; of several, NAME_1=URL and so on', {
-      kind: variableName,
+      ...variableName,
       bare: 'DATABASE_URL',
     }),
     ...contentFlags,
@@ -64,35 +55,29 @@ const create = defineCommand<
     ['cryptosense-db test-db create --seed dev --count 4', 'one for each worker'],
     ['cryptosense-db test-db create --variable >> "$GITHUB_ENV"', 'in GitHub Actions'],
   ],
-  run: async ({ url, ahead, variable, ...given }, tools) => {
-    const { testDatabases, render } = await load();
-    await withServer({ url }, tools, async (server, options) => {
-      const created = await testDatabases.create(server, { ...given, ...options });
-      tools.output.product(created, (result) => render.renderCreated(result, { variable }));
+  run: async ({ url, ahead, variable, ...given }, tools) =>
+    withServer({ url }, tools, async (server, options) => {
+      const created = await (await testDatabases()).create(server, { ...given, ...options });
+      tools.output.product(created, (result) => renderCreated(result, { variable }));
       if (ahead === undefined) return;
       const { startInBackground } = await import('../runtime/child-process.ts');
       nameTestServer(targetUrl(server.target));
       startInBackground(['test-db', 'fill', String(ahead), '--quiet', ...contentWords(given)]);
-    });
-  },
+    }),
 });
 
 const fill = defineCommand<CreateOptions & ServerFlags>()({
   name: 'fill',
   summary: 'make test databases ready for later create commands',
-  arguments: {
-    count: argument('<n>', 'how many databases to have ready', { kind: positiveNumber }),
-  },
+  arguments: { count: argument('<n>', 'how many databases to have ready', positiveNumber) },
   flags: { ...contentFlags, ...folderFlags, ...serverFlag, ...lockTimeoutFlag },
   notes,
   examples: [['cryptosense-db test-db fill 8', 'before the tests start']],
-  run: async ({ url, ...given }, tools) => {
-    const { testDatabases, render } = await load();
-    await withServer({ url }, tools, async (server, options) => {
-      const filled = await testDatabases.fill(server, { ...given, ...options });
-      tools.output.result(filled, render.renderFilled);
-    });
-  },
+  run: async ({ url, ...given }, tools) =>
+    withServer({ url }, tools, async (server, options) => {
+      const filled = await (await testDatabases()).fill(server, { ...given, ...options });
+      tools.output.result(filled, renderFilled);
+    }),
 });
 
 const drop = defineCommand<Selection & ServerFlags>()({
@@ -109,17 +94,19 @@ const drop = defineCommand<Selection & ServerFlags>()({
     ['cryptosense-db test-db drop --all', 'all test databases'],
   ],
   run: async ({ url, all, databases = [] }, tools) => {
-    const { testDatabases, selection, render } = await load();
+    const { databaseNames, requireSelection, serverUrl } = await import(
+      '../test-databases/selection.ts'
+    );
     const chosen = { databases, all };
-    selection.requireSelection(chosen);
+    requireSelection(chosen);
     const readUrl = (text: string) => readTestServer({ url: text }, surroundings())?.target;
     const named = readTestServer({}, surroundings())?.target;
-    const place = url ?? selection.serverUrl(chosen, named, readUrl);
-    await withServer({ url: place }, tools, async (server) => {
+    await withServer({ url: url ?? serverUrl(chosen, named, readUrl) }, tools, async (server) => {
+      const { dropAll, drop: dropNamed } = await testDatabases();
       const result = all
-        ? await testDatabases.dropAll(server)
-        : await testDatabases.drop(server, selection.databaseNames(chosen, server.target, readUrl));
-      tools.output.result(result, render.renderDropped);
+        ? await dropAll(server)
+        : await dropNamed(server, databaseNames(chosen, server.target, readUrl));
+      tools.output.result(result, renderDropped);
     });
   },
 });
@@ -130,32 +117,30 @@ const list = defineCommand<ServerFlags>()({
   flags: serverFlag,
   notes,
   examples: [['cryptosense-db test-db list', 'show a table']],
-  run: async (given, tools) => {
-    const { testDatabases, render } = await load();
-    await withServer(given, tools, async (server) => {
-      tools.output.result(await testDatabases.list(server), render.renderList);
-    });
-  },
+  run: async (given, tools) =>
+    withServer(given, tools, async (server) =>
+      tools.output.result(await (await testDatabases()).list(server), renderList),
+    ),
 });
 
 const prune = defineCommand<PruneOptions & ServerFlags>()({
   name: 'prune',
   summary: 'drop test databases left behind by processes that died',
   flags: {
-    olderThanMs: flag('--older-than <time>', 'leave databases younger than this (default: 1h)', {
-      kind: duration,
-    }),
+    olderThanMs: flag(
+      '--older-than <time>',
+      'leave databases younger than this (default: 1h)',
+      duration,
+    ),
     templates: flag('--templates', 'also drop templates of that age (default: of a week)'),
     ...serverFlag,
   },
   notes,
   examples: [['cryptosense-db test-db prune --older-than 1d', 'those of yesterday']],
-  run: async ({ url, ...given }, tools) => {
-    const { testDatabases, render } = await load();
-    await withServer({ url }, tools, async (server) => {
-      tools.output.result(await testDatabases.prune(server, given), render.renderPruned);
-    });
-  },
+  run: async ({ url, ...given }, tools) =>
+    withServer({ url }, tools, async (server) =>
+      tools.output.result(await (await testDatabases()).prune(server, given), renderDropped),
+    ),
 });
 
 export const testDbCommands: Group = {
@@ -170,13 +155,13 @@ async function withServer(
   { output: { onProgress }, signal }: Tools,
   work: (
     server: TestServer,
-    options: Pick<CreateOptions, 'onProgress' | 'signal'>,
+    options: Pick<Tools, 'signal'> & Pick<Output, 'onProgress'>,
   ) => Promise<void>,
 ): Promise<void> {
   const named = readTestServer(flags, surroundings());
-  const { servers } = await load();
+  const { obtainTestServer } = await import('../test-databases/test-server.ts');
   // The container outlives this process, for those that connect to its databases.
-  const server = await servers.obtainTestServer(named, { reuseContainer: true, onProgress });
+  const server = await obtainTestServer(named, { reuseContainer: true, onProgress });
   try {
     await work(server, { onProgress, signal });
   } finally {

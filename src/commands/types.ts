@@ -1,16 +1,13 @@
 import type { TargetFlags } from '../config.ts';
 import type { TypesOptions } from '../types/generate.ts';
+import { renderGenerated, renderTypesCheck } from '../ui/render.ts';
 import { defineCommand, flag, type Group } from './command.ts';
 import { folderFlags, onDatabase, targetFlags } from './flags.ts';
 
-const load = async () => ({
-  types: await import('../types/generate.ts'),
-  render: await import('../ui/render.ts'),
-});
+const types = () => import('../types/generate.ts');
 
 const flags = {
   file: flag('--out <file>', 'the file that holds the types', {
-    isPath: true,
     default: 'src/database/types.ts',
   }),
   allowPending: flag('--allow-pending', 'also accept a database with pending migrations'),
@@ -26,10 +23,8 @@ const generate = defineCommand<TypesOptions & TargetFlags>()({
     ['cryptosense-db types generate', 'after migrate up'],
     ['cryptosense-db types generate --embedded --out src/db.ts', 'without a server'],
   ],
-  run: async (given, tools) => {
-    const { types, render } = await load();
-    tools.output.result(await types.generate(onDatabase(given, tools)), render.renderGenerated);
-  },
+  run: async (given, tools) =>
+    tools.output.result(await (await types()).generate(onDatabase(given, tools)), renderGenerated),
 });
 
 const check = defineCommand<TypesOptions & TargetFlags>()({
@@ -38,9 +33,8 @@ const check = defineCommand<TypesOptions & TargetFlags>()({
   flags,
   examples: [['cryptosense-db types check', 'check in a pipeline']],
   run: async (given, tools) => {
-    const { types, render } = await load();
-    const result = await types.check(onDatabase(given, tools));
-    tools.output.result(result, render.renderTypesCheck);
+    const result = await (await types()).check(onDatabase(given, tools));
+    tools.output.result(result, renderTypesCheck);
     if (!result.isCurrent) tools.answerNo();
   },
 });

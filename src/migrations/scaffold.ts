@@ -10,6 +10,7 @@ import {
 import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
 import { summariseFinding } from '../runtime/findings.ts';
 import { packagedMigrations, packagedTemplates } from '../runtime/package.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
 import { type GrammarOptions, readScripts } from './scripts.ts';
 import { type MigrationPair, readMigrations, type SourceFolders, sqlFile } from './source.ts';
 import { rollbackSuffix, templateNames } from './templates.ts';
@@ -104,7 +105,8 @@ async function requireSql(
 
 function folderFlagsOf({ migrations, rollbacks }: SourceFolders): string {
   const isPackaged = realpathSync(migrations) === realpathSync(packagedMigrations);
-  return isPackaged ? '' : ` --migrations ${migrations} --rollbacks ${rollbacks}`;
+  const [migrationWord, rollbackWord] = [migrations, rollbacks].map(quoteShellWord);
+  return isPackaged ? '' : ` --migrations ${migrationWord} --rollbacks ${rollbackWord}`;
 }
 
 function nextVersion(folders: SourceFolders, now: Date): Version {

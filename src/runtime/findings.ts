@@ -15,45 +15,40 @@ export interface FindingPlace {
 
 /** A rule that a file or folder breaks, and what the rule knows of it. */
 export type Fault =
-  // Folders of migrations and rollbacks, and the files in them
-  | { readonly rule: 'unreadable-folder'; readonly of: FolderKind; readonly reason: string }
+  // Folders of migrations, rollbacks and seeders
+  | {
+      readonly rule: 'unreadable-folder';
+      readonly of: 'migrations' | 'seeders';
+      readonly reason: string;
+    }
   | { readonly rule: 'unreadable-file'; readonly reason: string }
-  | { readonly rule: 'bad-name'; readonly expected: string }
-  | { readonly rule: 'misplaced-rollback' }
+  | { readonly rule: 'bad-name' | 'missing-rollback' | 'other-name'; readonly expected: string }
   | { readonly rule: 'impossible-date'; readonly stamp: string }
   | { readonly rule: 'same-stamp'; readonly other: string }
-  | { readonly rule: 'missing-rollback'; readonly expected: string }
-  | { readonly rule: 'missing-migration' }
-  | { readonly rule: 'other-name'; readonly expected: string }
+  | { readonly rule: 'misplaced-rollback' | 'missing-migration' }
   | { readonly rule: 'not-utf8' | 'nul-character' | 'empty' }
-  // Seeders
   | { readonly rule: 'bad-seeder-name' | 'no-seeders' | 'not-a-seeder' | 'changed-seeders' }
   | { readonly rule: 'same-seeder'; readonly seeder: string }
   | { readonly rule: 'unloadable-seeder'; readonly reason: string; readonly isTypeScript: boolean }
-  // Statements and directives
+  // Statements and directives. Transaction `none`: the file says `-- Transaction: none`.
   | { readonly rule: 'syntax-error'; readonly reason: string }
   | { readonly rule: 'psql-command'; readonly command: string }
-  | { readonly rule: 'copy-from-stdin' | 'copy-to-stdout' }
+  | { readonly rule: 'copy-from-stdin' | 'copy-to-stdout' | 'missing-reason' | 'unnamed-index' }
   | { readonly rule: 'unknown-directive'; readonly directive: string }
-  | { readonly rule: 'missing-reason' }
   | { readonly rule: 'no-statement'; readonly direction: 'up' | 'down' }
   | { readonly rule: 'unfinished-transaction' | 'chained-commit' | 'late-set-transaction' }
   | {
       readonly rule: 'transaction-control';
       readonly command: string;
-      /** `none`: the file says `-- Transaction: none`. */
       readonly transaction: 'own' | 'none';
     }
   | { readonly rule: 'needs-no-transaction'; readonly statement: string }
   | { readonly rule: 'discard-all' | 'unlock-all' | 'deallocate-all' }
-  | { readonly rule: 'unnamed-index' }
   | { readonly rule: 'not-resumable'; readonly object: 'setting' | 'temporary' | 'session' }
   // What a run asks of a file
   | { readonly rule: 'irreversible'; readonly reason: string }
   | { readonly rule: 'own-transaction'; readonly begin: string | undefined }
   | { readonly rule: 'left-transaction'; readonly transaction: 'own' | 'none' };
-
-export type FolderKind = 'migrations' | 'seeders';
 
 export type FindingRule = Fault['rule'];
 

@@ -1,4 +1,4 @@
-import type { Look } from './render.ts';
+import type { Look } from './table.ts';
 
 export interface Loaded {
   readonly rows: number;
@@ -9,7 +9,7 @@ export interface Loaded {
 const narrowest = 8;
 const widest = 30;
 
-/** `━━━━━━━━━─────  62%  620,000 rows  85,000/s  0:04 left`, as much of it as there is room for. */
+/** `━━━━━━━━━─────  62%  620,000 rows  85,000/s  0:04 left`; a narrow terminal gets less of it. */
 export function renderBar(
   { rows, total, elapsedMs }: Loaded,
   { chalk, columns = 80 }: Look,

@@ -2,10 +2,10 @@ import type { Problem } from '../runtime/errors.ts';
 import { excerpt } from '../runtime/excerpt.ts';
 import { type Fault, type Finding, placeOf } from '../runtime/findings.ts';
 
-/** A finding in words: its place and fact, the line with a caret, and what to do. */
+/** Describes a finding in words: its place and fact, the line with a caret, and what to do. */
 export function describeFinding(finding: Finding): Problem {
   const { line, column, lineText } = finding;
-  const { fact, evidence = [], hint } = describe(finding);
+  const [fact, hint, ...evidence] = describe(finding);
   const isLocated = line !== undefined && column !== undefined && lineText !== undefined;
   return {
     message: `${placeOf(finding)} ${fact}`,
@@ -14,207 +14,161 @@ export function describeFinding(finding: Finding): Problem {
   };
 }
 
-interface Description {
-  /** Continues the place: `a.sql` `is empty`. */
-  readonly fact: string;
-  readonly evidence?: readonly string[];
-  readonly hint?: string;
-}
+/** The fact continues the place: `a.sql` `is empty`. */
+type Description = readonly [fact: string, hint?: string | undefined, ...evidence: string[]];
+
+/** The rules whose description depends on nothing but the rule. */
+const descriptions = {
+  'misplaced-rollback': ['is a rollback in the folder of migrations'],
+  'missing-migration': ['is the rollback of a migration that does not exist'],
+  'not-utf8': ['is not UTF-8', 'save it as UTF-8'],
+  'nul-character': ['contains a NUL character, which PostgreSQL does not accept'],
+  empty: ['is empty'],
+  'bad-seeder-name': [
+    'is not named like a seeder',
+    'name it with a number, an underscore and words: 01_users.js',
+  ],
+  'no-seeders': ['contains no seeders', 'write one, such as 01_users.js'],
+  'not-a-seeder': [
+    'exports no seeder',
+    "export const seeder = { description: '…', run: async (context) => { … } }",
+  ],
+  'changed-seeders': [
+    'has seeders that changed after this process loaded them',
+    'restart the process',
+    'Node does not load a module a second time',
+  ],
+  'copy-from-stdin': [
+    'COPY FROM STDIN needs a client that sends the rows',
+    'write the rows as INSERT … VALUES',
+  ],
+  'copy-to-stdout': [
+    'COPY TO STDOUT needs a client that reads the rows',
+    'run it with psql instead',
+  ],
+  'missing-reason': [
+    '"-- Irreversible:" gives no reason',
+    'write why the migration cannot be undone',
+  ],
+  'unfinished-transaction': [
+    'opens a transaction that the last statement does not commit',
+    'end the file with COMMIT;',
+  ],
+  'chained-commit': ['COMMIT AND CHAIN leaves a transaction open', 'end the file with COMMIT;'],
+  'late-set-transaction': [
+    'SET TRANSACTION comes too late: the transaction has begun',
+    'set it in the first statement, as in: BEGIN ISOLATION LEVEL SERIALIZABLE;',
+  ],
+  'discard-all': [
+    'DISCARD ALL releases the lock that the run holds',
+    'use RESET ALL, DISCARD TEMP, DISCARD PLANS or DISCARD SEQUENCES',
+  ],
+  'unlock-all': [
+    'pg_advisory_unlock_all() releases the lock that the run holds',
+    'release the locks of the file one by one: pg_advisory_unlock(key)',
+  ],
+  'deallocate-all': [
+    "DEALLOCATE ALL drops the tool's own prepared statements",
+    'deallocate the prepared statements of the file by their names',
+  ],
+  'unnamed-index': [
+    'an index that is built outside a transaction has no name',
+    'name the index, so that the next run finds an interrupted build',
+  ],
+} as const;
+
+/** A run that resumes a file has a new session. */
+const notResumable = {
+  setting: ['set_config() is not repeated when the next run resumes the file', 'use SET'],
+  temporary: [
+    'a temporary table, view or sequence is gone when the next run resumes the file',
+    'use a permanent table, and drop it in the last statement',
+  ],
+  session: [
+    'a prepared statement, cursor or LISTEN is gone when the next run resumes the file',
+    'move it and the statements that use it into a DO block, or into a file with a transaction',
+  ],
+} as const;
 
 function describe(fault: Fault): Description {
   switch (fault.rule) {
-    case 'unreadable-folder':
-      return {
-        fact: 'cannot be read',
-        evidence: [fault.reason],
-        hint:
-          fault.of === 'migrations'
-            ? 'create the folder, or name others with --migrations and --rollbacks'
-            : 'create the folder, or name another with --seeds',
+    case 'unreadable-folder': {
+      const names = {
+        migrations: 'others with --migrations and --rollbacks',
+        seeders: 'another with --seeds',
       };
+      return ['cannot be read', `create the folder, or name ${names[fault.of]}`, fault.reason];
+    }
     case 'unreadable-file':
-      return { fact: 'cannot be read', evidence: [fault.reason] };
+      return ['cannot be read', undefined, fault.reason];
     case 'bad-name':
-      return { fact: `is not named ${fault.expected}` };
-    case 'misplaced-rollback':
-      return { fact: 'is a rollback in the folder of migrations' };
+      return [`is not named ${fault.expected}`];
     case 'impossible-date':
-      return { fact: `has the stamp ${fault.stamp}, which is not a date and time` };
+      return [`has the stamp ${fault.stamp}, which is not a date and time`];
     case 'same-stamp':
-      return { fact: `has the same stamp as ${fault.other}` };
+      return [`has the same stamp as ${fault.other}`];
     case 'missing-rollback':
-      return {
-        fact: 'has no rollback',
-        hint: `write ${fault.expected}; if the migration cannot be undone, the file says "-- Irreversible: <why>"`,
-      };
-    case 'missing-migration':
-      return { fact: 'is the rollback of a migration that does not exist' };
+      return [
+        'has no rollback',
+        `write ${fault.expected}; if the migration cannot be undone, the file says "-- Irreversible: <why>"`,
+      ];
     case 'other-name':
-      return {
-        fact: 'has the stamp of a migration, but another name',
-        hint: `rename it to ${fault.expected}`,
-      };
-    case 'not-utf8':
-      return { fact: 'is not UTF-8', hint: 'save it as UTF-8' };
-    case 'nul-character':
-      return { fact: 'contains a NUL character, which PostgreSQL does not accept' };
-    case 'empty':
-      return { fact: 'is empty' };
-    case 'bad-seeder-name':
-      return {
-        fact: 'is not named like a seeder',
-        hint: 'name it with a number, an underscore and words: 01_users.js',
-      };
+      return ['has the stamp of a migration, but another name', `rename it to ${fault.expected}`];
     case 'same-seeder':
-      return { fact: `is a second seeder with the name ${fault.seeder}` };
-    case 'no-seeders':
-      return { fact: 'contains no seeders', hint: 'write one, such as 01_users.js' };
-    case 'not-a-seeder':
-      return {
-        fact: 'exports no seeder',
-        hint: "export const seeder = { description: '…', run: async (context) => { … } }",
-      };
-    case 'unloadable-seeder':
-      return {
-        fact: 'cannot be loaded',
-        evidence: [fault.reason],
-        ...(fault.isTypeScript && {
-          hint: 'this Node does not run TypeScript: compile the seeders, or use Node 22.18 or later',
-        }),
-      };
-    case 'changed-seeders':
-      return {
-        fact: 'has seeders that changed after this process loaded them',
-        evidence: ['Node does not load a module a second time'],
-        hint: 'restart the process',
-      };
+      return [`is a second seeder with the name ${fault.seeder}`];
+    case 'unloadable-seeder': {
+      const hint =
+        'this Node does not run TypeScript: compile the seeders, or use Node 22.18 or later';
+      return ['cannot be loaded', fault.isTypeScript ? hint : undefined, fault.reason];
+    }
     case 'syntax-error':
-      return { fact: fault.reason };
+      return [fault.reason];
     case 'psql-command':
-      return {
-        fact: `${fault.command} is a command of psql, not a statement`,
-        hint: 'the tool runs the file without psql; write SQL instead',
-      };
-    case 'copy-from-stdin':
-      return {
-        fact: 'COPY FROM STDIN needs a client that sends the rows',
-        hint: 'write the rows as INSERT … VALUES',
-      };
-    case 'copy-to-stdout':
-      return {
-        fact: 'COPY TO STDOUT needs a client that reads the rows',
-        hint: 'run it with psql instead',
-      };
+      return [
+        `${fault.command} is a command of psql, not a statement`,
+        'the tool runs the file without psql; write SQL instead',
+      ];
     case 'unknown-directive':
-      return {
-        fact: `"${fault.directive}" is not a known directive`,
-        hint: 'the only value is "none"',
-      };
-    case 'missing-reason':
-      return {
-        fact: '"-- Irreversible:" gives no reason',
-        hint: 'write why the migration cannot be undone',
-      };
+      return [`"${fault.directive}" is not a known directive`, 'the only value is "none"'];
     case 'no-statement':
       return fault.direction === 'up'
-        ? { fact: 'contains no statement' }
-        : { fact: 'contains no statement, and does not say "-- Irreversible: <why>"' };
-    case 'unfinished-transaction':
-      return {
-        fact: 'opens a transaction that the last statement does not commit',
-        hint: 'end the file with COMMIT;',
-      };
-    case 'chained-commit':
-      return {
-        fact: 'COMMIT AND CHAIN leaves a transaction open',
-        hint: 'end the file with COMMIT;',
-      };
-    case 'late-set-transaction':
-      return {
-        fact: 'SET TRANSACTION comes too late: the transaction has begun',
-        hint: 'set it in the first statement, as in: BEGIN ISOLATION LEVEL SERIALIZABLE;',
-      };
+        ? ['contains no statement']
+        : ['contains no statement, and does not say "-- Irreversible: <why>"'];
     case 'transaction-control':
       return fault.transaction === 'own'
-        ? {
-            fact: `${fault.command} ends or opens a transaction in the middle of the file`,
-            hint: 'the whole file is one transaction; split it into two migrations',
-          }
-        : {
-            fact: `${fault.command} stands in a file that says "-- Transaction: none"`,
-            hint: 'remove one of the two',
-          };
+        ? [
+            `${fault.command} ends or opens a transaction in the middle of the file`,
+            'the whole file is one transaction; split it into two migrations',
+          ]
+        : [
+            `${fault.command} stands in a file that says "-- Transaction: none"`,
+            'remove one of the two',
+          ];
     case 'needs-no-transaction':
-      return {
-        fact: `${fault.statement} cannot run inside a transaction`,
-        hint: 'write "-- Transaction: none" at the top of the file, and remove BEGIN and COMMIT',
-      };
-    case 'discard-all':
-      return {
-        fact: 'DISCARD ALL releases the lock that the run holds',
-        hint: 'use RESET ALL, DISCARD TEMP, DISCARD PLANS or DISCARD SEQUENCES',
-      };
-    case 'unlock-all':
-      return {
-        fact: 'pg_advisory_unlock_all() releases the lock that the run holds',
-        hint: 'release the locks of the file one by one: pg_advisory_unlock(key)',
-      };
-    case 'deallocate-all':
-      return {
-        fact: "DEALLOCATE ALL drops the tool's own prepared statements",
-        hint: 'deallocate the prepared statements of the file by their names',
-      };
-    case 'unnamed-index':
-      return {
-        fact: 'an index that is built outside a transaction has no name',
-        hint: 'name the index, so that the next run finds an interrupted build',
-      };
+      return [
+        `${fault.statement} cannot run inside a transaction`,
+        'write "-- Transaction: none" at the top of the file, and remove BEGIN and COMMIT',
+      ];
     case 'not-resumable':
-      return describeNotResumable(fault.object);
+      return notResumable[fault.object];
     case 'irreversible':
-      return { fact: 'says that the migration cannot be undone', evidence: [fault.reason] };
+      return ['says that the migration cannot be undone', undefined, fault.reason];
     case 'own-transaction':
-      return {
-        fact:
-          fault.begin === undefined
-            ? 'says "-- Transaction: none", so it cannot be part of a single transaction'
-            : `begins its transaction with options of its own: ${fault.begin}`,
-        hint: 'run without --single-transaction',
-      };
+      return [
+        fault.begin === undefined
+          ? 'says "-- Transaction: none", so it cannot be part of a single transaction'
+          : `begins its transaction with options of its own: ${fault.begin}`,
+        'run without --single-transaction',
+      ];
     case 'left-transaction':
-      return {
-        fact: 'left its transaction or released the lock of the run',
-        evidence: [
-          fault.transaction === 'own'
-            ? 'the migration and its history row are rolled back'
-            : 'the statements that ran stay; the journal has recorded them',
-        ],
-        hint: 'remove COMMIT, ROLLBACK, RESET ALL and pg_advisory_unlock_all() from the file and from the functions that it calls',
-      };
+      return [
+        'left its transaction or released the lock of the run',
+        'remove COMMIT, ROLLBACK, RESET ALL and pg_advisory_unlock_all() from the file and from the functions that it calls',
+        fault.transaction === 'own'
+          ? 'the migration and its history row are rolled back'
+          : 'the statements that ran stay; the journal has recorded them',
+      ];
     default:
-      return fault satisfies never;
-  }
-}
-
-/** A run that resumes a file has a new session. */
-function describeNotResumable(object: 'setting' | 'temporary' | 'session'): Description {
-  switch (object) {
-    case 'setting':
-      return {
-        fact: 'set_config() is not repeated when the next run resumes the file',
-        hint: 'use SET',
-      };
-    case 'temporary':
-      return {
-        fact: 'a temporary table, view or sequence is gone when the next run resumes the file',
-        hint: 'use a permanent table, and drop it in the last statement',
-      };
-    case 'session':
-      return {
-        fact: 'a prepared statement, cursor or LISTEN is gone when the next run resumes the file',
-        hint: 'move it and the statements that use it into a DO block, or into a file with a transaction',
-      };
-    default:
-      return object satisfies never;
+      return descriptions[fault.rule];
   }
 }

@@ -1,8 +1,9 @@
 import { Chalk } from 'chalk';
-import { CryptosenseDbError, isError } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { showProgress } from './progress.ts';
-import { errorDocument, type Look, problemsOf, renderProblems } from './render.ts';
+import { errorDocument, problemsOf, renderProblems } from './render.ts';
+import type { Look } from './table.ts';
 
 /** The flags that every command takes. */
 export interface OutputFlags {
@@ -52,19 +53,21 @@ export async function openOutput(options: OutputOptions): Promise<Output> {
     onProgress: isQuiet ? () => {} : progress.onProgress,
     product,
     result: (value, render) => {
-      progress.stop();
       if (flags.json || !flags.quiet) product(value, render);
     },
     error: (error) => {
       progress.stop();
-      const known = isError(error) ? error : unexpected(error);
+      const known = isError(error)
+        ? error
+        : new CryptosenseDbError('unexpected', { message: messageOf(error) }, { cause: error });
       if (flags.json) {
         stdout.write(hidePasswords(`${JSON.stringify(errorDocument(known), null, 2)}\n`));
       } else {
         stderr.write(hidePasswords(renderProblems(problemsOf(known), lookOf(stderr, options))));
       }
-      if (flags.verbose || known.code === 'unexpected') {
-        stderr.write(hidePasswords(`${stackOf(error)}\n`));
+      // An error that is not the tool's own is a fault in the code, which the stack locates.
+      if (flags.verbose || known !== error) {
+        stderr.write(hidePasswords(`${error instanceof Error ? error.stack : error}\n`));
       }
     },
   };
@@ -87,13 +90,4 @@ function isPlain({ flags, environment }: OutputOptions): boolean {
 /** An error may repeat a URL that was given in the wrong place. */
 function hidePasswords(text: string): string {
   return text.replaceAll(/(:\/+[^\s"/:@]*:)[^\s"]*@/g, '$1…@');
-}
-
-function unexpected(error: unknown): CryptosenseDbError<'unexpected'> {
-  const message = error instanceof Error ? error.message : String(error);
-  return new CryptosenseDbError('unexpected', { message }, { cause: error });
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

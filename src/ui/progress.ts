@@ -6,8 +6,9 @@ import type {
   ProgressSeeder,
   ProgressStep,
 } from '../runtime/progress.ts';
-import { formatCount, renderBar } from './bar.ts';
-import { formatDuration, type Look } from './render.ts';
+import { renderBar } from './bar.ts';
+import { formatDuration, plural } from './render.ts';
+import type { Look } from './table.ts';
 
 export interface ProgressOutput {
   readonly onProgress: OnProgress;
@@ -23,118 +24,105 @@ export interface ProgressOptions {
   readonly isVerbose: boolean;
 }
 
-/** Progress as lines, one for each step that is done; on a terminal with a spinner below them. */
-export function showProgress({ write, look, spinner, isVerbose }: ProgressOptions): ProgressOutput {
-  const line = (text: string) => {
-    const isSpinning = spinner?.isSpinning ?? false;
-    if (isSpinning) spinner?.stop();
-    write(`${text}\n`);
-    if (isSpinning) spinner?.start();
-  };
+/** Shows progress as one line for each step that is done. On a terminal, a spinner stands below the lines. */
+export function showProgress(options: ProgressOptions): ProgressOutput {
+  const { write, spinner } = options;
   return {
     onProgress: (event) => {
-      const busy = busyText(event, look);
+      const { busy, line } = describe(event, options);
       if (busy !== undefined && spinner) {
         spinner.text = busy;
         if (!spinner.isSpinning) spinner.start();
       }
-      const text = lineText(event, { look, isVerbose, isTerminal: spinner !== undefined });
-      if (text !== undefined) line(text);
+      if (line === undefined) return;
+      const isSpinning = spinner?.isSpinning ?? false;
+      if (isSpinning) spinner?.stop();
+      write(`${line}\n`);
+      if (isSpinning) spinner?.start();
     },
     stop: () => spinner?.stop(),
   };
 }
 
-/** What a spinner says meanwhile. */
-function busyText(event: ProgressEvent, look: Look): string | undefined {
-  switch (event.kind) {
-    case 'connected':
-      return `connected to ${event.target}`;
-    case 'waiting-for-server':
-      return `waiting for the server: ${event.reason}`;
-    case 'waiting-for-lock':
-      return 'waiting for another run to end';
-    case 'step-started':
-      return nameStep(event.step);
-    case 'statement-started':
-      return `${nameStep(event.step)}, statement ${event.position + 1}`;
-    case 'step-retried':
-      return `${nameStep(event.step)}, waiting for a table lock`;
-    case 'market-page':
-      return `asking CoinGecko${event.pages > 1 ? `, page ${event.page} of ${event.pages}` : ''}`;
-    case 'market-retried':
-      return `waiting ${formatDuration(event.delayMs)} for CoinGecko: ${event.reason}`;
-    case 'seeder-started':
-      return nameSeeder(event.seeder);
-    case 'rows-loaded':
-      return loadText(event, look);
-    case 'template-started':
-      return 'making the template of the test databases';
-    case 'test-server':
-    case 'template-finished':
-    case 'step-finished':
-    case 'seeder-finished':
-    case 'notice':
-      return undefined;
-    default:
-      return event satisfies never;
-  }
+interface Shown {
+  /** The text beside the spinner until the next event. */
+  readonly busy?: string;
+  /** Stays on the screen, or goes into a log. */
+  readonly line?: string | undefined;
 }
 
-interface LineOptions {
-  readonly look: Look;
-  readonly isVerbose: boolean;
-  readonly isTerminal: boolean;
-}
-
-/** What stays on the screen, or goes into a log. */
-function lineText(
+function describe(
   event: ProgressEvent,
-  { look: { chalk }, isVerbose, isTerminal }: LineOptions,
-): string | undefined {
+  { look, isVerbose, spinner }: Omit<ProgressOptions, 'write'>,
+): Shown {
+  const { chalk } = look;
+  const onlyVerbose = (text: string) => (isVerbose ? chalk.dim(text) : undefined);
   switch (event.kind) {
+    case 'connected': {
+      const busy = `connected to ${event.target}`;
+      return { busy, line: onlyVerbose(busy) };
+    }
+    case 'waiting-for-server': {
+      const busy = `waiting for the server: ${event.reason}`;
+      return { busy, line: spinner ? undefined : busy };
+    }
+    case 'waiting-for-lock': {
+      const holder = event.holder ? `: ${describeHolder(event.holder)}` : '';
+      return { busy: 'waiting for another run to end', line: `waiting for another run${holder}` };
+    }
+    case 'step-started':
+      return { busy: nameStep(event.step) };
+    case 'statement-started': {
+      const [step, statement] = [nameStep(event.step), `statement ${event.position + 1}`];
+      return { busy: `${step}, ${statement}`, line: onlyVerbose(`${step}: ${statement}`) };
+    }
+    case 'step-retried': {
+      const step = nameStep(event.step);
+      return {
+        busy: `${step}, waiting for a table lock`,
+        line: `${step}: ${event.reason}; trying again in ${formatDuration(event.delayMs)}`,
+      };
+    }
     case 'step-finished': {
       const { direction, version, description } = event.step;
       const way = (direction === 'up' ? chalk.green : chalk.yellow)(direction.padEnd(4));
       const took = chalk.dim(formatDuration(event.durationMs).padStart(8));
-      return `${way} ${version}  ${took}  ${description}`;
+      return { line: `${way} ${version}  ${took}  ${description}` };
     }
-    case 'waiting-for-lock':
-      return event.holder
-        ? `waiting for another run: ${describeHolder(event.holder)}`
-        : 'waiting for another run';
-    case 'waiting-for-server':
-      return isTerminal ? undefined : `waiting for the server: ${event.reason}`;
-    case 'step-retried':
-      return `${nameStep(event.step)}: ${event.reason}; trying again in ${formatDuration(event.delayMs)}`;
-    case 'connected':
-      return isVerbose ? chalk.dim(`connected to ${event.target}`) : undefined;
-    case 'notice':
-      if (event.severity === 'WARNING') return chalk.yellow(`warning: ${event.message}`);
-      return isVerbose ? chalk.dim(`${event.severity.toLowerCase()}: ${event.message}`) : undefined;
-    case 'statement-started':
-      return isVerbose
-        ? chalk.dim(`${nameStep(event.step)}: statement ${event.position + 1}`)
-        : undefined;
-    case 'market-retried':
-      return `${event.reason}; asking again in ${formatDuration(event.delayMs)}`;
+    case 'market-page': {
+      const page = event.pages > 1 ? `, page ${event.page} of ${event.pages}` : '';
+      return { busy: `asking CoinGecko${page}` };
+    }
+    case 'market-retried': {
+      const delay = formatDuration(event.delayMs);
+      return {
+        busy: `waiting ${delay} for CoinGecko: ${event.reason}`,
+        line: `${event.reason}; asking again in ${delay}`,
+      };
+    }
+    case 'seeder-started':
+      return { busy: nameSeeder(event.seeder) };
+    case 'rows-loaded':
+      return { busy: loadText(event, look) };
     case 'seeder-finished': {
-      const rows = `${formatCount(event.rows)} ${event.rows === 1 ? 'row' : 'rows'}`;
+      const rows = plural(event.rows, 'row').padStart(14);
       const took = chalk.dim(formatDuration(event.durationMs).padStart(8));
-      return `${chalk.green('seed')} ${event.seeder.name.padEnd(24)} ${rows.padStart(14)}  ${took}`;
+      return { line: `${chalk.green('seed')} ${event.seeder.name.padEnd(24)} ${rows}  ${took}` };
     }
     case 'test-server':
-      return serverText(event);
-    case 'template-finished': {
-      const took = formatDuration(event.durationMs);
-      return `${chalk.green('made')} the template ${event.key.slice(0, 8)} of the test databases in ${took}`;
-    }
-    case 'step-started':
-    case 'market-page':
-    case 'seeder-started':
-    case 'rows-loaded':
+      return { line: serverText(event) };
     case 'template-started':
-      return undefined;
+      return { busy: 'making the template of the test databases' };
+    case 'template-finished': {
+      const template = `the template ${event.key.slice(0, 8)} of the test databases`;
+      return { line: `${chalk.green('made')} ${template} in ${formatDuration(event.durationMs)}` };
+    }
+    case 'notice': {
+      const { severity, message } = event;
+      return severity === 'WARNING'
+        ? { line: chalk.yellow(`warning: ${message}`) }
+        : { line: onlyVerbose(`${severity.toLowerCase()}: ${message}`) };
+    }
     default:
       return event satisfies never;
   }
@@ -142,10 +130,10 @@ function lineText(
 
 function serverText(event: ProgressEvent & { readonly kind: 'test-server' }): string {
   const { origin, target, container } = event;
-  const whence = origin === 'option' ? '--url' : origin === 'container' ? 'a container' : origin;
+  const source = origin === 'option' ? '--url' : origin === 'container' ? 'a container' : origin;
   const end =
     container === undefined ? '' : `, left running; end it with: docker rm --force ${container}`;
-  return `server: ${target} (${whence}${end})`;
+  return `server: ${target} (${source}${end})`;
 }
 
 function nameStep({ version, description, index, total }: ProgressStep): string {
@@ -156,7 +144,7 @@ function nameSeeder({ name, index, total }: ProgressSeeder): string {
   return `${name} (${index} of ${total})`;
 }
 
-/** The spinner and a space stand before it. */
+/** The columns of the spinner and the space after it. */
 const spinnerWidth = 3;
 
 function loadText(

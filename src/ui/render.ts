@@ -1,8 +1,6 @@
-import type { ChalkInstance } from 'chalk';
 import type { CreateResult, DropResult, WaitResult } from '../databases/lifecycle.ts';
 import type {
   BaselineResult,
-  MigrationReport,
   RepairResult,
   RunResult,
   StatusResult,
@@ -12,17 +10,12 @@ import type { MigrationState } from '../migrations/status.ts';
 import { type CryptosenseDbError, findingsOf, type Problem } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { CheckResult, GenerateResult } from '../types/generate.ts';
+import { formatCount } from './bar.ts';
 import { describeFinding } from './findings.ts';
-import { renderTable } from './table.ts';
+import { type Look, renderTable } from './table.ts';
 
-/** What the stream that gets the text can show. */
-export interface Look {
-  readonly chalk: ChalkInstance;
-  /** The terminal's width; undefined without a terminal, where lines are not cut. */
-  readonly columns: number | undefined;
-}
-
-export function renderStatus(result: StatusResult, { chalk, columns }: Look): string {
+export function renderStatus(result: StatusResult, look: Look): string {
+  const { chalk } = look;
   const { target, environment, migrations } = result;
   const mark = environment ? `, ${environment}` : '';
   if (migrations.length === 0) return `${target}${mark}: no migrations\n`;
@@ -34,49 +27,46 @@ export function renderStatus(result: StatusResult, { chalk, columns }: Look): st
     missing: chalk.red,
     interrupted: chalk.red,
   };
-  const table = renderTable({
-    head: ['version', 'description', 'state', 'applied (UTC)', 'by', 'took'].map((text) => ({
-      text,
-      paint: chalk.dim,
-    })),
-    rows: migrations.map((migration) => [
-      { text: migration.version },
-      { text: migration.description },
-      { text: migration.state, paint: paints[migration.state] },
-      { text: migration.appliedAt ? formatMinute(migration.appliedAt) : '', paint: chalk.dim },
-      { text: migration.appliedBy ?? '', paint: chalk.dim },
-      { text: formatDuration(migration.durationMs), paint: chalk.dim, align: 'right' },
-    ]),
-    flexible: [1, 4],
-    columns,
-  });
-  const summary = `${target}${mark}: ${countStates(migrations)}`;
-  return `${[...table, '', chalk.bold(summary)].join('\n')}\n`;
+  const table = renderTable(
+    {
+      head: ['version', 'description', 'state', 'applied (UTC)', 'by', 'took'],
+      rows: migrations.map(({ version, description, state, ...row }) => [
+        version,
+        description,
+        { text: state, paint: paints[state] },
+        { text: row.appliedAt ? formatMinute(row.appliedAt) : '', paint: chalk.dim },
+        { text: row.appliedBy ?? '', paint: chalk.dim },
+        { text: formatDuration(row.durationMs), paint: chalk.dim },
+      ]),
+      right: [5],
+      flexible: [4, 1],
+      optional: [4, 5, 3],
+    },
+    look,
+  );
+  const states = countEach(migrations.map(({ state }) => state));
+  const summary = states.map(([state, count]) => `${count} ${state}`).join(', ');
+  return `${[...table, '', chalk.bold(`${target}${mark}: ${summary}`)].join('\n')}\n`;
 }
 
-/** `18 applied, 2 pending` */
-function countStates(migrations: readonly MigrationReport[]): string {
-  const counts = new Map<string, number>();
-  for (const { state } of migrations) counts.set(state, (counts.get(state) ?? 0) + 1);
-  return [...counts].map(([state, count]) => `${count} ${state}`).join(', ');
+/** How often each text occurs, in the order of the first occurrences. */
+function countEach(texts: readonly string[]): readonly (readonly [text: string, count: number])[] {
+  return [...new Set(texts)].map((text) => [text, texts.filter((each) => each === text).length]);
 }
 
-/** One line for a run; for a dry run, one line for each step before it. */
+/** Renders one line for a run. Before it, a dry run has one line for each step. */
 export function renderRun(result: RunResult, { chalk }: Look): string {
   const { target, steps, isDryRun, applied, pending } = result;
   const left = pending.length === 0 ? '' : `, ${pending.length} pending`;
   if (steps.length === 0) {
     return `${chalk.bold('nothing to do')}: ${applied} applied${left} in ${target}\n`;
   }
-  const took = steps.reduce((sum, { durationMs }) => sum + durationMs, 0);
-  const ups = steps.filter(({ direction }) => direction === 'up').length;
-  const downs = steps.length - ups;
-  const done = [
-    ...(downs > 0
-      ? [`${plural(downs, 'migration')} ${isDryRun ? 'to roll back' : 'rolled back'}`]
-      : []),
-    ...(ups > 0 ? [`${plural(ups, 'migration')} ${isDryRun ? 'to apply' : 'applied'}`] : []),
-  ].join(', ');
+  const verbs = isDryRun
+    ? { up: 'to apply', down: 'to roll back' }
+    : { up: 'applied', down: 'rolled back' };
+  const done = countEach(steps.map(({ direction }) => verbs[direction]))
+    .map(([verb, count]) => `${plural(count, 'migration')} ${verb}`)
+    .join(', ');
   if (isDryRun) {
     const lines = steps.map(
       ({ direction, version, description }) =>
@@ -84,14 +74,8 @@ export function renderRun(result: RunResult, { chalk }: Look): string {
     );
     return `${[...lines, chalk.bold(`${done} in ${target}; nothing was changed`)].join('\n')}\n`;
   }
+  const took = steps.reduce((sum, { durationMs }) => sum + durationMs, 0);
   return `${chalk.bold(done)} in ${target}${left}, ${formatDuration(took)}\n`;
-}
-
-export function renderRunWithTypes(
-  result: RunResult & { readonly types: GenerateResult },
-  look: Look,
-): string {
-  return `${renderRun(result, look)}${renderGenerated(result.types)}`;
 }
 
 export function renderScaffold(result: ScaffoldResult, { chalk }: Look): string {
@@ -193,6 +177,7 @@ function formatMinute(date: Date): string {
   return date.toISOString().slice(0, 16).replace('T', ' ');
 }
 
+/** `1 migration`, `1,000 migrations` */
 export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }

@@ -8,35 +8,31 @@ import type {
   SeedResult,
 } from '../seeding/seed.ts';
 import { formatCount } from './bar.ts';
-import { formatDuration, type Look } from './render.ts';
-import { renderTable } from './table.ts';
+import { formatDuration, plural } from './render.ts';
+import { type Look, renderTable } from './table.ts';
 
-/** CoinGecko's terms ask for it beside the data (https://www.coingecko.com/en/api_terms). */
+/** CoinGecko's terms ask for this line beside the data (https://www.coingecko.com/en/api_terms). */
 const attribution = 'Data provided by CoinGecko (https://www.coingecko.com)';
 
-/** A line a seeder, below the environment that it is for. */
-export function renderSeeders(seeders: readonly ListedSeeder[], { chalk, columns }: Look): string {
+/** Renders one line for each seeder, below its environment. */
+export function renderSeeders(seeders: readonly ListedSeeder[], look: Look): string {
+  const { chalk } = look;
   const environments = [...new Set(seeders.map(({ environment }) => environment))];
   const width = Math.max(...seeders.map(({ name }) => name.length));
   const blocks = environments.map((environment) => {
     const rows = seeders
       .filter((seeder) => seeder.environment === environment)
       .map(({ name, description }) => [
-        { text: `  ${name.padEnd(width)}` },
+        `  ${name.padEnd(width)}`,
         { text: description, paint: chalk.dim },
       ]);
-    const table = renderTable({
-      head: [{ text: `--env ${environment}`, paint: chalk.cyan }, { text: '' }],
-      rows,
-      flexible: [1],
-      columns,
-    });
-    return table.join('\n');
+    const head = [{ text: `--env ${environment}`, paint: chalk.cyan }, ''];
+    return renderTable({ head, rows, flexible: [1] }, look).join('\n');
   });
   return `${blocks.join('\n\n')}\n`;
 }
 
-/** Rows by table, Bitcoin's two days, and what one can do next. */
+/** Renders the rows of each table, the prices of Bitcoin on two days, and commands to try next. */
 export function renderDevSeed(result: DevResult, look: Look): string {
   const { chalk } = look;
   const { seed, scale, now, candles } = result;
@@ -80,48 +76,27 @@ export function renderSaved({ file, assets }: SavedMarket, { chalk }: Look): str
   ].join('\n');
 }
 
-function rowsOf({ seeders }: SeedResult, { chalk, columns }: Look): readonly string[] {
-  if (seeders.every(({ tables }) => tables.length === 0)) return [];
-  return renderTable({
-    head: [
-      { text: 'table', paint: chalk.dim },
-      { text: 'rows', paint: chalk.dim, align: 'right' as const },
-    ],
-    rows: seeders.flatMap(({ tables }) =>
-      tables.map(({ table, rows }) => [
-        { text: table },
-        { text: formatCount(rows), align: 'right' as const },
-      ]),
-    ),
-    flexible: [0],
-    columns,
-  });
+function rowsOf({ seeders }: SeedResult, look: Look): readonly string[] {
+  const rows = seeders.flatMap(({ tables }) =>
+    tables.map(({ table, rows: count }) => [table, formatCount(count)]),
+  );
+  if (rows.length === 0) return [];
+  return renderTable({ head: ['table', 'rows'], rows, right: [1], flexible: [0] }, look);
 }
 
 function notesOf({ seeders }: SeedResult, { chalk }: Look): readonly string[] {
-  const notes = seeders.flatMap(({ notes: own }) => own);
-  return notes.length === 0 ? [] : notes.map((note) => `${chalk.cyan('note:')} ${note}`);
+  return seeders.flatMap(({ notes }) => notes).map((note) => `${chalk.cyan('note:')} ${note}`);
 }
 
-function candlesOf(candles: readonly Candle[], { chalk, columns }: Look): readonly string[] {
-  const right = 'right' as const;
-  return renderTable({
-    head: ['BTC', 'open', 'high', 'low', 'close'].map((text, index) => ({
-      text,
-      paint: chalk.dim,
-      ...(index > 0 && { align: right }),
-    })),
-    rows: candles.map(({ day, open, high, low, close }) => {
-      const paint = Number(close) >= Number(open) ? chalk.green : chalk.red;
-      return [
-        { text: day.toISOString().slice(0, 10) },
-        ...[open, high, low].map((price) => ({ text: formatPrice(price), align: right })),
-        { text: formatPrice(close), align: right, paint },
-      ];
-    }),
-    flexible: [0],
-    columns,
-  });
+function candlesOf(candles: readonly Candle[], look: Look): readonly string[] {
+  const { green, red } = look.chalk;
+  const rows = candles.map(({ day, open, high, low, close }) => [
+    day.toISOString().slice(0, 10),
+    ...[open, high, low].map(formatPrice),
+    { text: formatPrice(close), paint: Number(close) >= Number(open) ? green : red },
+  ]);
+  const head = ['BTC', 'open', 'high', 'low', 'close'];
+  return renderTable({ head, rows, right: [1, 2, 3, 4], flexible: [0] }, look);
 }
 
 /** `43,012.50` */
@@ -133,7 +108,7 @@ function formatPrice(price: string): string {
 function summaryOf({ seeders, target, isDryRun }: SeedResult, { chalk }: Look): string {
   const rows = seeders.flatMap(({ tables }) => tables).reduce((sum, table) => sum + table.rows, 0);
   const took = seeders.reduce((sum, { durationMs }) => sum + durationMs, 0);
-  const what = `${formatCount(rows)} rows by ${seeders.length} ${seeders.length === 1 ? 'seeder' : 'seeders'}`;
+  const what = `${plural(rows, 'row')} by ${plural(seeders.length, 'seeder')}`;
   return isDryRun
     ? `${chalk.bold(`${what} rolled back`)} in ${target}; nothing was changed`
     : `${chalk.bold(what)} in ${target}, ${formatDuration(took)}`;

@@ -1,54 +1,72 @@
+import type { ChalkInstance } from 'chalk';
 import { width } from '../runtime/excerpt.ts';
 
-/** A cell: what is shown, and how it is painted once it is cut and padded. */
-export interface Cell {
-  readonly text: string;
-  readonly paint?: (text: string) => string;
-  /** Default left. */
-  readonly align?: 'left' | 'right';
-}
-
-export interface TableOptions {
-  readonly head: readonly Cell[];
-  readonly rows: readonly (readonly Cell[])[];
-  /** The columns that give way where the terminal is too narrow, the first of them first. */
-  readonly flexible: readonly number[];
-  /** undefined: as wide as it takes. */
+/** What the stream that gets the text can show. */
+export interface Look {
+  readonly chalk: ChalkInstance;
+  /** The width of the terminal; undefined without a terminal: no line is cut. */
   readonly columns: number | undefined;
 }
 
-const gap = '  ';
-const narrowest = 8;
+/** A text, or a text and its colour, which is applied after the text is cut and padded. */
+export type Cell = string | { readonly text: string; readonly paint: (text: string) => string };
 
-/** Lines of a table: columns two spaces apart, none wider than its content. */
-export function renderTable({ head, rows, flexible, columns }: TableOptions): readonly string[] {
-  const all = [head, ...rows];
-  const widths = head.map((_, column) =>
-    Math.max(...all.map((row) => width(row[column]?.text ?? ''))),
+export interface Table {
+  /** Dim, where a cell has no colour of its own. */
+  readonly head: readonly Cell[];
+  readonly rows: readonly (readonly Cell[])[];
+  /** The columns that are aligned to the right. */
+  readonly right?: readonly number[];
+  /** The columns that shrink on a narrow terminal. The first of them shrinks first. */
+  readonly flexible: readonly number[];
+  /** The columns that are left out where the table would still be too wide. The first of them goes first. */
+  readonly optional?: readonly number[];
+}
+
+const gap = '  ';
+const narrowest = 12;
+
+/** Renders a table as lines. Columns are two spaces apart, and each is as wide as its widest cell. */
+export function renderTable(
+  { head, rows, right = [], flexible, optional = [] }: Table,
+  { chalk, columns = Number.POSITIVE_INFINITY }: Look,
+): readonly string[] {
+  const dimmed = head.map((cell) =>
+    typeof cell === 'string' ? { text: cell, paint: chalk.dim } : cell,
   );
-  const total = widths.reduce((sum, each) => sum + each, gap.length * (widths.length - 1));
-  const fitted = [...widths];
-  let excess = columns === undefined ? 0 : Math.max(0, total - columns);
-  for (const column of flexible) {
-    const each = widths[column] ?? 0;
-    const given = Math.min(excess, Math.max(0, each - narrowest));
-    fitted[column] = each - given;
-    excess -= given;
+  const all = [dimmed, ...rows];
+  const widths = new Map(
+    head.map((_, at) => [at, Math.max(...all.map((row) => width(textOf(row[at] ?? ''))))]),
+  );
+  const excess = () =>
+    [...widths.values()].reduce((sum, each) => sum + gap.length + each, -gap.length) - columns;
+  const spare = (at: number) => Math.max(0, (widths.get(at) ?? 0) - narrowest);
+  for (const at of optional) {
+    if (excess() > flexible.reduce((sum, each) => sum + spare(each), 0)) widths.delete(at);
+  }
+  for (const at of flexible) {
+    const given = Math.min(Math.max(0, excess()), spare(at));
+    if (given > 0) widths.set(at, (widths.get(at) ?? 0) - given);
   }
   return all.map((row) =>
-    row
-      .map(({ text, paint = (same) => same, align }, column) => {
-        const room = fitted[column] ?? 0;
-        const cut = shorten(text, room);
+    [...widths]
+      .map(([at, room]) => {
+        const cell = row[at] ?? '';
+        const cut = shorten(textOf(cell), room);
+        const text = typeof cell === 'string' ? cut : cell.paint(cut);
         const space = ' '.repeat(room - width(cut));
-        return align === 'right' ? space + paint(cut) : paint(cut) + space;
+        return right.includes(at) ? space + text : text + space;
       })
       .join(gap)
       .trimEnd(),
   );
 }
 
-/** The text in no more columns than there is room, with an ellipsis where it was cut. */
+function textOf(cell: Cell): string {
+  return typeof cell === 'string' ? cell : cell.text;
+}
+
+/** Cuts a text that is wider than `room`, and ends it with an ellipsis. */
 function shorten(text: string, room: number): string {
   if (width(text) <= room) return text;
   let kept = '';

@@ -5,10 +5,10 @@ import type {
   ListResult,
   PruneResult,
 } from '../test-databases/test-databases.ts';
-import { type Look, plural } from './render.ts';
-import { renderTable } from './table.ts';
+import { plural } from './render.ts';
+import { type Look, renderTable } from './table.ts';
 
-/** One URL a line and nothing else, for `$(…)` and for files of variables. */
+/** Renders one URL on each line and nothing else, for `$(…)` and for files of variables. */
 export function renderCreated(
   { databases }: CreateResult,
   { variable }: { readonly variable: string | undefined },
@@ -22,20 +22,27 @@ export function renderCreated(
 
 export function renderFilled({ made, server }: FillResult, { chalk }: Look): string {
   return made === 0
-    ? `${chalk.bold('nothing to do')}: there are enough on ${server}, or another process makes them\n`
+    ? `${chalk.bold('nothing to do')}: ${server} has enough, or another process makes them\n`
     : `${chalk.bold(`${plural(made, 'test database')} made ahead`)} on ${server}\n`;
 }
 
-export function renderDropped({ dropped, missing, server }: DropResult, { chalk }: Look): string {
+/** Renders what `drop` or `prune` dropped, and what it did not. */
+export function renderDropped(
+  { dropped, server, ...rest }: DropResult | PruneResult,
+  { chalk }: Look,
+): string {
   return [
     ...dropped.map((name) => `dropped ${name}`),
-    ...missing.map((name) => `there is no ${name}`),
+    ...('missing' in rest
+      ? rest.missing.map((name) => `there is no ${name}`)
+      : rest.inUse.map((name) => `left ${name}: a session is in it`)),
     `${chalk.bold(`${plural(dropped.length, 'database')} dropped`)} on ${server}`,
     '',
   ].join('\n');
 }
 
-export function renderList({ databases, server }: ListResult, { chalk, columns }: Look): string {
+export function renderList({ databases, server }: ListResult, look: Look): string {
+  const { chalk } = look;
   if (databases.length === 0) return `${server}: no test databases\n`;
   const paints = {
     building: chalk.yellow,
@@ -44,18 +51,21 @@ export function renderList({ databases, server }: ListResult, { chalk, columns }
     clone: chalk.green,
     unused: chalk.yellow,
   };
-  const table = renderTable({
-    // The name comes last, because it is long. It says the kind and the key too.
-    head: ['age', 'by', 'in use', 'name'].map((text) => ({ text, paint: chalk.dim })),
-    rows: databases.map(({ name, kind, ageMs, owner, connections }) => [
-      { text: formatAge(ageMs), align: 'right' },
-      { text: owner, paint: chalk.dim },
-      { text: connections === 0 ? '' : String(connections), align: 'right' },
-      { text: name, paint: paints[kind] },
-    ]),
-    flexible: [1],
-    columns,
-  });
+  const table = renderTable(
+    {
+      // The name comes last, because it is long. It says the kind and the key too.
+      head: ['age', 'by', 'in use', 'name'],
+      rows: databases.map(({ name, kind, ageMs, owner, connections }) => [
+        formatAge(ageMs),
+        { text: owner, paint: chalk.dim },
+        connections === 0 ? '' : String(connections),
+        { text: name, paint: paints[kind] },
+      ]),
+      right: [0, 2],
+      flexible: [1],
+    },
+    look,
+  );
   return `${[...table, '', chalk.bold(`${server}: ${plural(databases.length, 'database')}`)].join('\n')}\n`;
 }
 
@@ -69,13 +79,4 @@ const ages = [
 function formatAge(ageMs: number): string {
   const { unit, ms } = ages.find((age) => ageMs >= age.ms) ?? { unit: 's', ms: 1_000 };
   return `${Math.max(0, Math.floor(ageMs / ms))} ${unit}`;
-}
-
-export function renderPruned({ dropped, inUse, server }: PruneResult, { chalk }: Look): string {
-  return [
-    ...dropped.map((name) => `dropped ${name}`),
-    ...inUse.map((name) => `left ${name}: a session is in it`),
-    `${chalk.bold(`${plural(dropped.length, 'database')} dropped`)} on ${server}`,
-    '',
-  ].join('\n');
 }

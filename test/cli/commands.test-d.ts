@@ -16,10 +16,10 @@ const rest = { name: 'x', summary: 'x', examples: [], run: async () => {} } as c
 it('a command gets the values of its flags and arguments, by the names of the options', () => {
   defineCommand<Options & { readonly versions: readonly string[] }>()({
     ...rest,
-    arguments: { versions: argument('[versions...]', 'some', { kind: version }) },
+    arguments: { versions: argument('[versions...]', 'some', version) },
     flags: {
       to: flag('--to <version>', 'a text'),
-      timeoutMs: flag('--timeout <time>', 'a time', { kind: duration }),
+      timeoutMs: flag('--timeout <time>', 'a time', duration),
       dryRun: flag('--dry-run', 'a switch'),
       environment: flag('--env <name>', 'a choice', { choices: ['dev', 'production'] }),
       only: repeatable(flag('--only <name>', 'several')),

@@ -79,7 +79,7 @@ it('every example names its own command, and flags that the command has', () => 
 });
 
 describe('--version', () => {
-  it('is the one of package.json', async () => {
+  it('prints the version in package.json', async () => {
     const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
     expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' });
   });
@@ -151,7 +151,7 @@ describe('wrong arguments', () => {
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'bad-configuration' } });
   });
 
-  it('a flag given twice: the last one counts', async () => {
+  it('the last of two equal flags counts', async () => {
     const { stderr } = await runCli(['migrate', 'up', '--to', '20260101_000000', '--to', 'x']);
     expect(stderr).toContain("argument 'x' is invalid");
   });
@@ -165,19 +165,38 @@ describe('wrong arguments', () => {
   });
 });
 
-it('a run that waits for nothing and has no outcome ends with exit code 2', async () => {
-  const preload = join(temporaryFolder(), 'strand.cjs');
-  // Sockets that never connect, and timers that keep no process alive.
-  writeFileSync(
-    preload,
-    `require('node:net').Socket.prototype.connect = function () { return this; };
-     const { setTimeout: start } = globalThis;
-     globalThis.setTimeout = (...parameters) => start(...parameters).unref();`,
-  );
-  const { code, stdout, stderr } = await runCli(
-    ['migrate', 'up', '--url', 'postgresql://u@127.0.0.1:1/d'],
-    { env: { NODE_OPTIONS: `--require ${preload}` } },
-  );
-  expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-  expect(stderr).toContain('the run ended without an outcome');
+describe('a run that waits for nothing and has no outcome', () => {
+  const runStranded = async (...flags: readonly string[]) => {
+    const preload = join(temporaryFolder(), 'strand.cjs');
+    // Sockets that never connect, and timers that keep no process alive.
+    writeFileSync(
+      preload,
+      `require('node:net').Socket.prototype.connect = function () { return this; };
+       const { setTimeout: start } = globalThis;
+       globalThis.setTimeout = (...parameters) => start(...parameters).unref();`,
+    );
+    return runCli(['migrate', 'up', '--url', 'postgresql://u@127.0.0.1:1/d', ...flags], {
+      env: { NODE_OPTIONS: `--require ${preload}` },
+    });
+  };
+  const message = 'the run ended without an outcome';
+  const hint = 'see what is done: cryptosense-db migrate status';
+
+  it('ends with exit code 2 and an error without a stack', async () => {
+    const stderr = `${message}\nhint: ${hint}\n`;
+    expect(await runStranded()).toEqual({ code: 2, stdout: '', stderr });
+  });
+
+  it('prints one document and nothing else with --json', async () => {
+    const { code, stdout, stderr } = await runStranded('--json');
+    expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
+    const problems = [{ message, hint }];
+    expect(JSON.parse(stdout)).toEqual({ error: { code: 'unexpected', message, problems } });
+  });
+
+  it('shows its stack with --json and --verbose', async () => {
+    const { stdout, stderr } = await runStranded('--json', '--verbose');
+    expect(JSON.parse(stdout)).toMatchObject({ error: { message } });
+    expect(stderr).toMatch(new RegExp(`${message}\n +at `));
+  });
 });

@@ -57,7 +57,7 @@ async function expectUntouched(): Promise<void> {
   expect({ schemas: schemas.length, tables: tables.length }).toEqual({ schemas: 0, tables: 0 });
 }
 
-describe('a program that is not whole', () => {
+describe('a program with missing files', () => {
   function runCopy(cli: string | undefined) {
     const root = temporaryFolder();
     cpSync(dirname(program), join(root, 'bin'), { recursive: true });
@@ -92,14 +92,14 @@ describe('without a target', () => {
     }
   });
 
-  it('empty variables count as none', async () => {
+  it('empty variables count as not set', async () => {
     const env = { DATABASE_URL: '', PGHOST: '' };
     const { error } = await refuse(['migrate', 'up'], { cwd: temporaryFolder(), env });
     expect(error.code).toBe('no-target');
   });
 });
 
-describe('a target that cannot be', () => {
+describe('a wrong target', () => {
   it.each([
     ['postgresql://user@host:port/db', 'a port in it is not a whole number from 1 to 65535'],
     ['postgresql://user@host:99999/db', 'a port in it is not a whole number from 1 to 65535'],
@@ -127,19 +127,19 @@ describe('a target that cannot be', () => {
     expect(text).toContain(fact);
   });
 
-  it('reports every variable at fault at once', async () => {
+  it('reports all wrong variables at once', async () => {
     const env = { DATABASE_HOST: 'h', DATABASE_PORT: '-1', PGSSLMODE: 'maybe', PGPORT: '0' };
     const { error } = await refuse(['migrate', 'up'], { env });
     expect(error.problems).toHaveLength(3);
   });
 
-  it('--url together with --embedded', async () => {
+  it('refuses --url together with --embedded', async () => {
     const { error } = await refuse(['migrate', 'up', '--url', database.url, '--embedded']);
     expect(error.code).toBe('bad-configuration');
     await expectUntouched();
   });
 
-  it('a .env that cannot be read', async () => {
+  it('reports a .env that cannot be read', async () => {
     const cwd = temporaryFolder();
     mkdirSync(join(cwd, '.env'));
     const { error } = await refuse(['migrate', 'up'], { cwd });
@@ -163,7 +163,7 @@ describe('a target that cannot be', () => {
     ]);
   });
 
-  it('an embedded folder with something else in it, which stays', async () => {
+  it('refuses an embedded folder with other files, and the files stay', async () => {
     const cwd = temporaryFolder();
     writeFileSync(join(cwd, 'notes.txt'), 'mine');
     const { error } = await refuse(['migrate', 'up', '--embedded', cwd]);
@@ -171,8 +171,8 @@ describe('a target that cannot be', () => {
   });
 });
 
-describe('a server that is not there', () => {
-  it('is named with host and port, and with how long it was tried', async () => {
+describe('a server that does not answer', () => {
+  it('is reported with host, port and the time of waiting', async () => {
     const port = await freePort();
     const url = `postgresql://user@127.0.0.1:${port}/db`;
     const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
@@ -184,7 +184,7 @@ describe('a server that is not there', () => {
     expect(text).toContain('cryptosense-db db wait');
   });
 
-  it('is given up after connect_timeout when it takes the connection and says nothing', async () => {
+  it('is given up after connect_timeout if it accepts the connection and sends nothing', async () => {
     const { port } = await openMutePort();
     const url = `postgresql://user@127.0.0.1:${port}/db?connect_timeout=1`;
     const { error } = await refuse(['migrate', 'status', '--url', url]);
@@ -192,7 +192,7 @@ describe('a server that is not there', () => {
     expect(error.details.waitedMs).toBeGreaterThanOrEqual(990);
   });
 
-  it('ends at once on SIGINT meanwhile', async () => {
+  it('is given up at once on SIGINT', async () => {
     const { port, connected } = await openMutePort();
     const url = `postgresql://user@127.0.0.1:${port}/db?connect_timeout=600`;
     const { process: child, finished } = startCli(['migrate', 'up', '--url', url, '--json']);
@@ -214,7 +214,7 @@ describe('a server that is not there', () => {
 });
 
 describe('a login that is refused', () => {
-  it('for the wrong password', async () => {
+  it('is reported with the user for a wrong password', async () => {
     const url = role.urlOf(database.url).replace(role.password, 'wr0ng-pa55');
     const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
     expect(error).toMatchObject({ code: 'login-refused', details: { user: role.name } });
@@ -222,14 +222,14 @@ describe('a login that is refused', () => {
     await expectUntouched();
   });
 
-  it('for a user that there is not', async () => {
+  it('is reported with the user that does not exist', async () => {
     const url = role.urlOf(database.url).replace(role.name, 'nobody_of_that_name');
     const { error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
     expect(error.code).toBe('login-refused');
   });
 });
 
-it('a database that is not there: db create is the hint, and it stays away', async () => {
+it('a missing database is not created, and the hint is db create', async () => {
   const name = `${database.name}_absent`;
   const args = [...basic, '--url', databaseUrl(server, name)];
   for (const command of [
@@ -244,7 +244,7 @@ it('a database that is not there: db create is the hint, and it stays away', asy
   expect(await database.sql`select from pg_database where datname = ${name}`).toHaveLength(0);
 });
 
-it('a role that may not create a schema is told so before anything is done', async () => {
+it('a role without the right to create a schema is refused before any change', async () => {
   const url = role.urlOf(database.url);
   const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
   expect(error.code).toBe('not-permitted');
@@ -295,12 +295,12 @@ describe('files and versions', () => {
     },
   );
 
-  it.each(['--migrations', '--rollbacks'])('%s without the other', async (flag) => {
+  it.each(['--migrations', '--rollbacks'])('refuses %s without the other flag', async (flag) => {
     const { error } = await refuse(['migrate', 'up', flag, temporaryFolder(), '--url', dead]);
     expect(error.code).toBe('bad-configuration');
   });
 
-  it('folders that are not there', async () => {
+  it('reports missing folders', async () => {
     const folder = join(temporaryFolder(), 'absent');
     const folders = ['--migrations', folder, '--rollbacks', folder];
     const { error } = await refuse(['migrate', 'up', ...folders, '--url', dead]);
@@ -320,7 +320,7 @@ describe('files and versions', () => {
     },
   );
 
-  it('a statement that PostgreSQL does not know', async () => {
+  it('reports a statement that PostgreSQL does not know', async () => {
     const folders = writePairs({ '20260101_000000_typo': ['CREATE TABEL x ();', 'SELECT 1;'] });
     const args = ['migrate', 'up', ...folderFlags(folders), '--url', database.url];
     const { text, error } = await refuse(args);
@@ -340,14 +340,14 @@ describe('files and versions', () => {
     await expectUntouched();
   });
 
-  it('an unknown template, with those that there are', async () => {
+  it('refuses an unknown template and lists the templates', async () => {
     const args = ['migrate', 'new', 'x', '--template', 'nope', ...basic];
     const { error } = await refuse(args);
     expect(error.code).toBe('bad-configuration');
     expect(error.problems[0].message).toMatch(/Allowed choices are .*migration/);
   });
 
-  it('migrate new without the folders that it writes to', async () => {
+  it('refuses migrate new without the folders that it writes to', async () => {
     const { error } = await refuse(['migrate', 'new', 'add_coins'], { cwd: temporaryFolder() });
     expect(['faulty-folder', 'file-problem']).toContain(error.code);
   });

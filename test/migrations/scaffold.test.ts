@@ -57,6 +57,15 @@ describe('the stamp', () => {
   });
 });
 
+it('quotes the flags that name the folders for a shell', async () => {
+  const migrations = join(temporaryFolder(), 'my migrations');
+  const rollbacks = join(temporaryFolder(), "what's undone");
+  for (const folder of [migrations, rollbacks]) mkdirSync(folder);
+  const { folderFlags } = await write({ migrations, rollbacks }, 'b');
+  const words = execFileSync('sh', ['-c', `printf '%s|'${folderFlags}`], { encoding: 'utf8' });
+  expect(words).toBe(`--migrations|${migrations}|--rollbacks|${rollbacks}|`);
+});
+
 describe('names and header', () => {
   it.each([
     ['add_price_alerts', 'add_price_alerts', 'add price alerts'],

@@ -130,7 +130,7 @@ describe('an error with findings', () => {
     );
   });
 
-  it('is both the data and the text, as JSON', () => {
+  it('has the data and the text in the JSON document', () => {
     expect(JSON.parse(JSON.stringify(errorDocument(error)))).toEqual({
       error: {
         code: 'faulty-statements',

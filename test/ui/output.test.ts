@@ -27,7 +27,7 @@ describe('an error that comes before a connection', () => {
     expect(stdout).not.toContain('hunter2');
   });
 
-  it('comes with --quiet too', async () => {
+  it('is printed with --quiet too', async () => {
     const { code, stdout, stderr } = await runCli([...faulty, '--quiet']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain('is empty');

@@ -55,11 +55,11 @@ const usual = [
 ];
 
 describe('plain lines, for a pipe or CI', () => {
-  it('are one for each step that is done, and for each time that it waits', () => {
+  it('are printed for each finished step and for each wait', () => {
     expect(linesOf(false)).toEqual(usual);
   });
 
-  it('with --verbose are the connection, the statements and the notices too', () => {
+  it('with --verbose are also printed for the connection, the statements and the notices', () => {
     const verbose = linesOf(true);
     expect(verbose).toEqual(expect.arrayContaining(usual));
     expect(verbose.filter((line) => !usual.includes(line))).toEqual([

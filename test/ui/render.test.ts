@@ -7,7 +7,6 @@ import { width } from '../../src/runtime/excerpt.ts';
 import {
   errorDocument,
   formatDuration,
-  type Look,
   renderBaseline,
   renderProblems,
   renderRepair,
@@ -15,6 +14,7 @@ import {
   renderScaffold,
   renderStatus,
 } from '../../src/ui/render.ts';
+import type { Look } from '../../src/ui/table.ts';
 
 const plain: Look = { chalk: new Chalk({ level: 0 }), columns: undefined };
 const coloured: Look = { chalk: new Chalk({ level: 1 }), columns: undefined };
@@ -76,7 +76,7 @@ describe('renderStatus', () => {
   it('is a table and a line with the number of migrations in each state', () => {
     expect(renderStatus({ ...status, migrations: status.migrations.slice(0, 1) }, plain)).toBe(
       [
-        'version          description         state    applied (UTC)     by      took',
+        'version          description         state    applied (UTC)     by       took',
         '20251007_120000  create_users_table  applied  2026-11-20 14:02  deploy  12 ms',
         '',
         'db.example:5432/cryptosense, production: 1 applied',
@@ -85,10 +85,10 @@ describe('renderStatus', () => {
     );
   });
 
-  it('fits 80 columns with long names and durations', () => {
-    const lines = renderStatus(status, { ...plain, columns: 80 }).split('\n');
+  it.each([80, 60])('fits %i columns with long names and durations', (columns) => {
+    const lines = renderStatus(status, { ...plain, columns }).split('\n');
     const table = lines.slice(0, lines.indexOf(''));
-    expect(Math.max(...table.map(width))).toBeLessThanOrEqual(80);
+    expect(Math.max(...table.map(width))).toBeLessThanOrEqual(columns);
     expect(lines).toHaveLength(status.migrations.length + 4);
     for (const { version, state } of status.migrations)
       expect(lines).toContainEqual(expect.stringMatching(new RegExp(`^${version} .* ${state}\\b`)));
@@ -155,10 +155,10 @@ describe('renderRun', () => {
     ],
     [
       'dry run',
-      { steps: [up, down], isDryRun: true },
+      { steps: [down, up], isDryRun: true },
       [
-        'up   20251007_120000  create_users_table',
         'down 20251007_120000  create_users_table',
+        'up   20251007_120000  create_users_table',
         '1 migration to roll back, 1 migration to apply in localhost:5432/cryptosense; nothing was changed',
       ].join('\n'),
     ],

@@ -1,65 +1,78 @@
+import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
 import { width } from '../../src/runtime/excerpt.ts';
-import { type Cell, renderTable } from '../../src/ui/table.ts';
+import { renderTable, type Table } from '../../src/ui/table.ts';
 
-const row = (...texts: readonly string[]): readonly Cell[] => texts.map((text) => ({ text }));
+const look = { chalk: new Chalk({ level: 0 }), columns: undefined };
+/** The lines of a table without a head. */
+const linesOf = (table: Omit<Table, 'head'>, columns?: number) =>
+  renderTable({ head: table.rows[0]?.map(() => '') ?? [], ...table }, { ...look, columns }).slice(
+    1,
+  );
 
 describe('renderTable', () => {
-  it('sets columns two spaces apart, as wide as their widest cell, and nothing at the end', () => {
-    const head = row('a', 'long head', 'c');
-    const rows = [row('1', '2', '3'), row('wide cell', '', '')];
-    expect(renderTable({ head, rows, flexible: [], columns: undefined })).toEqual([
+  it('has columns two spaces apart, as wide as their widest cell, and no space at the end', () => {
+    const head = ['a', 'long head', 'c'];
+    const rows = [
+      ['1', '2', '3'],
+      ['wide cell', '', ''],
+    ];
+    expect(renderTable({ head, rows, flexible: [] }, look)).toEqual([
       'a          long head  c',
       '1          2          3',
       'wide cell',
     ]);
   });
 
-  it('aligns to the right on demand', () => {
-    const cell = (text: string): Cell => ({ text, align: 'right' });
-    const rows = [[cell('1 ms')], [cell('100 ms')]];
-    expect(renderTable({ head: row('took'), rows, flexible: [], columns: undefined })).toEqual([
-      'took',
+  it('aligns a column and its head to the right on demand', () => {
+    const rows = [['1 ms'], ['100 ms']];
+    expect(renderTable({ head: ['took'], rows, right: [0], flexible: [] }, look)).toEqual([
+      '  took',
       '  1 ms',
       '100 ms',
     ]);
   });
 
   it('counts columns of the terminal, not characters', () => {
-    const rows = [row('漢字', 'x'), row('🚀', 'x'), row('e\u0301', 'x'), row('ab', 'x')];
-    const lines = renderTable({ head: row('', ''), rows, flexible: [], columns: undefined });
-    expect(lines.slice(1).map((line) => width(line))).toEqual([7, 7, 7, 7]);
+    const rows = ['漢字', '🚀', 'e\u0301', 'ab'].map((text) => [text, 'x']);
+    expect(linesOf({ rows, flexible: [] }).map(width)).toEqual([7, 7, 7, 7]);
   });
 
-  it('paints what is cut and padded, so that colour changes no width', () => {
+  it('paints a cell after it is cut and padded, so that colour changes no width', () => {
     const paint = (text: string) => `<${text}>`;
-    const rows = [[{ text: 'a rather long text', paint }, { text: 'x' }]];
-    expect(renderTable({ head: row('', ''), rows, flexible: [0], columns: 14 })[1]).toBe(
-      '<a rather l…>  x',
-    );
+    const rows = [[{ text: 'a rather long text', paint }, 'x']];
+    expect(linesOf({ rows, flexible: [0] }, 15)).toEqual(['<a rather lo…>  x']);
   });
 
   it.each([
     [50, 50],
     [40, 40],
-    [30, 30],
-    // No column gives way below eight.
-    [26, 27],
-    [1, 27],
-  ])('with %i columns takes at most %i', (columns, atMost) => {
-    const head = row('fixed', 'first', 'second');
-    const rows = [row('1234567', 'x'.repeat(30), '漢'.repeat(15))];
-    const lines = renderTable({ head, rows, flexible: [1, 2], columns });
+    [36, 36],
+    // No column shrinks below twelve.
+    [30, 35],
+    [1, 35],
+  ])('on a terminal of %i columns takes at most %i', (columns, atMost) => {
+    const head = ['fixed', 'first', 'second'];
+    const rows = [['1234567', 'x'.repeat(30), '漢'.repeat(15)]];
+    const lines = renderTable({ head, rows, flexible: [1, 2] }, { ...look, columns });
     expect(Math.max(...lines.map(width))).toBeLessThanOrEqual(atMost);
     expect(lines[1]).toContain('1234567  ');
   });
 
-  it('the first that gives way gives all it can before the second does', () => {
-    const head = row('', '');
-    const rows = [row('x'.repeat(20), 'y'.repeat(20))];
-    const at = (columns: number) => renderTable({ head, rows, flexible: [0, 1], columns })[1];
-    expect(at(42)).toBe(`${'x'.repeat(20)}  ${'y'.repeat(20)}`);
-    expect(at(35)).toBe(`${'x'.repeat(12)}…  ${'y'.repeat(20)}`);
-    expect(at(25)).toBe(`${'x'.repeat(7)}…  ${'y'.repeat(14)}…`);
+  it('leaves out an optional column only where the flexible ones cannot shrink enough', () => {
+    const head = ['fixed', 'flexible', 'optional'];
+    const rows = [['1234567', 'x'.repeat(16), 'y'.repeat(9)]];
+    const at = (columns: number) =>
+      renderTable({ head, rows, flexible: [1], optional: [2] }, { ...look, columns });
+    expect(at(32)).toEqual(['fixed    flexible      optional', '1234567  xxxxxxxxxxx…  yyyyyyyyy']);
+    expect(at(31)).toEqual(['fixed    flexible', '1234567  xxxxxxxxxxxxxxxx']);
+  });
+
+  it('shrinks the first flexible column as far as possible before the second', () => {
+    const rows = [['x'.repeat(20), 'y'.repeat(20)]];
+    const at = (columns: number) => linesOf({ rows, flexible: [0, 1] }, columns);
+    expect(at(42)).toEqual([`${'x'.repeat(20)}  ${'y'.repeat(20)}`]);
+    expect(at(35)).toEqual([`${'x'.repeat(12)}…  ${'y'.repeat(20)}`]);
+    expect(at(30)).toEqual([`${'x'.repeat(11)}…  ${'y'.repeat(15)}…`]);
   });
 });

@@ -32,11 +32,11 @@ it('a list shows names whole, and says how old each database is', () => {
   ];
   expect(renderList({ ...server, databases }, look)).toBe(
     [
-      'age    by        in use  name',
-      '  5 d  ci                cryptosense_test_template_4f1c09aa4f1c09aa_20261120140200_k3x9q',
-      '  3 h  ci                cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
-      '2 min  ci                cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
-      '  0 s  a_role_…      12  cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
+      '  age  by            in use  name',
+      '  5 d  ci                    cryptosense_test_template_4f1c09aa4f1c09aa_20261120140200_k3x9q',
+      '  3 h  ci                    cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
+      '2 min  ci                    cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
+      '  0 s  a_role_with…      12  cryptosense_test_clone_4f1c09aa4f1c09aa_20261120140200_0v7k3x9q',
       '',
       'db.example:5432: 4 databases',
       '',
