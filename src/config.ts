@@ -1,16 +1,17 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
-import * as v from 'valibot';
 import {
   defaultEmbeddedFolder,
+  isSslMode,
   parseTarget,
   portRange,
   type ServerTarget,
+  serverTarget,
   sslModes,
   type Target,
 } from './database/target.ts';
 import { CryptosenseDbError, isError, type Problem } from './runtime/errors.ts';
+import { readText } from './runtime/files.ts';
 import { loginName } from './runtime/login-name.ts';
 import { describeRange, parseWhole } from './runtime/whole-numbers.ts';
 
@@ -35,61 +36,17 @@ export function surroundings(): Surroundings {
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
-const text = v.optional(v.string());
-const host = v.optional(v.string(), 'localhost');
-/** One port, or one for each host. */
-const port = v.optional(
-  v.pipe(
-    v.string(),
-    v.check((value) => value.split(',').every((each) => parseWhole(each, portRange) !== undefined)),
-  ),
-);
-const tls = { PGSSLMODE: v.optional(v.picklist(sslModes)) };
-
-/** The ways to name a database by variables. Each one turns its variables into a URL without a password. */
-const levels = {
-  url: v.pipe(
-    v.object({ DATABASE_URL: v.string(), ...tls }),
-    v.transform(({ DATABASE_URL: url, PGSSLMODE: sslMode }) => ({ url, sslMode })),
-  ),
-  database: v.pipe(
-    v.object({
-      DATABASE_HOST: host,
-      DATABASE_PORT: port,
-      DATABASE_NAME: v.string(),
-      DATABASE_USER: text,
-      ...tls,
-    }),
-    v.transform((variables) => ({
-      url: urlOf({
-        host: variables.DATABASE_HOST,
-        port: variables.DATABASE_PORT,
-        database: variables.DATABASE_NAME,
-        user: variables.DATABASE_USER,
-      }),
-      sslMode: variables.PGSSLMODE,
-    })),
-  ),
-  libpq: v.pipe(
-    v.object({
-      PGHOST: host,
-      PGPORT: port,
-      PGDATABASE: v.optional(v.string(), ''),
-      PGUSER: text,
-      ...tls,
-    }),
-    v.transform((variables) => ({
-      url: urlOf({
-        host: variables.PGHOST,
-        port: variables.PGPORT,
-        database: variables.PGDATABASE,
-        user: variables.PGUSER,
-      }),
-      sslMode: variables.PGSSLMODE,
-    })),
-  ),
-};
-type Level = keyof typeof levels;
+/** The groups of variables that name a database without a URL. */
+const groups = {
+  database: {
+    hosts: 'DATABASE_HOST',
+    ports: 'DATABASE_PORT',
+    database: 'DATABASE_NAME',
+    user: 'DATABASE_USER',
+  },
+  libpq: { hosts: 'PGHOST', ports: 'PGPORT', database: 'PGDATABASE', user: 'PGUSER' },
+} as const;
+type Level = 'url' | keyof typeof groups;
 
 /**
  * Reads the database from, in this order: `--url` or `--embedded`, `DATABASE_URL`, `DATABASE_HOST`
@@ -132,14 +89,22 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
   // Variables for a server do not apply to the embedded engine.
   const isEmbedded = level === 'url' && named.DATABASE_URL?.startsWith('embedded:');
   const PGSSLMODE = isEmbedded ? undefined : merged.PGSSLMODE;
-  const { issues, output, success } = v.safeParse(levels[level], { ...named, PGSSLMODE });
-  if (!success) throw new CryptosenseDbError('bad-configuration', issues.map(describeIssue));
-  return parseTarget(output.url, {
+  requireValid(level, { ...named, PGSSLMODE });
+  const defaults = {
     user: userOf(own) ?? userOf(dotEnv) ?? surroundings.osUser,
     password: passwordOf(own) ?? passwordOf(dotEnv),
-    sslMode: output.sslMode,
+    sslMode: PGSSLMODE,
     rootCertificate: merged.PGSSLROOTCERT,
-  });
+  };
+  if (level === 'url') return parseTarget(named.DATABASE_URL ?? '', defaults);
+  const { hosts, ports, database, user } = groups[level];
+  const parts = {
+    hosts: named[hosts],
+    ports: named[ports],
+    database: named[database],
+    user: named[user],
+  };
+  return serverTarget(parts, defaults);
 }
 
 /** True when flags, environment or `.env` name a database. */
@@ -173,13 +138,11 @@ export function readTestServer(
   const dotEnv = isNamed ? {} : readDotEnv(surroundings.folder, { isNeeded: true });
   const named = url ?? own.TEST_DATABASE_URL ?? dotEnv.TEST_DATABASE_URL;
   if (named === undefined) return undefined;
-  const { PGSSLMODE } = own;
-  const { issues, output, success } = v.safeParse(levels.url, { DATABASE_URL: named, PGSSLMODE });
-  if (!success) throw new CryptosenseDbError('bad-configuration', issues.map(describeIssue));
-  const target = parseTarget(output.url, {
+  requireValid('url', own);
+  const target = parseTarget(named, {
     user: own.PGUSER ?? surroundings.osUser,
     password: own.PGPASSWORD,
-    sslMode: output.sslMode,
+    sslMode: own.PGSSLMODE,
     rootCertificate: own.PGSSLROOTCERT,
   });
   if (target.kind === 'embedded') {
@@ -202,26 +165,16 @@ export interface CoinGeckoSettings {
   readonly plan: 'demo' | 'pro' | undefined;
 }
 
-const coinGeckoVariables = v.object({
-  COINGECKO_API_KEY: text,
-  COINGECKO_PLAN: v.optional(v.picklist(['demo', 'pro'])),
-});
-
 /** Throws `bad-configuration` for an unknown plan. */
-export function readCoinGecko(surroundings: Surroundings): CoinGeckoSettings {
-  const own = withoutEmpty(surroundings.environment);
-  const isNeeded = own.COINGECKO_API_KEY === undefined || own.COINGECKO_PLAN === undefined;
-  const variables = {
-    ...(isNeeded ? readDotEnv(surroundings.folder, { isNeeded: false }) : {}),
-    ...own,
+export function readCoinGecko({ environment, folder }: Surroundings): CoinGeckoSettings {
+  const { COINGECKO_API_KEY: apiKey, COINGECKO_PLAN: plan }: Variables = {
+    ...readDotEnv(folder, { isNeeded: false }),
+    ...withoutEmpty(environment),
   };
-  const { success, output } = v.safeParse(coinGeckoVariables, variables);
-  if (!success) {
-    throw new CryptosenseDbError('bad-configuration', {
-      message: `COINGECKO_PLAN is "${variables.COINGECKO_PLAN}"; it can be demo, pro`,
-    });
-  }
-  return { apiKey: output.COINGECKO_API_KEY, plan: output.COINGECKO_PLAN };
+  if (plan === undefined || plan === 'demo' || plan === 'pro') return { apiKey, plan };
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `COINGECKO_PLAN is "${plan}"; it can be demo, pro`,
+  });
 }
 
 function levelOf(variables: Variables): Level | undefined {
@@ -241,52 +194,46 @@ function passwordOf(variables: Variables): string | undefined {
   return variables.DATABASE_PASSWORD ?? variables.PGPASSWORD;
 }
 
-function describeIssue(issue: v.BaseIssue<unknown>): Problem {
-  const name = v.getDotPath(issue) ?? '';
-  if (name === 'DATABASE_NAME') {
-    return {
+/** Throws `bad-configuration` with all problems of the variables in use. */
+function requireValid(level: Level, variables: Variables): void {
+  const check = (name: string, isValid: (text: string) => boolean, allowed: string): Problem[] => {
+    const text = variables[name];
+    if (text === undefined || isValid(text)) return [];
+    return [{ message: `${name} is "${text}"; it can be ${allowed}` }];
+  };
+  const problems = [
+    ...(level === 'url' ? [] : check(groups[level].ports, arePorts, describeRange(portRange))),
+    ...check('PGSSLMODE', isSslMode, sslModes.join(', ')),
+  ];
+  if (level === 'database' && variables.DATABASE_NAME === undefined) {
+    problems.push({
       message: 'DATABASE_HOST is set, but DATABASE_NAME is not',
       hint: 'set both, or DATABASE_URL',
-    };
+    });
   }
-  const allowed = name.endsWith('PORT') ? describeRange(portRange) : sslModes.join(', ');
-  return { message: `${name} is "${String(issue.input)}"; it can be ${allowed}` };
+  if (problems.length > 0) throw new CryptosenseDbError('bad-configuration', problems);
+}
+
+/** One port, or one for each host. */
+function arePorts(text: string): boolean {
+  return text.split(',').every((port) => parseWhole(port, portRange) !== undefined);
 }
 
 /** An unreadable `.env` is an error only if it is needed. */
 function readDotEnv(folder: string, { isNeeded }: { readonly isNeeded: boolean }): Variables {
   try {
     // Some editors on Windows write a byte-order mark.
-    const text = readFileSync(join(folder, '.env'), 'utf8').replace(/^\uFEFF/, '');
-    return withoutEmpty(parseEnv(text));
+    const text = readText(join(folder, '.env'))?.replace(/^\uFEFF/, '');
+    return withoutEmpty(parseEnv(text ?? ''));
   } catch (error) {
-    if (!isNeeded) return {};
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
-    throw new CryptosenseDbError(
-      'file-problem',
-      { message: '.env cannot be read', evidence: [String(error)] },
-      { details: { path: join(folder, '.env') }, cause: error },
-    );
+    if (isNeeded) throw error;
+    return {};
   }
 }
 
 /** As in libpq, an empty variable counts as not set. */
 function withoutEmpty(variables: Variables): Variables {
   return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
-}
-
-interface UrlParts {
-  readonly host: string;
-  readonly port: string | undefined;
-  readonly database: string;
-  readonly user: string | undefined;
-}
-
-function urlOf({ host, port, database, user }: UrlParts): string {
-  const login = user === undefined ? '' : `${encodeURIComponent(user)}@`;
-  const query = new URLSearchParams({ host, ...(port !== undefined && { port }) });
-  const encoded = query.toString().replaceAll('+', '%20');
-  return `postgresql://${login}/${encodeURIComponent(database)}?${encoded}`;
 }
 
 function noTarget(): CryptosenseDbError<'no-target'> {

@@ -2,7 +2,7 @@
  * The library: what the command line does, for programs. Functions take plain options, return
  * plain data, report through `onProgress`, and print nothing.
  */
-export { createDatabase, type DatabaseOptions } from './client.ts';
+
 export { describeTarget, parseTarget, type Target } from './database/target.ts';
 /** The tables and views of schema public, in the terms of Kysely; and the types of their columns. */
 export type * from './database/types.ts';
@@ -25,5 +25,6 @@ export type { Finding, FindingRule } from './runtime/findings.ts';
 export type { OnProgress, ProgressEvent, ProgressStep } from './runtime/progress.ts';
 /** As `cryptosense-db seed --env dev`, `--env production` and `--list`. */
 export * as seed from './seeding/seed.ts';
+export { createDatabase, type DatabaseOptions } from './typed-database.ts';
 /** As the commands of `cryptosense-db types`. */
 export * as types from './types/generate.ts';

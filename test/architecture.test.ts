@@ -9,7 +9,7 @@ import { describe, expect, it } from 'vitest';
  */
 const layers: readonly (readonly string[])[] = [
   ['cli.ts', 'index.ts', 'testing.ts'],
-  ['client.ts', 'commands', 'ui'],
+  ['typed-database.ts', 'commands', 'ui'],
   ['databases', 'market', 'migrations', 'schema', 'seeding', 'test-databases', 'types'],
   ['config.ts', 'ledger'],
   ['database', 'sql'],
@@ -18,7 +18,7 @@ const layers: readonly (readonly string[])[] = [
 
 /** Which room imports which of its own layer, as docs/architecture.md draws it. */
 const neighbours: Readonly<Record<string, readonly string[]>> = {
-  'index.ts': ['client.ts'],
+  'index.ts': ['typed-database.ts'],
   commands: ['ui'],
   databases: ['migrations'],
   seeding: ['market', 'migrations'],

@@ -56,7 +56,7 @@ export async function openPrimary(target: ServerTarget, options: ClientOptions):
     });
     if (options.signal?.aborted) {
       await client?.sql.end({ timeout: 2 });
-      throw interrupted({ completed: [], pending: [] });
+      throw interrupted();
     }
     if (!client) continue;
     if (!client.server.isReadOnly || options.isReadOnlyFine) return client;
@@ -98,6 +98,18 @@ async function openHost(target: ServerTarget, host: Host, options: ClientOptions
   }
 }
 
+/** Opens the one session of an embedded engine. */
+export function openEmbedded(
+  engine: { readonly connect: () => Duplex },
+  options: ClientOptions,
+): Promise<Client> {
+  return openClient(
+    { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
+    async () => engine.connect(),
+    { ...options, firstAnswerTimeoutMs: 60_000 },
+  );
+}
+
 interface Facts extends Omit<ServerFacts, 'isPooled'> {
   readonly pid: number;
 }
@@ -117,7 +129,7 @@ const openingQuery = `
  * connection silently and closes old connections after about half an hour. Both would release the
  * session's lock. So a second socket is refused, and the connection has no maximum age.
  */
-export async function openClient(
+async function openClient(
   settings: Options<Record<string, never>>,
   openFirstSocket: () => Promise<Duplex>,
   options: ClientOptions & { readonly firstAnswerTimeoutMs: number },

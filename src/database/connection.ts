@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
-import { type Client, openClient, openPrimary, type ServerFacts, type Sql } from './client.ts';
+import { type Client, openEmbedded, openPrimary, type Sql } from './client.ts';
 import { connectionLost, interrupted, statementRefused, throwIfInterrupted } from './refusals.ts';
 import { isConnectionLost, isSqlError } from './sql-errors.ts';
 import { describeTarget, type EmbeddedTarget, type ServerTarget, type Target } from './target.ts';
@@ -12,11 +12,8 @@ export type { ServerFacts, Sql } from './client.ts';
  * One backend, from opening to closing. `sql` never reconnects: once the backend is gone, every
  * query fails. So the session's locks and transactions cannot be lost unnoticed.
  */
-export interface Session {
-  readonly sql: Sql;
+export interface Session extends Pick<Client, 'sql' | 'pid' | 'server'> {
   readonly target: Target;
-  readonly pid: number;
-  readonly server: ServerFacts;
   /** Throws `interrupted` once the signal has fired. Call it before each new piece of work. */
   readonly throwIfInterrupted: () => void;
   readonly signal: AbortSignal | undefined;
@@ -75,11 +72,7 @@ async function withEmbeddedSession<T>(
     onWait: (reason) => onProgress?.({ kind: 'waiting-for-server', reason }),
   }).catch(orInterrupted(signal));
   try {
-    const client = await openClient(
-      { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
-      async () => engine.connect(),
-      { ...options, firstAnswerTimeoutMs: 60_000 },
-    ).catch(orInterrupted(signal));
+    const client = await openEmbedded(engine, options).catch(orInterrupted(signal));
     // The engine's one database is named template1. Messages name its folder instead.
     const server = { ...client.server, database: describeTarget(target) };
     return await useClient({ ...client, server }, target, options, use);
@@ -91,7 +84,7 @@ async function withEmbeddedSession<T>(
 /** After the signal has fired, an error while the engine opens means the interruption. */
 function orInterrupted(signal: AbortSignal | undefined): (error: unknown) => never {
   return (error) => {
-    throw signal?.aborted && !isError(error) ? interrupted({ completed: [], pending: [] }) : error;
+    throw signal?.aborted && !isError(error) ? interrupted() : error;
   };
 }
 
@@ -114,7 +107,7 @@ async function useClient<T>(
     options.onProgress?.({ kind: 'connected', target: describeTarget(target) });
     return await use(session);
   } catch (error) {
-    if (signal?.aborted && !isError(error)) throw interrupted({ completed: [], pending: [] });
+    if (signal?.aborted && !isError(error)) throw interrupted();
     throw explained(error, { client, target });
   } finally {
     stopCancelling();

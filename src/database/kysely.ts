@@ -1,17 +1,17 @@
 import { Kysely } from 'kysely';
 import { PostgresJSDialect, type PostgresJSDialectConfig } from 'kysely-postgres-js';
 import { requireWhole } from '../runtime/whole-numbers.ts';
-import { type Client, openClient, openPrimary, type Sql } from './client.ts';
+import { openEmbedded, openPrimary, type Sql } from './client.ts';
 import type { Session } from './connection.ts';
 import type { EmbeddedEngine } from './embedded/engine.ts';
-import { openPool, type Pool, type PoolSettings } from './pool.ts';
-import type { EmbeddedTarget, ServerTarget, Target } from './target.ts';
+import { openPool } from './pool.ts';
+import type { Target } from './target.ts';
 import type { DB } from './types.ts';
 
 /** A Kysely over an open session. It works as long as the session is open. */
 export function borrowedKysely<Tables>({ sql }: Pick<Session, 'sql'>): Kysely<Tables> {
   const lease = { client: { sql }, release: () => {} };
-  return new Kysely({ dialect: dialectOver({ lease: async () => lease, end: async () => {} }) });
+  return kyselyOver({ lease: async () => lease, end: async () => {} });
 }
 
 export interface PoolOptions {
@@ -40,48 +40,35 @@ export function openDatabase(
 ): Kysely<DB> {
   const settings = { maxConnections, idleTimeoutMs, connectTimeoutMs };
   requireWhole(settings, { from: 1, to: mostTimerMs });
-  const pool =
-    target.kind === 'embedded'
-      ? embeddedPool(() => openEngine(target, settings), settings)
-      : openPool(() => openServerClient(withName(target, applicationName), settings), settings);
-  return new Kysely<DB>({ dialect: dialectOver(pool) });
+  if (target.kind === 'embedded') {
+    const { folder } = target;
+    return embeddedKysely(async () => {
+      const { openEmbeddedEngine } = await import('./embedded/engine.ts');
+      return openEmbeddedEngine({ folder, lockTimeoutMs: connectTimeoutMs });
+    }, idleTimeoutMs);
+  }
+  const named = {
+    ...target,
+    connectTimeoutMs,
+    applicationName: applicationName ?? target.applicationName,
+  };
+  // A URL with one host may name a replica on purpose. With several hosts, the primary is meant.
+  const options = { isReadOnlyFine: target.hosts.length === 1, fetchTypes: true };
+  return kyselyOver(openPool(() => openPrimary(named, options), settings));
 }
 
 /** The longest time that a timer of Node takes. */
 const mostTimerMs = 2 ** 31 - 1;
 
-function withName(target: ServerTarget, applicationName: string | undefined): ServerTarget {
-  return applicationName === undefined ? target : { ...target, applicationName };
-}
-
 /** A Kysely over an open engine, which `destroy()` closes. */
 export function engineKysely(engine: EmbeddedEngine): Kysely<DB> {
-  const pool = embeddedPool(async () => engine, { idleTimeoutMs: 30_000 });
-  return new Kysely<DB>({ dialect: dialectOver(pool) });
-}
-
-function openServerClient(target: ServerTarget, settings: PoolSettings): Promise<Client> {
-  const { connectTimeoutMs } = settings;
-  // A URL with one host may name a replica on purpose. With several hosts, the primary is meant.
-  const isReadOnlyFine = target.hosts.length === 1;
-  return openPrimary({ ...target, connectTimeoutMs }, { isReadOnlyFine, fetchTypes: true });
+  return embeddedKysely(async () => engine, 30_000);
 }
 
 const embeddedPatienceMs = 60_000;
 
-async function openEngine(
-  { folder }: EmbeddedTarget,
-  { connectTimeoutMs }: PoolSettings,
-): Promise<EmbeddedEngine> {
-  const { openEmbeddedEngine } = await import('./embedded/engine.ts');
-  return openEmbeddedEngine({ folder, lockTimeoutMs: connectTimeoutMs });
-}
-
 /** The engine has one session and takes seconds to start, so callers wait for their turn. */
-function embeddedPool(
-  open: () => Promise<EmbeddedEngine>,
-  { idleTimeoutMs }: Pick<PoolSettings, 'idleTimeoutMs'>,
-): Pool {
+function embeddedKysely(open: () => Promise<EmbeddedEngine>, idleTimeoutMs: number): Kysely<DB> {
   let engine: Promise<EmbeddedEngine> | undefined;
   const pool = openPool(
     async () => {
@@ -90,21 +77,17 @@ function embeddedPool(
         engine = undefined;
         throw error;
       });
-      return openClient(
-        { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
-        async () => started.connect(),
-        { firstAnswerTimeoutMs: embeddedPatienceMs, fetchTypes: true },
-      );
+      return openEmbedded(started, { fetchTypes: true });
     },
     { idleTimeoutMs, maxConnections: 1, connectTimeoutMs: embeddedPatienceMs },
   );
-  return {
+  return kyselyOver({
     lease: pool.lease,
     end: async () => {
       await pool.end();
       await (await engine)?.close();
     },
-  };
+  });
 }
 
 interface Lending {
@@ -116,7 +99,7 @@ interface Lending {
 }
 
 /** kysely-postgres-js calls only `reserve()` and `end()` of its postgres.js client. */
-function dialectOver({ lease, end }: Lending): PostgresJSDialect {
+function kyselyOver<Tables>({ lease, end }: Lending): Kysely<Tables> {
   const reserve = async () => {
     const { client, release } = await lease();
     const unsafe = (text: string, parameters: readonly unknown[]) => {
@@ -129,7 +112,7 @@ function dialectOver({ lease, end }: Lending): PostgresJSDialect {
     return { unsafe, release };
   };
   const postgres: unknown = Object.assign(() => {}, { reserve, end });
-  return new PostgresJSDialect({ postgres } as PostgresJSDialectConfig);
+  return new Kysely({ dialect: new PostgresJSDialect({ postgres } as PostgresJSDialectConfig) });
 }
 
 /** The protocol has 16 bits for the number of parameters; postgres.js allows two fewer than that. */

@@ -6,14 +6,11 @@ import { type Session, type Sql, withSession } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';
 
-/** The two halves of a lock's key, both signed 32-bit integers. */
-export interface LockKey {
+/** An advisory lock of this tool, in the session's database. */
+export interface AdvisoryLock {
+  /** The two halves of the key, both signed 32-bit integers. */
   readonly lockClass: number;
   readonly lockObject: number;
-}
-
-/** An advisory lock of this tool, in the session's database. */
-export interface AdvisoryLock extends LockKey {
   /** For messages: "the migration lock". */
   readonly name: string;
 }
@@ -45,7 +42,7 @@ export function withMigrationLock<T>(
 }
 
 /**
- * Holds the lock while `use` runs. Takes it twice, for `holdsMigrationLock`.
+ * Holds the lock while `use` runs.
  *
  * Polls with pg_try_advisory_lock. A blocking pg_advisory_lock would hold a snapshot while it waits,
  * and CREATE INDEX CONCURRENTLY in the run that holds the lock would wait for that snapshot: a
@@ -55,66 +52,47 @@ export function withMigrationLock<T>(
  */
 export async function withAdvisoryLock<T>(
   session: Session,
-  {
-    lock,
-    lockTimeoutMs = defaultLockTimeoutMs,
-    onProgress,
-  }: LockOptions & { readonly lock: AdvisoryLock },
+  options: LockOptions & { readonly lock: AdvisoryLock },
   use: () => Promise<T>,
 ): Promise<T> {
-  const { sql } = session;
-  await acquire(session, { lock, lockTimeoutMs, onProgress });
+  await acquire(session, options);
   try {
     await refuseTransactionPooling(session);
     return await use();
   } finally {
-    await unlockTwice(sql, lock).catch(() => {
-      // The backend is gone, and so is its lock. The error that ended `use` is reported.
-    });
+    await unlock(session.sql, options.lock);
   }
 }
 
 /** Runs `work` with the lock held. Returns undefined, and runs nothing, when another session holds the lock. */
 export async function ifFree<T>(
   sql: Sql,
-  key: LockKey,
+  lock: AdvisoryLock,
   work: () => Promise<T>,
 ): Promise<T | undefined> {
-  if (!(await tryLock(sql, key))) return undefined;
+  if (!(await tryLock(sql, lock))) return undefined;
   try {
     return await work();
   } finally {
-    await unlock(sql, key).catch(() => {
-      // As above: the backend is gone, and so is its lock.
-    });
+    await unlock(sql, lock);
   }
 }
 
-async function tryLock(sql: Sql, key: LockKey): Promise<boolean> {
-  return ask(sql, `pg_try_advisory_lock(${keyOf(key)})`);
+/** Takes the lock twice, for `holdsMigrationLock`. Without parameters, which would cost a round trip. */
+async function tryLock(sql: Sql, lock: AdvisoryLock): Promise<boolean> {
+  const take = `pg_try_advisory_lock(${keyOf(lock)})`;
+  const [row] = await sql.unsafe<[{ isHeld: boolean }]>(`select ${take} and ${take} as "isHeld"`);
+  return row.isHeld;
 }
 
-async function unlock(sql: Sql, key: LockKey): Promise<void> {
-  await ask(sql, `pg_advisory_unlock(${keyOf(key)})`);
+async function unlock(sql: Sql, lock: AdvisoryLock): Promise<void> {
+  const release = `pg_advisory_unlock(${keyOf(lock)})`;
+  await sql.unsafe(`select ${release} and ${release}`).catch(() => {
+    // The backend is gone, and so is its lock. The error that ended the work is reported.
+  });
 }
 
-async function tryLockTwice(sql: Sql, key: LockKey): Promise<boolean> {
-  const lock = `pg_try_advisory_lock(${keyOf(key)})`;
-  return ask(sql, `${lock} and ${lock}`);
-}
-
-async function unlockTwice(sql: Sql, key: LockKey): Promise<void> {
-  const release = `pg_advisory_unlock(${keyOf(key)})`;
-  await ask(sql, `${release} and ${release}`);
-}
-
-/** Without parameters, which would cost the driver another round trip. */
-async function ask(sql: Sql, condition: string): Promise<boolean> {
-  const [row] = await sql.unsafe<[{ isTrue: boolean }]>(`select ${condition} as "isTrue"`);
-  return row.isTrue;
-}
-
-function keyOf({ lockClass, lockObject }: LockKey): string {
+function keyOf({ lockClass, lockObject }: AdvisoryLock): string {
   return `${lockClass}, ${lockObject}`;
 }
 
@@ -122,15 +100,15 @@ async function acquire(
   session: Session,
   {
     lock,
-    lockTimeoutMs,
+    lockTimeoutMs = defaultLockTimeoutMs,
     onProgress,
-  }: { lock: AdvisoryLock; lockTimeoutMs: number; onProgress: OnProgress | undefined },
+  }: LockOptions & { readonly lock: AdvisoryLock },
 ): Promise<void> {
   const startedAt = performance.now();
   let announced: number | undefined;
   for (let polls = 1; ; polls += 1) {
     session.throwIfInterrupted();
-    if (await tryLockTwice(session.sql, lock)) return;
+    if (await tryLock(session.sql, lock)) return;
 
     const holder = await findHolder(session, lock);
     const waitedMs = performance.now() - startedAt;
@@ -165,13 +143,9 @@ async function findHolder(
     from pg_locks l join pg_stat_activity a using (pid)
     where l.locktype = 'advisory' and l.granted
       and l.database = (select oid from pg_database where datname = current_database())
-      and l.classid = ${asOid(lockClass)} and l.objid = ${asOid(lockObject)}`;
+      -- pg_locks shows the halves of a key as unsigned integers.
+      and l.classid = ${lockClass >>> 0} and l.objid = ${lockObject >>> 0}`;
   return holder;
-}
-
-/** pg_locks shows the halves of a key as unsigned integers. */
-function asOid(half: number): number {
-  return half >>> 0;
 }
 
 function lockTimeout(

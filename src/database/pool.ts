@@ -24,11 +24,6 @@ export interface Pool {
   readonly end: () => Promise<void>;
 }
 
-interface Waiting {
-  readonly resolve: (lease: Lease | Promise<Lease>) => void;
-  readonly reject: (error: unknown) => void;
-}
-
 /**
  * A pool of connections, opened on demand, each leased to one caller at a time. A lost connection is
  * replaced by a new one.
@@ -39,15 +34,16 @@ interface Waiting {
 export function openPool(open: () => Promise<Client>, settings: PoolSettings): Pool {
   const { maxConnections, idleTimeoutMs, connectTimeoutMs } = settings;
   const idle: { readonly client: Client; readonly timer: NodeJS.Timeout }[] = [];
-  const waiting: Waiting[] = [];
+  const waiting: ((lease: Lease | Promise<Lease>) => void)[] = [];
   let size = 0;
-  let ended: { readonly resolve: () => void; readonly promise: Promise<void> } | undefined;
+  let ended: Promise<void> | undefined;
+  let onEmpty = () => {};
 
   const forget = () => {
     size -= 1;
     const next = waiting.shift();
-    if (next) next.resolve(lendNew());
-    else if (size === 0) ended?.resolve();
+    if (next) next(lendNew());
+    else if (size === 0) onEmpty();
   };
 
   const close = (client: Client) => {
@@ -61,7 +57,7 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
       isReleased = true;
       if (ended || client.isClosed()) return close(client);
       const next = waiting.shift();
-      if (next) return next.resolve(lend(client));
+      if (next) return next(lend(client));
       const entry = { client, timer: setTimeout(() => retire(entry), idleTimeoutMs) };
       idle.push(entry);
     };
@@ -84,22 +80,16 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
   };
 
   const wait = (): Promise<Lease> =>
-    new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        waiting.splice(waiting.indexOf(entry), 1);
-        reject(exhausted(settings));
-      }, connectTimeoutMs);
-      const entry: Waiting = {
-        resolve: (lease) => {
-          clearTimeout(timer);
-          resolve(lease);
-        },
-        reject: (error) => {
-          clearTimeout(timer);
-          reject(error);
-        },
+    new Promise((resolve) => {
+      const give: (typeof waiting)[number] = (lease) => {
+        clearTimeout(timer);
+        resolve(lease);
       };
-      waiting.push(entry);
+      const timer = setTimeout(() => {
+        waiting.splice(waiting.indexOf(give), 1);
+        give(Promise.reject(exhausted(settings)));
+      }, connectTimeoutMs);
+      waiting.push(give);
     });
 
   return {
@@ -112,28 +102,19 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
       }
       return size < maxConnections ? lendNew() : wait();
     },
-    end: async () => {
-      if (!ended) {
-        const { promise, resolve } = withResolvers();
-        ended = { promise, resolve };
-        for (const { reject } of waiting.splice(0)) reject(closed());
+    end: () => {
+      ended ??= new Promise((resolve) => {
+        onEmpty = resolve;
+        for (const give of waiting.splice(0)) give(Promise.reject(closed()));
         for (const { client, timer } of idle.splice(0)) {
           clearTimeout(timer);
           close(client);
         }
         if (size === 0) resolve();
-      }
-      await ended.promise;
+      });
+      return ended;
     },
   };
-}
-
-function withResolvers() {
-  let resolve = () => {};
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }
 
 function exhausted({ maxConnections, connectTimeoutMs }: PoolSettings) {

@@ -1,4 +1,10 @@
-import { CryptosenseDbError, isError, messageOf, type Problem } from '../runtime/errors.ts';
+import {
+  type Completion,
+  CryptosenseDbError,
+  isError,
+  messageOf,
+  type Problem,
+} from '../runtime/errors.ts';
 import { isSqlError, type SqlError, sqlErrorCodes, sqlState } from './sql-errors.ts';
 import {
   describeHost,
@@ -103,20 +109,15 @@ function loginRefused(target: ServerTarget, { host, error }: Refusal): Cryptosen
   }
 }
 
+const withoutSteps: Completion = { completed: [], pending: [] };
+
 /**
  * `completed` is committed. At most the first of `pending` is committed too: the server was running it when the
  * connection broke. (Steps that share one transaction are committed all, or none is.)
  */
 export function connectionLost(
   target: Target,
-  {
-    cause,
-    ...progress
-  }: {
-    readonly cause: unknown;
-    readonly completed: readonly string[];
-    readonly pending: readonly string[];
-  },
+  { cause, ...progress }: Completion & { readonly cause: unknown },
 ): CryptosenseDbError<'connection-lost'> {
   return new CryptosenseDbError(
     'connection-lost',
@@ -146,10 +147,9 @@ export function statementRefused(cause: SqlError): CryptosenseDbError {
 }
 
 /** The error of a run that a signal ended. `completed` is committed, `pending` was not started. */
-export function interrupted(progress: {
-  readonly completed: readonly string[];
-  readonly pending: readonly string[];
-}): CryptosenseDbError<'interrupted'> {
+export function interrupted(
+  progress: Completion = withoutSteps,
+): CryptosenseDbError<'interrupted'> {
   return new CryptosenseDbError(
     'interrupted',
     {
@@ -162,17 +162,11 @@ export function interrupted(progress: {
 
 /** Throws `interrupted` once the signal has fired. For work without steps. */
 export function throwIfInterrupted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
+  if (signal?.aborted) throw interrupted();
 }
 
 /** Empty for work without steps. */
-function countsOf({
-  completed,
-  pending,
-}: {
-  readonly completed: readonly string[];
-  readonly pending: readonly string[];
-}): readonly string[] {
+function countsOf({ completed, pending }: Completion): readonly string[] {
   const total = completed.length + pending.length;
   return total === 0 ? [] : [`${completed.length} done, ${pending.length} still to do`];
 }

@@ -27,9 +27,9 @@ export interface TlsOptions {
   /** As libpq's `sslmode`. */
   readonly mode: SslMode;
   /** Paths of PEM files. */
-  readonly rootCertificate?: string;
-  readonly certificate?: string;
-  readonly key?: string;
+  readonly rootCertificate: string | undefined;
+  readonly certificate: string | undefined;
+  readonly key: string | undefined;
 }
 
 export interface EmbeddedTarget {
@@ -46,7 +46,7 @@ export const sslModes = [
   'verify-ca',
   'verify-full',
 ] as const;
-export type SslMode = (typeof sslModes)[number];
+type SslMode = (typeof sslModes)[number];
 
 export const defaultEmbeddedFolder = '.cryptosense';
 const defaultSslMode: SslMode = 'prefer';
@@ -61,8 +61,22 @@ export interface TargetDefaults {
   /** Empty when the process's user id has no name, as in some containers. */
   readonly user: string;
   readonly password?: string | undefined;
-  readonly sslMode?: SslMode | undefined;
+  readonly sslMode?: string | undefined;
   readonly rootCertificate?: string | undefined;
+}
+
+/** The parts of a server target as texts, for `serverTarget`. */
+interface TargetParts {
+  /** A host, or several with commas; default `localhost`. */
+  readonly hosts: string | undefined;
+  /** A port, or one for each host. */
+  readonly ports: string | undefined;
+  readonly user: string | undefined;
+  readonly password?: string | undefined;
+  /** Default: the name of the user. */
+  readonly database: string | undefined;
+  /** Parameters of a URL. */
+  readonly parameters?: ReadonlyMap<string, string>;
 }
 
 /**
@@ -88,16 +102,32 @@ export function parseTarget(url: string, defaults: TargetDefaults): Target {
   const user = decode(colon < 0 ? login : login.slice(0, colon), 'the user');
   const password = colon < 0 ? undefined : decode(login.slice(colon + 1), 'the password');
   const parameters = parseQuery(query);
-  const host = parameters.get('host');
-  const resolvedUser = (parameters.get('user') ?? user) || defaults.user;
-  if (resolvedUser === '') throw malformed('it names no user, and this process has no login name');
+  return serverTarget(
+    {
+      hosts: parameters.get('host') ?? decode(hosts, 'the host'),
+      ports: parameters.get('port'),
+      user: parameters.get('user') ?? user,
+      password: parameters.get('password') ?? password,
+      database: parameters.get('dbname') ?? decode(database, 'the database'),
+      parameters,
+    },
+    defaults,
+  );
+}
 
+/** The target that these parts name. Throws `bad-configuration`. */
+export function serverTarget(
+  { hosts, ports, password, parameters = new Map(), ...parts }: TargetParts,
+  defaults: TargetDefaults,
+): ServerTarget {
+  const user = parts.user || defaults.user;
+  if (user === '') throw malformed('it names no user, and this process has no login name');
   return {
     kind: 'server',
-    hosts: parseHosts(host ?? decode(hosts, 'the host'), parameters.get('port')),
-    user: resolvedUser,
-    password: parameters.get('password') ?? password ?? defaults.password,
-    database: (parameters.get('dbname') ?? decode(database, 'the database')) || resolvedUser,
+    hosts: parseHosts(hosts, ports),
+    user,
+    password: password ?? defaults.password,
+    database: parts.database || user,
     applicationName: parameters.get('application_name') ?? defaultApplicationName,
     tls: parseTls(parameters, defaults),
     connectTimeoutMs: parseConnectTimeout(parameters.get('connect_timeout')),
@@ -152,8 +182,8 @@ export function describeHost({ host, port }: Host): string {
  * Reads `h1:5432,[::1]:5433,/run/postgresql`. `ports` (libpq's `port`) fills in missing ports.
  * Errors repeat no part of the text: in a malformed URL it may be part of the password.
  */
-function parseHosts(text: string, ports: string | undefined): Host[] {
-  const names = text === '' ? ['localhost'] : text.split(',');
+function parseHosts(hosts: string | undefined, ports: string | undefined): Host[] {
+  const names = (hosts || 'localhost').split(',');
   const fallback = ports?.split(',') ?? [];
   if (fallback.length > 1 && fallback.length !== names.length) {
     throw malformed(`it names ${names.length} hosts and ${fallback.length} ports`);
@@ -227,18 +257,15 @@ function parseTls(parameters: ReadonlyMap<string, string>, defaults: TargetDefau
   if (!isSslMode(mode)) {
     throw malformed(`sslmode is "${mode}"; it can be ${sslModes.join(', ')}`);
   }
-  const rootCertificate = parameters.get('sslrootcert') ?? defaults.rootCertificate;
-  const certificate = parameters.get('sslcert');
-  const key = parameters.get('sslkey');
   return {
     mode,
-    ...(rootCertificate !== undefined && { rootCertificate }),
-    ...(certificate !== undefined && { certificate }),
-    ...(key !== undefined && { key }),
+    rootCertificate: parameters.get('sslrootcert') ?? defaults.rootCertificate,
+    certificate: parameters.get('sslcert'),
+    key: parameters.get('sslkey'),
   };
 }
 
-function isSslMode(text: string): text is SslMode {
+export function isSslMode(text: string): text is SslMode {
   return sslModes.some((mode) => mode === text);
 }
 

@@ -172,7 +172,7 @@ async function dropFolder(
   const { removeEmbeddedDatabase } = await import('../database/embedded/engine.ts');
   const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });
   await removeEmbeddedDatabase(folder, { signal, onWait }).catch((error: unknown) => {
-    throw signal?.aborted && !isError(error) ? interrupted({ completed: [], pending: [] }) : error;
+    throw signal?.aborted && !isError(error) ? interrupted() : error;
   });
 }
 
@@ -248,7 +248,7 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
     }
     await sleep(Math.min(pollMs, Math.max(0, leftMs)), undefined, signal && { signal }).catch(
       () => {
-        throw interrupted({ completed: [], pending: [] });
+        throw interrupted();
       },
     );
   }

@@ -81,22 +81,16 @@ function isMoment(text: string): boolean {
 
 type Row = v.InferOutput<typeof rowSchema>;
 
-export interface Expectation {
-  /** The origin of the answer, for messages. */
-  readonly source: string;
-  readonly top: number;
-}
-
 /** How many faults an error lists. */
 const shown = 10;
 
 /**
  * The first `top` assets of an answer. Checks that there are `top` assets, that each comes once, and
- * that every figure fits its column. Throws `faulty-answer` with up to ten faults.
+ * that every figure fits its column. Throws `faulty-answer`, which names `source` and up to ten faults.
  */
 export function readAnswer(
   rows: readonly unknown[],
-  { source, top }: Expectation,
+  { source, top }: { readonly source: string; readonly top: number },
 ): readonly MarketAsset[] {
   const problems: Problem[] = [];
   const assets: MarketAsset[] = [];

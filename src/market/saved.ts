@@ -1,6 +1,6 @@
-import { readFileSync, statSync } from 'node:fs';
-import { CryptosenseDbError, isError } from '../runtime/errors.ts';
-import { replaceFile } from '../runtime/files.ts';
+import { readFileSync } from 'node:fs';
+import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { readText, replaceFile } from '../runtime/files.ts';
 import { packagedSnapshot } from '../runtime/package.ts';
 import { faultyAnswer, readAnswer } from './answer.ts';
 import type { Market, MarketAsset } from './market.ts';
@@ -65,26 +65,19 @@ function newestOf(rows: readonly unknown[]): Date | undefined {
   return moments.length === 0 ? undefined : new Date(Math.max(...moments));
 }
 
-/** Twice the size of everything that CoinGecko lists. */
-const largestFileBytes = 100 * 1024 * 1024;
-
 function readJson(file: string): unknown {
-  try {
-    const { size } = statSync(file);
-    if (size > largestFileBytes) {
-      throw faultyAnswer(file, [{ message: `it is larger than ${largestFileBytes} bytes` }]);
-    }
-    return JSON.parse(readFileSync(file, 'utf8').replace(/^\uFEFF/, ''));
-  } catch (error) {
-    if (isError(error)) throw error;
-    if (error instanceof SyntaxError) {
-      throw faultyAnswer(file, [{ message: `it is not JSON: ${error.message}` }]);
-    }
+  const text = readText(file);
+  if (text === undefined) {
     throw new CryptosenseDbError(
       'file-problem',
-      { message: `${file} cannot be read`, evidence: [String(error)] },
-      { details: { path: file }, cause: error },
+      { message: `there is no file ${file}` },
+      { details: { path: file } },
     );
+  }
+  try {
+    return JSON.parse(text.replace(/^\uFEFF/, ''));
+  } catch (error) {
+    throw faultyAnswer(file, [{ message: `it is not JSON: ${messageOf(error)}` }]);
   }
 }
 

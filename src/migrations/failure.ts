@@ -1,7 +1,7 @@
 import type { Session } from '../database/connection.ts';
 import { isSqlError, type SqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { recordFailure, type Writer } from '../ledger/history.ts';
-import { CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
+import { type Completion, CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
 import { excerpt } from '../runtime/excerpt.ts';
 import { locate } from '../sql/location.ts';
 import type { Statement } from './parse.ts';
@@ -40,16 +40,10 @@ export function transactionLeft({ script: { file, transaction } }: Step) {
   ]);
 }
 
-/** How far the run came: `completed` is committed, `pending` did not start. */
-export interface RunProgress {
-  readonly completed: readonly string[];
-  readonly pending: readonly string[];
-}
-
 /** The error of a run that a refused statement ended: its place in the file, and all that PostgreSQL says about it. */
 export function migrationFailed(
   { step, statement, offset, isAfterLast, cause, message }: StatementError,
-  { completed, pending }: RunProgress,
+  { completed, pending }: Completion,
 ): CryptosenseDbError<'migration-failed'> {
   const { version, direction, script } = step;
   const { file, transaction } = script;

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { faultyFiles } from '../runtime/errors.ts';
+import { faultyFiles, hasCode } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/findings.ts';
 import type { Direction } from '../runtime/progress.ts';
 import { loadGrammar, type Parse } from '../sql/parse.ts';
@@ -99,7 +99,7 @@ function loadPackagedScripts(): PackagedScripts {
   try {
     return JSON.parse(readFileSync(new URL('packaged-scripts.json', import.meta.url), 'utf8'));
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {};
+    if (hasCode(error, 'ENOENT')) return {};
     throw error;
   }
 }

@@ -32,7 +32,7 @@ export interface ErrorDetails {
   /** A pooler in transaction mode stands between the tool and the server. */
   'pooler-refused': undefined;
   /** The connection broke. `completed` is committed; the first of `pending` may be: the server was running it. */
-  'connection-lost': { readonly completed: readonly string[]; readonly pending: readonly string[] };
+  'connection-lost': Completion;
   /** Another run held the lock until the time was up. */
   'lock-timeout': { readonly holder: LockHolder | undefined; readonly waitedMs: number };
   /** Folders of migrations, rollbacks or seeders break rules; no connection was opened. */
@@ -62,7 +62,7 @@ export interface ErrorDetails {
   /** A statement of a migration or rollback was refused by the server. */
   'migration-failed': MigrationFailure;
   /** SIGINT, SIGTERM or an aborted signal; the running step was rolled back. */
-  interrupted: { readonly completed: readonly string[]; readonly pending: readonly string[] };
+  interrupted: Completion;
   /** Production refuses the operation, the mark is another, or `force` names another database. */
   'environment-refused': { readonly environment: string | undefined };
   /** The ledger was written by a newer release of this tool. */
@@ -89,6 +89,12 @@ export interface ErrorDetails {
 
 export type ErrorCode = keyof ErrorDetails;
 
+/** The steps of a run that stopped: `completed` is committed, `pending` untouched. */
+export interface Completion {
+  readonly completed: readonly string[];
+  readonly pending: readonly string[];
+}
+
 /** Who holds the migration lock, as the server tells it; null is what it keeps from this role. */
 export interface LockHolder {
   readonly pid: number;
@@ -105,21 +111,17 @@ export function describeHolder({ pid, applicationName, address, since }: LockHol
   return `pid ${pid}, ${applicationName || 'unnamed'}${from}${connected}`;
 }
 
-/** Where a run stopped, and what it leaves behind: `completed` is committed, `pending` untouched. */
-export interface MigrationFailure {
+/** Where a run stopped, and what it leaves behind. */
+export interface MigrationFailure extends Completion {
   readonly version: string;
   readonly direction: 'up' | 'down';
-  readonly completed: readonly string[];
-  readonly pending: readonly string[];
   readonly location: { readonly file: string; readonly line: number; readonly column: number };
   readonly sqlState: string;
 }
 
-/** Where seeding stopped, and what it leaves behind: `completed` is committed, `pending` untouched. */
-export interface SeedFailure {
+/** Where seeding stopped, and what it leaves behind. */
+export interface SeedFailure extends Completion {
   readonly seeder: string;
-  readonly completed: readonly string[];
-  readonly pending: readonly string[];
   readonly table: string | undefined;
   readonly constraint: string | undefined;
   /** Empty where it was not the server that refused. */
@@ -184,6 +186,11 @@ export function isError<C extends ErrorCode = ErrorCode>(
   code?: C,
 ): value is CryptosenseDbError<C> {
   return value instanceof CryptosenseDbError && (code === undefined || value.code === code);
+}
+
+/** True for an error with that `code`, such as Node's ENOENT. */
+export function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 /** The message of an error. An AggregateError gives the message of each part, an object its `message`. */

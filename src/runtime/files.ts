@@ -13,14 +13,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { CryptosenseDbError, messageOf } from './errors.ts';
+import { CryptosenseDbError, hasCode, messageOf } from './errors.ts';
 
 /** The text of the file; undefined when there is no file. Throws `file-problem`. */
 export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (hasCode(error, 'ENOENT')) return undefined;
     throw fileProblem(path, 'read', error);
   }
 }
@@ -69,7 +69,7 @@ function fileProblem(path: string, what: 'read' | 'written', cause: unknown) {
     {
       message: `${path} cannot be ${what}`,
       evidence: [messageOf(cause)],
-      hint: 'name a file in a folder that exists',
+      ...(what === 'written' && { hint: 'name a file in a folder that exists' }),
     },
     { details: { path }, cause },
   );

@@ -1,15 +1,10 @@
 import type { Session } from '../database/connection.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
 import { isConnectionLost, isSqlError, type SqlError } from '../database/sql-errors.ts';
-import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
+import { type Completion, CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
 
-export interface SeedProgress {
-  readonly completed: readonly string[];
-  /** Without the seeder that stopped. */
-  readonly pending: readonly string[];
-}
-
-export interface SeederStop {
+/** `pending` is without the seeder that stopped. */
+interface SeederStop extends Completion {
   readonly seeder: string;
   readonly cause: unknown;
   /** Its rows were committed, and its `afterwards` failed. */
@@ -17,24 +12,18 @@ export interface SeederStop {
 }
 
 /** The error to throw for a seeder that stopped: which one, why, and what has been seeded. */
-export function seederStopped(
-  { target, signal }: Session,
-  { stop, progress }: { readonly stop: SeederStop; readonly progress: SeedProgress },
-): Error {
-  const { seeder, cause, isWritten } = stop;
-  const { completed, pending } = progress;
+export function seederStopped({ target, signal }: Session, stop: SeederStop): Error {
+  const { seeder, cause, isWritten, completed, pending } = stop;
   const whole = isWritten
     ? { completed: [...completed, seeder], pending }
     : { completed, pending: [seeder, ...pending] };
   if (signal?.aborted) return interrupted(whole);
   if (isConnectionLost(cause)) return connectionLost(target, { cause, ...whole });
-  return isError(cause) ? cause : seedFailed(stop, progress);
+  return isError(cause) ? cause : seedFailed(stop);
 }
 
-function seedFailed(
-  { seeder, cause, isWritten }: SeederStop,
-  { completed, pending }: SeedProgress,
-): CryptosenseDbError<'seed-failed'> {
+function seedFailed(stop: SeederStop): CryptosenseDbError<'seed-failed'> {
+  const { seeder, cause, isWritten, completed, pending } = stop;
   const error = isSqlError(cause) ? cause : undefined;
   const left = isWritten
     ? 'its rows are committed, its remaining work is not done: run it again'

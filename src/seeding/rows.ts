@@ -6,54 +6,16 @@ export class RowError extends Error {
   override readonly name = 'RowError';
 }
 
-const chunkLength = 65_536;
-
 /**
- * Encodes rows in COPY's text format, in chunks of about 64 KB
- * (https://www.postgresql.org/docs/15/sql-copy.html, "Text Format").
- * Throws RowError for a row whose columns differ from `columns`, and for a value without a text form.
+ * Rows in COPY's text format (https://www.postgresql.org/docs/15/sql-copy.html, "Text Format").
+ * `before` rows came earlier, which messages count too. Throws RowError for a row whose columns differ
+ * from `columns`, and for a value without a text form.
  */
-export function* encodeRows(
-  rows: Iterable<Row>,
-  {
-    columns,
-    onChunk,
-  }: { readonly columns: readonly string[]; readonly onChunk: (rows: number) => void },
-): Generator<Buffer> {
-  let text = '';
-  let count = 0;
-  let number = 0;
-  for (const row of rows) {
-    number += 1;
-    count += 1;
-    text += encodeRow(row, { columns, number });
-    if (text.length >= chunkLength) {
-      yield Buffer.from(text);
-      onChunk(count);
-      text = '';
-      count = 0;
-    }
-  }
-  if (count > 0) {
-    yield Buffer.from(text);
-    onChunk(count);
-  }
-}
-
-/** The columns of the first row, and all rows including the first; undefined without rows. */
-export function withColumns<R extends Row>(
-  rows: Iterable<R>,
-): { readonly columns: readonly string[]; readonly rows: Iterable<R> } | undefined {
-  const iterator = rows[Symbol.iterator]();
-  const first = iterator.next();
-  if (first.done) return undefined;
-  return {
-    columns: Object.keys(first.value),
-    rows: (function* all() {
-      yield first.value;
-      for (let next = iterator.next(); !next.done; next = iterator.next()) yield next.value;
-    })(),
-  };
+export function encodeRows(
+  rows: readonly Row[],
+  { columns, before }: { readonly columns: readonly string[]; readonly before: number },
+): string {
+  return rows.map((row, index) => encodeRow(row, { columns, number: before + index + 1 })).join('');
 }
 
 /** Batches of at most `size` rows, in order. */
@@ -68,39 +30,26 @@ export function* inBatches<R>(rows: Iterable<R>, size: number): Generator<readon
   if (batch.length > 0) yield batch;
 }
 
-interface Place {
-  readonly columns: readonly string[];
-  /** From 1. */
-  readonly number: number;
-}
-
-function encodeRow(row: Row, { columns, number }: Place): string {
-  let line = '';
-  let separator = '';
-  for (const column of columns) {
-    const text = encodeValue(row[column]);
-    if (text === undefined) throw faulty(row, { column, number });
-    line += separator + text;
-    separator = '\t';
-  }
-  const given = Object.keys(row);
-  if (given.length !== columns.length) {
-    const extra = given.find((column) => !columns.includes(column));
+/** `number` counts rows from 1. */
+function encodeRow(
+  row: Row,
+  { columns, number }: { readonly columns: readonly string[]; readonly number: number },
+): string {
+  const texts = columns.map((column) => {
+    const value = row[column];
+    const text = encodeValue(value);
+    if (text !== undefined) return text;
+    throw new RowError(
+      value === undefined
+        ? `row ${number} has no "${column}", which the first row has; write NULL as null`
+        : `row ${number} has ${String(value)} as "${column}"`,
+    );
+  });
+  const extra = Object.keys(row).find((column) => !columns.includes(column));
+  if (extra !== undefined) {
     throw new RowError(`row ${number} has a column "${extra}", which the first row does not have`);
   }
-  return `${line}\n`;
-}
-
-function faulty(
-  row: Row,
-  { column, number }: { readonly column: string; readonly number: number },
-) {
-  const value = row[column];
-  return new RowError(
-    value === undefined
-      ? `row ${number} has no "${column}", which the first row has; write NULL as null`
-      : `row ${number} has ${String(value)} as "${column}"`,
-  );
+  return `${texts.join('\t')}\n`;
 }
 
 /** undefined for a value that PostgreSQL has no text for. */
@@ -116,18 +65,14 @@ function encodeValue(value: unknown): string | undefined {
       return String(value);
     case 'object':
       if (value === null) return '\\N';
-      if (value instanceof Date) return encodeDate(value);
+      if (value instanceof Date)
+        return Number.isNaN(value.getTime()) ? undefined : value.toISOString();
       return escapeText(JSON.stringify(value));
     default:
       return undefined;
   }
 }
 
-function encodeDate(date: Date): string | undefined {
-  return Number.isNaN(date.getTime()) ? undefined : date.toISOString();
-}
-
-const special = /[\\\b\f\n\r\t\v]/;
 const escapes: Readonly<Record<string, string>> = {
   '\\': '\\\\',
   '\b': '\\b',
@@ -139,7 +84,5 @@ const escapes: Readonly<Record<string, string>> = {
 };
 
 function escapeText(text: string): string {
-  return special.test(text)
-    ? text.replaceAll(/[\\\b\f\n\r\t\v]/g, (character) => escapes[character] ?? character)
-    : text;
+  return text.replaceAll(/[\\\b\f\n\r\t\v]/g, (character) => escapes[character] ?? character);
 }

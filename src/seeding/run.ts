@@ -8,8 +8,8 @@ import { ensureLedger, type Run } from '../ledger/run.ts';
 import { owe, recordRun, type SeedEnvironment, settle } from '../ledger/seed-runs.ts';
 import { findLacking, pendingMigrations } from '../migrations/pending.ts';
 import type { MigrationPair } from '../migrations/source.ts';
-import type { ProgressSeeder } from '../runtime/progress.ts';
-import { retry } from '../runtime/retry.ts';
+import type { Completion } from '../runtime/errors.ts';
+import { type FailedAttempt, retry } from '../runtime/retry.ts';
 import { seederStopped } from './failure.ts';
 import { guardEnvironment } from './guard.ts';
 import type { SeedContext } from './seeder.ts';
@@ -122,135 +122,99 @@ async function runSeeders<E extends SeedEnvironment>(
   plan: SeedPlan<E>,
   settings: Settings<E>,
 ): Promise<readonly SeederResult[]> {
-  const { seeders } = plan;
-  const done: SeederResult[] = [];
-  for (const [index, seeder] of seeders.entries()) {
-    const { name, description } = seeder;
-    const shown = { name, description, index: index + 1, total: seeders.length };
-    const stopped = (isWritten: boolean) => (cause: unknown) => {
-      const completed = done.map((before) => before.name);
-      const pending = seeders.slice(index + 1).map((after) => after.name);
-      throw seederStopped(run.session, {
-        stop: { seeder: name, cause, isWritten },
-        progress: { completed, pending },
-      });
+  const results: SeederResult[] = [];
+  for (const [index, seeder] of plan.seeders.entries()) {
+    const progress = {
+      completed: results.map(({ name }) => name),
+      pending: plan.seeders.slice(index + 1).map(({ name }) => name),
     };
-    const startedAt = performance.now();
-    const turn = { seeder, shown, plan, settings, startedAt };
-    const written = await write(run, turn).catch(stopped(false));
-    if (!plan.isDryRun) await finish(run, seeder, written).catch(stopped(true));
-    const durationMs = elapsedMs(startedAt);
-    const tables = [...written.tables].map(([table, rows]) => ({ table, rows }));
-    done.push({ name, description, tables, notes: written.notes, durationMs });
-    const rows = tables.reduce((sum, table) => sum + table.rows, 0);
-    run.onProgress?.({ kind: 'seeder-finished', seeder: shown, rows, durationMs });
+    results.push(await runSeeder(run, { plan, settings, seeder, progress }));
   }
-  return done;
+  return results;
 }
 
 interface Turn<E extends SeedEnvironment> {
-  readonly seeder: NamedSeeder<ContextOf[E]>;
-  readonly shown: ProgressSeeder;
   readonly plan: SeedPlan<E>;
   readonly settings: Settings<E>;
-  readonly startedAt: number;
+  readonly seeder: NamedSeeder<ContextOf[E]>;
+  /** Without this seeder. */
+  readonly progress: Completion;
 }
 
-/** What a seeder has done. `tables` and `notes` grow while its `afterwards` runs. */
-interface Written<Context> {
-  readonly context: Context;
-  /** What `run` returned, now and in earlier runs whose `afterwards` did not end. */
-  readonly outcomes: readonly unknown[];
-  readonly tables: ReadonlyMap<string, number>;
-  readonly notes: readonly string[];
-}
-
-/** Runs a seeder and commits its rows with the record of the run; a dry run only runs it. */
-async function write<E extends SeedEnvironment>(
+/**
+ * Runs a seeder, commits its rows with the record of the run, and runs its `afterwards`. A dry run only
+ * runs the seeder.
+ */
+async function runSeeder<E extends SeedEnvironment>(
   run: Run,
-  turn: Turn<E>,
-): Promise<Written<ContextOf[E]>> {
-  const { session, onProgress } = run;
-  const { seeder, shown, plan, settings } = turn;
-  session.throwIfInterrupted();
-  onProgress?.({ kind: 'seeder-started', seeder: shown });
+  { plan, settings, seeder, progress }: Turn<E>,
+): Promise<SeederResult> {
+  const { session, ledger, onProgress } = run;
+  const { sql } = session;
+  const { environment, isDryRun } = plan;
+  const { now, seed, scale } = settings;
+  const { name, description, afterwards } = seeder;
+  const index = progress.completed.length + 1;
+  const shown = { name, description, index, total: plan.seeders.length };
+  const startedAt = performance.now();
   const tables = new Map<string, number>();
   const notes: string[] = [];
-  const context = await settings.contextOf({
-    session,
-    name: seeder.name,
-    shared: {
-      db: borrowedKysely(session),
-      now: settings.now,
-      note: (line) => notes.push(line),
-      wrote: (table, rows) => tables.set(table, (tables.get(table) ?? 0) + rows),
-    },
-    onRows: (table, rows, total, elapsed) =>
-      onProgress?.({
-        kind: 'rows-loaded',
-        seeder: shown,
-        table,
-        rows,
-        total,
-        elapsedMs: elapsed,
-      }),
-  });
-  if (plan.isDryRun) {
-    await seeder.run(context);
-    return { context, outcomes: [], tables, notes };
-  }
-  const outcomes = await commit(run, turn, async () => ({
-    outcome: await seeder.run(context),
-    rows: Object.fromEntries(tables),
-  }));
-  return { context, outcomes, tables, notes };
-}
-
-async function commit<E extends SeedEnvironment>(
-  { session, ledger }: Run,
-  { seeder, plan, settings, startedAt }: Turn<E>,
-  work: () => Promise<{ readonly outcome: unknown; readonly rows: Record<string, number> }>,
-): Promise<readonly unknown[]> {
-  const { sql } = session;
-  const { name, afterwards } = seeder;
-  const { environment } = plan;
-  const { now: asOf, seed, scale } = settings;
-  return withRollback(sql, async () => {
-    await begin(session);
-    // The database gets its environment in the transaction that writes its first rows.
-    if (ledger.environment === undefined) await markAs(session, environment);
-    const { outcome, rows } = await work();
-    const durationMs = elapsedMs(startedAt);
-    await recordRun(sql, {
-      environment,
-      seeder: name,
-      asOf,
-      seed,
-      scale,
-      rows,
-      durationMs,
-      outcome,
+  let isWritten = false;
+  try {
+    session.throwIfInterrupted();
+    onProgress?.({ kind: 'seeder-started', seeder: shown });
+    const context = await settings.contextOf({
+      session,
+      name,
+      shared: {
+        db: borrowedKysely(session),
+        now,
+        note: (line) => notes.push(line),
+        wrote: (table, rows) => tables.set(table, (tables.get(table) ?? 0) + rows),
+      },
+      onRows: (table, rows, total, elapsed) =>
+        onProgress?.({
+          kind: 'rows-loaded',
+          seeder: shown,
+          table,
+          rows,
+          total,
+          elapsedMs: elapsed,
+        }),
     });
-    const outcomes = afterwards ? await owe(sql, name, outcome) : [];
-    await sql.unsafe('commit');
-    return outcomes;
-  });
+    if (isDryRun) await seeder.run(context);
+    else {
+      const outcomes = await withRollback(sql, async () => {
+        await begin(session);
+        // The database gets its environment in the transaction that writes its first rows.
+        if (ledger.environment === undefined) await markAs(session, environment);
+        const outcome = await seeder.run(context);
+        const durationMs = elapsedMs(startedAt);
+        const record = { environment, seeder: name, asOf: now, seed, scale, durationMs, outcome };
+        await recordRun(sql, { ...record, rows: Object.fromEntries(tables) });
+        const owed = afterwards ? await owe(sql, name, outcome) : [];
+        await sql.unsafe('commit');
+        return owed;
+      });
+      isWritten = true;
+      if (afterwards) {
+        await retry(() => afterwards(context, outcomes), { waitMs: waitForLock });
+        await settle(sql, name);
+      }
+    }
+  } catch (cause) {
+    throw seederStopped(session, { seeder: name, cause, isWritten, ...progress });
+  }
+  const durationMs = elapsedMs(startedAt);
+  const written = [...tables].map(([table, rows]) => ({ table, rows }));
+  const rows = written.reduce((sum, table) => sum + table.rows, 0);
+  onProgress?.({ kind: 'seeder-finished', seeder: shown, rows, durationMs });
+  return { name, description, tables: written, notes, durationMs };
 }
 
-const attempts = 5;
-
-/** Runs `afterwards`. A policy of TimescaleDB may hold a lock on the same view or table for a moment. */
-async function finish<Context>(
-  { session }: Run,
-  { name, afterwards }: NamedSeeder<Context>,
-  { context, outcomes }: Written<Context>,
-): Promise<void> {
-  if (!afterwards) return;
-  await retry(() => afterwards(context, outcomes), {
-    waitMs: (failed) =>
-      failed.attempts < attempts && isLockConflict(failed.error) ? 500 : undefined,
-  });
-  await settle(session.sql, name);
+/** A policy of TimescaleDB may hold a lock on the same view or table for a moment. */
+function waitForLock({ error, attempts }: FailedAttempt): number | undefined {
+  return attempts < 5 && isLockConflict(error) ? 500 : undefined;
 }
 
 /**

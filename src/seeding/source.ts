@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { SeedEnvironment } from '../ledger/seed-runs.ts';
-import { CryptosenseDbError, faultyFiles, messageOf } from '../runtime/errors.ts';
+import { CryptosenseDbError, faultyFiles, hasCode, messageOf } from '../runtime/errors.ts';
 import type { Fault, Finding } from '../runtime/findings.ts';
 import { compareText } from '../runtime/order.ts';
 import { packagedSeeds } from '../runtime/package.ts';
@@ -98,8 +98,7 @@ async function load(path: string): Promise<Seeder<never> | Fault> {
     if (isSeeder(seeder)) return seeder;
     return { rule: 'not-a-seeder' };
   } catch (error) {
-    const isTypeScript =
-      error instanceof Error && 'code' in error && error.code === 'ERR_UNKNOWN_FILE_EXTENSION';
+    const isTypeScript = hasCode(error, 'ERR_UNKNOWN_FILE_EXTENSION');
     return { rule: 'unloadable-seeder', reason: messageOf(error), isTypeScript };
   }
 }

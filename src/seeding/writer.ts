@@ -1,17 +1,17 @@
 import { quoteIdentifier, type Session } from '../database/connection.ts';
 import { copyFrom } from '../database/copy.ts';
-import { encodeRows, inBatches, type Row, withColumns } from './rows.ts';
+import { encodeRows, inBatches, type Row } from './rows.ts';
 import type { DevContext, Table } from './seeder.ts';
 
-/** Rows in one COPY to the embedded engine, which buffers the whole COPY in memory. */
-const embeddedBatch = 5_000;
+/** Rows in one COPY. The embedded engine buffers a whole COPY in memory. */
+const batchSize = 5_000;
 
 const stage = 'cryptosense_db_stage';
 
 export interface WriterEvents {
   readonly note: (line: string) => void;
   readonly wrote: (table: Table, rows: number) => void;
-  /** Called after each chunk: rows sent so far, of `total`, and the time since the first row. */
+  /** Called after each COPY: rows written so far, of `total`, and the time since the first row. */
   readonly onRows: (table: string, rows: number, total: number, elapsedMs: number) => void;
 }
 
@@ -22,79 +22,25 @@ export function createWriter(
 ): Pick<DevContext, 'load' | 'merge'> {
   const { sql } = session;
 
-  const copy = async (
-    into: string,
-    {
-      table,
-      rows,
-      total,
-    }: { readonly table: string; readonly rows: Iterable<Row>; readonly total: number },
-  ): Promise<{ readonly count: number; readonly columns: readonly string[] }> => {
+  /** Copies the rows into a table, with the columns of the first row. */
+  const copy = async (into: string, { table, rows, total }: Source) => {
     const startedAt = performance.now();
     let count = 0;
-    const onChunk = (more: number) => {
+    let columns: readonly string[] = [];
+    for (const batch of inBatches(rows, batchSize)) {
       session.throwIfInterrupted();
-      count += more;
+      if (count === 0) columns = Object.keys(batch[0] ?? {});
+      const text = encodeRows(batch, { columns, before: count });
+      await copyFrom(sql, `copy ${into} (${list(columns)}) from stdin`, [Buffer.from(text)]);
+      count += batch.length;
       onRows(table, count, total, performance.now() - startedAt);
-    };
-    const known = withColumns(rows);
-    if (!known) return { count: 0, columns: [] };
-    const { columns } = known;
-    const statement = `copy ${into} (${list(columns)}) from stdin`;
-    const batches =
-      session.target.kind === 'embedded' ? inBatches(known.rows, embeddedBatch) : [known.rows];
-    for (const batch of batches) {
-      await copyFrom(sql, statement, encodeRows(batch, { columns, onChunk }));
     }
     return { count, columns };
   };
 
-  return inTurn({
-    load: async (table, { rows, total }) => {
-      const { count } = await copy(quoteIdentifier('public', table), { table, rows, total });
-      wrote(table, count);
-      return count;
-    },
-    merge: async (table, { rows, total, ids, others }) => {
-      const name = quoteIdentifier('public', table);
-      await sql.unsafe(
-        `create temporary table ${stage} on commit drop as select * from ${name} with no data`,
-      );
-      const { count, columns } = await copy(`pg_temp.${stage}`, { table, rows, total });
-      const { count: removed } = await sql.unsafe(removal(name, { columns, others }), [
-        ids.from,
-        ids.to,
-      ]);
-      if (removed > 0 && others !== 'keep') {
-        note(`${removed} rows of ${table} deleted, with their dependants`);
-      }
-      let written = 0;
-      if (count > 0) {
-        await sql.unsafe(
-          others === 'keep' ? insertWhereFree(name, columns) : upsert(name, columns),
-        );
-        const [row] = await sql.unsafe(
-          `select count(*)::int as count from pg_temp.${stage} join ${name} using (id)`,
-        );
-        written = Number(row?.count);
-      }
-      await sql.unsafe(`drop table pg_temp.${stage}`);
-      if (written < count) {
-        note(`${count - written} rows of ${table} left out: other rows already have their place`);
-      }
-      wrote(table, written);
-      return written;
-    },
-  });
-}
-
-/** A connection runs one COPY at a time; a second COPY would end the first. */
-function inTurn({
-  load,
-  merge,
-}: Pick<DevContext, 'load' | 'merge'>): Pick<DevContext, 'load' | 'merge'> {
   let isBusy = false;
-  const alone = async <T>(write: () => Promise<T>): Promise<T> => {
+  /** A connection runs one COPY at a time; a second COPY would end the first. */
+  const alone = async (write: () => Promise<number>): Promise<number> => {
     if (isBusy) throw new Error('await each load and merge before the next one');
     isBusy = true;
     try {
@@ -103,10 +49,53 @@ function inTurn({
       isBusy = false;
     }
   };
+
   return {
-    load: (table, rows) => alone(() => load(table, rows)),
-    merge: (table, rows) => alone(() => merge(table, rows)),
+    load: (table, { rows, total }) =>
+      alone(async () => {
+        const { count } = await copy(quoteIdentifier('public', table), { table, rows, total });
+        wrote(table, count);
+        return count;
+      }),
+    merge: (table, { rows, total, ids, others }) =>
+      alone(async () => {
+        const name = quoteIdentifier('public', table);
+        await sql.unsafe(
+          `create temporary table ${stage} on commit drop as select * from ${name} with no data`,
+        );
+        const { count, columns } = await copy(`pg_temp.${stage}`, { table, rows, total });
+        const { count: removed } = await sql.unsafe(removal(name, { columns, others }), [
+          ids.from,
+          ids.to,
+        ]);
+        if (removed > 0 && others !== 'keep') {
+          note(`${removed} rows of ${table} deleted, with their dependants`);
+        }
+        let written = 0;
+        if (count > 0) {
+          await sql.unsafe(
+            others === 'keep' ? insertWhereFree(name, columns) : upsert(name, columns),
+          );
+          const [row] = await sql.unsafe(
+            `select count(*)::int as count from pg_temp.${stage} join ${name} using (id)`,
+          );
+          written = Number(row?.count);
+        }
+        await sql.unsafe(`drop table pg_temp.${stage}`);
+        if (written < count) {
+          note(`${count - written} rows of ${table} left out: other rows already have their place`);
+        }
+        wrote(table, written);
+        return written;
+      }),
   };
+}
+
+interface Source {
+  /** For progress. */
+  readonly table: string;
+  readonly rows: Iterable<Row>;
+  readonly total: number;
 }
 
 /**

@@ -45,7 +45,7 @@ export async function fillReady(
 ): Promise<number> {
   const key = await keyOn(server, recipe);
   const template = await ensureTemplate(server, recipe, options);
-  const lock = { lockClass: 842_341_076, lockObject: lockObjectOf(key) };
+  const lock = { lockClass: 842_341_076, lockObject: lockObjectOf(key), name: 'the clone lock' };
   const made = await server.use((client) =>
     ifFree(client.sql, lock, async () => {
       for (let made = 0; ; made += 1) {

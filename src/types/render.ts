@@ -241,7 +241,9 @@ function stableSerializer(
     override serializeStatements(nodes: Codegen.StatementNode[]) {
       const database = nodes.at(-1);
       this.#tableOf = database ? tablesBySymbol(database) : new Map();
-      return super.serializeStatements(nodes.toSorted(byKindAndName));
+      return super.serializeStatements(
+        nodes.toSorted((a, b) => compareText(sortKey(a), sortKey(b))),
+      );
     }
 
     override serializeExportStatement(node: Codegen.ExportStatementNode) {
@@ -280,19 +282,10 @@ function tablesBySymbol(database: Codegen.StatementNode): ReadonlyMap<string, st
   );
 }
 
-const kinds = ['import', 'alias', 'interface', 'database'] as const;
-
-function kindOf(node: Codegen.StatementNode): (typeof kinds)[number] {
-  if (node.type === 'ImportStatement') return 'import';
-  if (node.argument.type !== 'InterfaceDeclaration') return 'alias';
-  return node.argument.id.name === 'DB' ? 'database' : 'interface';
-}
-
-function byKindAndName(a: Codegen.StatementNode, b: Codegen.StatementNode): number {
-  const order = kinds.indexOf(kindOf(a)) - kinds.indexOf(kindOf(b));
-  return order || compareText(symbolOf(a), symbolOf(b));
-}
-
-function symbolOf(node: Codegen.StatementNode): string {
-  return node.type === 'ImportStatement' ? node.moduleName : node.argument.id.name;
+/** Orders imports first, then aliases and interfaces; the list of tables is last. */
+function sortKey(node: Codegen.StatementNode): string {
+  if (node.type === 'ImportStatement') return `1 ${node.moduleName}`;
+  const { name } = node.argument.id;
+  if (node.argument.type !== 'InterfaceDeclaration') return `2 ${name}`;
+  return `${name === 'DB' ? 4 : 3} ${name}`;
 }

@@ -86,7 +86,7 @@ describe('user, password and database', () => {
 });
 
 describe('parameters', () => {
-  it.each<[string, Partial<ServerTarget>]>([
+  it.each<[string, object]>([
     ['', { tls: { mode: 'prefer' }, connectTimeoutMs: 10_000, applicationName: 'cryptosense-db' }],
     ['sslmode=require', { tls: { mode: 'require' } }],
     [

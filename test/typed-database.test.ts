@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
-import { createDatabase, type DatabaseOptions } from '../src/client.ts';
+import { createDatabase, type DatabaseOptions } from '../src/typed-database.ts';
 import { createScratchDatabase, type ScratchDatabase } from './support/databases.ts';
 import { temporaryFolder } from './support/fixtures.ts';
 
