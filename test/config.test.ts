@@ -31,7 +31,7 @@ function summary(scene: Scene): string {
 
 const url = (host: string) => `postgresql://${host}/d`;
 
-describe('which database', () => {
+describe('readTarget', () => {
   it.each<[string, Scene, string]>([
     [
       '--url',
@@ -45,7 +45,7 @@ describe('which database', () => {
     ],
     ['.env', { dotEnv: `# ours\nDATABASE_URL="${url('file')}"\n` }, 'me@file:5432/d'],
     [
-      'an empty variable is none',
+      '.env, when the variable of the environment is empty',
       { environment: { DATABASE_URL: '' }, dotEnv: `DATABASE_URL=${url('file')}` },
       'me@file:5432/d',
     ],
@@ -55,7 +55,7 @@ describe('which database', () => {
       'me@url:5432/d',
     ],
     [
-      'DATABASE_HOST and its like',
+      'DATABASE_HOST and its group',
       {
         environment: {
           DATABASE_HOST: 'host',
@@ -104,7 +104,7 @@ describe('which database', () => {
       'u:/@%:p:/?#@%&+ @host:5432/a/b?c@d',
     ],
     [
-      'a URL without user and password takes those of the environment',
+      'a URL, with the user and the password of the environment',
       { flags: { url: url('flag') }, environment: { DATABASE_USER: 'u', PGPASSWORD: 'p' } },
       'u:p@flag:5432/d',
     ],
@@ -117,7 +117,7 @@ describe('which database', () => {
       'me@host:5432/n',
     ],
     [
-      "the environment's PGHOST rather than anything of .env",
+      "the environment's PGHOST rather than .env",
       {
         environment: { PGHOST: 'pg', PGDATABASE: 'x' },
         dotEnv: `DATABASE_URL=${url('file')}\nDATABASE_HOST=file\nDATABASE_NAME=n\nPGPORT=1\n`,
@@ -156,11 +156,11 @@ describe('which database', () => {
     ['--embedded with a folder', { flags: { embedded: 'there' } }, 'embedded:there'],
     ['--embedded in memory', { flags: { embedded: ':memory:' } }, 'embedded::memory:'],
     ['an embedded URL', { environment: { DATABASE_URL: 'embedded:there' } }, 'embedded:there'],
-  ])('%s', (_, scene, expected) => {
+  ])('chooses the database by %s', (_, scene, expected) => {
     expect(summary(scene)).toBe(expected);
   });
 
-  it('PGSSLMODE and PGSSLROOTCERT stand where the URL says nothing', () => {
+  it('uses PGSSLMODE and PGSSLROOTCERT for what the URL leaves out', () => {
     const environment = { PGSSLMODE: 'verify-ca', PGSSLROOTCERT: '/ca' };
     const rootCertificate = '/ca';
     expect(read({ flags: { url: url('h') }, environment })).toMatchObject({
@@ -172,11 +172,11 @@ describe('which database', () => {
   });
 });
 
-describe('what does not add up', () => {
+describe('readTarget refuses', () => {
   it.each<[string, Scene]>([
     ['nothing is named', {}],
-    ['only a user is', { environment: { DATABASE_USER: 'u', PGPASSWORD: 'p', PGPORT: '1' } }],
-  ])('%s: no target, and the ways to name one', async (_, scene) => {
+    ['only a user is named', { environment: { DATABASE_USER: 'u', PGPASSWORD: 'p', PGPORT: '1' } }],
+  ])('a target when %s, and lists the ways to name one', async (_, scene) => {
     const error = await errorOf('no-target', () => read(scene));
     for (const way of ['--url', 'DATABASE_URL', 'DATABASE_HOST', 'PGHOST', '--embedded'])
       expect(wordsOf(error)).toContain(way);
@@ -185,15 +185,15 @@ describe('what does not add up', () => {
   it.each<[string, Scene]>([
     ['--url and --embedded', { flags: { url: url('h'), embedded: true } }],
     ['a host without a database', { environment: { DATABASE_HOST: 'h' } }],
-    ['a port that is none', { environment: { DATABASE_NAME: 'd', DATABASE_PORT: '0' } }],
-    ['a URL that is none', { environment: { DATABASE_URL: 'h/d' } }],
+    ['a port that is out of range', { environment: { DATABASE_NAME: 'd', DATABASE_PORT: '0' } }],
+    ['a text that is not a URL', { environment: { DATABASE_URL: 'h/d' } }],
   ])('%s', async (_, scene) => {
     await errorOf('bad-configuration', () => read(scene));
   });
 
   it.each<[string, Scene, readonly string[]]>([
     [
-      'DATABASE_HOST and its like',
+      'DATABASE_HOST and its group',
       {
         environment: { DATABASE_HOST: 'h', DATABASE_PORT: 'five', PGPORT: '0' },
         dotEnv: 'PGSSLMODE=always\n',
@@ -205,7 +205,7 @@ describe('what does not add up', () => {
       { dotEnv: 'PGHOST=h\nPGPORT=70000\nPGSSLMODE=always\nDATABASE_PORT=five\n' },
       ['PGPORT', 'PGSSLMODE'],
     ],
-  ])('everything wrong with %s is reported at once', async (_, scene, expected) => {
+  ])('several faults of %s at once', async (_, scene, expected) => {
     const { problems } = await errorOf('bad-configuration', () => read(scene));
     const named = problems.map(({ message }) => message.split(' ')[0]);
     expect(named.sort()).toEqual(expected);
@@ -226,11 +226,11 @@ describe('what does not add up', () => {
     ['DATABASE_URL', { environment: { DATABASE_URL: url('h'), DATABASE_PORT, PGPORT: '0' } }],
     ['PGHOST', { environment: { PGHOST: 'h', DATABASE_PORT } }],
     ['.env', { environment: { DATABASE_PORT }, dotEnv: `DATABASE_URL=${url('h')}` }],
-  ])('a variable that is not in use may be anything: the target is from %s', (_, scene) => {
+  ])('no faulty variable that is not in use when the target is from %s', (_, scene) => {
     expect(() => read(scene)).not.toThrow();
   });
 
-  it('.env that cannot be read is reported, not passed over', async () => {
+  it('an unreadable .env', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.env'));
     await errorOf('file-problem', () => readTarget({}, { environment: {}, folder, osUser: 'me' }));
@@ -240,7 +240,7 @@ describe('what does not add up', () => {
     ['--url', { url: url('h') }, {}],
     ['--embedded', { embedded: true }, {}],
     ['the environment', {}, { PGHOST: 'h' }],
-  ])('.env that cannot be read does not matter to a target of %s', (_, flags, environment) => {
+  ])('no unreadable .env when the target is from %s', (_, flags, environment) => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.env'));
     expect(() => readTarget(flags, { environment, folder, osUser: 'me' })).not.toThrow();

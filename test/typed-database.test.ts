@@ -49,7 +49,7 @@ const lost = expect.stringMatching(/^(CONNECTION_|ECONNRESET|EPIPE)/);
 const untilDone = { timeout: 20_000, interval: 20 };
 
 describe('connections', () => {
-  it('are opened with the first query, and used again', async () => {
+  it('are opened by the first query and reused', async () => {
     const db = open();
     expect(await backends()).toEqual([]);
     expect([await pidOf(db), await pidOf(db)]).toEqual([
@@ -58,7 +58,7 @@ describe('connections', () => {
     ]);
   });
 
-  it('are as many as are asked for at once, and never more', async () => {
+  it('are as many as the queries at once, up to the maximum', async () => {
     const db = open({ maxConnections: 3, connectTimeoutMs: 20_000 });
     const work = Array.from({ length: 9 }, () =>
       sql<{ pid: number }>`select pg_backend_pid() as pid, pg_sleep(0.05)`.execute(db),
@@ -68,14 +68,14 @@ describe('connections', () => {
     expect(await backends()).toHaveLength(3);
   });
 
-  it('that nobody uses are closed', async () => {
+  it('are closed when they are idle', async () => {
     const db = open({ idleTimeoutMs: 50 });
     await pidOf(db);
     await vi.waitFor(async () => expect(await backends()).toEqual([]), untilDone);
     expect(await pidOf(db)).toBeGreaterThan(0);
   });
 
-  it('that nobody gives back are waited for as long as it takes to connect, and no longer', async () => {
+  it('that stay in use make a query wait for the connect timeout, and no longer', async () => {
     const db = open({ maxConnections: 1, connectTimeoutMs: 2_000 });
     await db.transaction().execute(async () => {
       await expect(pidOf(db)).rejects.toMatchObject({
@@ -86,7 +86,7 @@ describe('connections', () => {
     expect(await pidOf(db)).toBeGreaterThan(0);
   });
 
-  it('go to whoever waits longest when they are given back', async () => {
+  it('go to the query that has waited longest when they are released', async () => {
     const db = open({ maxConnections: 1, connectTimeoutMs: 20_000 });
     const order: number[] = [];
     await Promise.all(
@@ -98,7 +98,7 @@ describe('connections', () => {
     expect(order).toEqual([1, 2, 3]);
   });
 
-  it('have the name of the service, or the one in the URL', async () => {
+  it('have the application name of the options or of the URL', async () => {
     const url = new URL(scratch.url);
     url.searchParams.set('application_name', 'from-the-url');
     const db = open({ target: url.href, applicationName: undefined });
@@ -108,14 +108,14 @@ describe('connections', () => {
 });
 
 describe('a backend that is terminated', () => {
-  it('while nobody uses it is replaced, as soon as its end has arrived', async () => {
+  it('is replaced when it was idle', async () => {
     const db = open();
     const first = await pidOf(db);
     await terminate(first);
     expect(await vi.waitFor(() => pidOf(db), untilDone)).not.toBe(first);
   });
 
-  it('fails one query at most: the next has another connection', async () => {
+  it('fails one query at most, and the next query gets another connection', async () => {
     const db = open({ maxConnections: 1 });
     for (let turn = 0; turn < 10; turn += 1) {
       await terminate(await pidOf(db));
@@ -124,7 +124,7 @@ describe('a backend that is terminated', () => {
     }
   });
 
-  it('in a statement fails that statement alone', async () => {
+  it('fails only the statement that it was running', async () => {
     const db = open();
     const running = sql`select pg_sleep(600)`.execute(db);
     const outcome = expect(running).rejects.toMatchObject({ code: lost });
@@ -140,7 +140,7 @@ describe('a backend that is terminated', () => {
     expect(await pidOf(db)).toBeGreaterThan(0);
   });
 
-  it('between two statements of a transaction fails the transaction, and nothing else', async () => {
+  it('fails only the transaction that was open on it', async () => {
     const db = open();
     const run = db.transaction().execute(async (transaction) => {
       await terminate(await pidOf(transaction));
@@ -150,7 +150,7 @@ describe('a backend that is terminated', () => {
     expect(await pidOf(db)).toBeGreaterThan(0);
   });
 
-  it('a hundred times in the middle of work leaves no connection and no caller behind', async () => {
+  it('leaves no connection and no caller behind after a hundred times', async () => {
     const db = open({ maxConnections: 4, connectTimeoutMs: 20_000 });
     const work = Array.from({ length: 100 }, () =>
       db.transaction().execute(async (transaction) => {
@@ -174,7 +174,7 @@ describe('a query that cannot be sent', () => {
     ['a parameter that is undefined', (db: Db) => sql`select ${undefined}`.execute(db)],
     ['too many parameters', (db: Db) => sql`select ${sql.join(tooMany)}`.execute(db)],
     ['COPY', (db: Db) => sql`copy (select 1) to stdout`.execute(db)],
-  ])('for %s rejects, as often as it comes, and spoils no connection', async (_what, run) => {
+  ])('rejects each time for %s, and the connection stays usable', async (_what, run) => {
     const db = open({ maxConnections: 1 });
     const first = await pidOf(db);
     for (let turn = 0; turn < 3; turn += 1) await expect(run(db)).rejects.toThrow(/parameter|COPY/);
@@ -182,8 +182,8 @@ describe('a query that cannot be sent', () => {
   });
 });
 
-describe('values whose type only the column tells', () => {
-  it('arrive in JSONB as they are, and in arrays', async () => {
+describe('values whose type only the column decides', () => {
+  it('arrive unchanged in JSONB and in arrays', async () => {
     await scratch.sql`create table kept (id integer, doc jsonb, flags boolean[], times timestamptz[])`;
     const db = open().withTables<{
       kept: { id: number; doc: unknown; flags: boolean[] | null; times: Date[] | null };
@@ -218,7 +218,7 @@ describe('values whose type only the column tells', () => {
 });
 
 describe('destroy()', () => {
-  it('waits for what runs, closes every connection, and lets nobody in any more', async () => {
+  it('waits for running queries, closes every connection, and refuses new queries', async () => {
     const db = open();
     await Promise.all([pidOf(db), pidOf(db)]);
     const running = sql<{ done: boolean }>`select true as done, pg_sleep(0.2)`.execute(db);
@@ -229,7 +229,7 @@ describe('destroy()', () => {
     await expect(pidOf(db)).rejects.toThrow();
   });
 
-  it('turns away who still waits for a connection', async () => {
+  it('rejects queries that wait for a connection', async () => {
     const db = open({ maxConnections: 1, connectTimeoutMs: 20_000 });
     const busy = sql`select pg_sleep(0.2)`.execute(db);
     const waiting = expect(pidOf(db)).rejects.toMatchObject({ code: 'pool-closed' });
@@ -238,14 +238,14 @@ describe('destroy()', () => {
     await Promise.all([busy, waiting]);
   });
 
-  it('before the first query succeeds without a server', async () => {
+  it('succeeds before the first query without a server', async () => {
     const db = createDatabase({ target: 'postgresql://u@127.0.0.1:1/d' });
     await expect(db.destroy()).resolves.toBeUndefined();
   });
 });
 
-describe('where it connects to', () => {
-  it('is what the environment names, by the rules of the command line', async () => {
+describe('the target', () => {
+  it('is the one that the environment names, by the rules of the command line', async () => {
     vi.stubEnv('DATABASE_URL', scratch.url);
     const db = createDatabase();
     opened.push(db);
@@ -253,7 +253,7 @@ describe('where it connects to', () => {
     expect(rows).toEqual([{ name: scratch.name }]);
   });
 
-  it('has to be said somewhere, and in words that can be read', () => {
+  it('has to be named, and in a form that can be read', () => {
     for (const name of Object.keys(process.env)) {
       if (/^(DATABASE_|PG)/.test(name)) vi.stubEnv(name, '');
     }
@@ -270,7 +270,7 @@ describe('where it connects to', () => {
     }
   });
 
-  it('is told in the terms of the command line when it is not there', async () => {
+  it('is reported with the error codes of the command line when it cannot be reached', async () => {
     const nowhere = open({ target: 'postgresql://u@127.0.0.1:1/d', connectTimeoutMs: 500 });
     await expect(pidOf(nowhere)).rejects.toMatchObject({ code: 'server-unreachable' });
     const url = new URL(scratch.url);
@@ -280,7 +280,7 @@ describe('where it connects to', () => {
     });
   });
 
-  it('is reached by TLS where the URL asks for it', async () => {
+  it('is reached by TLS when the URL asks for it', async () => {
     const url = new URL(scratch.url);
     url.searchParams.set('sslmode', 'require');
     const [{ has } = { has: false }] = await scratch.sql<{ has: boolean }[]>`
@@ -295,7 +295,7 @@ describe('where it connects to', () => {
     }
   });
 
-  it('may be the embedded engine, whose one session callers take in turn', async () => {
+  it('can be the embedded engine, whose one session queries use in turn', async () => {
     const db = open({ target: `embedded:${temporaryFolder()}/database` });
     const answers = await Promise.all(
       [1, 2, 3].map((value) => sql<{ value: number }>`select ${value}::int as value`.execute(db)),
@@ -304,7 +304,7 @@ describe('where it connects to', () => {
     await db.destroy();
   });
 
-  it('starts the embedded engine with a later query when it could not with the first', async () => {
+  it('starts the embedded engine with a later query when the first query could not', async () => {
     const folder = join(temporaryFolder(), 'database');
     writeFileSync(folder, 'in the way');
     const db = open({ target: `embedded:${folder}` });

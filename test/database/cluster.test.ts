@@ -64,7 +64,7 @@ describe('a URL with several hosts', () => {
     expect(await appliedOnPrimary()).toBe(0);
   });
 
-  it('without a primary says what each of them is', async () => {
+  it('is refused without a primary, and the error describes each host', async () => {
     await onServer(readOnly.url, async (sql) => {
       await sql`set default_transaction_read_only = off`;
       await sql.unsafe('create database cluster');
@@ -79,12 +79,12 @@ describe('a URL with several hosts', () => {
     expect(evidence).toContain(`127.0.0.1:${deadPort}  connect ECONNREFUSED`);
   });
 
-  it('reads a status from a server that takes no writes', async () => {
+  it('lets a read-only server answer migrate status', async () => {
     const status = await migrate.status({ target: urlOf(readOnly.port), ...basic });
     expect(status.migrations.map(({ state }) => state)).toEqual(['pending', 'pending', 'pending']);
   });
 
-  it('of which none answers names them all', async () => {
+  it('is refused when no host answers, and the error names them all', async () => {
     const error = await errorOf(migrate.up({ target: urlOf(deadPort, 1), ...basic }));
     expect(error).toMatchObject({
       code: 'server-unreachable',
@@ -92,7 +92,7 @@ describe('a URL with several hosts', () => {
     });
   });
 
-  it('is not ready to db wait while there is no primary', async () => {
+  it('is not ready for db wait while there is no primary', async () => {
     const result = await wait({ target: urlOf(readOnly.port, deadPort), timeoutMs: 500 });
     expect(result).toMatchObject({ isReady: false });
     expect(result.reason).toContain('is a standby or read-only');

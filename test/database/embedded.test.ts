@@ -146,7 +146,7 @@ describe('a session', () => {
     ['client_min_messages', 'notice'],
     ['enable_seqscan', 'on'],
     ['allow_system_table_mods', 'off'],
-  ])('has the %s of a server, and comes back to it', async (name, value) => {
+  ])("has a server's %s and restores it with RESET", async (name, value) => {
     const show = async () => (await sql`select current_setting(${name}) as value`)[0];
     expect(await show()).toEqual({ value });
     await sql`discard all`;
@@ -176,13 +176,13 @@ describe('a session', () => {
     expect(await withSql(engine, showDay)).toEqual([{ day: '2026-02-01' }]);
   });
 
-  it('is the only one at a time', async () => {
+  it('refuses a second session while one is open', async () => {
     await sql`select`;
     expect(() => engine.connect()).toThrow('in use');
     expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
   });
 
-  it('inherits nothing from the one before', async () => {
+  it('inherits nothing from the session before', async () => {
     await sql.unsafe(`
       set work_mem = '1MB'; create temp table leftover (id int); listen something;
       select pg_advisory_lock(7)`);
@@ -230,7 +230,7 @@ describe('a session', () => {
     expect(await sql`select id from steps order by id`).toEqual([{ id: 1 }, { id: 3 }]);
   });
 
-  it('answers pipelined queries each for itself, in order', async () => {
+  it('answers pipelined queries one by one, in order', async () => {
     const results = await Promise.allSettled([
       sql`select ${1}::int as n`.values(),
       sql`select 1 / ${0}::int as n`,
@@ -257,11 +257,11 @@ describe('a session', () => {
   it.each([
     ['a simple query', () => sql.unsafe("select 'é';\nselect 1 from nothing"), '27'],
     ['a prepared one', () => sql`select 1 from nothing where ${1}::int = 1`, '15'],
-  ])('says where the error is in %s', async (_kind, fail, position) => {
+  ])('reports the position of the error in %s', async (_kind, fail, position) => {
     await expect(fail()).rejects.toMatchObject({ position });
   });
 
-  it('passes notices on, without the trace that the engine leaves of a rollback', async () => {
+  it("passes notices on, without the engine's trace of a rollback", async () => {
     await sql.unsafe(`do $$ begin raise notice 'hello'; end $$`);
     await sql.unsafe('begin; create table gone (id int); rollback');
     expect(notices).toEqual(['hello']);
@@ -277,7 +277,7 @@ describe('a session', () => {
     expect(described.columns.map(({ name }) => name)).toEqual(['one']);
   });
 
-  it('takes a query of five megabytes, and an array of 100,000', async () => {
+  it('runs a query of five megabytes and one with an array of 100,000 elements', async () => {
     const text = 'é'.repeat(2_500_000);
     expect(await sql.unsafe(`select length('${text}') as n`)).toEqual([{ n: 2_500_000 }]);
     const numbers = Array.from({ length: 100_000 }, (_, index) => index);
@@ -286,7 +286,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('takes a thousand small statements at once, and lets timers run between them', async () => {
+  it('runs a thousand small statements at once and lets timers run between them', async () => {
     await sql`create table small (id int)`;
     let ticks = 0;
     const timer = setInterval(() => {
@@ -311,21 +311,21 @@ describe('a session', () => {
       return row.n;
     };
 
-    it('takes 10,000 rows, and gives them back', async () => {
+    it('writes 10,000 rows and reads them back', async () => {
       await copyIn(sql, { table: 'copied', rows: rows(10_000) });
       expect(await count()).toBe(10_000);
       const out = await readAll(await sql`copy copied to stdout`.readable());
       expect(out).toBe(rows(10_000).join(''));
     });
 
-    it('recognizes it behind comments, and takes no rows at all', async () => {
+    it('recognizes COPY after comments, and accepts no rows', async () => {
       const text = '-- words\n/* more */ COPY copied\nFROM STDIN';
       const writable = await sql.unsafe(text).writable();
       await pipeline(Readable.from([]), writable);
       expect(await count()).toBe(0);
     });
 
-    it('takes rows inside a transaction, and rolls them back with it', async () => {
+    it('writes rows inside a transaction, and rolls them back with it', async () => {
       const failing = sql.begin(async (sql) => {
         await sql`insert into copied values (10)`;
         const writable = await sql`copy copied from stdin`.writable();
@@ -337,7 +337,7 @@ describe('a session', () => {
       expect(await count()).toBe(0);
     });
 
-    it('gives rows inside a transaction', async () => {
+    it('reads rows inside a transaction', async () => {
       const out = await sql.begin(async (sql) => {
         await sql`insert into copied values (1, 'from stdin')`;
         return readAll(
@@ -347,7 +347,7 @@ describe('a session', () => {
       expect(out).toBe('from stdin\n');
     });
 
-    it('refuses before it asks for data where it can', async () => {
+    it('refuses a faulty COPY before it asks for data', async () => {
       await expect(sql`copy no_such_table from stdin`.writable()).rejects.toMatchObject({
         code: '42P01',
       });
@@ -357,7 +357,7 @@ describe('a session', () => {
     it.each([
       ['behind another statement', () => sql.unsafe('select 1; copy copied from stdin')],
       ['as a prepared statement', () => sql`copy copied from stdin`],
-    ])('refuses it %s, and goes on', async (_where, copy) => {
+    ])('refuses COPY %s, and runs later queries', async (_where, copy) => {
       await expect(copy()).rejects.toMatchObject({
         code: '57014',
         message: expect.stringContaining('at the start of a simple query only'),
@@ -366,7 +366,7 @@ describe('a session', () => {
     });
   });
 
-  it('runs what TimescaleDB has, the community functions too', async () => {
+  it("runs TimescaleDB's functions, those under the Timescale licence too", async () => {
     await sql`create extension if not exists timescaledb`;
     await sql.unsafe(`
       create table ticks (time timestamptz not null, asset text, price numeric);
@@ -412,7 +412,7 @@ describe('a session', () => {
       await sql`create extension if not exists pgcrypto`;
     });
 
-    it('says that it is a stand-in, and drops it and creates it in a schema', async () => {
+    it('describes the stand-in, and can drop it and create it in a schema', async () => {
       const [extension] = await sql`
         select obj_description(oid, 'pg_extension') as comment, extversion as version
         from pg_extension where extname = 'pgcrypto'`;
@@ -483,7 +483,7 @@ describe('a session', () => {
       expect(row).toEqual({ mac });
     });
 
-    it('draws random bytes in which every bit is as often set as not', async () => {
+    it('gives random bytes whose bits are set half of the time', async () => {
       const [lengths] = await sql`
         select length(gen_random_bytes(33)) as some, length(gen_random_bytes(1024)) as most`;
       expect(lengths).toEqual({ some: 33, most: 1024 });
@@ -500,7 +500,7 @@ describe('a session', () => {
       await expect(sql`select gen_random_bytes(1025)`).rejects.toThrow('Length not in range');
     });
 
-    it('gives random UUIDs under its own name too', async () => {
+    it('gives random UUIDs with gen_random_uuid()', async () => {
       const [row] = await sql`select public.gen_random_uuid() <> gen_random_uuid() as differ`;
       expect(row).toEqual({ differ: true });
     });
@@ -526,7 +526,7 @@ describe('a session', () => {
       });
     });
 
-    it('knows no algorithm that pgcrypto does not know', async () => {
+    it('refuses the algorithms that pgcrypto refuses', async () => {
       await expect(sql`select digest('abc', 'rot13')`).rejects.toMatchObject({ code: '22023' });
     });
   });
@@ -575,7 +575,7 @@ describe('a session', () => {
       return types;
     }
 
-    it('declines encryption and goes on', async () => {
+    it('declines encryption and then starts the session', async () => {
       for (const code of [80_877_103, 80_877_104]) {
         wire.write(integers(8, code));
         await once(wire, 'data');
@@ -586,7 +586,7 @@ describe('a session', () => {
       expect(await receive('Z')).toMatch(/^RS+KZ$/);
     });
 
-    it('reads messages that come byte by byte, and many in one chunk', async () => {
+    it('reads messages that arrive byte by byte or many in one chunk', async () => {
       for (const byte of Buffer.concat([startup, message('Q', 'select 1\0')])) {
         wire.write(Buffer.from([byte]));
       }
@@ -603,7 +603,7 @@ describe('a session', () => {
       expect(await receive('1')).toBe('1');
     });
 
-    it('skips what follows an error until Sync', async () => {
+    it('skips the messages after an error until Sync', async () => {
       wire.write(startup);
       await receive('Z');
       wire.write(Buffer.concat([message('P', '\0selec\0\0\0'), message('H')]));
@@ -612,7 +612,7 @@ describe('a session', () => {
       expect(await receive('Z')).toBe('Z');
     });
 
-    it('takes back a COPY that the client breaks off', async () => {
+    it('undoes a COPY that the client cancels', async () => {
       wire.write(startup);
       await receive('Z');
       wire.write(message('Q', 'create temp table broken (id int)\0'));
@@ -649,8 +649,8 @@ describe('a session', () => {
 describe('a folder', () => {
   const folder = join(scratch, 'deep', 'database');
 
-  it('keeps what was committed from one opening to the next', async () => {
-    // What an interrupted creation leaves behind is made anew.
+  it('keeps committed data from one opening to the next', async () => {
+    // The engine replaces what an interrupted creation leaves behind.
     mkdirSync(join(folder, 'pgdata'), { recursive: true });
     writeFileSync(join(folder, creatingFile), '');
     writeFileSync(join(folder, 'pgdata', 'PG_VERSION'), '17\n');
@@ -706,7 +706,7 @@ describe('a folder', () => {
     await again.close();
   });
 
-  it('belongs to one process at a time, and is taken over from one that was killed', async () => {
+  it('belongs to one process at a time, and is taken over from a killed process', async () => {
     const shared = join(scratch, 'shared');
     const program = `
       import postgres from 'postgres';
@@ -735,17 +735,17 @@ describe('a folder', () => {
 
   it.each([
     [
-      'of someone else',
+      'the folder of another program',
       { 'notes.txt': 'mine', 'src/a.ts': '' },
       /not empty, and it holds no database.*\n.*notes\.txt, src/,
     ],
     [
-      'of another PostgreSQL',
+      'the folder of another PostgreSQL',
       { 'pgdata/PG_VERSION': '15\n' },
       /written by PostgreSQL 15\n.*PostgreSQL 17/,
     ],
-    ['that is damaged', { 'pgdata/PG_VERSION': '17\n' }, /does not start\n.*\n.*FATAL/],
-  ])('%s is refused and left as it is', async (what, files, message) => {
+    ['a damaged database', { 'pgdata/PG_VERSION': '17\n' }, /does not start\n.*\n.*FATAL/],
+  ])('is refused and left unchanged when it is %s', async (what, files, message) => {
     const path = join(scratch, what.replaceAll(' ', '-'));
     for (const [name, text] of Object.entries(files)) {
       mkdirSync(dirname(join(path, name)), { recursive: true });
@@ -784,7 +784,7 @@ describe('the lock of a folder', () => {
     folder = mkdtempSync(join(scratch, 'lock-'));
   });
 
-  it('is waited for until it is released', async () => {
+  it('makes a second process wait until it is released', async () => {
     const release = await lockFolder(folder, { timeoutMs: 0 });
     const second = lockFolder(folder, { timeoutMs: 30_000 });
     await expect(lockFolder(folder, { timeoutMs: 150 })).rejects.toMatchObject({
@@ -797,7 +797,7 @@ describe('the lock of a folder', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('is waited for until the signal fires, after one word of whose it is', async () => {
+  it('makes a second process wait until its signal fires, and reports the holder once', async () => {
     const release = await lockFolder(folder, { timeoutMs: 0 });
     const stop = new AbortController();
     const reasons: string[] = [];
@@ -845,7 +845,7 @@ describe('the lock of a folder', () => {
     });
   });
 
-  it('is held by one of many that find it stale, whichever of them are killed', async () => {
+  it('is held by one process when many find it stale and some are killed', async () => {
     writeFileSync(join(folder, lockFile), JSON.stringify({ ...me, pid: gone }));
     const program = `
       import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -875,7 +875,7 @@ describe('the lock of a folder', () => {
   });
 });
 
-it('names the package to install where it is missing', async () => {
+it('the error for a missing package names the package to install', async () => {
   const program = `
     import { openEmbeddedEngine } from './database/embedded/engine.js';
     const error = await openEmbeddedEngine().catch((error) => error);

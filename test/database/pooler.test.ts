@@ -82,7 +82,7 @@ describe.skipIf(binary === undefined)(
       { mode: 'transaction', size: 1 },
       { mode: 'transaction', size: 5 },
       { mode: 'statement', size: 1 },
-    ])('in $mode mode with $size connections a run is refused, and nothing done', async (pool) => {
+    ])('refuses a run in $mode mode with $size connections, and changes nothing', async (pool) => {
       const target = await startPooler(pool);
       const error: unknown = await migrate.up({ target, ...basic }).then(
         () => undefined,
@@ -96,7 +96,7 @@ describe.skipIf(binary === undefined)(
       expect(locks).toHaveLength(0);
     });
 
-    it.each([1, 2, 20])('in session mode with %i connections everything works', async (size) => {
+    it.each([1, 2, 20])('runs every command in session mode with %i connections', async (size) => {
       const target = await startPooler({ mode: 'session', size });
       expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
       expect(await migrate.redo({ target, ...basic })).toMatchObject({ applied: 3 });
@@ -106,7 +106,7 @@ describe.skipIf(binary === undefined)(
     });
 
     it.each([1, 3])(
-      'in session mode with %i connections several runs at once end well',
+      'completes several runs at once in session mode with %i connections',
       { timeout: 120_000 },
       async (size) => {
         const target = await startPooler({ mode: 'session', size });
@@ -120,7 +120,7 @@ describe.skipIf(binary === undefined)(
       },
     );
 
-    it('in session mode a signal cancels what runs', async () => {
+    it('cancels the running statement in session mode when the signal fires', async () => {
       const target = await startPooler({ mode: 'session' });
       const folders = writePairs({
         '20260101_000000_sleep': ['SELECT pg_sleep(600);', 'SELECT 1;'],
@@ -140,7 +140,7 @@ describe.skipIf(binary === undefined)(
       expect(isError(error) ? error.code : error).toBe('interrupted');
     });
 
-    it('status asks in any mode', async () => {
+    it('answers migrate status in every mode', async () => {
       const target = await startPooler({ mode: 'transaction' });
       expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: false });
     });

@@ -35,7 +35,7 @@ describe('findTimescaleProblem', () => {
     ['the oldest that is supported', { installed: '2.11.0', available: '2.11.0' }],
     ['available and still to be created', { installed: null, license: null }],
     ['installed in a version newer than the files', { installed: '3.0.1', available: '2.9.0' }],
-  ])('is content with one that is %s', (_, facts) => {
+  ])('accepts a TimescaleDB that is %s', (_, facts) => {
     expect(findTimescaleProblem({ ...fit, ...facts })).toBeUndefined();
   });
 
@@ -47,7 +47,7 @@ describe('findTimescaleProblem', () => {
     ['not preloaded', { installed: null, isPreloaded: false, license: null }, /not loaded/],
     ['under its Apache licence', { license: 'apache' }, /Apache licence/],
     ['under Apache, not created yet', { installed: null, license: 'apache' }, /Apache licence/],
-  ])('tells what to do about one that is %s', (_, facts, message) => {
+  ])('gives the remedy for a TimescaleDB that is %s', (_, facts, message) => {
     const problem = findTimescaleProblem({ ...fit, ...facts });
     expect(problem?.message).toMatch(message);
     expect(problem?.hint).toMatch(/\S/);

@@ -35,7 +35,7 @@ describe('hosts', () => {
     ['postgresql:///d?host=/run/postgresql', '/run/postgresql/.s.PGSQL.5432/d'],
     ['postgresql:///d?host=/a,/b&port=1,2', '/a/.s.PGSQL.1,/b/.s.PGSQL.2/d'],
     ['postgresql://%2Frun%2Fpostgresql:1/d', '/run/postgresql/.s.PGSQL.1/d'],
-  ])('%s is %s', (url, described) => {
+  ])('reads %s as %s', (url, described) => {
     expect(describeTarget(parseTarget(url, defaults))).toBe(described);
   });
 });
@@ -60,7 +60,7 @@ describe('user, password and database', () => {
     expect(parse(url)).toMatchObject(expected);
   });
 
-  it('what the URL leaves out comes from the defaults', () => {
+  it('takes from the defaults what the URL leaves out', () => {
     const given = {
       user: 'u',
       password: 'p',
@@ -79,7 +79,7 @@ describe('user, password and database', () => {
     });
   });
 
-  it('a process without a login name has to name a user', async () => {
+  it('requires a user in the URL when the process has no login name', async () => {
     expect(parse('postgresql://u@h', { user: '' })).toMatchObject({ user: 'u', database: 'u' });
     await errorOf('bad-configuration', () => parseTarget('postgresql://h/d', { user: '' }));
   });
@@ -149,7 +149,7 @@ describe('URLs that cannot be read', () => {
     expect(error.problems).toMatchObject([{ hint: expect.any(String) }]);
   });
 
-  it('a parameter that is not understood is named, with those that are', async () => {
+  it('names an unknown parameter, with the known ones', async () => {
     const error = await errorOf('bad-configuration', () =>
       parseTarget('postgresql://h/d?sslmod=require', defaults),
     );
@@ -192,7 +192,7 @@ describe('passwords', () => {
     `postgresql://host/db?password=${password}&unknown=1`,
   ];
 
-  it.each(joints)('with %j in it are in no message and no description', (joint) => {
+  it.each(joints)('appear in no message and no description when they contain %j', (joint) => {
     for (const url of shapes(pieces.join(joint))) {
       const said = say(url);
       for (const piece of pieces)

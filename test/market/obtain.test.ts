@@ -53,20 +53,20 @@ describe('an answer', () => {
       [coin(1, { price_change_percentage_7d_in_currency: 99_999_999.999 })],
       'is too large for its column',
     ],
-  ])('an answer with %s is refused', async (_, rows, fact) => {
+  ])('is refused with %s', async (_, rows, fact) => {
     const refused = obtainMarket({ from: savedAnswer(rows), top: rows.length });
     await expect(refused).rejects.toMatchObject({ code: 'faulty-answer' });
     await expect(refused).rejects.toThrow(fact);
   });
 
-  it('is refused with ten of its faults and the number of the others', async () => {
+  it('is refused with ten of its faults and the number of further ones', async () => {
     const rows = Array.from({ length: 14 }, (_, index) => coin(index + 1, { name: '' }));
     const refused = obtainMarket({ from: savedAnswer(rows), top: 14 });
     await expect(refused).rejects.toMatchObject({ problems: { length: 12 } });
     await expect(refused).rejects.toThrow('and 4 more faults');
   });
 
-  it('gives symbols in upper case and texts without space around them', async () => {
+  it('gives symbols in upper case and texts without surrounding space', async () => {
     const { assets } = await obtainMarket({
       from: savedAnswer([coin(1, { symbol: ' btc ', name: ' Bitcoin ' })]),
       top: 1,
@@ -74,13 +74,13 @@ describe('an answer', () => {
     expect(assets).toMatchObject([{ symbol: 'BTC', name: 'Bitcoin' }]);
   });
 
-  it('is not checked after the first `top` assets', async () => {
+  it('is checked up to the first `top` assets only', async () => {
     const from = savedAnswer([coin(1), coin(2, { id: '' })]);
     expect((await obtainMarket({ from, top: 1 })).assets).toHaveLength(1);
   });
 });
 
-describe('a file', () => {
+describe('a saved answer', () => {
   it.each([
     ['not JSON', '{"rows": [', 'it is not JSON'],
     ['an unknown object', '{"coins": []}', 'it is neither a file of --save'],
@@ -97,7 +97,7 @@ describe('a file', () => {
       '{"takenAt": "2099-01-01T00:00:00Z", "rows": []}',
       'which is in the future',
     ],
-  ])('that is %s is refused', async (_, text, fact) => {
+  ])('is refused when it is %s', async (_, text, fact) => {
     const file = join(temporaryFolder(), 'answer.json');
     writeFileSync(file, text);
     const refused = obtainMarket({ from: file, top: 2 });
@@ -105,7 +105,7 @@ describe('a file', () => {
     await expect(refused).rejects.toThrow(fact);
   });
 
-  it('that does not exist is refused, and so is one that cannot be written', async () => {
+  it('is refused when its file does not exist or cannot be written', async () => {
     const file = join(temporaryFolder(), 'no', 'such', 'folder.json');
     await expect(obtainMarket({ from: file })).rejects.toMatchObject({ code: 'file-problem' });
     const server = await startCoinGecko(coins(100));
@@ -115,7 +115,7 @@ describe('a file', () => {
     expect(server.asked).toHaveLength(0);
   });
 
-  it('is not written when the answer is faulty', async () => {
+  it("is not written when CoinGecko's answer is faulty", async () => {
     const server = await startCoinGecko(coins(3));
     const file = join(temporaryFolder(), 'answer.json');
     writeFileSync(file, 'previous text');
@@ -126,7 +126,7 @@ describe('a file', () => {
   });
 });
 
-it('more assets than the snapshot has are refused', async () => {
+it('the snapshot refuses more assets than it has', async () => {
   await expect(obtainMarket({ offline: true, top: 101 })).rejects.toThrow(
     'it has 100 of the 101 requested assets',
   );
@@ -147,7 +147,7 @@ describe('options', () => {
     [{ apiKey: 'CG-SECRÉT€' }, 'COINGECKO_API_KEY has characters'],
     [{ apiKey: 'CG secret' }, 'COINGECKO_API_KEY has characters'],
     [{ plan: 'pro' }, 'needs its key'],
-  ])('%j are refused', async (options, fact) => {
+  ])('are refused when they are %j', async (options, fact) => {
     const refused = obtainMarket(options);
     await expect(refused).rejects.toMatchObject({ code: 'bad-configuration' });
     await expect(refused).rejects.toThrow(fact);

@@ -43,7 +43,7 @@ describe('a COPY', () => {
     expect(row).toEqual({ count: 50_000 });
   });
 
-  it('of nothing writes nothing', async () => {
+  it('writes nothing when it gets no rows', async () => {
     const { database, copied } = await copy([]);
     expect(await copied).toBe(1);
     expect(await database.sql`select from t`).toHaveLength(0);
@@ -54,15 +54,15 @@ describe('a COPY', () => {
     ['a bad row at the start', chunksOf('one\ta\n'), '22P02'],
     ['a row without its columns', chunksOf('1\n'), '22P04'],
     ['a duplicate key', chunksOf('1\ta\n1\tb\n'), '23505'],
-    ['a bad row in the midst of much', [...chunksOf('x\ta\n'), ...many(1, 100_000)], '22P02'],
-    ['a bad row behind much', [...many(1, 100_000), ...chunksOf('x\ta\n')], '22P02'],
-  ])('with %s is an error, and nothing is written', async (_, chunks, code) => {
+    ['a bad row among many', [...chunksOf('x\ta\n'), ...many(1, 100_000)], '22P02'],
+    ['a bad row after many', [...many(1, 100_000), ...chunksOf('x\ta\n')], '22P02'],
+  ])('rejects %s and writes nothing', async (_, chunks, code) => {
     const { database, copied } = await copy(chunks);
     await expect(copied).rejects.toMatchObject({ details: { sqlState: code } });
     expect(await database.sql`select from t`).toHaveLength(0);
   });
 
-  it('that a deferred constraint refuses only at its end is an error', async () => {
+  it('rejects rows that a deferred constraint refuses at the end', async () => {
     const { database, copied } = await copy(
       chunksOf('1\ta\n2\ta\n'),
       'alter table t add unique (word) deferrable initially deferred',
@@ -71,7 +71,7 @@ describe('a COPY', () => {
     expect(await database.sql`select from t`).toHaveLength(0);
   });
 
-  it('that a trigger refuses after the last row is an error', async () => {
+  it('rejects rows that a trigger refuses after the last one', async () => {
     const { database, copied } = await copy(
       chunksOf('1\ta\n'),
       `create function refuse() returns trigger language plpgsql as $$
@@ -82,14 +82,14 @@ describe('a COPY', () => {
     expect(await database.sql`select from t`).toHaveLength(0);
   });
 
-  it('whose source fails is that error, and nothing is written', async () => {
+  it('rejects with the error of its source, and writes nothing', async () => {
     const { database, copied } = await copy(wrecked());
     await expect(copied).rejects.toThrow('the source dried up');
     expect(await database.sql`select from t`).toHaveLength(0);
   });
 
   it.each(['between chunks', 'at its end'])(
-    'whose backend is killed %s is an error, and nothing is written',
+    'rejects when its backend is killed %s, and writes nothing',
     async (moment) => {
       let open = () => {};
       const opened = new Promise<void>((resolve) => {

@@ -61,7 +61,7 @@ describe('seed --env dev', () => {
 
   const ask = (query: string) => database.withSql((sql) => sql.unsafe(query));
 
-  it('makes the three users of the specification, and no other', async () => {
+  it('writes the three users of the specification and no others', async () => {
     const rows = await ask(
       'select id, email, first_name, last_name, tier, email_verified from users order by id',
     );
@@ -79,7 +79,7 @@ describe('seed --env dev', () => {
     ]);
   });
 
-  it('gives each of them a hash of the development password, by bcrypt of cost 12', async () => {
+  it('hashes the development password of each user with bcrypt at cost 12', async () => {
     const rows = await ask('select password_hash from users');
     for (const { password_hash: hash } of rows) {
       expect(hash).toMatch(/^\$2b\$12\$/);
@@ -87,7 +87,7 @@ describe('seed --env dev', () => {
     }
   });
 
-  it('makes the two portfolios and the three holdings of the specification', async () => {
+  it('writes the two portfolios and the three holdings of the specification', async () => {
     expect([
       ...(await ask('select id, user_id, name, is_primary from portfolios order by id')),
     ]).toEqual([
@@ -127,7 +127,7 @@ describe('seed --env dev', () => {
     ]);
   });
 
-  it('makes the four risk scores of the specification, of now', async () => {
+  it('writes the four risk scores of the specification for the current moment', async () => {
     const rows = await ask(
       `select asset_symbol, risk_score::float, risk_level, volatility_score::float, calculated_at
        from risk_scores order by risk_score`,
@@ -165,7 +165,7 @@ describe('seed --env dev', () => {
     expect(await ask('select from latest_risk_scores')).toHaveLength(4);
   });
 
-  it('makes 1,440 prices of BTC, a minute apart over the last 24 hours, marked as synthetic', async () => {
+  it('writes 1,440 synthetic prices of BTC, a minute apart, for the last 24 hours', async () => {
     const [row] = await ask(
       `select count(*)::int, count(distinct time)::int as moments, min(time) as first,
         max(time) as last, min(price_usd) >= 42500 and max(price_usd) <= 43500 as is_within,
@@ -186,7 +186,7 @@ describe('seed --env dev', () => {
     });
   });
 
-  it('shows the candles of yesterday and today as the prices have them', async () => {
+  it('shows the candles of yesterday and today that match the prices', async () => {
     const [row] = await ask(
       `select count(*)::int, bool_and(
         (d.open, d.high, d.low, d.close) = (p.open, p.high, p.low, p.close)) as is_true
@@ -201,7 +201,7 @@ describe('seed --env dev', () => {
     expect(result.candles.at(-1)?.close).toMatch(/^43000(\.0+)?$/);
   });
 
-  it('prices every asset that a holding, a risk score or a prediction names', async () => {
+  it('writes a price for every asset that a holding, a risk score or a prediction names', async () => {
     const rows = await ask(
       `select asset_symbol from (
          select asset_symbol from holdings union select asset_symbol from risk_scores
@@ -212,7 +212,7 @@ describe('seed --env dev', () => {
     expect([...rows]).toEqual([]);
   });
 
-  it('has subscriptions in every status, and users with the tier that they pay for', async () => {
+  it('writes subscriptions in every status, and gives users the tier that they pay for', async () => {
     const rows = await ask('select distinct status from subscriptions order by status');
     expect(rows.map(({ status }) => status)).toEqual([
       'active',
@@ -227,7 +227,7 @@ describe('seed --env dev', () => {
     expect(odd).toHaveLength(0);
   });
 
-  it('has transactions that add up to the holdings, none older than its portfolio', async () => {
+  it('writes transactions that add up to the holdings, and none is older than its portfolio', async () => {
     const sums = await ask(
       `select from (select portfolio_id, asset_symbol, sum(quantity) as held from holdings group by 1, 2) h
        full join (
@@ -248,7 +248,7 @@ describe('seed --env dev', () => {
     expect(types).toHaveLength(6);
   });
 
-  it('has exchange connections whose keys are invented, encrypted, and end as they say', async () => {
+  it('encrypts the invented keys of exchange connections, whose last characters match', async () => {
     const rows = await ask('select * from exchange_connections');
     const secret = createHash('sha256').update(developmentPassphrase).digest();
     for (const row of rows) {
@@ -269,7 +269,7 @@ describe('seed --env dev', () => {
     ]);
   });
 
-  it('has alerts of every kind, with a history of every outcome', async () => {
+  it('writes alerts of every kind, with a history of every outcome', async () => {
     const [row] = await ask(
       `select (select count(distinct alert_type) from alerts)::int as types,
         (select count(distinct notification_status) from alert_history)::int as outcomes,
@@ -283,7 +283,7 @@ describe('seed --env dev', () => {
     expect(row?.recurring).toBeGreaterThan(0);
   });
 
-  it('has predictions past, with actual values and accuracy, and to come, with neither', async () => {
+  it('gives past predictions an actual value and an accuracy, and future ones neither', async () => {
     const rows = await ask(
       `select target_date <= $$${now.toISOString()}$$ as is_past, count(*)::int,
         count(actual_value)::int as actual, count(accuracy_score)::int as accuracy,
@@ -303,7 +303,7 @@ describe('seed --env dev', () => {
     expect([past?.actual, past?.accuracy]).toEqual([past?.count, past?.count]);
   });
 
-  it('has sentiment whose shares make a hundred', async () => {
+  it('writes sentiment shares that add up to 100', async () => {
     const [row] = await ask(
       `select count(*)::int, bool_and(sentiment_positive + sentiment_negative + sentiment_neutral = 100)
         as is_whole, min(sentiment_neutral) >= 0 as is_fit, string_agg(distinct data_source, ',') as source
@@ -313,7 +313,7 @@ describe('seed --env dev', () => {
     expect(row?.count).toBeGreaterThan(100);
   });
 
-  it('says what it wrote, table by table, and records each seeder', async () => {
+  it('reports the rows of each table and records each seeder', async () => {
     const rows = await ask(
       'select seeder, seed::int, scale, as_of, rows, by = session_user as is_mine from cryptosense_db.seed_runs order by id',
     );
@@ -329,14 +329,14 @@ describe('seed --env dev', () => {
     }
   });
 
-  it('leaves the same rows when it runs again, and exactly 1,440 of BTC', async () => {
+  it('leaves the same rows when it runs again, with exactly 1,440 of BTC', async () => {
     const before = await database.withSql((sql) => fingerprint(sql));
     await seeding.dev({ target: database.url, now });
     await seeding.dev({ target: database.url, now });
     expect(await database.withSql((sql) => fingerprint(sql))).toEqual(before);
   });
 
-  it('replaces the series when it runs later: 1,440 rows of it again, and candles of them', async () => {
+  it('replaces the 1,440 prices and their candles when it runs later', async () => {
     const later = new Date(now.getTime() + 5 * 60_000 + 123);
     await seeding.dev({ target: database.url, now: later });
     const [row] = await ask(
@@ -346,7 +346,7 @@ describe('seed --env dev', () => {
     await seeding.dev({ target: database.url, now });
   });
 
-  it('shows a price that comes later in the candle of its day at once', async () => {
+  it('shows a later price in the candle of its day at once', async () => {
     await database.withSql(
       (sql) => sql`
         insert into price_history (time, asset_symbol, price_usd, data_source)
@@ -363,7 +363,7 @@ describe('seed --env dev', () => {
     await ask(`delete from price_history where data_source = 'coingecko'`);
   });
 
-  it('makes a seeded user anew that somebody deleted, with all that hung on it', async () => {
+  it('inserts a deleted seeded user again, with all its dependants', async () => {
     // A trigger says when a row was updated, which a seed cannot.
     const settled = (sql: Sql) => fingerprint(sql, "(to_jsonb(t) - 'updated_at')");
     const before = await database.withSql(settled);
@@ -373,7 +373,7 @@ describe('seed --env dev', () => {
     expect(await database.withSql(settled)).toEqual(before);
   });
 
-  it('sets right what somebody changed, and leaves what somebody added', async () => {
+  it('restores changed rows and keeps added rows', async () => {
     await ask(`update users set deleted_at = now(), tier = 'free' where id = '${admin}'`);
     await ask(`insert into portfolios (user_id, name) values ('${admin}', 'My own')`);
     await ask(`update holdings set quantity = 9 where asset_symbol = 'BTC'`);
@@ -408,7 +408,7 @@ describe('seed --env dev', () => {
   }
 });
 
-it('gives two databases the same rows for the same seed and moment, others for another seed', async () => {
+it('gives two databases the same rows for one seed and moment, and other rows for another seed', async () => {
   const now = new Date('2026-03-01T12:34:56.789Z');
   const prints = [];
   for (const seed of [5, 5, 6]) {
@@ -424,8 +424,8 @@ it('gives two databases the same rows for the same seed and moment, others for a
   expect(other?.risk_scores).toBe(first?.risk_scores);
 });
 
-describe('a moment in the past', () => {
-  it('has its candles, live for what comes later that day', async () => {
+describe('seeding for a past moment', () => {
+  it('shows its candles, and updates them with later prices of that day', async () => {
     const database = await migratedDatabase();
     const now = new Date('2026-03-01T12:00:00Z');
     const { candles } = await seeding.dev({ target: database.url, now, only: ['prices'] });
@@ -444,7 +444,7 @@ describe('a moment in the past', () => {
     expect(row).toEqual({ close: 50001 });
   });
 
-  it('is shown with all its figures where today was materialised before', async () => {
+  it('shows all figures when today was materialised before', async () => {
     const database = await migratedDatabase();
     const now = new Date();
     const before = new Date(now.getTime() - 600_000);
@@ -465,7 +465,7 @@ describe('a moment in the past', () => {
     expect(odd).toHaveLength(0);
   });
 
-  it('is shown although the days were materialised before, and shows no days that are gone', async () => {
+  it('shows its days when they were materialised before, and no days without prices', async () => {
     const database = await migratedDatabase();
     const then = new Date('2026-03-01T12:00:00Z');
     await seeding.dev({ target: database.url, now: then, only: ['prices'] });
@@ -485,8 +485,8 @@ describe('a moment in the past', () => {
   });
 });
 
-describe('what is not of the seeds', () => {
-  it('candles whose prices have been dropped stay, and compressed prices of others too', async () => {
+describe('rows that the seeders did not write', () => {
+  it('keeps candles without prices, and compressed prices of other sources', async () => {
     const database = await migratedDatabase();
     const now = new Date('2026-11-22T12:00:00Z');
     await seeding.dev({
@@ -528,7 +528,7 @@ describe('what is not of the seeds', () => {
     expect(left).toEqual({ count: 1_000 });
   });
 
-  it('candles of days that no run has touched stay, whatever days runs have touched', async () => {
+  it('keeps the candles of days that no run has touched', async () => {
     const database = await migratedDatabase();
     const only = ['prices'];
     const target = database.url;
@@ -549,7 +549,7 @@ describe('what is not of the seeds', () => {
     expect(rows).toHaveLength(30);
   });
 
-  it('prices that were shown before are shown afterwards', async () => {
+  it('still shows prices that were shown before', async () => {
     const database = await migratedDatabase();
     await database.withSql(
       (sql) => sql`
@@ -565,7 +565,7 @@ describe('what is not of the seeds', () => {
     expect(rows).toHaveLength(10);
   });
 
-  it('keeps its place: a plan, an asset and a prediction of somebody else', async () => {
+  it('keeps a foreign plan, asset and prediction, and leaves out its own', async () => {
     const database = await migratedDatabase();
     const target = database.url;
     const now = new Date();
@@ -606,7 +606,7 @@ describe('what is not of the seeds', () => {
     });
   });
 
-  it('an address that somebody else has registered is named, and nothing is changed', async () => {
+  it('names an address that another user has registered, and changes nothing', async () => {
     const database = await migratedDatabase({ environment: 'dev' });
     await database.withSql(
       (sql) => sql`insert into users (email, password_hash) values ('pro@cryptosense.dev', 'x')`,
@@ -617,7 +617,7 @@ describe('what is not of the seeds', () => {
     });
   });
 
-  it('a role that does not own the view is told before anything is written', async (context) => {
+  it('refuses a role that does not own the view before it writes', async (context) => {
     const database = await migratedDatabase({ environment: 'dev' });
     if (database.engine === 'embedded') context.skip('the embedded engine has one role');
     const role = await createScratchRole(inject('timescaleUrl') ?? '');
@@ -637,7 +637,7 @@ describe('what is not of the seeds', () => {
 });
 
 describe('--only', () => {
-  it('takes seed, scale and moment of the last run, so that the parts fit together', async () => {
+  it('uses the seed, scale and moment of the last run', async () => {
     const database = await migratedDatabase();
     const target = database.url;
     const now = new Date('2026-10-20T12:00:00Z');
@@ -648,7 +648,7 @@ describe('--only', () => {
     expect(await database.withSql((sql) => fingerprint(sql))).toEqual(before);
   });
 
-  it('with a smaller scale says what it takes away', async () => {
+  it('reports the rows that a smaller scale deletes', async () => {
     const database = await migratedDatabase();
     const target = database.url;
     await seeding.dev({ target, scale: 4, only: ['users', 'portfolios'] });
@@ -657,8 +657,8 @@ describe('--only', () => {
   });
 });
 
-describe('the data agrees with itself', () => {
-  it('where an application joins it', async () => {
+describe('the development data', () => {
+  it('has no contradictions where an application joins tables', async () => {
     const database = await migratedDatabase();
     await seeding.dev({ target: database.url, scale: 10, seed: 7 });
     const odd = await database.withSql((sql) =>
@@ -696,7 +696,7 @@ describe('the data agrees with itself', () => {
   });
 });
 
-it('writes more rows into a folder of the embedded engine than one COPY there takes', async () => {
+it('writes more rows into a folder of the embedded engine than one COPY holds', async () => {
   const database = await createFolderDatabase('empty');
   onTestFinished(database.drop);
   const options = { target: database.url, ...coinsSchema() };
@@ -715,7 +715,7 @@ it('writes more rows into a folder of the embedded engine than one COPY there ta
 });
 
 describe('--scale', () => {
-  it('multiplies users and what hangs on them, every row sound, and goes back again', async () => {
+  it('multiplies users and their dependants, and a smaller scale removes them again', async () => {
     const database = await migratedDatabase();
     const now = new Date();
     const { seeders } = await seeding.dev({ target: database.url, now, scale: 4 });
@@ -744,7 +744,7 @@ describe('--scale', () => {
     expect(fewer).toEqual({ users: 6, transactions: 18 + 3 * 100 });
   });
 
-  it.each([0, -1, 1.5, Number.NaN, 5_000_001])('%s is refused', async (scale) => {
+  it.each([0, -1, 1.5, Number.NaN, 5_000_001])('refuses the scale %s', async (scale) => {
     await expect(
       seeding.dev({ target: 'postgresql://nobody@127.0.0.1:1/x', scale }),
     ).rejects.toMatchObject({ code: 'bad-configuration' });
@@ -752,7 +752,7 @@ describe('--scale', () => {
 });
 
 describe('--dry-run', () => {
-  it('runs everything and leaves nothing: no row, no mark, no record', async () => {
+  it('runs every seeder and leaves no row, no mark and no record', async () => {
     const database = await migratedDatabase();
     const { seeders, isDryRun } = await seeding.dev({ target: database.url, dryRun: true });
     expect(isDryRun).toBe(true);

@@ -8,7 +8,7 @@ import { coinsSchema, migratedDatabase, writeSeeders } from '../support/seeding.
 const offline = { offline: true, top: 3 } as const;
 
 describe('the environment of a database', () => {
-  it('is written by the first seed, and stays', async () => {
+  it('is set by the first seeding and does not change', async () => {
     const database = await migratedDatabase();
     expect((await seeding.dev({ target: database.url })).environment).toBe('dev');
     expect((await migrate.status({ target: database.url })).environment).toBe('dev');
@@ -20,7 +20,7 @@ describe('the environment of a database', () => {
     expect(assets).toHaveLength(1);
   });
 
-  it('production takes no development data, whatever is said, and is left as it was', async () => {
+  it('refuses development data for production and changes nothing', async () => {
     const database = await migratedDatabase();
     await seeding.production({ target: database.url, ...offline });
     const attempts = [{}, { dryRun: true }, { only: ['prices'] }, { scale: 2 }, { force: 'yes' }];
@@ -39,7 +39,7 @@ describe('the environment of a database', () => {
     expect(left).toEqual([{ users: 0, prices: 0, assets: 3 }]);
   });
 
-  it('test takes development data, and no production data', async () => {
+  it('accepts development data for test and refuses production data', async () => {
     const database = await migratedDatabase({ environment: 'test' });
     const { environment } = await seeding.dev({ target: database.url, only: ['users'] });
     expect(environment).toBe('test');
@@ -48,7 +48,7 @@ describe('the environment of a database', () => {
     });
   });
 
-  it('that is not said, of a database with users: it may be production, and is asked for', async () => {
+  it('refuses development data when an unmarked database has users', async () => {
     const database = await migratedDatabase();
     await database.withSql(
       (sql) => sql`insert into users (email, password_hash) values ('a@example.org', 'x')`,
@@ -74,14 +74,17 @@ describe('the environment of a database', () => {
        values (now(), 'BTC', 1, 'synthetic')`,
       'synthetic prices',
     ],
-  ])('that is not said, after %s: no production', async (statement, fact) => {
-    const database = await migratedDatabase();
-    await database.withSql((sql) => sql.unsafe(statement));
-    const refused = seeding.production({ target: database.url, ...offline });
-    await expect(refused).rejects.toMatchObject({ code: 'environment-refused' });
-    await expect(refused).rejects.toThrow(fact);
-    expect((await migrate.status({ target: database.url })).environment).toBeUndefined();
-  });
+  ])(
+    'refuses production data when an unmarked database has rows from %s',
+    async (statement, fact) => {
+      const database = await migratedDatabase();
+      await database.withSql((sql) => sql.unsafe(statement));
+      const refused = seeding.production({ target: database.url, ...offline });
+      await expect(refused).rejects.toMatchObject({ code: 'environment-refused' });
+      await expect(refused).rejects.toThrow(fact);
+      expect((await migrate.status({ target: database.url })).environment).toBeUndefined();
+    },
+  );
 
   it.each([
     [
@@ -90,7 +93,7 @@ describe('the environment of a database', () => {
     ],
     ['delete from users; delete from price_history', 'assets of'],
   ])(
-    'that is lost, of a database with seeded rows, after %s: no production',
+    'refuses production data when an unmarked database has seeded rows after %s',
     async (change, fact) => {
       const database = await migratedDatabase();
       await seeding.dev({ target: database.url, scale: 2, only: ['users', 'assets', 'prices'] });
@@ -103,7 +106,7 @@ describe('the environment of a database', () => {
     },
   );
 
-  it('that is not said, of a database with customers: production, whatever their ids begin with', async () => {
+  it('accepts production data when an unmarked database has customers', async () => {
     const database = await migratedDatabase();
     await database.withSql(
       (sql) => sql`
@@ -114,7 +117,7 @@ describe('the environment of a database', () => {
     expect(environment).toBe('production');
   });
 
-  it('production is asked for before CoinGecko is', async () => {
+  it('is checked before CoinGecko is asked', async () => {
     const database = await migratedDatabase({ environment: 'dev' });
     const baseUrl = 'http://127.0.0.1:1/api/v3';
     await expect(seeding.production({ target: database.url, baseUrl })).rejects.toMatchObject({
@@ -123,8 +126,8 @@ describe('the environment of a database', () => {
   });
 });
 
-describe('a database that is behind the migrations', () => {
-  it('is told to migrate first, and bears no mark', async () => {
+describe('a database that lacks migrations', () => {
+  it('is refused with the command that migrates, and gets no mark', async () => {
     const database = await scratchDatabase();
     const folders = coinsSchema();
     const seeds = writeSeeders({

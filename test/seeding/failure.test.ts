@@ -76,7 +76,7 @@ describe('a seeder that fails', () => {
       },
     ],
     [
-      'a table that there is not',
+      'a missing table',
       `load('tokens', { rows: [${row('{}')}], total: 1 })`,
       {
         sqlState: '42P01',
@@ -93,7 +93,7 @@ describe('a seeder that fails', () => {
       },
     ],
     [
-      'words of its own',
+      'an error of its own',
       "Promise.reject(new Error('no such planet'))",
       {
         sqlState: '',
@@ -101,14 +101,14 @@ describe('a seeder that fails', () => {
       },
     ],
     [
-      'an error that it keeps to itself',
+      'an error that it catches',
       "db.selectFrom('nowhere').execute().catch(() => {})",
       {
         sqlState: '25P02',
         words: ['current transaction is aborted'],
       },
     ],
-  ])('by %s names itself and the place, and leaves what was there', async (_, work, expected) => {
+  ])('is named with the place of %s, and leaves earlier rows', async (_, work, expected) => {
     const { seeded, names, recorded } = await seedCoins({
       '01_first': loadOne(1, 'first'),
       '02_second': `${loadOne(2, 'second')} await ${work};`,
@@ -130,13 +130,13 @@ describe('a seeder that fails', () => {
     expect(await recorded()).toEqual(['01_first']);
   });
 
-  it('as the first of all leaves no mark on the database', async () => {
+  it('leaves no mark on the database when it is the first', async () => {
     const { seeded, options } = await seedCoins({ '01_first': `throw new Error('not yet');` });
     await expect(seeded).rejects.toThrow('not yet');
     expect((await migrate.status(options)).environment).toBeUndefined();
   });
 
-  it('by two loads at once is told so', async () => {
+  it('fails when it starts two loads at once', async () => {
     const { seeded, names } = await seedCoins({
       '01_first': `await Promise.all([1, 2].map((n) => load('coins', { rows: [], total: n })));`,
     });
@@ -144,7 +144,7 @@ describe('a seeder that fails', () => {
     expect(await names()).toEqual([]);
   });
 
-  it('runs on from there once it is mended', async () => {
+  it('runs again from its place once it is repaired', async () => {
     const { seeded, options, names } = await seedCoins({
       '01_first': loadOne(1, 'first'),
       '02_second': `throw new Error('not yet');`,
@@ -155,7 +155,7 @@ describe('a seeder that fails', () => {
     expect(await names()).toEqual(['first', 'second']);
   });
 
-  it('of a dry run leaves nothing of any', async () => {
+  it('leaves no rows of any seeder in a dry run', async () => {
     const { seeded, options, database } = await seedCoins({ '01_first': '' });
     await seeded;
     const seeds = writeSeeders({
@@ -166,7 +166,7 @@ describe('a seeder that fails', () => {
   });
 });
 
-describe('what a seeder does afterwards', () => {
+describe('the afterwards of a seeder', () => {
   /** Returns its seed, and notes down what it is given afterwards once `work` has gone well. */
   const withAfterwards = (work: string) => {
     const root = writeSeeders({ dev: { '01_coins': 'return seed;' } });
@@ -184,7 +184,7 @@ describe('what a seeder does afterwards', () => {
     return root;
   };
 
-  it('and fails at is owed, said, and done by the next run', async () => {
+  it('is recorded when it fails, and the next run does it', async () => {
     const { seeded, database, options, recorded } = await seedCoins({ '01_first': '' });
     await seeded;
     await database.sql`create table done (outcomes text)`;
@@ -200,7 +200,7 @@ describe('what a seeder does afterwards', () => {
     expect(await database.sql`select from cryptosense_db.seed_afterwards`).toHaveLength(0);
   });
 
-  it('and finds locked is tried again', async () => {
+  it('runs again when a lock stops it', async () => {
     const { seeded, database, options } = await seedCoins({ '01_first': '' });
     await seeded;
     await database.sql`create table done (outcomes text)`;
@@ -224,7 +224,7 @@ describe('merge', () => {
       ids: { from: '${idOf(100)}', to: '${idOf(199)}' },
     });`;
 
-  it('inserts, updates what differs, deletes what is given no more, and leaves the rest', async () => {
+  it('inserts new rows, updates changed rows, deletes missing rows and keeps the others', async () => {
     const { seeded, options, database } = await seedCoins({
       '01_coins': merge("[100, 'a', 1], [101, 'b', 2], [102, 'c', 3], [1, 'named', 4]"),
     });
@@ -256,7 +256,7 @@ describe('merge', () => {
     }
   });
 
-  it("leaves out what somebody else's row has the place of, where it is to, and says so", async () => {
+  it('leaves out rows whose place another row has, and reports them', async () => {
     const kept = (rows: string) => merge(rows).replace('total: 1,', "total: 1, others: 'keep',");
     const { seeded, options, database, names } = await seedCoins({
       '01_coins': kept("[100, 'a', 1], [101, 'b', 2]"),
@@ -277,7 +277,7 @@ describe('merge', () => {
     expect(row).toEqual({ amount: 4 });
   });
 
-  it('of nothing deletes what was in the range', async () => {
+  it('deletes every row in the range when no rows are given', async () => {
     const { seeded, options, names } = await seedCoins({
       '01_coins': merge("[100, 'a', 1], [1, 'named', 4]"),
     });
@@ -287,8 +287,8 @@ describe('merge', () => {
   });
 });
 
-describe('what a seeder is given', () => {
-  it('is the moment, seed and scale, and its notes and counts come back', async () => {
+describe('the context of a seeder', () => {
+  it('has the moment, seed and scale, and takes notes and counts', async () => {
     const now = new Date('2026-01-02T03:04:05Z');
     const { options, seeded } = await seedCoins({ '01_none': '' });
     await seeded;
@@ -310,7 +310,7 @@ describe('what a seeder is given', () => {
     ]);
   });
 
-  it('is nothing for a role that may not record it, which is told what to ask for', async () => {
+  it('is not given to a role that may not record runs, and the error names the right', async () => {
     const database = await scratchDatabase();
     const options = { target: database.url, ...coinsSchema() };
     await migrate.up(options);
@@ -332,7 +332,7 @@ describe('what a seeder is given', () => {
     });
   });
 
-  it('is of another role alone what that role may do', async () => {
+  it('has only the rights of the role that runs it', async () => {
     const { database, options, seeded } = await seedCoins({ '01_first': loadOne(1, 'first') });
     await seeded;
     const role = await createScratchRole(database.url);
@@ -366,7 +366,7 @@ describe('a moment', () => {
   );
 });
 
-it('rows of another schema in the search path are left alone', async () => {
+it('seeding leaves rows of another schema in the search path alone', async () => {
   const { database, options, seeded, names } = await seedCoins({ '01_first': '' });
   await seeded;
   await database.sql.unsafe(`
@@ -382,7 +382,7 @@ it('rows of another schema in the search path are left alone', async () => {
   expect(await database.sql`select name from app.coins`).toEqual([{ name: 'theirs' }]);
 });
 
-it('the record of runs is append-only', async () => {
+it('the record of runs refuses updates and deletes', async () => {
   const { database, seeded } = await seedCoins({ '01_first': '' });
   await seeded;
   for (const statement of [

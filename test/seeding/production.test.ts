@@ -45,7 +45,7 @@ function seedFrom(rows: readonly Coin[], options: Partial<seeding.ProductionOpti
 const notesOf = ({ seeders }: seeding.SeedResult) => seeders.flatMap(({ notes }) => notes);
 
 describe('seed --env production', () => {
-  it('seeds the top 100 from CoinGecko, and a price of each', async () => {
+  it('seeds the top 100 from CoinGecko, with a price for each', async () => {
     const server = await startCoinGecko(coins(300));
     const { baseUrl } = server;
     const result = await seeding.production({ target: database.url, baseUrl });
@@ -97,7 +97,7 @@ describe('seed --env production', () => {
     ]);
   });
 
-  it('takes more than a page holds', async () => {
+  it('seeds more assets than one page holds', async () => {
     const server = await startCoinGecko(coins(600));
     const { baseUrl } = server;
     await seeding.production({ target: database.url, baseUrl, top: 520 });
@@ -110,7 +110,7 @@ describe('seed --env production', () => {
     expect(row).toEqual({ count: 520, last: 520 });
   });
 
-  it('run again, renews ranks and figures, and what left stays, inactive', async () => {
+  it('updates ranks and figures in a second run, and makes missing assets inactive', async () => {
     await seedFrom(coins(10));
     const ids = await ask('select coingecko_id, id, created_at from assets order by 1');
     const swapped = [
@@ -131,7 +131,7 @@ describe('seed --env production', () => {
     expect(after).toEqual(expect.arrayContaining(ids));
   });
 
-  it('makes active again what comes back', async () => {
+  it('makes an asset active again when it comes back', async () => {
     await seedFrom(coins(3));
     await seedFrom(coins(2));
     const result = await seedFrom(coins(3));
@@ -139,7 +139,7 @@ describe('seed --env production', () => {
     expect(await ask('select from assets where is_active')).toHaveLength(3);
   });
 
-  it('overwrites nothing of what a person edited, switched off or entered', async () => {
+  it('keeps what a person edited, switched off or entered', async () => {
     await seedFrom(coins(3));
     await ask(`update assets set is_active = false where coingecko_id = 'coin-2'`);
     await ask(`insert into assets (coingecko_id, symbol, name) values ('ours', 'OURS', 'Our own')`);
@@ -159,7 +159,7 @@ describe('seed --env production', () => {
     ]);
   });
 
-  it('takes the rank of what has left from a coin that a person switched off, too', async () => {
+  it('clears the rank of an asset that left the list, also when a person switched it off', async () => {
     await seedFrom(coins(3));
     await ask(`update assets set is_active = false where coingecko_id = 'coin-3'`);
     const result = await seedFrom(coins(2));
@@ -177,7 +177,7 @@ describe('seed --env production', () => {
     expect(await ask('select from assets where is_active')).toHaveLength(3);
   });
 
-  it('leaves all as it is where a run that came second had its answer first', async () => {
+  it('changes nothing when a later run brings an older answer', async () => {
     const soon = new Date(Date.now() + 60_000).toISOString();
     await seeding.production({ target: database.url, from: savedAnswer(coins(3), soon), top: 3 });
     const server = await startCoinGecko(coins(2));
@@ -189,7 +189,7 @@ describe('seed --env production', () => {
     expect(await ask('select from assets where is_active')).toHaveLength(3);
   });
 
-  it('brings today into the view where it has been materialised before', async () => {
+  it('shows today in the view when it was materialised before', async () => {
     const moment = new Date().toISOString();
     const today = (price: number) => [coin(1, { current_price: price, last_updated: moment })];
     await seedFrom(today(100));
@@ -201,7 +201,7 @@ describe('seed --env production', () => {
     expect(days).toEqual([{ high: 250, close: 250 }]);
   });
 
-  it('loses no candle whose prices have been dropped for a coin of that day', async () => {
+  it('keeps the candles of a day whose prices have been dropped', async () => {
     await ask(`insert into price_history (time, asset_symbol, price_usd)
       select '2020-01-05'::timestamptz + n * interval '1 day', 'BTC', 7000 from generate_series(0, 9) n`);
     await ask(
@@ -219,7 +219,7 @@ describe('seed --env production', () => {
     );
   });
 
-  it('does what an earlier run left undone after its transaction', async () => {
+  it('finishes the afterwards that an earlier run did not finish', async () => {
     await ask(
       `call refresh_continuous_aggregate('price_history_daily', now() - interval '3 days', now())`,
     );
@@ -237,7 +237,7 @@ describe('seed --env production', () => {
     expect(await ask('select from cryptosense_db.seed_afterwards')).toHaveLength(0);
   });
 
-  it('shows prices of days gone by in price_history_daily', async () => {
+  it('shows prices of past days in price_history_daily', async () => {
     const rows = coins(2).map((row) => ({ ...row, last_updated: '2026-10-01T10:00:00Z' }));
     // As a policy leaves it: days before today are what has been materialised.
     await ask(
@@ -251,7 +251,7 @@ describe('seed --env production', () => {
     expect(days).toEqual([{ day: new Date('2026-10-01T00:00:00Z'), close: 1000 }]);
   });
 
-  it('leaves a coin on that a person switched on after it had left', async () => {
+  it('keeps an asset active that a person switched on after it had left', async () => {
     await seedFrom(coins(2));
     await seedFrom(coins(1));
     await ask('update assets set is_active = true');
@@ -259,13 +259,13 @@ describe('seed --env production', () => {
     expect(await ask('select from assets where is_active')).toHaveLength(2);
   });
 
-  it('takes the same answer twice without a second price', async () => {
+  it('writes no second price for the same answer', async () => {
     await seedFrom(coins(5));
     await seedFrom(coins(5));
     expect(await ask('select from price_history')).toHaveLength(5);
   });
 
-  it("leaves another source's price of the same moment", async () => {
+  it("keeps another source's price of the same moment", async () => {
     await ask(`insert into price_history (time, asset_symbol, price_usd, data_source)
       values ('2026-11-22T10:00:00.123Z', 'C1', 1.5, 'binance')`);
     await seedFrom(coins(1));
@@ -273,7 +273,7 @@ describe('seed --env production', () => {
     expect(rows).toEqual([{ price_usd: 1.5, data_source: 'binance' }]);
   });
 
-  it('takes nulls where the API allows them, and says who has no price', async () => {
+  it('accepts the nulls that the API allows, and names assets without a price', async () => {
     const nothing = {
       image: null,
       current_price: null,
@@ -304,7 +304,7 @@ describe('seed --env production', () => {
     expect(tiny).toEqual({ current_price_usd: '0.000000001000000000' });
   });
 
-  it('holds the largest figures that the columns take', async () => {
+  it('writes the largest figures that the columns hold', async () => {
     await seedFrom([
       coin(1, {
         current_price: 999_999_999_999,
@@ -316,13 +316,13 @@ describe('seed --env production', () => {
     expect(await ask('select from assets')).toHaveLength(1);
   });
 
-  it('writes nothing of an answer that is faulty', async () => {
+  it('writes nothing from a faulty answer', async () => {
     const refused = seedFrom([coin(1), coin(2, { market_cap: 1e18 })]);
     await expect(refused).rejects.toMatchObject({ code: 'faulty-answer' });
     expect(await ask('select from assets')).toHaveLength(0);
   });
 
-  it('writes nothing of fewer assets than were asked for', async () => {
+  it('writes nothing when the answer has fewer assets than requested', async () => {
     const server = await startCoinGecko(coins(99));
     const { baseUrl } = server;
     await expect(seeding.production({ target: database.url, baseUrl })).rejects.toThrow(
@@ -331,7 +331,7 @@ describe('seed --env production', () => {
     expect(await ask('select from assets')).toHaveLength(0);
   });
 
-  it('is all or nothing: a price that the table refuses takes the assets with it', async () => {
+  it('writes no asset when the table refuses a price', async () => {
     await ask(`alter table price_history add constraint no_c3 check (asset_symbol <> 'C3')`);
     try {
       await expect(seedFrom(coins(5))).rejects.toMatchObject({
@@ -345,7 +345,7 @@ describe('seed --env production', () => {
     }
   });
 
-  it('--dry-run leaves nothing', async () => {
+  it('writes nothing in a dry run', async () => {
     const result = await seedFrom(coins(5), { dryRun: true });
     expect(notesOf(result)).toEqual(['5 new, 0 updated']);
     expect(await ask('select from assets')).toHaveLength(0);
@@ -353,7 +353,7 @@ describe('seed --env production', () => {
 });
 
 describe('a saved answer', () => {
-  it('is what --save writes, and seeds the same', async () => {
+  it('is written by --save and seeds the same rows', async () => {
     const server = await startCoinGecko(coins(300));
     const file = join(temporaryFolder(), 'answer.json');
     const { baseUrl } = server;
@@ -368,7 +368,7 @@ describe('a saved answer', () => {
     expect(server.asked).toHaveLength(1);
   });
 
-  it('can be the bare array that the API gives, and larger than what is asked for', async () => {
+  it('can be the array of the API, with more assets than requested', async () => {
     const file = join(temporaryFolder(), 'answer.json');
     writeFileSync(file, JSON.stringify(coins(20)));
     await seeding.production({ target: database.url, from: file, top: 12 });
@@ -387,7 +387,7 @@ describe('a saved answer', () => {
 });
 
 describe('the snapshot', () => {
-  it('seeds a hundred ids, symbols and names, and no figure', async () => {
+  it('seeds 100 ids, symbols and names without figures', async () => {
     const result = await seeding.production({ target: database.url, offline: true });
     expect(result.market).toMatchObject({ source: 'snapshot', assets: 100 });
     const [row] = await ask(
@@ -402,7 +402,7 @@ describe('the snapshot', () => {
     ).toHaveLength(2);
   });
 
-  it('leaves what is there already, and is followed by what CoinGecko says', async () => {
+  it('keeps existing figures, and a later answer of CoinGecko updates its assets', async () => {
     await seedFrom([coin(1, { id: 'bitcoin', symbol: 'btc', name: 'Bitcoin today' })]);
     const result = await seeding.production({ target: database.url, offline: true });
     expect(notesOf(result)).toEqual(['99 new, 1 known and unchanged']);

@@ -15,13 +15,13 @@ function folderOf(files: Readonly<Record<string, string>>): string {
 }
 
 describe('readSeeders', () => {
-  it('finds them in order of their names, whatever the order of the folder', async () => {
+  it('sorts seeders by name', async () => {
     const root = folderOf({ '10_later.mjs': whole, '02_users.mjs': whole, '01_first.mjs': whole });
     const names = (await readSeeders('dev', root)).map(({ name }) => name);
     expect(names).toEqual(['01_first', '02_users', '10_later']);
   });
 
-  it('passes over what is no code, declarations, maps and hidden files', async () => {
+  it('skips files without code, declarations, maps and hidden files', async () => {
     const root = folderOf({
       '01_users.mjs': whole,
       '01_users.d.ts': 'x',
@@ -48,7 +48,7 @@ describe('readSeeders', () => {
     ],
     ['01_users.mjs', 'export const {', 'unloadable-seeder'],
     ['01_users.mjs', "throw new Error('at once');", 'unloadable-seeder'],
-  ])('%s with %j breaks the rule %s', async (file, text, rule) => {
+  ])('reports that %s with %j breaks the rule %s', async (file, text, rule) => {
     const root = folderOf({ [file]: text });
     await expect(readSeeders('dev', root)).rejects.toMatchObject({
       code: 'faulty-folder',
@@ -56,14 +56,14 @@ describe('readSeeders', () => {
     });
   });
 
-  it('a seeder that cannot be loaded is reported with its error', async () => {
+  it('reports a seeder that cannot be loaded, with its error', async () => {
     const root = folderOf({ '01_users.mjs': "throw new Error('at once');" });
     await expect(readSeeders('dev', root)).rejects.toMatchObject({
       details: { findings: [{ reason: 'at once', isTypeScript: false }] },
     });
   });
 
-  it('two seeders with one name are reported', async () => {
+  it('reports two seeders with one name', async () => {
     const root = folderOf({ '01_users.mjs': whole, '01_users.js': whole });
     await expect(readSeeders('dev', root)).rejects.toMatchObject({
       details: { findings: [{ rule: 'same-seeder', seeder: '01_users' }] },
@@ -77,7 +77,7 @@ describe('readSeeders', () => {
     });
   });
 
-  it('a folder that does not exist, or that has no seeders, is reported', async () => {
+  it('reports a folder that does not exist or has no seeders', async () => {
     const nowhere = join(temporaryFolder(), 'nowhere');
     await expect(readSeeders('dev', nowhere)).rejects.toMatchObject({
       code: 'faulty-folder',
@@ -89,7 +89,7 @@ describe('readSeeders', () => {
     });
   });
 
-  it('finds the packaged ones of both environments, each with one line', async () => {
+  it('finds the packaged seeders of both environments, each described in one line', async () => {
     for (const environment of ['dev', 'production'] as const) {
       const seeders = await readSeeders(environment);
       expect(seeders.length).toBeGreaterThan(0);
@@ -100,7 +100,7 @@ describe('readSeeders', () => {
   });
 });
 
-it('the packaged seeders and what they share know the tool by its types alone', () => {
+it('the packaged seeders import only types from the tool', () => {
   const files = ['dev', 'production', 'story'].flatMap((folder) =>
     readdirSync(join('seeds', folder))
       .filter((name) => name.endsWith('.ts'))
@@ -126,11 +126,11 @@ describe('chooseSeeders', () => {
       ['01_users', '03_spot_prices'],
     ],
     [['users', '01_users'], ['01_users']],
-  ])('%j are %j', (only, names) => {
+  ])('chooses %j as %j', (only, names) => {
     expect(chooseSeeders(all, only).map(({ name }) => name)).toEqual(names);
   });
 
-  it('a name that there is not is told, with those that there are', () => {
+  it('refuses an unknown name and lists the known ones', () => {
     expect(() => chooseSeeders(all, ['users', 'price'])).toThrow(
       'there is no seeder "price"\n01_users\n02_prices\n03_spot_prices',
     );

@@ -19,17 +19,20 @@ import { walk } from '../../seeds/story/walk.ts';
 const now = new Date('2026-11-22T10:00:00Z');
 const setting = { seed: 7, scale: 20, now };
 
-it.each(passwordHashes)('%s is bcrypt of the documented password, cost 12', async (hash) => {
-  expect(bcrypt.getRounds(hash)).toBe(12);
-  expect(await bcrypt.compare(developmentPassword, hash)).toBe(true);
-  expect(await bcrypt.compare(`${developmentPassword}x`, hash)).toBe(false);
-});
+it.each(passwordHashes)(
+  'the hash %s is bcrypt of the documented password at cost 12',
+  async (hash) => {
+    expect(bcrypt.getRounds(hash)).toBe(12);
+    expect(await bcrypt.compare(developmentPassword, hash)).toBe(true);
+    expect(await bcrypt.compare(`${developmentPassword}x`, hash)).toBe(false);
+  },
+);
 
 describe("Bitcoin's series", () => {
   const prices = bitcoinPrices({ seed: 7, now });
   const values = prices.map(({ priceUsd }) => priceUsd);
 
-  it('is 1,440 minutes, the last of them a minute ago', () => {
+  it('has 1,440 minutes and ends a minute ago', () => {
     expect(prices).toHaveLength(1_440);
     const gaps = prices.slice(1).map(({ time }, index) => +time - +(prices[index]?.time ?? 0));
     expect(new Set(gaps)).toEqual(new Set([60_000]));
@@ -47,7 +50,7 @@ describe("Bitcoin's series", () => {
     expect(values.at(-1)).toBe(43_000);
   });
 
-  it.each([1, 2, 3, 42])('is a walk with seed %i: each minute is near the one before', (seed) => {
+  it.each([1, 2, 3, 42])('stays near the price of the minute before with seed %i', (seed) => {
     const series = bitcoinPrices({ seed, now }).map(({ priceUsd }) => priceUsd);
     const mean = series.reduce((sum, value) => sum + value, 0) / series.length;
     const spread = series.map((value) => value - mean);
@@ -62,14 +65,14 @@ describe("Bitcoin's series", () => {
     expect(Math.max(...steps)).toBeLessThan(100);
   });
 
-  it('is the same for the same seed and moment, and another for another seed', () => {
+  it('is the same for one seed and moment, and differs for another seed', () => {
     expect(bitcoinPrices({ seed: 7, now })).toEqual(prices);
     expect(bitcoinPrices({ seed: 8, now })).not.toEqual(prices);
     expect(bitcoinPrices({ seed: 7 + 2 ** 32, now })).not.toEqual(prices);
   });
 });
 
-it('every other asset has a week of hours, ends at its price, and never costs nothing', () => {
+it('every other asset has hourly prices for a week, all above zero, that end at its price', () => {
   for (const asset of otherAssets) {
     const prices = hourlyPrices(asset, { seed: 7, now });
     expect(prices).toHaveLength(168);
@@ -78,7 +81,7 @@ it('every other asset has a week of hours, ends at its price, and never costs no
   }
 });
 
-it('a walk turns back at its bounds, however long its steps', () => {
+it('a walk turns back at its bounds for steps of any length', () => {
   const shape = { end: 10, step: 50, pull: 0, reach: 3 };
   const values = walk(fakerOf(1, 'wild'), 500, shape);
   expect(Math.min(...values)).toBeGreaterThanOrEqual(7);
@@ -97,7 +100,7 @@ it('gauss has mean 0 and standard deviation 1', () => {
 describe('positions', () => {
   const all = [...positions(setting)];
 
-  it('add up: by asset, what a portfolio holds is the sum of its transactions', () => {
+  it('equal the sum of the transactions of their asset and portfolio', () => {
     const signs = { buy: 1n, reward: 1n, sell: -1n, transfer: 0n, stake: 0n, unstake: 0n };
     for (const { holdings, transactions } of all) {
       const held = new Map<string, bigint>();
@@ -122,7 +125,7 @@ describe('positions', () => {
     expect(trading?.transactions).toHaveLength(4);
   });
 
-  it('are twenty holdings and twenty transactions for each other portfolio, five for each user', () => {
+  it('include 20 holdings and 20 transactions in each of the 5 portfolios of other users', () => {
     const others = all.slice(2);
     expect(others).toHaveLength((3 * setting.scale - 3) * 5);
     for (const { holdings, transactions } of others) {
@@ -130,7 +133,7 @@ describe('positions', () => {
     }
   });
 
-  it('are no older than their portfolio, and of no other day than the past', () => {
+  it('are no older than their portfolio and lie in the past', () => {
     for (const { portfolio, transactions } of all) {
       for (const { transaction_date: at } of transactions) {
         expect(+new Date(at)).toBeGreaterThanOrEqual(+portfolio.createdAt);
@@ -139,7 +142,7 @@ describe('positions', () => {
     }
   });
 
-  it('leave nothing at nought, and name the connections of their own portfolio alone', () => {
+  it('have amounts above zero and name connections of their own portfolio only', () => {
     const portfolioOf = new Map(
       [...people(setting)].flatMap(({ connections }) =>
         connections.map(({ id, portfolioId }) => [id, portfolioId] as const),
@@ -153,7 +156,7 @@ describe('positions', () => {
     }
   });
 
-  it('never sell or move what was not there yet', () => {
+  it('never sell or move more than the portfolio holds at that time', () => {
     for (const { transactions } of all) {
       const balances = new Map<string, number>();
       const inOrder = transactions.toSorted(
@@ -176,12 +179,12 @@ function unitsOf(quantity: unknown): bigint {
 }
 
 describe('people', () => {
-  it('are three at scale 1, and as many times three at any other', () => {
+  it('number three times the scale', () => {
     expect([...people({ ...setting, scale: 1 })]).toHaveLength(3);
     expect([...people(setting)]).toHaveLength(60);
   });
 
-  it('of a smaller scale are the first of a larger one', () => {
+  it('are the same at a smaller and a larger scale', () => {
     const small = [...people({ ...setting, scale: 3 })];
     expect([...people(setting)].slice(0, 9)).toEqual(small);
   });
@@ -210,7 +213,7 @@ it('an invented key is encrypted by AES-256-GCM under the documented passphrase'
   expect(encrypt(key, faker)).not.toBe(encrypt(key, faker));
 });
 
-it('alarms are triggered after they were set, and not in the future', () => {
+it('alarms are triggered after they were set and not in the future', () => {
   for (const { alert, history } of alarms(setting)) {
     for (const { triggered_at: at } of history) {
       expect(+new Date(String(at))).toBeGreaterThanOrEqual(+new Date(String(alert.created_at)));
@@ -231,13 +234,13 @@ it.each([1, 2, 3, 7])(
   },
 );
 
-it('an alarm that rings once is off after it has rung', () => {
+it('an alarm that triggers once is off after it was triggered', () => {
   for (const { alert, history } of alarms(setting)) {
     if (history.length > 0 && !alert.is_recurring) expect(alert.is_active).toBe(false);
   }
 });
 
-it('what an asset cost goes on from the walk by days into the series, without a leap', () => {
+it('the daily prices of an asset join its price series without a jump', () => {
   for (const asset of catalogue.slice(0, 5)) {
     const series = asset.symbol === 'BTC' ? bitcoinPrices(setting) : hourlyPrices(asset, setting);
     const priceAt = priceHistory(asset, setting);
@@ -248,7 +251,7 @@ it('what an asset cost goes on from the walk by days into the series, without a 
   }
 });
 
-it('ids are UUIDs, within the range of their table, in order of their numbers', () => {
+it('ids are UUIDs in the range of their table, in order of their numbers', () => {
   const ids = [0, 1, 9, 10, 255, 256, 1_000_000].map((number) => seedId('holdings', number));
   const { from, to } = seedIds('holdings');
   for (const id of ids) {
@@ -259,7 +262,7 @@ it('ids are UUIDs, within the range of their table, in order of their numbers', 
   expect(seedId('users', 1) > to || seedId('users', 1) < from).toBe(true);
 });
 
-it('the catalogue has each asset once, largest first', () => {
+it('the catalogue lists each asset once, largest first', () => {
   const symbols = catalogue.map(({ symbol }) => symbol);
   expect(new Set(symbols).size).toBe(symbols.length);
   const caps = catalogue.map(({ priceUsd, supply }) => priceUsd * supply);

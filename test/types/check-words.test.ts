@@ -70,7 +70,7 @@ describe('a condition that leaves other words possible', () => {
     'tier is not null',
     "not (tier in ('free', 'pro'))",
     "(tier = 'free') is not false",
-  ])('by what it asks: %s', (condition) => {
+  ])('gives no words for another kind of comparison: %s', (condition) => {
     expect(listed(condition)).toEqual({});
   });
 
@@ -82,12 +82,12 @@ describe('a condition that leaves other words possible', () => {
     "tier in ('free', 'pro') or tier like 'x%'",
     "tier = 'free' or null",
     "(tier = 'free' and price > 0) or price = 0",
-  ])('by another way to pass: %s', (condition) => {
+  ])('gives no words when a row can pass another way: %s', (condition) => {
     expect(listed(condition)).toEqual({});
   });
 
   it.each(["tier in ('free', null)", "tier = any (array['free', null::text])", 'tier = null'])(
-    'by a NULL, which lets every word pass: %s',
+    'gives no words with a NULL, which lets every word pass: %s',
     (condition) => {
       expect(listed(condition)).toEqual({});
     },
@@ -104,7 +104,7 @@ describe('a condition that leaves other words possible', () => {
     `(tier collate "C") = 'free'`,
     "settings ->> 'tier' in ('free', 'pro')",
     "tiers[1] in ('free', 'pro')",
-  ])('by what is compared in its stead: %s', (condition) => {
+  ])('gives no words when another expression is compared: %s', (condition) => {
     expect(listed(condition)).toEqual({});
   });
 
@@ -114,7 +114,7 @@ describe('a condition that leaves other words possible', () => {
     'tier = other',
     'tier = lower(other)',
     "tier in ('free', other)",
-  ])('by words that it does not name: %s', (condition) => {
+  ])('gives no words when it does not name them: %s', (condition) => {
     expect(listed(condition)).toEqual({});
   });
 });
@@ -125,6 +125,6 @@ it.each([
   'level = any (array[1, 2])',
   'price = 1.5',
   'is_on = true',
-])('values that are no words are none: %s', (condition) => {
+])('values other than texts are not words: %s', (condition) => {
   expect(listed(condition)).toEqual({});
 });

@@ -154,7 +154,7 @@ it.each(['"DB"', 'generated'])(
 );
 
 describe('with a thousand tables of other schemas', () => {
-  it.skipIf(!inject('timescaleUrl'))('only those of public are read', async () => {
+  it.skipIf(!inject('timescaleUrl'))('reads only the tables of public', async () => {
     await database.withSql((sql) =>
       sql.unsafe(`do $$ begin for n in 1..1000 loop
         execute format('create table elsewhere.many_%s (a integer, b text, c numeric)', n);

@@ -291,7 +291,7 @@ describe('values that the database returns have their declared types', () => {
     },
   );
 
-  it('and a value of another type is found', () => {
+  it('and finds a value of another type', () => {
     const wrong: readonly [string, string, unknown][] = [
       ['users', 'tier', 'gold'],
       ['users', 'email', null],

@@ -56,7 +56,7 @@ describe('which columns are never NULL', () => {
     ['select distinct on (o.user_id) o.total, o.note from orders o order by o.user_id', '! ?'],
     ['select absent, ctid from users', '? ?'],
     ['select u.absent, other.id from users u', '? ?'],
-  ])('columns of a table are what they are there: %s', (query, marks) => {
+  ])('columns of a table are as the table declares them: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -100,7 +100,7 @@ describe('which columns are never NULL', () => {
     ['select id, total from users u join orders o on true', '? ?'],
     ['select id from users, pg_catalog.pg_class c', '?'],
     ['select email from users, orders where email is not null', '!'],
-  ])('a column that does not say of which relation it is may be any: %s', (query, marks) => {
+  ])('a column without an alias may come from any relation: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -126,7 +126,7 @@ describe('which columns are never NULL', () => {
       '?',
     ],
     ['with s as (select id from users) select s.id from users u left join s on true', '?'],
-  ])('subselects and common tables hand them on: %s', (query, marks) => {
+  ])('subselects and common tables pass the facts on: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -138,7 +138,7 @@ describe('which columns are never NULL', () => {
     ['select u.id from other.users u', '?'],
     ['select x.id from absent x', '?'],
     ['select users.id from users tablesample system (1)', '?'],
-  ])('of other relations nothing is known: %s', (query, marks) => {
+  ])('the columns of unknown relations may be NULL: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -192,7 +192,7 @@ describe('which columns are never NULL', () => {
       '? ?',
     ],
     ['select s.c, s.m from (select count(*) as c, max(id) as m from users) s', '! ?'],
-  ])('an aggregate wants a row and a value: %s', (query, marks) => {
+  ])('an aggregate is NULL without a row or a value: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -297,7 +297,7 @@ describe('which columns are never NULL', () => {
     ],
     ['select email || name from users where email is not null', '!'],
     ['select email from users where email is not null union all select email from users', '?'],
-  ])('a WHERE that asks for a value gives one: %s', (query, marks) => {
+  ])('a column that WHERE requires to have a value is never NULL: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -343,7 +343,7 @@ describe('which column of a table a column returns', () => {
   });
 });
 
-describe('what is learnt from a catalog', () => {
+describe('the facts that learn finds in a catalog', () => {
   const column = (name: string, isNullable: boolean): Column => ({
     name,
     type: 'text',

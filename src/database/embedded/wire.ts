@@ -56,7 +56,7 @@ export function createWire(backend: Backend, onClose: () => void): Duplex {
 
   const duplex = new Duplex({
     // When 'drain' comes between two queries, postgres.js treats a reserved connection as free. With
-    // this mark the event never comes.
+    // this limit the event never comes.
     writableHighWaterMark: Number.MAX_SAFE_INTEGER,
     allowHalfOpen: false,
     read() {},
