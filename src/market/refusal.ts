@@ -1,22 +1,19 @@
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 
-/** What CoinGecko, or a host on the way to it, answered; without `status`, why no answer came. */
-export interface Answer {
-  readonly status?: number;
+/** A request that CoinGecko, or a host on the way to it, did not answer with data. */
+export interface FailedRequest {
+  /** undefined without an answer. */
+  readonly status: number | undefined;
   /** Parsed JSON, or text. */
-  readonly body?: unknown;
-  /** How long the answer asks to wait. */
-  readonly retryAfterMs?: number | undefined;
-  readonly cause?: unknown;
-}
-
-/** A request that was not answered with data. */
-interface FailedRequest extends Answer {
+  readonly body: unknown;
   readonly isPro: boolean;
   readonly hasKey: boolean;
   readonly attempts: number;
   /** The host that the request went to. */
   readonly host: string;
+  /** How long the answer asks to wait. */
+  readonly retryAfterMs: number | undefined;
+  readonly cause: unknown;
 }
 
 /** What the body of an answer says. */
@@ -122,7 +119,7 @@ function quote({ message, errorCode, isPage }: Words): string {
  * The message in a body of the shapes that CoinGecko uses, `{status: {error_code, error_message}}`,
  * `{error: {status: {…}}}` and `{error: "…"}`, or in text that is not JSON.
  */
-function readWords(body: unknown): Words {
+export function readWords(body: unknown): Words {
   if (typeof body === 'string') {
     const isPage = /^\s*<(!doctype|html|head|body)/i.test(body);
     return { errorCode: undefined, message: isPage ? undefined : body.trim(), isPage };

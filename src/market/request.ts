@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import Coingecko from '@coingecko/coingecko-typescript';
 import { interrupted } from '../database/refusals.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs } from '../runtime/retry.ts';
 import { hasRepeats } from './answer.ts';
-import { type Answer, describeRefusal } from './refusal.ts';
+import { describeRefusal, type FailedRequest, readWords } from './refusal.ts';
 
-type Plan = 'demo' | 'pro';
+export type Plan = 'demo' | 'pro';
 
 export interface RequestOptions {
   readonly top: number;
@@ -29,7 +30,7 @@ const hosts: Readonly<Record<Plan, string>> = {
 
 /** The largest page that the API gives. */
 const pageSize = 250;
-const mostAttempts = 5;
+const attempts = 5;
 /** CoinGecko limits requests per minute: the waits between five attempts have to add up to more. */
 const rateLimitFactor = 5;
 /** An answer that asks to wait longer ends the attempts with an error. */
@@ -44,6 +45,7 @@ const longestWaitMs = 120_000;
  */
 export async function requestMarkets(options: RequestOptions): Promise<readonly unknown[]> {
   const { top, onProgress } = options;
+  const ask = createAsker(options);
   const pages = Math.ceil(top / pageSize);
   // Pages of one request must have one size, or there would be gaps between them.
   const perPage = Math.min(top, pageSize);
@@ -51,7 +53,7 @@ export async function requestMarkets(options: RequestOptions): Promise<readonly 
     const rows: unknown[] = [];
     for (let page = 1; page <= pages; page += 1) {
       onProgress?.({ kind: 'market-page', page, pages });
-      const answer = await requestPage({ page, perPage }, options);
+      const answer = await ask({ page, perPage });
       rows.push(...answer);
       if (answer.length < perPage) break;
     }
@@ -65,95 +67,144 @@ export async function requestMarkets(options: RequestOptions): Promise<readonly 
   }
 }
 
-interface Page {
+type Ask = (page: {
   readonly page: number;
   readonly perPage: number;
-}
+}) => Promise<readonly unknown[]>;
 
-async function requestPage(page: Page, options: RequestOptions): Promise<readonly unknown[]> {
+function createAsker(options: RequestOptions): Ask {
   const { apiKey, plan = 'demo', retryDelayMs = 1_000, onProgress, signal } = options;
-  const url = urlOf(page, options.baseUrl ?? hosts[plan]);
-  const request = { host: url.host, isPro: plan === 'pro', hasKey: apiKey !== undefined };
-  for (let attempts = 1; ; attempts += 1) {
-    const answer = await ask(url, options);
-    if (signal?.aborted) throw interrupted();
-    if (answer.status === 200 && Array.isArray(answer.body)) return answer.body;
-    const refusal = describeRefusal({ ...request, ...answer, attempts });
-    const { status, errorCode } = refusal.details;
-    const isLimited = status === 429 || errorCode === 429;
-    const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
-    const delayMs = answer.retryAfterMs ?? Math.round(backoffMs(attempts, { firstMs }));
-    const isTemporary = isLimited || status === undefined || status === 408 || status >= 500;
-    if (!isTemporary || delayMs > longestWaitMs || attempts === mostAttempts) throw refusal;
-    const reason = refusal.problems[0]?.message ?? '';
-    onProgress?.({ kind: 'market-retried', reason, delayMs });
-    await sleep(delayMs, undefined, signal && { signal }).catch(() => {
-      throw interrupted();
-    });
-  }
+  const client = createClient(options);
+  const about = {
+    isPro: plan === 'pro',
+    hasKey: apiKey !== undefined,
+    host: new URL(client.baseURL).host,
+  };
+  return async (page) => {
+    for (let attempt = 1; ; attempt += 1) {
+      const outcome = await askOnce(client, page, options);
+      if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
+      if ('rows' in outcome) return outcome.rows;
+      const failed: FailedRequest = { ...about, ...outcome, attempts: attempt };
+      const { retryAfterMs } = outcome;
+      const isLimited = outcome.status === 429 || readWords(outcome.body).errorCode === 429;
+      const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
+      const delayMs = retryAfterMs ?? Math.round(backoffMs(attempt, { firstMs }));
+      const isHopeless = !outcome.isWorthAnother || delayMs > longestWaitMs;
+      if (isHopeless || attempt === attempts) throw describeRefusal(failed);
+      const reason = describeRefusal(failed).problems[0]?.message ?? '';
+      onProgress?.({ kind: 'market-retried', reason, delayMs });
+      await sleep(delayMs, undefined, signal && { signal }).catch(() => {
+        throw interrupted({ completed: [], pending: [] });
+      });
+    }
+  };
 }
 
-function urlOf({ page, perPage }: Page, baseUrl: string): URL {
-  const query = new URLSearchParams({
-    vs_currency: 'usd',
-    order: 'market_cap_desc',
-    per_page: String(perPage),
-    page: String(page),
-    price_change_percentage: '1h,24h,7d',
+/** Without the client's own retries: they neither limit the time that they wait nor report it. */
+function createClient({ apiKey, plan = 'demo', baseUrl }: RequestOptions): Coingecko {
+  const key = apiKey ?? null;
+  return new Coingecko({
+    // With null, unlike undefined, the client reads no environment variable.
+    demoAPIKey: plan === 'demo' ? key : null,
+    proAPIKey: plan === 'pro' ? key : null,
+    baseURL: (baseUrl ?? hosts[plan]).replace(/\/+$/, ''),
+    maxRetries: 0,
+    logLevel: 'off',
+    fetch: fetchBounded,
+    // A redirect would send the key to another host.
+    fetchOptions: { redirect: 'manual' },
+    ...(key === null && { defaultHeaders: { 'x-cg-demo-api-key': null } }),
   });
-  return new URL(`${baseUrl.replace(/\/+$/, '')}/coins/markets?${query}`);
-}
-
-async function ask(
-  url: URL,
-  { apiKey, plan = 'demo', signal, answerTimeoutMs = 30_000 }: RequestOptions,
-): Promise<Answer> {
-  const timeout = AbortSignal.timeout(answerTimeoutMs);
-  try {
-    const response = await fetch(url, {
-      headers: {
-        accept: 'application/json',
-        'user-agent': 'cryptosense-db',
-        ...(apiKey !== undefined && { [`x-cg-${plan}-api-key`]: apiKey }),
-      },
-      // A redirect would send the key to another host.
-      redirect: 'manual',
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-    });
-    return {
-      status: response.status,
-      body: parsed(await readText(response)),
-      retryAfterMs: readRetryAfter(response.headers.get('retry-after')),
-    };
-  } catch (error) {
-    const isLate = timeout.aborted && !signal?.aborted;
-    return { cause: isLate ? new Error(`no complete answer within ${answerTimeoutMs} ms`) : error };
-  }
 }
 
 /** About sixty times the size of a page of 250 assets. */
 const largestAnswerBytes = 16 * 1024 * 1024;
 
-async function readText({ body }: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
+/** `fetch` with a limit on the size of the answer. */
+async function fetchBounded(...request: Parameters<typeof fetch>): Promise<Response> {
+  const response = await fetch(...request);
+  if (!response.body) return response;
   let bytes = 0;
-  for await (const chunk of body ?? []) {
-    bytes += chunk.length;
-    if (bytes > largestAnswerBytes) {
-      throw new Error(`the answer is larger than ${largestAnswerBytes} bytes`);
-    }
-    chunks.push(chunk);
-  }
-  return new TextDecoder().decode(Buffer.concat(chunks));
+  const bounded = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      bytes += chunk.length;
+      if (bytes <= largestAnswerBytes) controller.enqueue(chunk);
+      else controller.error(new Error(`the answer is larger than ${largestAnswerBytes} bytes`));
+    },
+  });
+  const { status, statusText, headers } = response;
+  return new Response(response.body.pipeThrough(bounded), { status, statusText, headers });
 }
 
-/** The JSON that a text holds, or the text itself: a proxy or a CDN may answer with a page. */
+type Outcome =
+  | { readonly rows: readonly unknown[] }
+  | (Pick<FailedRequest, 'status' | 'body' | 'retryAfterMs' | 'cause'> & {
+      readonly isWorthAnother: boolean;
+    });
+
+async function askOnce(
+  client: Coingecko,
+  { page, perPage }: { readonly page: number; readonly perPage: number },
+  { signal, answerTimeoutMs = 30_000 }: RequestOptions,
+): Promise<Outcome> {
+  // The client's own timeout covers the headers only.
+  const timeout = AbortSignal.timeout(answerTimeoutMs);
+  try {
+    const rows: unknown = await client.coins.markets.get(
+      {
+        vs_currency: 'usd',
+        order: 'market_cap_desc',
+        per_page: perPage,
+        page,
+        price_change_percentage: '1h,24h,7d',
+      },
+      { signal: signal ? AbortSignal.any([signal, timeout]) : timeout },
+    );
+    const body = typeof rows === 'string' ? parsed(rows) : rows;
+    if (Array.isArray(body)) return { rows: body };
+    // A mirror may pass on CoinGecko's refusal with status 200.
+    const isWorthAnother = readWords(body).errorCode === 429;
+    return { ...silence, status: 200, body, isWorthAnother, cause: undefined };
+  } catch (error) {
+    if (!(error instanceof Coingecko.APIError) || error.status === undefined) {
+      if (error instanceof SyntaxError && /token '?</.test(error.message)) {
+        return { ...silence, status: 200, body: '<html>', cause: error };
+      }
+      const isLate = timeout.aborted && !signal?.aborted;
+      const cause = isLate ? new Error(`no complete answer within ${answerTimeoutMs} ms`) : error;
+      return { ...silence, isWorthAnother: true, cause };
+    }
+    const { status, headers } = error;
+    return {
+      status,
+      body: error.error ?? textOf(error),
+      retryAfterMs: readRetryAfter(headers?.get('retry-after') ?? null),
+      isWorthAnother: status === 408 || status === 429 || status >= 500,
+      cause: error,
+    };
+  }
+}
+
+/** JSON that came with another content type, or the text itself. */
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
     return text;
   }
+}
+
+const silence = {
+  status: undefined,
+  body: undefined,
+  retryAfterMs: undefined,
+  isWorthAnother: false,
+} as const;
+
+/** The client puts a body that is not JSON into its message, after the status. */
+function textOf({ message, status }: { message: string; status: number | undefined }): string {
+  return message.replace(`${status} `, '');
 }
 
 /** From seconds or a date (RFC 9110, 10.2.3); undefined for anything but a time in the future. */

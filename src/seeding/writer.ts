@@ -1,5 +1,6 @@
 import { quoteIdentifier, type Session } from '../database/connection.ts';
 import { copyFrom } from '../database/copy.ts';
+import { isSqlError } from '../database/sql-errors.ts';
 import { encodeRows, inBatches, type Row } from './rows.ts';
 import type { DevContext, Table } from './seeder.ts';
 
@@ -7,6 +8,13 @@ import type { DevContext, Table } from './seeder.ts';
 const batchSize = 5_000;
 
 const stage = 'cryptosense_db_stage';
+
+/** PostgreSQL counts the lines of one COPY. Counts the rows of the batches before it as well. */
+function countedFrom(error: unknown, before: number): unknown {
+  if (!isSqlError(error) || error.where === undefined) return error;
+  const where = error.where.replace(/, line (\d+)/, (_, line) => `, line ${Number(line) + before}`);
+  return Object.assign(error, { where });
+}
 
 export interface WriterEvents {
   readonly note: (line: string) => void;
@@ -31,7 +39,11 @@ export function createWriter(
       session.throwIfInterrupted();
       if (count === 0) columns = Object.keys(batch[0] ?? {});
       const text = encodeRows(batch, { columns, before: count });
-      await copyFrom(sql, `copy ${into} (${list(columns)}) from stdin`, [Buffer.from(text)]);
+      await copyFrom(sql, `copy ${into} (${list(columns)}) from stdin`, [Buffer.from(text)]).catch(
+        (error: unknown) => {
+          throw countedFrom(error, count);
+        },
+      );
       count += batch.length;
       onRows(table, count, total, performance.now() - startedAt);
     }

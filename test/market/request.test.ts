@@ -57,6 +57,19 @@ describe('a request', () => {
     expect(server.asked[0]?.headers).not.toHaveProperty(other);
   });
 
+  it('reads no environment variable of the CoinGecko package', async () => {
+    const before = { ...process.env };
+    process.env.COINGECKO_DEMO_API_KEY = 'not-ours';
+    process.env.COINGECKO_PRO_API_KEY = 'not-ours';
+    try {
+      const { server, rows } = await ask([]);
+      await rows;
+      expect(JSON.stringify(server.asked[0]?.headers)).not.toContain('not-ours');
+    } finally {
+      process.env = before;
+    }
+  });
+
   it.each([
     [1, [['1', '1']]],
     [250, [['250', '1']]],

@@ -68,6 +68,21 @@ describe('a seeder that fails', () => {
       },
     ],
     [
+      'a bad value behind the first batch of a COPY',
+      `load('coins', {
+        rows: Array.from({ length: 5_001 }, (_, n) => ({
+          id: '5eed0000-0000-4000-8000-' + String(n).padStart(12, '0'),
+          name: 'coin ' + n,
+          amount: n === 5_000 ? 'much' : 1,
+        })),
+        total: 5_001,
+      })`,
+      {
+        sqlState: '22P02',
+        words: ['COPY coins, line 5001, column amount'],
+      },
+    ],
+    [
       'a row without its columns',
       `load('coins', { rows: [${row('{}')}, { id: 'x' }], total: 2 })`,
       {
