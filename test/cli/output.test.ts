@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { stripVTControlCharacters } from 'node:util';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { cleanEnvironment, program, runCli } from '../support/cli.ts';
+import { callCli, cleanEnvironment, program, runCli } from '../support/cli.ts';
 import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
 import { fixture, folderFlags, writePairs } from '../support/fixtures.ts';
 import { hasTerminal, runInTerminal } from '../support/terminal.ts';
@@ -49,8 +49,8 @@ describe('migrate up into a pipe', () => {
   });
 
   it('says that there is nothing to do when no migration is pending', async () => {
-    await runCli(['migrate', 'up', ...basic]);
-    expect(await runCli(['migrate', 'up', ...basic])).toEqual({
+    await callCli(['migrate', 'up', ...basic]);
+    expect(await callCli(['migrate', 'up', ...basic])).toEqual({
       code: 0,
       stdout: `nothing to do: 3 applied in ${place}\n`,
       stderr: '',
@@ -68,7 +68,7 @@ describe('migrate up into a pipe', () => {
   });
 
   it('lists the migrations of a dry run and changes nothing', async () => {
-    const { code, stdout } = await runCli(['migrate', 'up', '--dry-run', ...basic]);
+    const { code, stdout } = await callCli(['migrate', 'up', '--dry-run', ...basic]);
     expect(code).toBe(0);
     expect(stdout.split('\n').filter((line) => line.startsWith('up '))).toHaveLength(3);
     expect(stdout).toContain('nothing was changed');
@@ -78,8 +78,8 @@ describe('migrate up into a pipe', () => {
 
 describe('migrate status', () => {
   it('shows version, description, state, time, role and duration in a table', async () => {
-    await runCli(['migrate', 'up', '--steps', '2', ...basic]);
-    const { code, stdout, stderr } = await runCli(['migrate', 'status', ...basic]);
+    await callCli(['migrate', 'up', '--steps', '2', ...basic]);
+    const { code, stdout, stderr } = await callCli(['migrate', 'status', ...basic]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const [head, first, second, third, ...rest] = stdout.split('\n');
     expect(head).toMatch(/^version +description +state +applied \(UTC\) +by +took$/);
@@ -91,9 +91,9 @@ describe('migrate status', () => {
   });
 
   it('--check exits with 1 while a migration is pending, and with 0 afterwards', async () => {
-    expect(await runCli(['migrate', 'status', '--check', ...basic])).toMatchObject({ code: 1 });
-    await runCli(['migrate', 'up', ...basic]);
-    expect(await runCli(['migrate', 'status', '--check', ...basic])).toMatchObject({ code: 0 });
+    expect(await callCli(['migrate', 'status', '--check', ...basic])).toMatchObject({ code: 1 });
+    await callCli(['migrate', 'up', ...basic]);
+    expect(await callCli(['migrate', 'status', '--check', ...basic])).toMatchObject({ code: 0 });
   });
 });
 
@@ -114,14 +114,14 @@ describe('--json', () => {
   ])('%s %s %s prints one document on stdout and nothing on stderr', async (...command) => {
     const isOfDatabase = command[0] === 'db' && command[1] !== 'reset';
     const args = isOfDatabase ? ['--url', database.url] : basic;
-    const { code, stdout, stderr } = await runCli([...command, ...args, '--json']);
+    const { code, stdout, stderr } = await callCli([...command, ...args, '--json']);
     expect({ code, stderr }).toEqual({ code: command.includes('--check') ? 1 : 0, stderr: '' });
     expect(JSON.parse(stdout)).toBeTypeOf('object');
     expect(stdout.endsWith('}\n')).toBe(true);
   });
 
   it('has all facts of a failure', async () => {
-    const { code, stdout, stderr } = await runCli(['migrate', 'up', ...failing, '--json']);
+    const { code, stdout, stderr } = await callCli(['migrate', 'up', ...failing, '--json']);
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
     expect(JSON.parse(stdout).error).toMatchObject({
       code: 'migration-failed',
@@ -137,14 +137,14 @@ describe('--json', () => {
   });
 
   it('prints the document with --quiet too; --quiet alone prints errors only', async () => {
-    const both = await runCli(['migrate', 'up', ...basic, '--json', '--quiet']);
+    const both = await callCli(['migrate', 'up', ...basic, '--json', '--quiet']);
     expect(JSON.parse(both.stdout)).toMatchObject({ applied: 3 });
-    expect(await runCli(['migrate', 'down', ...basic, '--quiet'])).toEqual({
+    expect(await callCli(['migrate', 'down', ...basic, '--quiet'])).toEqual({
       code: 0,
       stdout: '',
       stderr: '',
     });
-    const failed = await runCli(['migrate', 'up', '--to', '20300101_000000', ...basic, '--quiet']);
+    const failed = await callCli(['migrate', 'up', '--to', '20300101_000000', ...basic, '--quiet']);
     expect(failed).toMatchObject({ code: 2, stdout: '' });
     expect(failed.stderr).toContain('there is no migration 20300101_000000');
   });
@@ -152,7 +152,7 @@ describe('--json', () => {
 
 describe('--verbose', () => {
   it('also prints the connection and the notices of the server on stderr', async () => {
-    const { stdout, stderr } = await runCli(['migrate', 'up', ...basic, '--verbose']);
+    const { stdout, stderr } = await callCli(['migrate', 'up', ...basic, '--verbose']);
     expect(stderr).toContain(`connected to ${place}`);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
   });
@@ -166,7 +166,7 @@ describe('what a migration raises', () => {
     const up = "DO $$ BEGIN RAISE WARNING 'mind this'; RAISE NOTICE 'by the way'; END $$;\n";
     const folders = writePairs({ '20260101_000000_raise': [up, 'SELECT 1;\n'] });
     const args = [...folderFlags(folders), '--url', database.url, ...flags];
-    const { code, stderr } = await runCli(['migrate', 'up', ...args]);
+    const { code, stderr } = await callCli(['migrate', 'up', ...args]);
     expect(code).toBe(0);
     expect(stderr).toContain('warning: mind this\n');
     expect(stderr.match(/.*by the way.*/g) ?? []).toEqual(notices);
@@ -241,7 +241,7 @@ describe.skipIf(!hasTerminal)(
     });
 
     it.each([80, 100, 60])('of %i columns shows no wider line', async (columns) => {
-      await runCli(['migrate', 'up', ...basic]);
+      await callCli(['migrate', 'up', ...basic]);
       const { screen } = await runInTerminal(['migrate', 'status', ...basic], { columns });
       const lines = linesLeftOn(screen);
       const widest = Math.max(...lines.map((line) => [...line].length));
@@ -251,7 +251,7 @@ describe.skipIf(!hasTerminal)(
     });
 
     it('of unknown width shows the whole table', async () => {
-      await runCli(['migrate', 'up', ...basic]);
+      await callCli(['migrate', 'up', ...basic]);
       const { screen } = await runInTerminal(['migrate', 'status', ...basic], { columns: 0 });
       expect(screen).toContain('far_too_long_for_a_terminal_of_eighty_columns');
     });

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { type CliOptions, program, runCli, startCli } from '../support/cli.ts';
+import { type CliOptions, callCli, program, runCli, startCli } from '../support/cli.ts';
 import {
   createScratchDatabase,
   createScratchRole,
@@ -10,12 +10,9 @@ import {
   type ScratchDatabase,
   type ScratchRole,
 } from '../support/databases.ts';
-import {
-  freePort,
-  type PostgresServer,
-  startEmbeddedPostgres,
-} from '../support/embedded-postgres.ts';
+import { freePort } from '../support/embedded-postgres.ts';
 import { fixture, folderFlags, temporaryFolder, writePairs } from '../support/fixtures.ts';
+import { openPlainServer } from '../support/plain-server.ts';
 import { openMutePort } from '../support/sockets.ts';
 
 const server = inject('postgresUrl');
@@ -35,9 +32,12 @@ afterAll(async () => {
 });
 
 /** Runs it twice, for the text and for the document, and hands back both. */
-async function refuse(args: readonly string[], options?: CliOptions) {
-  const text = await runCli(args, options);
-  const json = await runCli([...args, '--json'], options);
+async function refuse(
+  args: readonly string[],
+  { run = callCli, ...options }: CliOptions & { readonly run?: typeof callCli } = {},
+) {
+  const text = await run(args, options);
+  const json = await run([...args, '--json'], options);
   expect(text).toMatchObject({ code: 2, stdout: '' });
   expect(json).toMatchObject({ code: 2, stderr: '' });
   const { error } = JSON.parse(json.stdout);
@@ -187,7 +187,7 @@ describe('a server that does not answer', () => {
   it('is given up after connect_timeout if it accepts the connection and sends nothing', async () => {
     const { port } = await openMutePort();
     const url = `postgresql://user@127.0.0.1:${port}/db?connect_timeout=1`;
-    const { error } = await refuse(['migrate', 'status', '--url', url]);
+    const { error } = await refuse(['migrate', 'status', '--url', url], { run: runCli });
     expect(error.code).toBe('server-unreachable');
     expect(error.details.waitedMs).toBeGreaterThanOrEqual(990);
   });
@@ -216,7 +216,8 @@ describe('a server that does not answer', () => {
 describe('a login that is refused', () => {
   it('is reported with the user for a wrong password', async () => {
     const url = role.urlOf(database.url).replace(role.password, 'wr0ng-pa55');
-    const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
+    const args = ['migrate', 'up', ...basic, '--url', url];
+    const { text, error } = await refuse(args, { run: runCli });
     expect(error).toMatchObject({ code: 'login-refused', details: { user: role.name } });
     expect(text).not.toContain('wr0ng-pa55');
     await expectUntouched();
@@ -253,9 +254,9 @@ it('a role without the right to create a schema is refused before any change', a
 });
 
 describe('a server without TimescaleDB', () => {
-  let plain: PostgresServer;
+  let plain: Awaited<ReturnType<typeof openPlainServer>>;
   beforeAll(async () => {
-    plain = await startEmbeddedPostgres();
+    plain = await openPlainServer();
   });
   afterAll(() => plain?.stop());
 

@@ -1,7 +1,17 @@
 import { EventEmitter, once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  inject,
+  it,
+  onTestFinished,
+} from 'vitest';
 import { lockFolder } from '../../src/database/embedded/folder-lock.ts';
 import { create, drop, reset, wait } from '../../src/databases/lifecycle.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
@@ -15,10 +25,12 @@ import {
   type ScratchDatabase,
   type ScratchRole,
 } from '../support/databases.ts';
-import { freePort, startEmbeddedPostgres } from '../support/embedded-postgres.ts';
+import { freePort } from '../support/embedded-postgres.ts';
 import { codeOf } from '../support/errors.ts';
 import { fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
-import { openMutePort } from '../support/sockets.ts';
+import { openPlainServer } from '../support/plain-server.ts';
+import { createFolderDatabase } from '../support/schema-database.ts';
+import { openMutePort, openRelay } from '../support/sockets.ts';
 
 const server = inject('postgresUrl');
 const basic = fixture('cli-basic');
@@ -35,29 +47,20 @@ async function isThere(name: string): Promise<boolean> {
 }
 
 describe('create', () => {
-  it.each([
-    'with space',
-    'with"quotes"',
-    "with'apostrophe",
-    'with.dots',
-    'with/slash',
-    'with-dash',
-    'UPPER',
-    'größe',
-    'elephant 🐘',
-    '100%',
-    '; drop database postgres; --',
-  ])('makes, keeps and drops a database named %s', async (odd) => {
-    const name = `${database.name} ${odd}`;
-    const target = databaseUrl(server, encodeURIComponent(name));
-    expect(await create({ target })).toMatchObject({ isCreated: true });
-    expect(await isThere(name)).toBe(true);
-    expect(await create({ target })).toMatchObject({ isCreated: false });
-    expect(await migrate.up({ target, ...basic })).toMatchObject({ database: name, applied: 3 });
-    expect(await drop({ target })).toMatchObject({ isDropped: true });
-    expect(await isThere(name)).toBe(false);
-    expect(await drop({ target })).toMatchObject({ isDropped: false });
-  });
+  it.each([`a space, "quotes", 's`, 'do.ts sla/sh da-sh größe UP', '100% 🐘; drop database x; --'])(
+    'makes, keeps and drops a database named %s',
+    async (odd) => {
+      const name = `${database.name} ${odd}`;
+      const target = databaseUrl(server, encodeURIComponent(name));
+      expect(await create({ target })).toMatchObject({ isCreated: true });
+      expect(await isThere(name)).toBe(true);
+      expect(await create({ target })).toMatchObject({ isCreated: false });
+      expect(await migrate.up({ target, ...basic })).toMatchObject({ database: name, applied: 3 });
+      expect(await drop({ target })).toMatchObject({ isDropped: true });
+      expect(await isThere(name)).toBe(false);
+      expect(await drop({ target })).toMatchObject({ isDropped: false });
+    },
+  );
 
   it('creates the database once when several calls start at the same time', async () => {
     const target = databaseUrl(server, `${database.name}_race`);
@@ -139,7 +142,8 @@ describe('reset', () => {
   });
 
   it('drops nothing when the server cannot run the files', async () => {
-    const own = await startEmbeddedPostgres();
+    const plain = await openPlainServer();
+    const target = databaseUrl(plain.url, `${database.name}_precious`);
     try {
       const needy = writePairs({
         '20260101_000000_timescale': [
@@ -147,13 +151,13 @@ describe('reset', () => {
           'DROP EXTENSION timescaledb;',
         ],
       });
-      const target = databaseUrl(own.url, 'precious');
       await create({ target });
       await migrate.up({ target, ...basic });
       expect(await codeOf(reset({ target, ...needy }))).toBe('server-unsuitable');
       expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
     } finally {
-      await own.stop();
+      await drop({ target });
+      await plain.stop();
     }
   });
 
@@ -286,21 +290,18 @@ describe('wait', () => {
   });
 
   it('waits for a server that starts meanwhile, and says what it waits for', async () => {
-    const own = await startEmbeddedPostgres();
-    try {
-      await own.halt();
-      const announced = new EventEmitter();
-      const waiting = wait({
-        target: own.url,
-        onProgress: (event) => announced.emit(event.kind, event),
-      });
-      const [event] = await once(announced, 'waiting-for-server');
-      expect(event.reason).toContain('ECONNREFUSED');
-      await own.restart();
-      expect(await waiting).toMatchObject({ isReady: true });
-    } finally {
-      await own.stop();
-    }
+    const port = await freePort();
+    const target = new URL(database.url);
+    target.host = `127.0.0.1:${port}`;
+    const announced = new EventEmitter();
+    const waiting = wait({
+      target: target.href,
+      onProgress: (event) => announced.emit(event.kind, event),
+    });
+    const [event] = await once(announced, 'waiting-for-server');
+    expect(event.reason).toContain('ECONNREFUSED');
+    await openRelay({ port, to: server });
+    expect(await waiting).toMatchObject({ isReady: true, isDatabaseThere: true });
   });
 
   it('says why it gave up when the time is over', async () => {
@@ -331,6 +332,12 @@ describe('wait', () => {
 });
 
 describe('an embedded database', () => {
+  async function emptyFolderDatabase() {
+    const embedded = await createFolderDatabase('empty');
+    onTestFinished(embedded.drop);
+    return embedded;
+  }
+
   it('is created, reset and dropped in its folder', async () => {
     const folder = join(temporaryFolder(), 'db');
     const target = `embedded:${folder}`;
@@ -363,9 +370,9 @@ describe('an embedded database', () => {
     let target: string;
     let release: () => void;
     beforeEach(async () => {
-      folder = temporaryFolder();
-      target = `embedded:${folder}`;
-      await create({ target });
+      const embedded = await emptyFolderDatabase();
+      folder = embedded.folder;
+      target = embedded.url;
       release = await lockFolder(folder, { timeoutMs: 0 });
     });
     afterEach(() => release());
@@ -400,9 +407,7 @@ describe('an embedded database', () => {
   });
 
   it("leaves the user's own files where they are", async () => {
-    const folder = temporaryFolder();
-    const target = `embedded:${folder}`;
-    await create({ target });
+    const { folder, url: target } = await emptyFolderDatabase();
     writeFileSync(join(folder, 'notes.txt'), 'mine');
     await drop({ target });
     expect(readdirSync(folder)).toEqual(['notes.txt']);
@@ -419,7 +424,7 @@ describe('an embedded database', () => {
   });
 
   it('marked as production is dropped only with its name in `force`', async () => {
-    const target = `embedded:${join(temporaryFolder(), 'db')}`;
+    const { url: target } = await emptyFolderDatabase();
     await migrate.up({ target, ...basic, environment: 'production' });
     expect(await codeOf(drop({ target }))).toBe('environment-refused');
     expect(await drop({ target, force: target })).toMatchObject({ isDropped: true });
