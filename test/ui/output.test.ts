@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { runCli } from '../support/cli.ts';
+import { callCli } from '../support/cli.ts';
 import { fixture, folderFlags, temporaryFolder } from '../support/fixtures.ts';
 
 const faulty = [
@@ -13,7 +13,7 @@ const faulty = [
 
 describe('an error that comes before a connection', () => {
   it('is text on stderr, without colour in a pipe, and nothing on stdout', async () => {
-    const { code, stdout, stderr } = await runCli(faulty);
+    const { code, stdout, stderr } = await callCli(faulty);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stripVTControlCharacters(stderr)).toBe(stderr);
     expect(stderr.match(/20250107_120000_void\S* is empty/g)).toHaveLength(2);
@@ -21,24 +21,24 @@ describe('an error that comes before a connection', () => {
   });
 
   it('is one JSON document on stdout with --json, and nothing on stderr', async () => {
-    const { code, stdout, stderr } = await runCli([...faulty, '--json']);
+    const { code, stdout, stderr } = await callCli([...faulty, '--json']);
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'faulty-folder' } });
     expect(stdout).not.toContain('hunter2');
   });
 
   it('is printed with --quiet too', async () => {
-    const { code, stdout, stderr } = await runCli([...faulty, '--quiet']);
+    const { code, stdout, stderr } = await callCli([...faulty, '--quiet']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain('is empty');
   });
 
   it('shows its stack with --verbose', async () => {
-    expect((await runCli([...faulty, '--verbose'])).stderr).toMatch(/\n\s+at /);
+    expect((await callCli([...faulty, '--verbose'])).stderr).toMatch(/\n\s+at /);
   });
 
   it('of a missing target lists the ways, and the hint', async () => {
-    const { code, stderr } = await runCli(['migrate', 'status'], { cwd: temporaryFolder() });
+    const { code, stderr } = await callCli(['migrate', 'status'], { cwd: temporaryFolder() });
     expect(code).toBe(2);
     expect(stderr).toMatch(/^no database is named\n( {2}.+\n){4}hint: .+\n$/);
   });
