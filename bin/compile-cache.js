@@ -29,16 +29,25 @@ function privateFolder({ XDG_CACHE_HOME = '', HOME = '' }) {
   if (user === undefined || !isAbsolute(caches)) return undefined;
   const folder = join(caches, 'cryptosense-db');
   try {
-    // Under sudo HOME may be another user's, who could not remove what root creates there.
+    // Under sudo HOME may be another user's, who could not remove what root creates there. And who may write to the
+    // folder above may put another one in the place of this one.
     const parent = existsSync(caches) ? caches : dirname(caches);
-    if (statSync(parent).uid !== user) return undefined;
+    if (!isPrivate(statSync(parent), user)) return undefined;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const status = lstatSync(folder);
-    const isPrivate = status.isDirectory() && status.uid === user && (status.mode & 0o022) === 0;
-    return isPrivate ? folder : undefined;
+    return isPrivate(lstatSync(folder), user) ? folder : undefined;
   } catch {
     return undefined;
   }
+}
+
+/**
+ * A directory of the user's that no other user may write to.
+ *
+ * @param {import('node:fs').Stats} status
+ * @param {number} user
+ */
+function isPrivate(status, user) {
+  return status.isDirectory() && status.uid === user && (status.mode & 0o022) === 0;
 }
 
 module.exports = { useCompileCache };

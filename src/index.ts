@@ -9,7 +9,7 @@ export type * from './database/types.ts';
 export type { DB as Database } from './database/types.ts';
 /** As the commands of `cryptosense-db db`. */
 export * as database from './databases/lifecycle.ts';
-/** As the commands of `cryptosense-db migrate`; what is `new` there is `create` here. */
+/** As the commands of `cryptosense-db migrate`. The command `new` is the function `create`. */
 export * as migrate from './migrations/migrate.ts';
 export {
   CryptosenseDbError,
@@ -20,7 +20,7 @@ export {
   type MigrationFailure,
   type Problem,
 } from './runtime/errors.ts';
-/** What the error codes `faulty-folder` and `faulty-statements` carry in `details.findings`. */
+/** The faults of files, in `details.findings` of the errors `faulty-folder` and `faulty-statements`. */
 export type { Finding, FindingRule } from './runtime/findings.ts';
 export type { OnProgress, ProgressEvent, ProgressStep } from './runtime/progress.ts';
 /** As `cryptosense-db seed --env dev`, `--env production` and `--list`. */
@@ -28,3 +28,5 @@ export * as seed from './seeding/seed.ts';
 export { createDatabase, type DatabaseOptions } from './typed-database.ts';
 /** As the commands of `cryptosense-db types`. */
 export * as types from './types/generate.ts';
+/** A finding as the command line prints it: fact, the line with a caret, and hint. */
+export { describeFinding } from './ui/findings.ts';

@@ -28,6 +28,7 @@ describe('the face of the library', () => {
       'CryptosenseDbError',
       'createDatabase',
       'database',
+      'describeFinding',
       'describeTarget',
       'isError',
       'migrate',

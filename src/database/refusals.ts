@@ -125,12 +125,23 @@ export function connectionLost(
       message: `the connection to ${describeTarget(target)} was lost`,
       evidence: [
         isSqlError(cause) ? messageOf(cause) : 'the server or the network closed it',
-        ...countsOf(progress),
+        ...progressLines(progress),
       ],
-      hint: 'uncommitted work is rolled back; run the same command again to continue',
+      hint: 'the server rolls uncommitted work back; run the same command again to continue',
     },
     { details: progress, cause },
   );
+}
+
+function progressLines({ completed, pending }: Completion): readonly string[] {
+  const [running, ...others] = pending;
+  return [
+    ...(completed.length > 0 ? [`committed: ${completed.join(', ')}`] : []),
+    ...(running === undefined
+      ? []
+      : [`may be committed, the server had it when the connection broke: ${running}`]),
+    ...(others.length > 0 ? [`still to do: ${others.join(', ')}`] : []),
+  ];
 }
 
 /** The error for a refused statement of the tool itself. Failures of migrations have their own error. */

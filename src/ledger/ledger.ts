@@ -99,7 +99,11 @@ const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, s
     ['migration_log', 'insert'],
     ['environment', 'insert'],
   ],
-  seeds: [['seed_runs', 'insert']],
+  seeds: [
+    ['seed_runs', 'insert'],
+    ['seed_afterwards', 'insert, update, delete'],
+    ['environment', 'insert'],
+  ],
 };
 
 /** Throws `not-permitted` when the role may read the ledger but not write to the tables of that use. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Session, withRollback } from '../database/connection.ts';
 import { isLockConflict } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
@@ -6,8 +5,9 @@ import { isConnectionLost } from '../database/sql-errors.ts';
 import { recordStep, tagTransaction } from '../ledger/history.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Run } from '../ledger/run.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
+import { backoffMs, retry } from '../runtime/retry.ts';
 import { type Batch, composeBatches, runBatches } from './batch.ts';
 import { logFailure, migrationFailed, StatementError, transactionLeft } from './failure.ts';
 import { runStatementByStatement } from './journalled.ts';
@@ -183,31 +183,27 @@ function progressStep(
   return { direction, version, description, index: index + 1, total };
 }
 
-const firstRetryMs = 500;
-const lastRetryMs = 8_000;
-
 /**
  * Tries again when the attempt ended on a lock conflict. The attempt has rolled back, and the pause lets the queries
  * pass that waited behind it.
  */
-async function retryOnLock<T>(
-  session: Session,
+function retryOnLock<T>(
+  { signal }: Session,
   step: ProgressStep,
   { tableLockRetries, onProgress }: StepOptions,
   attempt: () => Promise<T>,
 ): Promise<T> {
-  for (let retry = 0; ; retry += 1) {
-    try {
-      return await attempt();
-    } catch (error) {
+  return retry(attempt, {
+    signal,
+    waitMs: ({ error, attempts }) => {
       const cause = error instanceof StatementError ? error.cause : error;
-      if (!isLockConflict(cause) || !isRepeatable(error) || retry >= tableLockRetries) throw error;
-      const delayMs = Math.min(firstRetryMs * 2 ** retry, lastRetryMs) * (0.75 + Math.random() / 2);
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      onProgress?.({ kind: 'step-retried', step, reason, delayMs });
-      await sleep(delayMs, undefined, session.signal && { signal: session.signal });
-    }
-  }
+      const isWorthIt = isLockConflict(cause) && isRepeatable(error);
+      if (!isWorthIt || attempts > tableLockRetries) return undefined;
+      const delayMs = backoffMs(attempts, { firstMs: 500, lastMs: 8_000 });
+      onProgress?.({ kind: 'step-retried', step, reason: messageOf(cause), delayMs });
+      return delayMs;
+    },
+  });
 }
 
 /** A procedure or a DO block outside a transaction may have committed a part of its work. */

@@ -6,6 +6,7 @@ import type { Environment } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, withRun } from '../ledger/run.ts';
 import { compareVersions, type Version } from '../ledger/version.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
+import { requireWhole } from '../runtime/whole-numbers.ts';
 import { runSteps } from './apply.ts';
 import type {
   BaselineOptions,
@@ -277,11 +278,7 @@ function migrationName({ version, description }: MigrationPair): MigrationName {
 }
 
 function extentOf({ to, steps }: ExtentOptions): Extent | undefined {
-  if (steps !== undefined && !(Number.isInteger(steps) && steps > 0)) {
-    throw new CryptosenseDbError('bad-configuration', {
-      message: `the number of steps is ${steps}; it must be a whole number from 1`,
-    });
-  }
+  if (steps !== undefined) requireWhole({ steps }, { from: 1, to: Number.MAX_SAFE_INTEGER });
   if (to !== undefined && steps !== undefined) {
     throw new CryptosenseDbError('bad-configuration', {
       message: 'a version and a number of steps are given; give only one of them',

@@ -95,7 +95,7 @@ async function requireSql(
       'bad-configuration',
       {
         message: `"${subject}" cannot be the name of a table`,
-        evidence: cause.details.findings.map(summariseFinding),
+        evidence: cause.details.findings.flatMap(summariseFinding),
         hint: 'describe the change in other words: add_orders instead of add_order',
       },
       { cause },

@@ -55,9 +55,9 @@ export interface ErrorDetails {
   };
   /** An answer of CoinGecko's, or a file of one, does not hold what it should; nothing was written. */
   'faulty-answer': { readonly source: string };
-  /** Tables whose types would have the names of others in the file; nothing was written. */
+  /** Two tables would give types of the same name; nothing was written. */
   'name-taken': { readonly names: readonly string[] };
-  /** A version was named that the files or the history, as the operation needs, do not have. */
+  /** The named version is not in the files or the history, where the operation looks for it. */
   'unknown-version': { readonly version: string };
   /** A statement of a migration or rollback was refused by the server. */
   'migration-failed': MigrationFailure;
@@ -135,7 +135,7 @@ type ErrorArguments<C extends ErrorCode> = ErrorDetails[C] extends undefined
 /**
  * The one error class of this package. `code` names the kind of error and decides the type of
  * `details`. Facts and remedies are in `problems`, or, for files that break rules, in
- * `details.findings`. `message` has a line or more for each of both, without hints.
+ * `details.findings`. `message` lists both, without hints.
  */
 export class CryptosenseDbError<C extends ErrorCode = ErrorCode> extends Error {
   readonly code: C;
@@ -146,7 +146,7 @@ export class CryptosenseDbError<C extends ErrorCode = ErrorCode> extends Error {
     const options: { readonly details?: ErrorDetails[C]; readonly cause?: unknown } = rest[0] ?? {};
     const list = 'message' in problems ? [problems] : problems;
     const lines = [
-      ...findingsOf(options.details).map(summariseFinding),
+      ...findingsOf(options.details).flatMap(summariseFinding),
       ...list.flatMap(({ message, evidence = [] }) => [message, ...evidence]),
     ];
     super(lines.join('\n'), options.cause === undefined ? {} : { cause: options.cause });

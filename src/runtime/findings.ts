@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { excerpt } from './excerpt.ts';
 
 /** Where a finding stands. */
 export interface FindingPlace {
@@ -61,10 +62,14 @@ export function placeOf({ folder, file, line, column }: FindingPlace): string {
   return line === undefined ? path : `${path}:${line}:${column}`;
 }
 
-/** One line for logs: the place, the rule and what it knows. `a.sql:3:14 syntax-error (reason: …)` */
-export function summariseFinding(finding: Finding): string {
+/** Lines for logs: place, rule and arguments, `a.sql:3:14 syntax-error (reason: …)`, then the line with a caret. */
+export function summariseFinding(finding: Finding): readonly string[] {
   const { folder: _, file, line, column, lineText, rule, ...known } = finding;
   const facts = Object.entries(known).map(([name, value]) => `${name}: ${value}`);
   const detail = facts.length === 0 ? '' : ` (${facts.join(', ')})`;
-  return `${placeOf(finding)} ${rule}${detail}`;
+  const isLocated = line !== undefined && column !== undefined && lineText !== undefined;
+  return [
+    `${placeOf(finding)} ${rule}${detail}`,
+    ...(isLocated ? excerpt({ line, column, lineText }) : []),
+  ];
 }

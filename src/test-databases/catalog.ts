@@ -160,22 +160,33 @@ export async function dropDatabase(sql: Sql, name: string): Promise<boolean> {
   if (!state) throw notTestDatabase(name);
   if (!found.isDroppable) throw notOwned(name, found.owner);
   if (found.isOpen) throw open(name);
-  return whileInUse(async () => {
+  const endSessions = (of: string) =>
     // A session without a role is an autovacuum worker, which the server ends itself.
-    await sql`
+    sql`
       select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = ${name}::name and usesysid is not null`;
-    return discard(sql, { name, ...state });
+      where datname = ${of}::name and usesysid is not null`;
+  const unused = await whileInUse(async () => {
+    await endSessions(name);
+    return retire(sql, { name, ...state });
+  });
+  if (unused === undefined) return false;
+  return whileInUse(async () => {
+    await endSessions(unused);
+    return dropRetired(sql, unused);
   });
 }
 
-/** As `dropDatabase`, for a listed database. Where a session is in it, it stays. `gone`: it has no longer that name. */
+/**
+ * As `dropDatabase`, for a listed database. Ends no session: a database in use stays. `gone`: another process has
+ * renamed or dropped it.
+ */
 export async function dropUnused(
   sql: Sql,
   database: Pick<FoundDatabase, 'name' | 'kind' | 'key'>,
 ): Promise<'dropped' | 'gone' | 'in use'> {
   try {
-    return (await discard(sql, database)) ? 'dropped' : 'gone';
+    const unused = await retire(sql, database);
+    return unused !== undefined && (await dropRetired(sql, unused)) ? 'dropped' : 'gone';
   } catch (error) {
     if (sqlState(error) === sqlErrorCodes.objectInUse) return 'in use';
     throw error;
@@ -183,24 +194,35 @@ export async function dropUnused(
 }
 
 /**
- * Renames a database, so that no other process takes it, clones it or connects to it, and then drops it. false:
- * another process was quicker. The server refuses to rename it while a session is in it, and to drop a template.
- * An unfinished DROP leaves a database that cannot be altered: it has the kind `unused`, and is dropped again.
+ * Renames a database, so that no other process takes it, clones it or connects to it, and returns its new name;
+ * undefined: another process was quicker. The server refuses to rename a database with a session in it, and to drop
+ * a template.
  */
-async function discard(
+async function retire(
   sql: Sql,
   { name, kind, key }: Pick<FoundDatabase, 'name' | 'kind' | 'key'>,
-): Promise<boolean> {
-  try {
-    if (kind === 'unused') {
-      await sql.unsafe(`drop database ${quoteIdentifier(name)}`);
-      return true;
-    }
-    const unused = printName({ kind: 'unused', key, since: await readClock(sql) });
-    await sql.unsafe(
+): Promise<string | undefined> {
+  // An unfinished DROP leaves a database of this kind, which the server does not alter.
+  if (kind === 'unused') return name;
+  const unused = printName({ kind: 'unused', key, since: await readClock(sql) });
+  const isDone = await unlessGone(() =>
+    sql.unsafe(
       `${renaming(name, unused)}; alter database ${quoteIdentifier(unused)} is_template false`,
-    );
-    return await discard(sql, { name: unused, kind: 'unused', key });
+    ),
+  );
+  return isDone ? unused : undefined;
+}
+
+/** false: another process has dropped it. */
+async function dropRetired(sql: Sql, name: string): Promise<boolean> {
+  return unlessGone(() => sql.unsafe(`drop database ${quoteIdentifier(name)}`));
+}
+
+/** false when the database of the statement does not exist any more. */
+async function unlessGone(work: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await work();
+    return true;
   } catch (error) {
     if (sqlState(error) === sqlErrorCodes.noSuchDatabase) return false;
     throw error;

@@ -89,7 +89,7 @@ async function make(
   try {
     const target = { ...server.target, database: name };
     await fillDatabase(recipe, { target, signal, onProgress });
-    await withSession(target, { signal }, ({ sql }) => settle(sql));
+    await withSession(target, { signal }, ({ sql }) => makeReadyToCopy(sql));
     session.throwIfInterrupted();
     return await sealTemplate(session.sql, { name, key });
   } catch (error) {
@@ -100,7 +100,7 @@ async function make(
 }
 
 /** In a clone no job of TimescaleDB is due, and the planner has statistics of every table. */
-async function settle(sql: Sql): Promise<void> {
+async function makeReadyToCopy(sql: Sql): Promise<void> {
   const [extension] = await sql<{ schema: string }[]>`
     select nspname as schema from pg_extension join pg_namespace n on n.oid = extnamespace
     where extname = 'timescaledb'`;

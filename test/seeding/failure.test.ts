@@ -358,7 +358,8 @@ describe('the context of a seeder', () => {
     await database.sql.unsafe(
       `grant usage on schema cryptosense_db to ${role.name};
        grant select on all tables in schema cryptosense_db to ${role.name};
-       grant insert on cryptosense_db.seed_runs to ${role.name}`,
+       grant insert on cryptosense_db.seed_runs, cryptosense_db.environment to ${role.name};
+       grant insert, update, delete on cryptosense_db.seed_afterwards to ${role.name}`,
     );
     const seeds = writeSeeders({ dev: { '01_second': loadOne(2, 'second') } });
     const target = role.urlOf(database.url);

@@ -26,6 +26,28 @@ function looker(url = '') {
   return sql;
 }
 
+describe('drop of a database that the server refuses to drop', () => {
+  it('fails with the reason, and a later prune finds the database', async () => {
+    const { server, url, list } = await ownTestServer();
+    const { databases } = await testDatabases.create(server, { ...chain });
+    const { name = '' } = databases[0] ?? {};
+    const inside = looker(databaseUrl(admin, name));
+    // DROP DATABASE refuses a database with a subscription.
+    await inside.unsafe(
+      "create subscription keep connection 'dbname=none' publication none with (connect = false, enabled = false, slot_name = none)",
+    );
+    await inside.end({ timeout: 1 });
+    await expect(testDatabases.drop(server, [name])).rejects.toThrow('subscription');
+    const left = (await list()).filter(({ kind }) => kind === 'unused');
+    expect(left).toHaveLength(1);
+    const again = looker(databaseUrl(admin, left[0]?.name ?? ''));
+    await again.unsafe('drop subscription keep');
+    await again.end({ timeout: 1 });
+    const { dropped } = await testDatabases.prune(openServer(url), { olderThanMs: 0 });
+    expect(dropped).toContain(left[0]?.name);
+  }, 90_000);
+});
+
 describe('create', () => {
   it('returns databases that are migrated and marked as test databases, a different one each time', async () => {
     const { server, kinds } = await ownTestServer();

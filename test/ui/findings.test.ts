@@ -113,7 +113,12 @@ describe('an error with findings', () => {
 
   it('is readable for a program that logs only its message', () => {
     expect(error.message).toBe(
-      'a.sql:3:10 syntax-error (reason: syntax error at or near "FRM")\nrolled back, and not applied again: 20250101_120000',
+      [
+        'a.sql:3:10 syntax-error (reason: syntax error at or near "FRM")',
+        '3 | SELECT 1 FRM t;',
+        '             ^',
+        'rolled back, and not applied again: 20250101_120000',
+      ].join('\n'),
     );
   });
 
