@@ -109,6 +109,12 @@ describe.skipIf(!hasCompileCache)(`the compile cache${unlessMissing}`, () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it('is not used when every user can write to the folder above', () => {
+    makeCache(0o700);
+    chmodSync(join(home, '.cache'), 0o777);
+    expect(start()).toBe('undefined');
+  });
+
   it('is not used through a symbolic link', () => {
     const target = join(root, 'target');
     mkdirSync(target, { mode: 0o700 });
