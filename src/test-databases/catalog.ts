@@ -257,9 +257,9 @@ function renaming(from: string, to: string): string {
   return `alter database ${quoteIdentifier(from)} rename to ${quoteIdentifier(to)}`;
 }
 
-const [patienceMs, pollMs] = [30_000, 100];
+const [patienceMs, pollMs] = [10_000, 100];
 
-/** Repeats the work for half a minute while a session is in the database. */
+/** Repeats the work for up to ten seconds while the database is in use. */
 async function whileInUse<T>(work: () => Promise<T>): Promise<T> {
   return retry(work, {
     waitMs: ({ error, elapsedMs }) =>

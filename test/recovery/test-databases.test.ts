@@ -1,3 +1,4 @@
+import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { parseName } from '../../src/test-databases/name.ts';
 import * as testDatabases from '../../src/test-databases/test-databases.ts';
@@ -201,7 +202,10 @@ describe('a process that is killed', () => {
     async (words) => {
       const { server, url, role } = await ownTestServer();
       const admin = connect(inject('postgresUrl'), 1);
-      onTestFinished(() => admin.end());
+      const gate = connect(inject('postgresUrl'), 1);
+      onTestFinished(async () => {
+        await Promise.all([admin.end(), gate.end()]);
+      });
       const busy = `
         for (;;) {
           const some = await Promise.all([1, 2, 3].map(() => createTestDatabase(options)));
@@ -211,13 +215,16 @@ describe('a process that is killed', () => {
       await testDatabases.create(server, chain);
       for (let round = 0; round < rounds(1); round += 1) {
         const run = startProgram(busy, { env: { TEST_DATABASE_URL: url }, options: chain });
-        await until(`the statement ${words}`, async () => {
-          const active = await admin`
-            select from pg_stat_activity
-            where usename = ${role} and state = 'active' and query like ${`${words}%`}`;
-          return active.length > 0;
+        await until(`the statement ${words} runs`, async () => {
+          // Every change of a database waits for this lock, so a statement cannot end before the kill.
+          await gate`begin`;
+          await gate`lock table pg_database in share mode`;
+          const waiting = await waitingStatements(admin, role);
+          const isReached = waiting.some((query) => query.startsWith(words));
+          if (isReached) run.process.kill('SIGKILL');
+          await gate`rollback`;
+          return isReached;
         });
-        run.process.kill('SIGKILL');
         await run.finished;
       }
       await until('its sessions have ended', async () => {
@@ -235,6 +242,17 @@ describe('a process that is killed', () => {
     },
   );
 });
+
+/** The statements of the role's sessions that wait for a lock; waits until there is one. */
+async function waitingStatements(admin: Sql, role: string): Promise<readonly string[]> {
+  let found: readonly { query: string }[] = [];
+  await until('a session of the role waits', async () => {
+    found = await admin<{ query: string }[]>`
+      select query from pg_stat_activity where usename = ${role} and wait_event_type = 'Lock'`;
+    return found.length > 0;
+  });
+  return found.map(({ query }) => query);
+}
 
 it('a maker that does not end is waited for until the given time', async () => {
   const { server, url, kinds } = await ownTestServer();
