@@ -1,6 +1,6 @@
 import type { Output } from '../ui/output.ts';
 
-/** How the text of a value is read. `expected` completes the error "Use …" for a text that is not one. */
+/** How to read a value from text. `expected` completes the message "Use …" for a text that holds no such value. */
 export interface ValueKind<Value> {
   /** undefined: the text is not such a value. */
   readonly read: (text: string) => Value | undefined;

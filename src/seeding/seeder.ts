@@ -24,7 +24,7 @@ export type ProductionSeeder = Seeder<ProductionContext>;
 
 /** The name of a table of schema public. */
 export type Table = keyof DB & string;
-/** A row as it is inserted. */
+/** A row to insert. */
 export type NewRow<T extends Table> = Insertable<DB[T]>;
 
 export interface Rows<T extends Table> {

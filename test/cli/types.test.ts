@@ -115,7 +115,7 @@ describe('types generate', () => {
   it('writes the file and reports it, and does not write it the second time', async () => {
     const { file, flags, run } = await openProject();
     await run(['migrate', 'up']);
-    // The program as it is built has to find kysely-codegen too.
+    // The built program has to find kysely-codegen too.
     const first = await runCli(['types', 'generate', ...flags, '--out', file]);
     expect(first).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout).toMatch(/^wrote the types of 1 table\b.* to /);
