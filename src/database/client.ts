@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import postgres, { type Options, type RowList, type Sql } from 'postgres';
 import type { OnProgress } from '../runtime/progress.ts';
+import { backoffMs, retry } from '../runtime/retry.ts';
 import { interrupted, type Refusal, refused } from './refusals.ts';
 import { brokenSocket, noAnswer, onTimeoutOrAbort, openSocket, tlsSettings } from './socket.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
@@ -67,35 +67,37 @@ export async function openPrimary(target: ServerTarget, options: ClientOptions):
 }
 
 /** Tries again while the server is starting up, until the connect timeout is over. */
-async function openHost(target: ServerTarget, host: Host, options: ClientOptions): Promise<Client> {
-  const deadline = performance.now() + target.connectTimeoutMs;
-  for (let isAnnounced = false; ; isAnnounced = true) {
-    options.signal?.throwIfAborted();
-    try {
-      return await openClient(
-        {
-          // The driver uses these in its messages only. The socket is opened below.
-          host: host.host,
-          port: host.port,
-          user: target.user,
-          password: target.password ?? '',
-          database: target.database,
-          ssl: host.host.startsWith('/') ? false : tlsSettings(target.tls),
-          connect_timeout: Math.ceil(target.connectTimeoutMs / 1000),
-          connection: { application_name: target.applicationName },
-        },
-        () => openSocket(host, { timeoutMs: target.connectTimeoutMs, signal: options.signal }),
-        { ...options, firstAnswerTimeoutMs: target.connectTimeoutMs },
-      );
-    } catch (error) {
+function openHost(target: ServerTarget, host: Host, options: ClientOptions): Promise<Client> {
+  const { connectTimeoutMs } = target;
+  const { signal, onProgress } = options;
+  const settings = {
+    // The driver uses these in its messages only. The socket is opened below.
+    host: host.host,
+    port: host.port,
+    user: target.user,
+    password: target.password ?? '',
+    database: target.database,
+    ssl: host.host.startsWith('/') ? false : tlsSettings(target.tls),
+    connect_timeout: Math.ceil(connectTimeoutMs / 1000),
+    connection: { application_name: target.applicationName },
+  } as const;
+  const open = async () => {
+    signal?.throwIfAborted();
+    const openHostSocket = () => openSocket(host, { timeoutMs: connectTimeoutMs, signal });
+    const clientOptions = { ...options, firstAnswerTimeoutMs: connectTimeoutMs };
+    return openClient(settings, openHostSocket, clientOptions);
+  };
+  return retry(open, {
+    signal,
+    waitMs: ({ error, attempts, elapsedMs }) => {
       const isStarting = sqlState(error) === sqlErrorCodes.cannotConnectNow;
-      if (!isStarting || performance.now() > deadline) throw error;
-      if (!isAnnounced) {
-        options.onProgress?.({ kind: 'waiting-for-server', reason: 'the server is starting up' });
+      if (!isStarting || elapsedMs > connectTimeoutMs) return undefined;
+      if (attempts === 1) {
+        onProgress?.({ kind: 'waiting-for-server', reason: 'the server is starting up' });
       }
-      await sleep(200, undefined, options.signal && { signal: options.signal });
-    }
-  }
+      return backoffMs(attempts, { firstMs: 200, factor: 1 });
+    },
+  });
 }
 
 /** Opens the one session of an embedded engine. */

@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CryptosenseDbError, describeHolder, isError, type LockHolder } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
-import { backoffMs } from '../runtime/retry.ts';
+import { backoffMs, retry } from '../runtime/retry.ts';
 import { type Session, type Sql, withSession } from './connection.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { ServerTarget } from './target.ts';
@@ -106,23 +105,24 @@ async function acquire(
 ): Promise<void> {
   const startedAt = performance.now();
   let announced: number | undefined;
-  for (let polls = 1; ; polls += 1) {
+  const take = async () => {
     session.throwIfInterrupted();
     if (await tryLock(session.sql, lock)) return;
-
     const holder = await findHolder(session, lock);
-    const waitedMs = performance.now() - startedAt;
-    if (waitedMs >= lockTimeoutMs) throw lockTimeout(lock, { holder, waitedMs });
-    if (holder && holder.pid !== announced) {
-      onProgress?.({ kind: 'waiting-for-lock', holder });
-      announced = holder.pid;
-    }
-    await sleep(
-      Math.min(backoffMs(polls, pollBackoff), lockTimeoutMs - waitedMs),
-      undefined,
-      session.signal && { signal: session.signal },
-    );
-  }
+    throw lockTimeout(lock, { holder, waitedMs: performance.now() - startedAt });
+  };
+  await retry(take, {
+    signal: session.signal,
+    waitMs: ({ error, attempts, elapsedMs }) => {
+      if (!isError(error, 'lock-timeout') || elapsedMs >= lockTimeoutMs) return undefined;
+      const { holder } = error.details;
+      if (holder && holder.pid !== announced) {
+        onProgress?.({ kind: 'waiting-for-lock', holder });
+        announced = holder.pid;
+      }
+      return Math.min(backoffMs(attempts, pollBackoff), lockTimeoutMs - elapsedMs);
+    },
+  });
 }
 
 /**

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { quoteIdentifier, type Session, withSession } from '../database/connection.ts';
 import { refuseTransactionPooling } from '../database/lock.ts';
 import { createProblem, permissionProblem } from '../database/permission.ts';
@@ -19,6 +18,7 @@ import { readScripts } from '../migrations/scripts.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError, type ErrorCode, isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 
 export interface DatabaseOptions {
   /** A URL or a target: the database to create, drop, reset or wait for. */
@@ -202,7 +202,7 @@ async function withMaintenance<T>(
   });
 }
 
-const pollMs = 250;
+const pollBackoff = { firstMs: 250, factor: 1 };
 const reasonsToWait: ReadonlySet<ErrorCode> = new Set([
   'server-unreachable',
   'no-primary',
@@ -215,41 +215,45 @@ const reasonsToWait: ReadonlySet<ErrorCode> = new Set([
  * `login-refused`.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
-  const { timeoutMs = 60_000, signal } = options;
+  const { timeoutMs = 60_000, signal, onProgress } = options;
   const target = resolveTarget(options.target);
   const startedAt = performance.now();
+  const leftMs = () => timeoutMs - (performance.now() - startedAt);
+  let reason: string | undefined;
   const result = (answer: Pick<WaitResult, 'isReady' | 'isDatabaseThere' | 'reason'>) => ({
     target: describeTarget(target),
     waitedMs: Math.round(performance.now() - startedAt),
     ...answer,
   });
-  for (let announced: string | undefined; ; ) {
-    const leftMs = timeoutMs - (performance.now() - startedAt);
-    const patient =
-      target.kind === 'server'
-        ? { ...target, connectTimeoutMs: Math.max(1_000, Math.min(leftMs, 5_000)) }
-        : target;
-    // The embedded engine makes no database then, and waits no longer than `timeoutMs`.
-    const glance = target.kind === 'embedded' && { isReadOnlyFine: true, lockTimeoutMs: 0 };
-    try {
-      await withSession(patient, { signal, ...glance }, async () => {});
-      return result({ isReady: true, isDatabaseThere: true, reason: undefined });
-    } catch (error) {
-      if (isError(error, 'no-such-database')) {
-        return result({ isReady: true, isDatabaseThere: false, reason: undefined });
-      }
-      if (!isError(error) || !reasonsToWait.has(error.code)) throw error;
-      const reason = error.problems.flatMap(({ evidence = [] }) => evidence).join(', ');
-      if (performance.now() - startedAt >= timeoutMs) {
-        return result({ isReady: false, isDatabaseThere: false, reason });
-      }
-      if (reason !== announced) options.onProgress?.({ kind: 'waiting-for-server', reason });
-      announced = reason;
+  const connect = () =>
+    target.kind === 'server'
+      ? withSession(
+          { ...target, connectTimeoutMs: Math.max(1_000, Math.min(leftMs(), 5_000)) },
+          { signal },
+          async () => {},
+        )
+      : // Read-only, the engine makes no database.
+        withSession(target, { signal, isReadOnlyFine: true, lockTimeoutMs: 0 }, async () => {});
+  const waitMs = ({ error, attempts }: FailedAttempt) => {
+    if (!isError(error) || !reasonsToWait.has(error.code) || leftMs() <= 0) return undefined;
+    const announced = reason;
+    reason = evidenceOf(error);
+    if (reason !== announced) onProgress?.({ kind: 'waiting-for-server', reason });
+    return Math.min(backoffMs(attempts, pollBackoff), Math.max(0, leftMs()));
+  };
+  try {
+    await retry(connect, { waitMs, signal });
+    return result({ isReady: true, isDatabaseThere: true, reason: undefined });
+  } catch (error) {
+    if (signal?.aborted) throw interrupted();
+    if (isError(error, 'no-such-database')) {
+      return result({ isReady: true, isDatabaseThere: false, reason: undefined });
     }
-    await sleep(Math.min(pollMs, Math.max(0, leftMs)), undefined, signal && { signal }).catch(
-      () => {
-        throw interrupted();
-      },
-    );
+    if (!isError(error) || !reasonsToWait.has(error.code)) throw error;
+    return result({ isReady: false, isDatabaseThere: false, reason: evidenceOf(error) });
   }
+}
+
+function evidenceOf({ problems }: CryptosenseDbError): string {
+  return problems.flatMap(({ evidence = [] }) => evidence).join(', ');
 }

@@ -1,8 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import Coingecko from '@coingecko/coingecko-typescript';
 import { interrupted } from '../database/refusals.ts';
+import { isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
-import { backoffMs } from '../runtime/retry.ts';
+import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 import { hasRepeats } from './answer.ts';
 import { describeRefusal, type FailedRequest, readWords } from './refusal.ts';
 
@@ -30,7 +30,7 @@ const hosts: Readonly<Record<Plan, string>> = {
 
 /** The largest page that the API gives. */
 const pageSize = 250;
-const attempts = 5;
+const mostAttempts = 5;
 /** CoinGecko limits requests per minute: the waits between five attempts have to add up to more. */
 const rateLimitFactor = 5;
 /** An answer that asks to wait longer ends the attempts with an error. */
@@ -81,24 +81,35 @@ function createAsker(options: RequestOptions): Ask {
     host: new URL(client.baseURL).host,
   };
   return async (page) => {
-    for (let attempt = 1; ; attempt += 1) {
+    let failure: Failure | undefined;
+    const ask = async (attempt: number) => {
       const outcome = await askOnce(client, page, options);
-      if (signal?.aborted) throw interrupted({ completed: [], pending: [] });
       if ('rows' in outcome) return outcome.rows;
-      const failed: FailedRequest = { ...about, ...outcome, attempts: attempt };
-      const { retryAfterMs } = outcome;
-      const isLimited = outcome.status === 429 || readWords(outcome.body).errorCode === 429;
-      const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
-      const delayMs = retryAfterMs ?? Math.round(backoffMs(attempt, { firstMs }));
-      const isHopeless = !outcome.isWorthAnother || delayMs > longestWaitMs;
-      if (isHopeless || attempt === attempts) throw describeRefusal(failed);
-      const reason = describeRefusal(failed).problems[0]?.message ?? '';
+      failure = outcome;
+      throw describeRefusal({ ...about, ...outcome, attempts: attempt });
+    };
+    const waitMs = ({ error, attempts }: FailedAttempt) => {
+      const delayMs = failure && delayAfter(failure, { attempts, retryDelayMs });
+      if (delayMs === undefined || attempts === mostAttempts) return undefined;
+      const reason = isError(error) ? (error.problems[0]?.message ?? '') : '';
       onProgress?.({ kind: 'market-retried', reason, delayMs });
-      await sleep(delayMs, undefined, signal && { signal }).catch(() => {
-        throw interrupted({ completed: [], pending: [] });
-      });
-    }
+      return delayMs;
+    };
+    return retry(ask, { waitMs, signal }).catch((error: unknown) => {
+      throw signal?.aborted ? interrupted({ completed: [], pending: [] }) : error;
+    });
   };
+}
+
+/** Undefined where another request would fail as well, or CoinGecko asks to wait too long. */
+function delayAfter(
+  { isWorthAnother, retryAfterMs, status, body }: Failure,
+  { attempts, retryDelayMs }: { readonly attempts: number; readonly retryDelayMs: number },
+): number | undefined {
+  const isLimited = status === 429 || readWords(body).errorCode === 429;
+  const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
+  const delayMs = retryAfterMs ?? Math.round(backoffMs(attempts, { firstMs }));
+  return isWorthAnother && delayMs <= longestWaitMs ? delayMs : undefined;
 }
 
 /** Without the client's own retries: they neither limit the time that they wait nor report it. */
@@ -137,17 +148,15 @@ async function fetchBounded(...request: Parameters<typeof fetch>): Promise<Respo
   return new Response(response.body.pipeThrough(bounded), { status, statusText, headers });
 }
 
-type Outcome =
-  | { readonly rows: readonly unknown[] }
-  | (Pick<FailedRequest, 'status' | 'body' | 'retryAfterMs' | 'cause'> & {
-      readonly isWorthAnother: boolean;
-    });
+interface Failure extends Pick<FailedRequest, 'status' | 'body' | 'retryAfterMs' | 'cause'> {
+  readonly isWorthAnother: boolean;
+}
 
 async function askOnce(
   client: Coingecko,
   { page, perPage }: { readonly page: number; readonly perPage: number },
   { signal, answerTimeoutMs = 30_000 }: RequestOptions,
-): Promise<Outcome> {
+): Promise<{ readonly rows: readonly unknown[] } | Failure> {
   // The client's own timeout covers the headers only.
   const timeout = AbortSignal.timeout(answerTimeoutMs);
   try {

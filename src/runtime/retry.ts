@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface FailedAttempt {
   readonly error: unknown;
-  /** How many attempts have failed, with this one. */
+  /** How many attempts have failed, this one included. */
   readonly attempts: number;
   /** Since the first attempt started. */
   readonly elapsedMs: number;
@@ -15,7 +15,7 @@ export interface RetryOptions {
 }
 
 /**
- * The result of the first attempt that succeeds. Throws the error of the last attempt, and an `AbortError` when the
+ * The result of the first attempt that succeeds; attempts are numbered from 1. Throws the error of the last attempt, and an `AbortError` when the
  * signal fires between two attempts.
  *
  * @example
@@ -26,13 +26,13 @@ export interface RetryOptions {
  * });
  */
 export async function retry<T>(
-  attempt: () => Promise<T>,
+  attempt: (number: number) => Promise<T>,
   { waitMs, signal }: RetryOptions,
 ): Promise<T> {
   const startedAt = performance.now();
   for (let attempts = 1; ; attempts += 1) {
     try {
-      return await attempt();
+      return await attempt(attempts);
     } catch (error) {
       const ms = waitMs({ error, attempts, elapsedMs: performance.now() - startedAt });
       if (ms === undefined) throw error;

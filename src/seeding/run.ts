@@ -9,7 +9,7 @@ import { owe, recordRun, type SeedEnvironment, settle } from '../ledger/seed-run
 import { findLacking, pendingMigrations } from '../migrations/pending.ts';
 import type { MigrationPair } from '../migrations/source.ts';
 import type { Completion } from '../runtime/errors.ts';
-import { type FailedAttempt, retry } from '../runtime/retry.ts';
+import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 import { seederStopped } from './failure.ts';
 import { guardEnvironment } from './guard.ts';
 import type { SeedContext } from './seeder.ts';
@@ -214,7 +214,7 @@ async function runSeeder<E extends SeedEnvironment>(
 
 /** A policy of TimescaleDB may hold a lock on the same view or table for a moment. */
 function waitForLock({ error, attempts }: FailedAttempt): number | undefined {
-  return attempts < 5 && isLockConflict(error) ? 500 : undefined;
+  return attempts < 5 && isLockConflict(error) ? backoffMs(attempts, { firstMs: 250 }) : undefined;
 }
 
 /**

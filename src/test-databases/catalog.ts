@@ -5,7 +5,7 @@ import type { AdvisoryLock } from '../database/lock.ts';
 import { createProblem, permissionProblem } from '../database/permission.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
-import { retry } from '../runtime/retry.ts';
+import { backoffMs, retry } from '../runtime/retry.ts';
 import {
   type DatabaseState,
   nameForm,
@@ -257,13 +257,15 @@ function renaming(from: string, to: string): string {
   return `alter database ${quoteIdentifier(from)} rename to ${quoteIdentifier(to)}`;
 }
 
-const [patienceMs, pollMs] = [10_000, 100];
+const patienceMs = 10_000;
 
 /** Repeats the work for up to ten seconds while the database is in use. */
 async function whileInUse<T>(work: () => Promise<T>): Promise<T> {
   return retry(work, {
-    waitMs: ({ error, elapsedMs }) =>
-      sqlState(error) === sqlErrorCodes.objectInUse && elapsedMs < patienceMs ? pollMs : undefined,
+    waitMs: ({ error, attempts, elapsedMs }) => {
+      const isWorthIt = sqlState(error) === sqlErrorCodes.objectInUse && elapsedMs < patienceMs;
+      return isWorthIt ? backoffMs(attempts, { firstMs: 100, factor: 1 }) : undefined;
+    },
   });
 }
 

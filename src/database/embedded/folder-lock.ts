@@ -2,13 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { linkSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { CryptosenseDbError, hasCode } from '../../runtime/errors.ts';
+import { CryptosenseDbError, hasCode, isError } from '../../runtime/errors.ts';
 import { readText } from '../../runtime/files.ts';
+import { backoffMs, retry } from '../../runtime/retry.ts';
 
 /** The names of all files that the lock creates start with this. */
 export const lockFileName = 'cryptosense-db.lock';
-const pollMs = 100;
 
 /** The content of the lock file, as JSON. */
 interface Holder {
@@ -39,20 +38,23 @@ export async function lockFolder(
   { timeoutMs, signal, onWait }: LockWait & { readonly timeoutMs: number },
 ): Promise<() => void> {
   const path = join(folder, lockFileName);
-  const deadline = performance.now() + timeoutMs;
-  for (let isAnnounced = false; ; ) {
-    const holder = readHolder(path);
-    if (holder === undefined) {
-      const text = JSON.stringify(describeThisProcess());
+  const text = JSON.stringify(describeThisProcess());
+  const take = async () => {
+    for (;;) {
       if (createWhole(path, text)) return () => release(path, text);
-      continue;
+      const holder = readHolder(path);
+      if (holder && !(isGone(holder) && removeStale(path))) throw locked(folder, holder);
     }
-    if (isGone(holder) && removeStale(path)) continue;
-    if (performance.now() >= deadline) throw locked(folder, holder);
-    if (!isAnnounced) onWait?.(`another process (pid ${holder.pid}) has the folder open`);
-    isAnnounced = true;
-    await sleep(pollMs, undefined, signal && { signal });
-  }
+  };
+  return retry(take, {
+    signal,
+    waitMs: ({ error, attempts, elapsedMs }) => {
+      if (!isError(error, 'embedded-locked') || elapsedMs >= timeoutMs) return undefined;
+      if (attempts === 1)
+        onWait?.(`another process (pid ${error.details.pid}) has the folder open`);
+      return backoffMs(attempts, { firstMs: 100, factor: 1 });
+    },
+  });
 }
 
 /** Creates a file that appears with its whole text at once: a reader never sees an empty lock. */
