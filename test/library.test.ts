@@ -22,8 +22,8 @@ beforeEach(async () => {
 });
 afterEach(() => database?.drop());
 
-describe('the face of the library', () => {
-  it('exports these names and no other', () => {
+describe('the exports of the library', () => {
+  it('are these names and no others', () => {
     expect(Object.keys(library).sort()).toEqual([
       'CryptosenseDbError',
       'createDatabase',
@@ -51,7 +51,7 @@ describe('the face of the library', () => {
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'reset', 'wait']);
   });
 
-  it('has a command for each of its functions', () => {
+  it('include no function without a command', () => {
     const paths = commands.map(({ path }) => path.join(' '));
     const namesOf = (group: string, functions: object) =>
       Object.keys(functions)
@@ -65,7 +65,7 @@ describe('the face of the library', () => {
     expect(expected.filter((name) => !paths.includes(name))).toEqual([]);
   });
 
-  it('has a line in docs/library.md for each of its functions', () => {
+  it('include no function without a line in docs/library.md', () => {
     const page = readFileSync('docs/library.md', 'utf8');
     const { seed, types } = library;
     for (const [name, functions] of Object.entries({ migrate, database: lifecycle, types, seed })) {
@@ -74,7 +74,7 @@ describe('the face of the library', () => {
     }
   });
 
-  it('does not load the grammar, the embedded engine or the type generator', () => {
+  it('load neither the grammar nor the embedded engine nor the type generator', () => {
     const isSeen = new Set<string>();
     const packages = new Set<string>();
     const follow = (name: string) => {
@@ -143,7 +143,7 @@ describe('the face of the library', () => {
 });
 
 describe('a signal', () => {
-  it('that has fired before the call ends the call, and nothing is changed', async () => {
+  it('ends a call before it changes anything when it fired before the call', async () => {
     const options = { target: database.url, ...basic, signal: AbortSignal.abort() };
     for (const operation of [migrate.up, migrate.down, migrate.status, lifecycle.drop]) {
       expect(await codeOf(operation(options))).toBe('interrupted');
@@ -151,7 +151,7 @@ describe('a signal', () => {
     expect(await database.sql`select from pg_tables where schemaname = 'public'`).toHaveLength(0);
   });
 
-  it('between two steps keeps the committed step, and names it', async () => {
+  it('ends a run between two steps, and the error names the committed step', async () => {
     const stop = new AbortController();
     const error = await errorOf('interrupted', () =>
       migrate.up({
@@ -171,7 +171,7 @@ describe('a signal', () => {
   });
 });
 
-/** Runs a program on the built library; gives what it prints and the results that it records. */
+/** Starts a program that uses the built library. Returns its output and the results that it records. */
 async function runProgram(body: string, options: Readonly<Record<string, unknown>>) {
   const folder = temporaryFolder();
   const output = join(folder, 'output.json');
@@ -197,11 +197,11 @@ writeFileSync(${JSON.stringify(output)}, JSON.stringify(results));
     printed: Buffer.concat(printed).toString(),
     results: () => JSON.parse(readFileSync(output, 'utf8')),
   }));
-  return { finished };
+  return { stdin: child.stdin, finished };
 }
 
-describe('a program that uses it', () => {
-  it('prints nothing that the program does not print, and lets the process end', async () => {
+describe('a program that uses the library', () => {
+  it('ends by itself, and the library prints nothing', async () => {
     const program = await runProgram(
       `
       results.push((await migrate.up(options)).applied);
@@ -242,7 +242,7 @@ describe('a program that uses it', () => {
     ]);
   });
 
-  it('can catch the error of a lost connection, and the next call works', async () => {
+  it('can catch the error of a lost connection, and its next call succeeds', async () => {
     const program = await runProgram(
       `
       results.push(await codeOf(migrate.up({ ...options, ...options.slow })));
@@ -256,28 +256,39 @@ describe('a program that uses it', () => {
     expect(results()).toEqual(['connection-lost', 3]);
   });
 
-  it('can stop a running statement, and the next call works', async () => {
+  it('can cancel a running statement, and its next call succeeds', async () => {
     const program = await runProgram(
       `
       const stop = new AbortController();
-      const onProgress = ({ kind }) => kind === 'step-started' && setTimeout(() => stop.abort(), 100);
+      process.stdin.once('data', () => {
+        process.stdin.destroy();
+        stop.abort();
+      });
       const { signal } = stop;
-      results.push(await codeOf(migrate.up({ ...options, ...options.slow, signal, onProgress })));
+      results.push(await codeOf(migrate.up({ ...options, ...options.slow, signal })));
       results.push((await migrate.up(options)).applied);
       `,
       { target: database.url, ...basic, slow: writePairs(slow) },
     );
+    await expect.poll(findSleepers, { timeout: 20_000 }).toHaveLength(1);
+    program.stdin.write('abort\n');
     const { code, printed, results } = await program.finished;
     expect({ code, printed }).toEqual({ code: 0, printed: '' });
     expect(results()).toEqual(['interrupted', 3]);
-    expect(await terminateSleepers()).toBe(0);
+    expect(await findSleepers()).toEqual([]);
   });
 });
 
-/** Ends the backends that sleep in this test's database; returns how many there were. */
-async function terminateSleepers(): Promise<number> {
-  const rows = await database.sql`
-    select pg_terminate_backend(pid) from pg_stat_activity
+/** The backends of this test's database that run pg_sleep. */
+async function findSleepers(): Promise<readonly { readonly pid: number }[]> {
+  return database.sql<{ pid: number }[]>`
+    select pid from pg_stat_activity
     where datname = current_database() and wait_event = 'PgSleep'`;
-  return rows.length;
+}
+
+/** Ends the backends that run pg_sleep; returns how many there were. */
+async function terminateSleepers(): Promise<number> {
+  const sleepers = await findSleepers();
+  for (const { pid } of sleepers) await database.sql`select pg_terminate_backend(${pid})`;
+  return sleepers.length;
 }

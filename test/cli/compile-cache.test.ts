@@ -19,7 +19,7 @@ const hasCompileCache = Number.parseInt(process.versions.node, 10) >= 22;
 const isRoot = process.getuid?.() === 0;
 const otherUser = 65_534;
 
-/** The package with a program of one line, which prints the folder of Node's compile cache. */
+/** A copy of the package whose program has one line: it prints the folder of Node's compile cache. */
 let root: string;
 let home: string;
 
@@ -63,7 +63,7 @@ function start({ env = { HOME: home }, uid }: StartOptions = {}): string {
   return stdout;
 }
 
-/** Creates the folder of the cache as another program might have left it. */
+/** Creates the folder of the cache with these permissions before the program starts. */
 function makeCache(mode: number): string {
   const folder = join(home, '.cache/cryptosense-db');
   mkdirSync(folder, { recursive: true });
@@ -75,7 +75,7 @@ const unlessMissing = hasCompileCache ? '' : ' (skipped: this Node has no compil
 const unlessUser = isRoot ? '' : ' (skipped: only root can give a folder to another user)';
 
 describe.skipIf(!hasCompileCache)(`the compile cache${unlessMissing}`, () => {
-  it('fills a folder in ~/.cache that only the user can open', () => {
+  it('is stored in a folder in ~/.cache that only the user can open', () => {
     const folder = join(home, '.cache/cryptosense-db');
     const cache = start();
     expect(dirname(cache)).toBe(folder);
@@ -83,20 +83,20 @@ describe.skipIf(!hasCompileCache)(`the compile cache${unlessMissing}`, () => {
     expect(readdirSync(cache)).not.toEqual([]);
   });
 
-  it('lies in XDG_CACHE_HOME when that is set', () => {
+  it('is stored in XDG_CACHE_HOME when the variable is set', () => {
     const caches = join(root, 'caches');
     const cache = start({ env: { HOME: home, XDG_CACHE_HOME: caches } });
     expect(dirname(cache)).toBe(join(caches, 'cryptosense-db'));
     expect(readdirSync(home)).toEqual([]);
   });
 
-  it('ignores an XDG_CACHE_HOME that is not absolute', () => {
+  it('is stored in ~/.cache when XDG_CACHE_HOME is not an absolute path', () => {
     const cache = start({ env: { HOME: home, XDG_CACHE_HOME: 'caches' } });
     expect(dirname(cache)).toBe(join(home, '.cache/cryptosense-db'));
     expect(existsSync(join(root, 'caches'))).toBe(false);
   });
 
-  it('is not used without HOME and XDG_CACHE_HOME', () => {
+  it('is not used when HOME and XDG_CACHE_HOME are not set', () => {
     expect(start({ env: {} })).toBe('undefined');
   });
 
@@ -109,13 +109,13 @@ describe.skipIf(!hasCompileCache)(`the compile cache${unlessMissing}`, () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('is not used when every user can write to the folder above', () => {
+  it('is not used when every user can write to the parent folder', () => {
     makeCache(0o700);
     chmodSync(join(home, '.cache'), 0o777);
     expect(start()).toBe('undefined');
   });
 
-  it('is not used through a symbolic link', () => {
+  it('is not used when the folder is a symbolic link', () => {
     const target = join(root, 'target');
     mkdirSync(target, { mode: 0o700 });
     mkdirSync(join(home, '.cache'));
@@ -124,20 +124,20 @@ describe.skipIf(!hasCompileCache)(`the compile cache${unlessMissing}`, () => {
     expect(readdirSync(target)).toEqual([]);
   });
 
-  it('is not used when a file has the place of the folder', () => {
+  it('is not used when the path of the folder is a file', () => {
     mkdirSync(join(home, '.cache'));
     writeFileSync(join(home, '.cache/cryptosense-db'), '');
     expect(start()).toBe('undefined');
   });
 
-  it.skipIf(!isRoot)(`is not used in a folder of another user${unlessUser}`, () => {
+  it.skipIf(!isRoot)(`is not used when another user owns the folder${unlessUser}`, () => {
     const folder = makeCache(0o700);
     chownSync(folder, otherUser, otherUser);
     expect(start()).toBe('undefined');
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it.skipIf(!isRoot)(`creates nothing in the home folder of another user${unlessUser}`, () => {
+  it.skipIf(!isRoot)(`is not created in the home folder of another user${unlessUser}`, () => {
     chownSync(home, otherUser, otherUser);
     expect(start()).toBe('undefined');
     expect(readdirSync(home)).toEqual([]);
@@ -151,7 +151,7 @@ describe.skipIf(!hasCompileCache)(`the compile cache${unlessMissing}`, () => {
     expect(readdirSync(home)).toEqual([]);
   });
 
-  it('is the folder in NODE_COMPILE_CACHE when that is set', () => {
+  it('is stored in NODE_COMPILE_CACHE when the variable is set', () => {
     const own = join(root, 'own');
     const cache = start({ env: { HOME: home, NODE_COMPILE_CACHE: own } });
     expect(dirname(cache)).toBe(own);
@@ -172,7 +172,7 @@ it.skipIf(hasCompileCache)(
   },
 );
 
-it('the program runs from a folder whose name has to be encoded in a URL', () => {
+it('the program runs from a folder whose name a URL encodes', () => {
   const place = join(root, 'h#sh 100% %41 é');
   const own = resolve(dirname(program), '..');
   mkdirSync(place);

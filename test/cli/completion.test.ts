@@ -77,7 +77,7 @@ async function openShell(shell: Shell) {
   };
 }
 
-describe.each(shells)('in %s', (shell) => {
+describe.each(shells)('completion in %s', (shell) => {
   it('completes commands, flags, choices and files', async (context) => {
     const reason = obstacle(shell);
     if (reason) context.skip(reason);
@@ -92,13 +92,13 @@ describe.each(shells)('in %s', (shell) => {
 });
 
 describe('completion', () => {
-  it('names the shells that it has a script for', async () => {
+  it('lists the shells that have a completion script', async () => {
     const { code, stderr } = await runCli(['completion', 'tcsh']);
     expect(code).toBe(2);
     expect(stderr).toContain('Allowed choices are bash, zsh, fish');
   });
 
-  it('offers no files where a flag takes none', async () => {
+  it('offers no files for a flag that takes no file', async () => {
     const { stdout } = await runCli(['complete', '--', 'migrate', 'up', '--steps', '']);
     expect(stdout).toBe(':4\n');
   });

@@ -57,7 +57,7 @@ describe('migrate up into a pipe', () => {
     });
   });
 
-  it('shows where a migration failed, what was applied before it and what is left', async () => {
+  it('shows where a migration failed, the migrations applied before it and the pending ones', async () => {
     const { code, stdout, stderr } = await runCli(['migrate', 'up', ...failing]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain('20260102_000000_refer_to_nothing.sql:7:');
@@ -90,7 +90,7 @@ describe('migrate status', () => {
     expect(rest).toEqual(['', `${place}: 2 applied, 1 pending`, '']);
   });
 
-  it('--check exits with 1 while a migration is pending, and with 0 afterwards', async () => {
+  it('exits with 1 under --check while a migration is pending, and with 0 afterwards', async () => {
     expect(await callCli(['migrate', 'status', '--check', ...basic])).toMatchObject({ code: 1 });
     await callCli(['migrate', 'up', ...basic]);
     expect(await callCli(['migrate', 'status', '--check', ...basic])).toMatchObject({ code: 0 });
@@ -120,7 +120,7 @@ describe('--json', () => {
     expect(stdout.endsWith('}\n')).toBe(true);
   });
 
-  it('has all facts of a failure', async () => {
+  it('holds the code, the details and the problems of a failure', async () => {
     const { code, stdout, stderr } = await callCli(['migrate', 'up', ...failing, '--json']);
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
     expect(JSON.parse(stdout).error).toMatchObject({
@@ -136,7 +136,7 @@ describe('--json', () => {
     });
   });
 
-  it('prints the document with --quiet too; --quiet alone prints errors only', async () => {
+  it('prints the document with --quiet, while --quiet alone prints only errors', async () => {
     const both = await callCli(['migrate', 'up', ...basic, '--json', '--quiet']);
     expect(JSON.parse(both.stdout)).toMatchObject({ applied: 3 });
     expect(await callCli(['migrate', 'down', ...basic, '--quiet'])).toEqual({
@@ -158,10 +158,10 @@ describe('--verbose', () => {
   });
 });
 
-describe('what a migration raises', () => {
+describe('a message that a migration raises', () => {
   it.each([
-    ['a warning is shown', [], []],
-    ['with --verbose a notice is too', ['--verbose'], ['notice: by the way']],
+    ['is shown when it is a warning', [], []],
+    ['is shown with --verbose when it is a notice', ['--verbose'], ['notice: by the way']],
   ])('%s', async (_what, flags, notices) => {
     const up = "DO $$ BEGIN RAISE WARNING 'mind this'; RAISE NOTICE 'by the way'; END $$;\n";
     const folders = writePairs({ '20260101_000000_raise': [up, 'SELECT 1;\n'] });
@@ -175,7 +175,7 @@ describe('what a migration raises', () => {
 
 describe('a closed pipe', () => {
   it.each(['migrate status', 'migrate up', 'migrate up --dry-run', 'migrate status --json'])(
-    '%s | head -1 ends quietly',
+    'ends %s without an error when head -1 closes it',
     async (command) => {
       const words = [...command.split(' '), ...basic].map((word) => `'${word}'`).join(' ');
       const child = spawn(
@@ -195,7 +195,7 @@ describe('a closed pipe', () => {
     },
   );
 
-  it('a reader that closes the pipe before the first line changes nothing', async () => {
+  it('does not stop migrate up when the reader closes it before the first line', async () => {
     const child = spawn(process.execPath, [program, 'migrate', 'up', ...basic], {
       env: cleanEnvironment(),
     });
@@ -209,7 +209,7 @@ describe('a closed pipe', () => {
 describe.skipIf(!hasTerminal)(
   `a terminal${hasTerminal ? '' : " (skipped: util-linux's script is not here to make one)"}`,
   () => {
-    it('shows colour and a spinner, and the cursor again at the end', async () => {
+    it('shows colour and a spinner, and shows the cursor again at the end', async () => {
       const { code, screen } = await runInTerminal(['migrate', 'up', ...basic]);
       expect(code).toBe(0);
       expect(screen).toContain(`${esc}[32mup`);
@@ -240,7 +240,7 @@ describe.skipIf(!hasTerminal)(
       expect(screen.trimEnd().split('\n')).toHaveLength(4);
     });
 
-    it.each([80, 100, 60])('of %i columns shows no wider line', async (columns) => {
+    it.each([80, 100, 60])('of %i columns shows no line that is wider', async (columns) => {
       await callCli(['migrate', 'up', ...basic]);
       const { screen } = await runInTerminal(['migrate', 'status', ...basic], { columns });
       const lines = linesLeftOn(screen);
@@ -256,7 +256,7 @@ describe.skipIf(!hasTerminal)(
       expect(screen).toContain('far_too_long_for_a_terminal_of_eighty_columns');
     });
 
-    it('shows only the document with --json', async () => {
+    it('shows only the JSON document with --json', async () => {
       const { screen } = await runInTerminal(['migrate', 'up', ...basic, '--json']);
       expect(JSON.parse(screen)).toMatchObject({ applied: 3 });
     });

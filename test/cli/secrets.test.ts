@@ -14,7 +14,7 @@ import {
 } from '../support/databases.ts';
 import { fixture, folderFlags, temporaryFolder, writePairs } from '../support/fixtures.ts';
 
-/** No piece of it may appear, however it is cut. */
+/** Pieces of the password. No output may hold any of them, so a part of the password is found too. */
 const pieces = ['xK9v', 'Q2mW', '7tRp', 'L8nB', '3jHz', 'D5qF'];
 const password = 'xK9v#Q2mW/7tRp?L8nB%&3jHz=@ :\'"D5qF';
 
@@ -49,7 +49,7 @@ async function run(args: readonly string[], options?: CliOptions) {
   return result;
 }
 
-/** Every way to hand a password over: flags and surroundings, for the database's URL or another. */
+/** Every way to give a password: flags, environment variables and a .env file. Each takes a URL. */
 const ways: readonly (readonly [
   name: string,
   give: (url: string) => { readonly flags?: readonly string[] } & CliOptions,
@@ -91,7 +91,7 @@ function folderWithEnv(text: string): string {
 
 describe.each(ways)('a password given by %s', (_, give) => {
   it.each(['--verbose', '--json'])(
-    'is nowhere to be read, come what may, with %s',
+    'does not appear in the output of any command with %s',
     async (flag) => {
       const basic = folderFlags(fixture('cli-basic'));
       const failing = folderFlags(fixture('cli-failing'));
@@ -170,21 +170,21 @@ describe('a password in the wrong place', () => {
       () => ['migrate', 'up', '--url', `postgresql://h/db?password=${password}`],
     ],
     ['the words of libpq', () => ['migrate', 'up', '--url', `host=h password=${password}`]],
-  ])('%s is refused without repeating it', async (_, args) => {
+  ])('is refused as %s, and the error does not show it', async (_, args) => {
     for (const flags of [[], ['--json'], ['--verbose']]) {
       const result = await run([...args(), ...flags], { cwd: temporaryFolder() });
       expect(result.code).toBe(2);
     }
   });
 
-  it('--force with a URL is refused without repeating it', async () => {
+  it('is refused as a URL after --force, and the error does not show it', async () => {
     const target = [...folderFlags(fixture('cli-basic')), '--url', url];
     await run(['migrate', 'up', '--env', 'production', ...target]);
     expect(await run(['migrate', 'down', '--force', url, ...target])).toMatchObject({ code: 2 });
   });
 });
 
-it('a run that goes on shows no password to the process list, the server or the ledger', async () => {
+it('a running command shows no password in the process list, on the server or in the ledger', async () => {
   const folders = writePairs({
     '20260101_000000_wait': ['SELECT pg_advisory_xact_lock(4711);', 'SELECT 1;'],
   });
@@ -231,12 +231,15 @@ it.each<[string, (text: string) => string]>([
   ['a refused login', (text) => text.replace('D5qF', 'D5qFwrong')],
   ['a missing database', (text) => `${text}_absent`],
   ['an unreachable server', (text) => text.replace(/@[^/]*/, '@127.0.0.1:1')],
-])("the library's error about %s holds no password, down to its last cause", async (_, change) => {
-  const error: unknown = await migrate.status({ target: change(url) }).then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(Error);
-  expectNoSecret(inspect(error, { depth: 20, showHidden: true }));
-  expectNoSecret(JSON.stringify(error));
-});
+])(
+  "the library's error about %s holds no password, nor does any of its causes",
+  async (_, change) => {
+    const error: unknown = await migrate.status({ target: change(url) }).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(Error);
+    expectNoSecret(inspect(error, { depth: 20, showHidden: true }));
+    expectNoSecret(JSON.stringify(error));
+  },
+);

@@ -12,7 +12,7 @@ const nowhere = ['--url', 'postgresql://nobody@127.0.0.1:1/nowhere'];
 const now = '2026-11-22T10:00:00Z';
 
 describe('seed --list', () => {
-  it('lists each seeder on a line of at most 80 columns, without a database', async () => {
+  it('lists each seeder on a line of at most 80 columns and needs no database', async () => {
     const { code, stdout, stderr } = await callCli(['seed', '--list']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^--env dev\n {2}01_users +three users/m);
@@ -109,7 +109,7 @@ describe('seed --env dev', () => {
   const flags = () => ['seed', '--env', 'dev', '--url', database.url, '--now', now];
   const seed = (...args: readonly string[]) => callCli([...flags(), ...args]);
 
-  it('shows a line for each seeder, then the rows, the candles and what to try next', async () => {
+  it('shows a line for each seeder, then the rows, the candles and the next commands to try', async () => {
     const { code, stdout, stderr } = await runCli(flags());
     expect(code).toBe(0);
     expect(stderr).toMatch(/^seed 01_users +3 rows +[\d.]+ m?s$/m);
@@ -150,7 +150,7 @@ describe('seed --env dev', () => {
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
-  it('says with --dry-run that nothing was changed', async () => {
+  it('says with --dry-run that the run changed nothing', async () => {
     const { code, stdout } = await seed('--dry-run', '--scale', '2');
     expect(code).toBe(0);
     expect(stdout).toMatch(/rolled back in .*; nothing was changed$/m);
@@ -159,7 +159,7 @@ describe('seed --env dev', () => {
     expect(row).toEqual({ count: 3 });
   });
 
-  it('refuses a production database, with --json too', async () => {
+  it('refuses a production database, with and without --json', async () => {
     const production = await migratedDatabase({ environment: 'production' });
     const args = ['seed', '--env', 'dev', '--url', production.url];
     const { code, stderr } = await callCli(args);
@@ -260,6 +260,6 @@ describe('seed --env production', () => {
   });
 });
 
-it('gives these runs no COINGECKO_* variable of this process', () => {
+it('the tests pass no COINGECKO_* variable of this process to the program', () => {
   expect(Object.keys(cleanEnvironment()).filter((name) => /COINGECKO/.test(name))).toEqual([]);
 });

@@ -64,7 +64,7 @@ describe('test-db create', () => {
     expect(stderr).toBe('');
   });
 
-  it('takes the server from --url rather than from TEST_DATABASE_URL', async () => {
+  it('uses the server of --url instead of the server of TEST_DATABASE_URL', async () => {
     const { url } = await ownTestServer();
     const { code, stderr } = await callCli(['test-db', 'create', '--url', url, ...folders], {
       env: { TEST_DATABASE_URL: 'postgresql://nobody@127.0.0.1:9/none' },
@@ -75,7 +75,7 @@ describe('test-db create', () => {
     });
   });
 
-  it('makes ready clones in the background and does not wait for them', async () => {
+  it('makes ready clones in the background and ends before they are made', async () => {
     const { kinds, env, testDb } = await ownCommandLine();
     const slow = folderFlags(
       writePairs({ '20260101_000000_one': ['create table one ();', 'drop table one;'] }),
@@ -91,7 +91,7 @@ describe('test-db create', () => {
     expect((await testDb('fill', '3', ...slow)).stdout).toMatch(/^nothing to do/);
   });
 
-  it('ends on Ctrl-C while the template is made, and leaves nothing behind', async () => {
+  it('ends on SIGINT during the making of a template, and leaves nothing behind', async () => {
     const { env, kinds } = await ownCommandLine();
     const waiting = folderFlags(
       writePairs({ '20260101_000000_wait': ['select pg_sleep(30);', 'select 1;'] }),
@@ -134,7 +134,7 @@ describe('test-db create', () => {
     expect(stderr).not.toContain('warning');
   });
 
-  it('says what to do without a server and without Docker', async () => {
+  it('says how to get a server when there is no server and no Docker', async () => {
     const { code, stderr } = await callCli(['test-db', 'create'], {
       env: { DOCKER_HOST: 'tcp://127.0.0.1:9' },
     });
@@ -145,7 +145,7 @@ describe('test-db create', () => {
 });
 
 describe('test-db drop', () => {
-  it('takes names, and URLs with their own server', async () => {
+  it('accepts names, and URLs that name their server', async () => {
     const { testDb, kinds, list } = await ownCommandLine();
     const { stdout: url } = await testDb('create', ...folders);
     await testDb('create', ...folders);
@@ -185,7 +185,7 @@ describe('test-db drop', () => {
 });
 
 describe('test-db list and prune', () => {
-  it('show the test databases, and those that were dropped', async () => {
+  it('show the existing and the dropped test databases', async () => {
     const { testDb, role } = await ownCommandLine();
     await testDb('create', ...folders);
     const { stdout } = await testDb('list');

@@ -112,7 +112,7 @@ function nameOf(name: ts.PropertyName): string {
 }
 
 describe('types generate', () => {
-  it('writes the file and reports it, and does not write it the second time', async () => {
+  it('writes and reports the file, and does not write an unchanged file again', async () => {
     const { file, flags, run } = await openProject();
     await run(['migrate', 'up']);
     // The built program has to find kysely-codegen too.
@@ -143,7 +143,7 @@ describe('types generate', () => {
     expect(readFileSync(join(folder, 'other.ts'), 'utf8')).toBe(expected);
   });
 
-  it('keeps a symbolic link and writes its target', async () => {
+  it('writes to the target of a symbolic link and keeps the link', async () => {
     const { folder, file, run } = await openGenerated();
     mkdirSync(join(folder, 'far'));
     const far = join(folder, 'far', 'real.ts');
@@ -170,7 +170,7 @@ describe('types generate', () => {
     expect(readFileSync(file, 'utf8')).not.toBe('old');
   });
 
-  it('refuses a database that lacks migrations, unless it is allowed to', async () => {
+  it('refuses a database with pending migrations unless a flag allows it', async () => {
     const { database, file, run } = await openProject({ ...orders, ...total });
     await run(['migrate', 'up', '--steps', '1']);
     const refused = await run(['types', 'generate']);
@@ -210,7 +210,7 @@ describe('types generate', () => {
 });
 
 describe('types check', () => {
-  it('exits with 0 for a file that equals the types of the database', async () => {
+  it('exits with 0 when the file equals the types of the database', async () => {
     const { database, file, run } = await openGenerated();
     const text = await run(['types', 'check']);
     expect(text).toMatchObject({ code: 0, stderr: '' });
@@ -249,7 +249,7 @@ describe('types check', () => {
     expect(readFileSync(file, 'utf8')).toBe(before);
   });
 
-  it('shows both sides of a column that differs, one below the other', async () => {
+  it('shows the two types of a column that differs, one below the other', async () => {
     const { database, run } = await openGenerated();
     await database.sql.unsafe(`
       alter table orders drop constraint orders_status_check;
@@ -276,7 +276,7 @@ describe('types check', () => {
     expect(existsSync(file)).toBe(false);
   });
 
-  it('shows white space when only white space differs', async () => {
+  it('makes white space visible when only white space differs', async () => {
     const { file, run } = await openGenerated();
     writeFileSync(file, readFileSync(file, 'utf8').replaceAll('\n', '\r\n'));
     const { code, stdout } = await run(['types', 'check']);
@@ -284,15 +284,15 @@ describe('types check', () => {
     expect(stdout).toContain('  line 1  file:     "/**\\r"\n          database: "/**"\n');
   });
 
-  it('prints nothing under --quiet and gives its exit code', async () => {
+  it('prints nothing under --quiet and sets the exit code', async () => {
     const { file, run } = await openGenerated();
     writeFileSync(file, '');
     expect(await run(['types', 'check', '--quiet'])).toEqual({ code: 1, stdout: '', stderr: '' });
   });
 });
 
-describe('a file that cannot be written or read', () => {
-  it('in a missing folder is named, and the folder is not created', async () => {
+describe('an unusable path of the file', () => {
+  it('is refused and shown when its folder is missing, and the folder is not created', async () => {
     const { folder, run } = await openGenerated();
     const file = join(folder, 'absent', 'types.ts');
     const { code, stdout, stderr } = await run(['types', 'generate', '--out', file]);
@@ -304,7 +304,7 @@ describe('a file that cannot be written or read', () => {
     expect(readdirSync(folder)).toEqual(['types.ts']);
   });
 
-  it('below a file, or with the name of a folder, is refused and leaves nothing behind', async () => {
+  it('is refused when it is below a file or is a folder, and nothing is left behind', async () => {
     const { folder, file, run } = await openGenerated();
     mkdirSync(join(folder, 'taken'));
     for (const path of [join(file, 'types.ts'), join(folder, 'taken')]) {
@@ -318,7 +318,7 @@ describe('a file that cannot be written or read', () => {
   });
 
   it.skipIf(process.getuid?.() === 0)(
-    'in a folder that is read only stays whole (root may write everywhere: not tried as root)',
+    'is refused in a read-only folder, and the old file is unchanged (skipped as root, which may write everywhere)',
     async () => {
       const { folder, file, run } = await openGenerated();
       writeFileSync(file, 'old');
@@ -334,7 +334,7 @@ describe('a file that cannot be written or read', () => {
 
 describe('wrong arguments', () => {
   it.each(['generate', 'check'])(
-    'types %s without a target lists the ways to name one',
+    'make types %s without a target list the ways to name one',
     async (command) => {
       const cwd = temporaryFolder();
       const { code, stdout, stderr } = await callCli(['types', command], { cwd });
@@ -352,13 +352,13 @@ describe('wrong arguments', () => {
     ['types', 'generate', 'file.ts'],
     ['types', 'nope'],
     ['migrate', 'down', '--types', 'types.ts'],
-  ])('%s %s %s is refused before anything is done', async (group, command, ...rest) => {
+  ])('are refused before the command does anything: %s %s %s', async (group, command, ...rest) => {
     const error = errorOf(await callCli([group, command, '--json', ...rest]));
     expect(error.code).toBe('bad-configuration');
     expect(await callCli([group, command, ...rest])).toMatchObject({ code: 2, stdout: '' });
   });
 
-  it('a role that may not read the catalog gets not-permitted', async () => {
+  it('a role that may not read the catalog gets the code not-permitted', async () => {
     const role = await createScratchRole(inject('postgresUrl'));
     onTestFinished(role.drop);
     const { database, file, folder, run } = await openGenerated();
@@ -382,7 +382,7 @@ describe('wrong arguments', () => {
 });
 
 describe('migrate up --types', () => {
-  it('writes the file after the run, and again when nothing was pending', async () => {
+  it('writes the file after the run, also when no migration was pending', async () => {
     const { file, run } = await openProject();
     const text = await run(['migrate', 'up', '--types', file]);
     expect(text.code).toBe(0);
@@ -400,13 +400,13 @@ describe('migrate up --types', () => {
     expect((await run(['types', 'check'])).code).toBe(0);
   });
 
-  it('describes the database when --steps leaves migrations pending', async () => {
+  it('writes the types of the database when --steps leaves migrations pending', async () => {
     const { file, run } = await openProject({ ...orders, ...total });
     expect((await run(['migrate', 'up', '--steps', '1', '--types', file])).code).toBe(0);
     expect(tablesOf(readFileSync(file, 'utf8'))).not.toHaveProperty('orders.total');
   });
 
-  it('together with --dry-run is refused, and nothing is applied', async () => {
+  it('is refused together with --dry-run, and no migration is applied', async () => {
     const { database, file, run } = await openProject();
     const error = errorOf(await run(['migrate', 'up', '--types', file, '--dry-run', '--json']));
     expect(error.code).toBe('bad-configuration');
@@ -426,7 +426,7 @@ describe('migrate up --types', () => {
     expect(readFileSync(file, 'utf8')).toBe('old');
   });
 
-  it('that cannot write the file exits with 2 before anything is applied', async () => {
+  it('exits with 2 before it applies a migration when it cannot write the file', async () => {
     const { database, folder, run } = await openProject();
     const file = join(folder, 'absent', 'types.ts');
     const error = errorOf(await run(['migrate', 'up', '--types', file, '--json']));
@@ -444,8 +444,8 @@ describe('migrate up --types', () => {
   });
 });
 
-describe('names, words and comments that TypeScript would misread', () => {
-  it('stand in the file as in the database, and the file compiles', async () => {
+describe('names, allowed texts and comments that TypeScript has to escape', () => {
+  it('have the same text in the file as in the database, and the file compiles', async () => {
     const names = [
       'a b',
       'it\'s "so"',
@@ -488,7 +488,7 @@ describe('names, words and comments that TypeScript would misread', () => {
     ]);
   });
 
-  it('words keep their quotes, and a column that allows no word has type never', async () => {
+  it('allowed texts keep their quotes, and a column that allows no text has type never', async () => {
     const { database, file, run } = await openProject({});
     await database.sql.unsafe(`
       create table words (

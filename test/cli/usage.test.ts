@@ -12,7 +12,7 @@ const groups = entries.filter(isGroup);
 
 describe('--help', () => {
   it.each(commands)(
-    'of $path fits 80 columns, and shows every flag and example',
+    'shows every flag and example of $path in at most 80 columns',
     ({ path, command }) => {
       const help = helpOf(path);
       expect(help).toContain(`Usage: cryptosense-db ${path.join(' ')}`);
@@ -23,13 +23,13 @@ describe('--help', () => {
     },
   );
 
-  it.each(groups)('of $name lists the commands of the group', ({ name, commands: own }) => {
+  it.each(groups)('lists the commands of the group $name', ({ name, commands: own }) => {
     for (const command of own) {
       expect(helpOf([name])).toMatch(new RegExp(`^ {2}${command.name} `, 'm'));
     }
   });
 
-  it('is on stdout, with exit code 0', async () => {
+  it('prints the help on stdout and exits with 0', async () => {
     expect(await runCli(['migrate', 'up', '--help'])).toEqual({
       code: 0,
       stdout: helpOf(['migrate', 'up']),
@@ -38,7 +38,7 @@ describe('--help', () => {
   });
 
   it.each([[[]], ...groups.map(({ name }) => [[name]])])(
-    'is on stderr, with exit code 2, when no command is named: %j',
+    'the help is printed on stderr with exit code 2 when no command is named: %j',
     async (args) => {
       const { code, stdout, stderr } = await callCli(args);
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -50,7 +50,7 @@ describe('--help', () => {
     [['help', 'migrate', 'up']],
     [['migrate', 'help', 'up']],
     [['help', 'migrate', 'up', 'x']],
-  ])('is what %j shows', async (args) => {
+  ])('prints the same help as %j', async (args) => {
     expect(await callCli(args)).toEqual({
       code: 0,
       stdout: helpOf(['migrate', 'up']),
@@ -63,7 +63,7 @@ describe('--help', () => {
     [['foo', '--help'], "unknown command 'foo'", ''],
     [['help', 'migrate', 'upp'], "unknown command 'upp'\n  (Did you mean up?)", ' migrate'],
     [['migrate', 'upp', '--help'], "unknown command 'upp'\n  (Did you mean up?)", ' migrate'],
-  ])('%j says that the command is unknown', async (args, message, of) => {
+  ])('reports an unknown command: %j', async (args, message, of) => {
     expect(await callCli(args)).toEqual({
       code: 2,
       stdout: '',
@@ -124,7 +124,7 @@ describe('wrong arguments', () => {
   ];
 
   it.each(faults)(
-    '%j: exit code 2, the fact, and the command that shows the help',
+    'give exit code 2, the reason and the command that shows the help: %j',
     async (args, message, of) => {
       const { code, stdout, stderr } = await callCli([
         ...args.slice(0, 2),
@@ -149,18 +149,18 @@ describe('wrong arguments', () => {
     { args: ['seed', '--env', 'dev', '--top', '5'] },
     { args: ['test-db', 'drop'] },
     { args: ['test-db', 'drop', 'x', '--all'] },
-  ])('$args with --json: one document on stdout, nothing on stderr', async ({ args }) => {
+  ])('print one document on stdout and nothing on stderr with --json: $args', async ({ args }) => {
     const { code, stdout, stderr } = await callCli([...args, '--json']);
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'bad-configuration' } });
   });
 
-  it('the last of two equal flags counts', async () => {
+  it('the last value of a repeated flag is used', async () => {
     const { stderr } = await callCli(['migrate', 'up', '--to', '20260101_000000', '--to', 'x']);
     expect(stderr).toContain("argument 'x' is invalid");
   });
 
-  it('without a command, --json prints a document too', async () => {
+  it('--json without a command prints one document', async () => {
     for (const args of [['--json'], ['migrate', '--json'], ['db', '--json']]) {
       const { code, stdout, stderr } = await callCli(args);
       expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
@@ -169,7 +169,7 @@ describe('wrong arguments', () => {
   });
 });
 
-describe('a run that waits for nothing and has no outcome', () => {
+describe('a run whose process ends before the run has an outcome', () => {
   const runStranded = async (...flags: readonly string[]) => {
     const preload = join(temporaryFolder(), 'strand.cjs');
     // Sockets that never connect, and timers that keep no process alive.
@@ -186,7 +186,7 @@ describe('a run that waits for nothing and has no outcome', () => {
   const message = 'the run ended without an outcome';
   const hint = 'see what is done: cryptosense-db migrate status';
 
-  it('ends with exit code 2 and an error without a stack', async () => {
+  it('ends with exit code 2 and an error that has no stack', async () => {
     const stderr = `${message}\nhint: ${hint}\n`;
     expect(await runStranded()).toEqual({ code: 2, stdout: '', stderr });
   });

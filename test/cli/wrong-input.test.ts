@@ -70,29 +70,32 @@ describe('a program with missing files', () => {
     return { code: status, stdout, stderr };
   }
 
-  it('without a build says how to make one', () => {
+  it('says how to build it when the build is missing', () => {
     const stderr = 'cryptosense-db is not built; run: npm run build\n';
     expect(runCopy(undefined)).toEqual({ code: 2, stdout: '', stderr });
   });
 
-  it('without a package that the build needs does not blame the build', () => {
+  it('names the missing package, not the build, when a package is missing', () => {
     const { stderr } = runCopy("require('no-such-package')");
     expect(stderr).toContain("Cannot find module 'no-such-package'");
     expect(stderr).not.toContain('not built');
   });
 });
 
-describe('without a target', () => {
-  it.each(['up', 'down', 'redo', 'status', 'repair'])('migrate %s lists the ways', async (name) => {
-    const cwd = temporaryFolder();
-    const { text, error } = await refuse(['migrate', name], { cwd });
-    expect(error.code).toBe('no-target');
-    for (const way of ['--url', 'DATABASE_URL', 'DATABASE_HOST', 'PGHOST', '--embedded']) {
-      expect(text).toContain(way);
-    }
-  });
+describe('a missing target', () => {
+  it.each(['up', 'down', 'redo', 'status', 'repair'])(
+    'makes migrate %s list the ways to name one',
+    async (name) => {
+      const cwd = temporaryFolder();
+      const { text, error } = await refuse(['migrate', name], { cwd });
+      expect(error.code).toBe('no-target');
+      for (const way of ['--url', 'DATABASE_URL', 'DATABASE_HOST', 'PGHOST', '--embedded']) {
+        expect(text).toContain(way);
+      }
+    },
+  );
 
-  it('empty variables count as not set', async () => {
+  it('is also reported when the variables are empty', async () => {
     const env = { DATABASE_URL: '', PGHOST: '' };
     const { error } = await refuse(['migrate', 'up'], { cwd: temporaryFolder(), env });
     expect(error.code).toBe('no-target');
@@ -111,7 +114,7 @@ describe('a wrong target', () => {
     ['mysql://user@host/db', 'it is not of the form postgresql://'],
     ['host=localhost dbname=x', 'it is not of the form postgresql://'],
     ['', 'it is not of the form postgresql://'],
-  ])('--url "%s"', async (url, fact) => {
+  ])('is refused in --url: %s', async (url, fact) => {
     const { text, error } = await refuse(['migrate', 'up', '--url', url]);
     expect(error.code).toBe('bad-configuration');
     expect(text).toContain(fact);
@@ -121,25 +124,25 @@ describe('a wrong target', () => {
     ['DATABASE_PORT', { DATABASE_HOST: 'h', DATABASE_PORT: 'x' }, 'DATABASE_PORT is "x"'],
     ['DATABASE_HOST alone', { DATABASE_HOST: 'h' }, 'DATABASE_NAME is not'],
     ['PGSSLMODE', { PGHOST: 'h', PGSSLMODE: 'yes' }, 'PGSSLMODE is "yes"; it can be disable'],
-  ])('%s in the environment', async (_, env, fact) => {
+  ])('is refused in the environment: %s', async (_, env, fact) => {
     const { text, error } = await refuse(['migrate', 'up'], { env });
     expect(error.code).toBe('bad-configuration');
     expect(text).toContain(fact);
   });
 
-  it('reports all wrong variables at once', async () => {
+  it('is reported with all wrong variables at once', async () => {
     const env = { DATABASE_HOST: 'h', DATABASE_PORT: '-1', PGSSLMODE: 'maybe', PGPORT: '0' };
     const { error } = await refuse(['migrate', 'up'], { env });
     expect(error.problems).toHaveLength(3);
   });
 
-  it('refuses --url together with --embedded', async () => {
+  it('--url together with --embedded is refused', async () => {
     const { error } = await refuse(['migrate', 'up', '--url', database.url, '--embedded']);
     expect(error.code).toBe('bad-configuration');
     await expectUntouched();
   });
 
-  it('reports a .env that cannot be read', async () => {
+  it('is reported when the tool cannot read .env', async () => {
     const cwd = temporaryFolder();
     mkdirSync(join(cwd, '.env'));
     const { error } = await refuse(['migrate', 'up'], { cwd });
@@ -151,7 +154,7 @@ describe('a wrong target', () => {
     ['export and a remark', 'export DATABASE_URL=URL # here\n'],
     ['a byte-order mark', '\uFEFFDATABASE_URL=URL\n'],
     ['single variables', 'DATABASE_HOST=127.0.0.1\nDATABASE_PORT=1\nDATABASE_NAME=db\n'],
-  ])('a .env with %s is read, and the environment wins over it', async (_, text) => {
+  ])('the program reads a .env with %s, and environment variables override it', async (_, text) => {
     const cwd = temporaryFolder();
     writeFileSync(join(cwd, '.env'), text.replace(/(?<=="?)URL/, dead));
     expect((await refuse(['migrate', 'status'], { cwd })).error.details.hosts).toEqual([
@@ -163,7 +166,7 @@ describe('a wrong target', () => {
     ]);
   });
 
-  it('refuses an embedded folder with other files, and the files stay', async () => {
+  it('an embedded folder with other files is refused, and its files are unchanged', async () => {
     const cwd = temporaryFolder();
     writeFileSync(join(cwd, 'notes.txt'), 'mine');
     const { error } = await refuse(['migrate', 'up', '--embedded', cwd]);
@@ -172,7 +175,7 @@ describe('a wrong target', () => {
 });
 
 describe('a server that does not answer', () => {
-  it('is reported with host, port and the time of waiting', async () => {
+  it('is reported with its host, its port and how long the run waited', async () => {
     const port = await freePort();
     const url = `postgresql://user@127.0.0.1:${port}/db`;
     const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
@@ -184,7 +187,7 @@ describe('a server that does not answer', () => {
     expect(text).toContain('cryptosense-db db wait');
   });
 
-  it('is given up after connect_timeout if it accepts the connection and sends nothing', async () => {
+  it('ends the run after connect_timeout when it accepts the connection and sends nothing', async () => {
     const { port } = await openMutePort();
     const url = `postgresql://user@127.0.0.1:${port}/db?connect_timeout=1`;
     const { error } = await refuse(['migrate', 'status', '--url', url], { run: runCli });
@@ -192,7 +195,7 @@ describe('a server that does not answer', () => {
     expect(error.details.waitedMs).toBeGreaterThanOrEqual(990);
   });
 
-  it('is given up at once on SIGINT', async () => {
+  it('ends the run at once on SIGINT', async () => {
     const { port, connected } = await openMutePort();
     const url = `postgresql://user@127.0.0.1:${port}/db?connect_timeout=600`;
     const { process: child, finished } = startCli(['migrate', 'up', '--url', url, '--json']);
@@ -203,7 +206,7 @@ describe('a server that does not answer', () => {
     expect(JSON.parse(stdout)).toHaveProperty('error.code', 'interrupted');
   });
 
-  it('can be a name that does not resolve', async () => {
+  it('is reported when its name does not resolve', async () => {
     const url = 'postgresql://user@no-such-host.invalid/db?connect_timeout=5';
     const { error } = await refuse(['migrate', 'status', '--url', url]);
     expect(error).toMatchObject({
@@ -214,7 +217,7 @@ describe('a server that does not answer', () => {
 });
 
 describe('a login that is refused', () => {
-  it('is reported with the user for a wrong password', async () => {
+  it('is reported with the user when the password is wrong', async () => {
     const url = role.urlOf(database.url).replace(role.password, 'wr0ng-pa55');
     const args = ['migrate', 'up', ...basic, '--url', url];
     const { text, error } = await refuse(args, { run: runCli });
@@ -223,14 +226,14 @@ describe('a login that is refused', () => {
     await expectUntouched();
   });
 
-  it('is reported with the user that does not exist', async () => {
+  it('is reported with the user when the user does not exist', async () => {
     const url = role.urlOf(database.url).replace(role.name, 'nobody_of_that_name');
     const { error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
     expect(error.code).toBe('login-refused');
   });
 });
 
-it('a missing database is not created, and the hint is db create', async () => {
+it('the run does not create a missing database, and its hint is db create', async () => {
   const name = `${database.name}_absent`;
   const args = [...basic, '--url', databaseUrl(server, name)];
   for (const command of [
@@ -245,7 +248,7 @@ it('a missing database is not created, and the hint is db create', async () => {
   expect(await database.sql`select from pg_database where datname = ${name}`).toHaveLength(0);
 });
 
-it('a role without the right to create a schema is refused before any change', async () => {
+it('the run refuses a role that may not create a schema, before any change', async () => {
   const url = role.urlOf(database.url);
   const { text, error } = await refuse(['migrate', 'up', ...basic, '--url', url]);
   expect(error.code).toBe('not-permitted');
@@ -261,7 +264,7 @@ describe('a server without TimescaleDB', () => {
   afterAll(() => plain?.stop());
 
   it.each(['up', 'up --single-transaction', 'up --dry-run', 'baseline 20251007_120000'])(
-    'refuses the packaged schema before it changes anything: migrate %s',
+    'makes migrate %s refuse the packaged schema before any change',
     async (command) => {
       const scratch = await createScratchDatabase(plain.url);
       try {
@@ -280,9 +283,9 @@ describe('a server without TimescaleDB', () => {
   );
 });
 
-describe('files and versions', () => {
+describe('wrong files and versions', () => {
   it.each(['up', 'down', 'redo', 'status', 'repair'])(
-    'migrate %s reports every finding in the folders before it connects',
+    'make migrate %s report every finding in the folders before it connects',
     async (command) => {
       const args = ['migrate', command, ...folderFlags(fixture('cli-faulty')), '--url', dead];
       const { error } = await refuse(args);
@@ -296,12 +299,15 @@ describe('files and versions', () => {
     },
   );
 
-  it.each(['--migrations', '--rollbacks'])('refuses %s without the other flag', async (flag) => {
-    const { error } = await refuse(['migrate', 'up', flag, temporaryFolder(), '--url', dead]);
-    expect(error.code).toBe('bad-configuration');
-  });
+  it.each(['--migrations', '--rollbacks'])(
+    'are refused when %s is given without the other flag',
+    async (flag) => {
+      const { error } = await refuse(['migrate', 'up', flag, temporaryFolder(), '--url', dead]);
+      expect(error.code).toBe('bad-configuration');
+    },
+  );
 
-  it('reports missing folders', async () => {
+  it('are reported when the folders are missing', async () => {
     const folder = join(temporaryFolder(), 'absent');
     const folders = ['--migrations', folder, '--rollbacks', folder];
     const { error } = await refuse(['migrate', 'up', ...folders, '--url', dead]);
@@ -309,7 +315,7 @@ describe('files and versions', () => {
   });
 
   it.each([['up', '--to'], ['down', '--to'], ['baseline'], ['repair'], ['repair', '--forget']])(
-    'an unknown version: migrate %s %s',
+    'make migrate %s %s report an unknown version',
     async (...command) => {
       const args = ['migrate', ...command, '20300101_000000', ...basic, '--url', database.url];
       const { error } = await refuse(args);
@@ -321,7 +327,7 @@ describe('files and versions', () => {
     },
   );
 
-  it('reports a statement that PostgreSQL does not know', async () => {
+  it('are reported when PostgreSQL does not know a statement', async () => {
     const folders = writePairs({ '20260101_000000_typo': ['CREATE TABEL x ();', 'SELECT 1;'] });
     const args = ['migrate', 'up', ...folderFlags(folders), '--url', database.url];
     const { text, error } = await refuse(args);
@@ -341,14 +347,14 @@ describe('files and versions', () => {
     await expectUntouched();
   });
 
-  it('refuses an unknown template and lists the templates', async () => {
+  it('migrate new refuses an unknown template and lists the templates', async () => {
     const args = ['migrate', 'new', 'x', '--template', 'nope', ...basic];
     const { error } = await refuse(args);
     expect(error.code).toBe('bad-configuration');
     expect(error.problems[0].message).toMatch(/Allowed choices are .*migration/);
   });
 
-  it('refuses migrate new without the folders that it writes to', async () => {
+  it('migrate new refuses to run without the folders that it writes to', async () => {
     const { error } = await refuse(['migrate', 'new', 'add_coins'], { cwd: temporaryFolder() });
     expect(['faulty-folder', 'file-problem']).toContain(error.code);
   });

@@ -22,9 +22,10 @@ beforeAll(async () => {
 });
 afterAll(() => server.stop());
 
-type Blow = (database: ScratchDatabase, pid: number) => Promise<unknown>;
+type Loss = (database: ScratchDatabase, pid: number) => Promise<unknown>;
 
-const blows: Readonly<Record<string, Blow>> = {
+/** Each ends the backend of a run in a different way. */
+const losses: Readonly<Record<string, Loss>> = {
   'the backend is terminated': ({ sql }, pid) => sql`select pg_terminate_backend(${pid})`,
   'the server is restarted': () => server.restart(),
   'the server crashes': async ({ url }, pid) => {
@@ -47,14 +48,14 @@ const places = [
   ['in COMMIT', 5],
 ] as const;
 
-describe.each(Object.entries(blows))('%s', (_name, strike) => {
+describe.each(Object.entries(losses))('a run when %s', (_name, loseBackend) => {
   it.each(places)(
-    '%s: the run reports a lost connection, and the next run finishes',
+    'reports a lost connection %s, and the next run finishes',
     async (_where, key) => {
       const database = await scratchDatabase(server.url);
       const gate = await closeGate(database, key);
       const run = startMigrate(database, chain, up);
-      await strike(database, await gate.reached());
+      await loseBackend(database, await gate.reached());
       await gate.open();
       const { code, stdout, stderr } = await run.finished;
       expect({ code, stderr, error: JSON.parse(stdout).error.code }).toEqual({
@@ -72,7 +73,7 @@ describe.each(Object.entries(blows))('%s', (_name, strike) => {
 });
 
 describe('a run that has lost its connection', () => {
-  it('names the committed migrations; only the one that the server was running may be committed too', async () => {
+  it('names the committed migrations, and at most the running migration is committed besides them', async () => {
     const database = await scratchDatabase(server.url);
     const gate = await closeGate(database, 5);
     const run = migrate.up({ target: database.url, ...chain, tableLockTimeoutMs: 600_000 });
@@ -91,7 +92,7 @@ describe('a run that has lost its connection', () => {
     await expectAgreement(database.sql, chain);
   });
 
-  it('while it waits for the lock ends, and the run with the lock finishes', async () => {
+  it('ends when it was waiting for the lock, and the run with the lock finishes', async () => {
     const database = await scratchDatabase(server.url);
     const gate = await closeGate(database, 1);
     const holder = startMigrate(database, chain, up);

@@ -28,7 +28,7 @@ async function startHolder(database: ScratchDatabase) {
 }
 
 describe('runs at the same time', () => {
-  it('that start at once all succeed, and each migration runs once', async () => {
+  it('all succeed when they start together, and each migration runs once', async () => {
     const database = await scratchDatabase();
     const runs = Array.from({ length: rounds(8) }, () => runMigrate(database, chain, up));
     for (const { code, stderr } of await Promise.all(runs))
@@ -40,7 +40,7 @@ describe('runs at the same time', () => {
     expect(await recordedVersions(database.sql)).toHaveLength(4);
   }, 180_000);
 
-  it('a run that waits reports the holder of the lock, and starts when the holder ends', async () => {
+  it('the waiting run reports the holder of the lock, and starts when the holder ends', async () => {
     const database = await scratchDatabase();
     const { run, pid, gate } = await startHolder(database);
     const events: ProgressEvent[] = [];
@@ -60,7 +60,7 @@ describe('runs at the same time', () => {
     expect(events.filter(({ kind }) => kind === 'waiting-for-lock')).toHaveLength(1);
   });
 
-  it('other runs give up on a holder that never ends, name it, and change nothing', async () => {
+  it('stop waiting after the lock timeout, name the holder of the lock, and change nothing', async () => {
     const database = await scratchDatabase();
     const { run, pid, gate } = await startHolder(database);
     run.process.kill('SIGSTOP');
@@ -84,7 +84,7 @@ describe('runs at the same time', () => {
     await expectAgreement(database.sql, chain);
   });
 
-  it('a role that may not see other sessions gets the process id of the holder', async () => {
+  it('the error names the process id of the holder to a role that may not see other sessions', async () => {
     const database = await scratchDatabase();
     const role = await createScratchRole(database.url);
     try {
@@ -105,7 +105,7 @@ describe('runs at the same time', () => {
     }
   });
 
-  it('an index is built concurrently while other runs wait for the lock', async () => {
+  it('a run builds an index concurrently while other runs wait for the lock', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     const writer = connect(database.url, 1);
@@ -133,7 +133,7 @@ describe('runs at the same time', () => {
     ]);
   });
 
-  it('status neither waits for the lock nor changes anything', async () => {
+  it('migrate status does not wait for the lock and changes nothing', async () => {
     const database = await scratchDatabase();
     expect(await migrate.status({ target: database.url, ...chain })).toMatchObject({
       isCurrent: false,

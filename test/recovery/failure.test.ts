@@ -75,7 +75,7 @@ describe('a statement that the server refuses', () => {
       },
     ],
     [
-      'the 130th statement of a file',
+      'an error in the 130th statement of a file',
       {
         text: `${'SELECT 1;\n'.repeat(129)}SELECT 1 / 0;\n${'SELECT 1;\n'.repeat(100)}`,
         sqlState: '22012',
@@ -95,7 +95,7 @@ describe('a statement that the server refuses', () => {
       },
     ],
     [
-      'a COMMIT inside a procedure, which no parser sees',
+      'a COMMIT inside a procedure, which the grammar does not read',
       {
         text: `CREATE TABLE kept ();\nCREATE PROCEDURE sneak() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;\nCALL sneak();\n`,
         sqlState: '2D000',
@@ -107,7 +107,7 @@ describe('a statement that the server refuses', () => {
   ];
 
   it.each(refusals)(
-    'is reported: %s',
+    'is reported as %s',
     async (_what, { text, sqlState, line, column, evidence, hint }) => {
       const database = await scratchDatabase();
       const run = migrate.up({ target: database.url, ...between(text) });
@@ -164,7 +164,7 @@ describe('a single transaction', () => {
     expect(await recordedVersions(database.sql)).toEqual([]);
   });
 
-  it('applies and records all when none fails', async () => {
+  it('applies and records all files when none fails', async () => {
     const database = await scratchDatabase();
     const options = { target: database.url, ...between('CREATE TABLE middle ();\n') };
     const { steps } = await migrate.up({ ...options, singleTransaction: true });
@@ -176,30 +176,27 @@ describe('a single transaction', () => {
   });
 
   it.each([
-    ['is committed', 'CREATE TABLE middle ();\n', [v1, v2, v3]],
-    ['is committed, and none when it fails', 'CREATE TABLE after ();\n', []],
-  ])(
-    'reports a step as finished only when the whole transaction %s',
-    async (_what, text, finished) => {
-      const database = await scratchDatabase();
-      const events: string[] = [];
-      const run = migrate.up({
-        target: database.url,
-        ...between(text),
-        singleTransaction: true,
-        onProgress: (event) =>
-          (event.kind === 'step-started' || event.kind === 'step-finished') &&
-          events.push(`${event.kind} ${event.step.version}`),
-      });
-      await (finished.length > 0
-        ? run
-        : expect(run).rejects.toMatchObject({ details: { version: v3, completed: [] } }));
-      expect(events).toEqual([
-        ...[v1, v2, v3].map((version) => `step-started ${version}`),
-        ...finished.map((version) => `step-finished ${version}`),
-      ]);
-    },
-  );
+    ['when the whole transaction is committed', 'CREATE TABLE middle ();\n', [v1, v2, v3]],
+    ['never when a later step fails', 'CREATE TABLE after ();\n', []],
+  ])('reports a step as finished %s', async (_what, text, finished) => {
+    const database = await scratchDatabase();
+    const events: string[] = [];
+    const run = migrate.up({
+      target: database.url,
+      ...between(text),
+      singleTransaction: true,
+      onProgress: (event) =>
+        (event.kind === 'step-started' || event.kind === 'step-finished') &&
+        events.push(`${event.kind} ${event.step.version}`),
+    });
+    await (finished.length > 0
+      ? run
+      : expect(run).rejects.toMatchObject({ details: { version: v3, completed: [] } }));
+    expect(events).toEqual([
+      ...[v1, v2, v3].map((version) => `step-started ${version}`),
+      ...finished.map((version) => `step-finished ${version}`),
+    ]);
+  });
 
   it('refuses a file that runs without a transaction', async () => {
     const database = await scratchDatabase();
@@ -211,21 +208,26 @@ describe('a single transaction', () => {
   });
 });
 
-describe('rows that a statement returns', () => {
-  it.each(['', '-- Transaction: none\n'])('are not kept in memory, after %j', async (header) => {
-    const database = await scratchDatabase();
-    const folders = between(`${header}SELECT repeat('x', 1000) FROM generate_series(1, 300000);\n`);
-    const before = process.memoryUsage().rss;
-    let peak = before;
-    const watch = setInterval(() => {
-      peak = Math.max(peak, process.memoryUsage().rss);
-    }, 10);
-    await migrate.up({ target: database.url, ...folders }).finally(() => clearInterval(watch));
-    expect((peak - before) / 1024 ** 2).toBeLessThan(150);
-  });
+describe('the rows that a statement returns', () => {
+  it.each(['', '-- Transaction: none\n'])(
+    'are not kept in memory when the file begins with %j',
+    async (header) => {
+      const database = await scratchDatabase();
+      const folders = between(
+        `${header}SELECT repeat('x', 1000) FROM generate_series(1, 300000);\n`,
+      );
+      const before = process.memoryUsage().rss;
+      let peak = before;
+      const watch = setInterval(() => {
+        peak = Math.max(peak, process.memoryUsage().rss);
+      }, 10);
+      await migrate.up({ target: database.url, ...folders }).finally(() => clearInterval(watch));
+      expect((peak - before) / 1024 ** 2).toBeLessThan(150);
+    },
+  );
 });
 
-describe('what a file leaves in the session', () => {
+describe('a setting that a file leaves in the session', () => {
   const settings = [
     'SET search_path = pg_catalog;',
     "SET statement_timeout = '1min';",
@@ -237,7 +239,7 @@ describe('what a file leaves in the session', () => {
   ].join('\n');
 
   it.each([{ singleTransaction: false }, { singleTransaction: true }])(
-    'is gone in the next file, and does not affect the history (single transaction: $singleTransaction)',
+    'does not affect the next file or the history (single transaction: $singleTransaction)',
     async (mode) => {
       const database = await scratchDatabase();
       const folders = writePairs({
@@ -264,7 +266,7 @@ describe('what a file leaves in the session', () => {
     },
   );
 
-  it('is rolled back when the file clears the tag of its transaction', async () => {
+  it('is refused when it clears the tag of the transaction, and the file is rolled back', async () => {
     const database = await scratchDatabase();
     const run = migrate.up({
       target: database.url,
@@ -278,8 +280,12 @@ describe('what a file leaves in the session', () => {
 
 describe('a migration that releases the lock of the run in a DO block', () => {
   it.each([
-    ['is rolled back in a transaction', '', ['before']],
-    ['is not recorded without a transaction', '-- Transaction: none\n', ['before', 'kept']],
+    ['is rolled back when it runs in a transaction', '', ['before']],
+    [
+      'is not recorded when it runs without a transaction',
+      '-- Transaction: none\n',
+      ['before', 'kept'],
+    ],
   ])('%s', async (_what, header, tables) => {
     const database = await scratchDatabase();
     const giveAway = 'DO $$ BEGIN PERFORM pg_advisory_unlock_all(); END $$;';
@@ -297,7 +303,7 @@ describe('a migration that releases the lock of the run in a DO block', () => {
   });
 });
 
-describe('a role without the right', () => {
+describe('a role that lacks a right', () => {
   const folders = () => between('CREATE TABLE middle ();\n');
 
   async function asRole(use: (database: ScratchDatabase, role: ScratchRole) => Promise<void>) {
@@ -311,7 +317,7 @@ describe('a role without the right', () => {
     }
   }
 
-  it('to create a schema gets the grant that it needs as a hint', () =>
+  it('gets the missing grant as a hint when it may not create a schema', () =>
     asRole(async ({ sql, url, name }, role) => {
       const run = migrate.up({ target: role.urlOf(url), ...folders() });
       await expect(run).rejects.toMatchObject({
@@ -332,9 +338,9 @@ describe('a role without the right', () => {
   ];
 
   it.each([
-    ['to see the history', []],
-    ['to write the history', readingGrants],
-  ])('%s is refused before anything runs', (_right, grants) =>
+    ['read the history', []],
+    ['write the history', readingGrants],
+  ])('is refused before a migration runs when it may not %s', (_right, grants) =>
     asRole(async ({ sql, url }, role) => {
       await migrate.up({ target: url, ...folders(), steps: 1 });
       await sql.unsafe(`grant create on schema public to ${role.name}`);
@@ -349,7 +355,7 @@ describe('a role without the right', () => {
     }),
   );
 
-  it('to create a table fails at the statement, which is rolled back', () =>
+  it('fails at the statement when it may not create a table, and the step is rolled back', () =>
     asRole(async ({ sql, url, name }, role) => {
       await sql.unsafe(`grant create on database ${name} to ${role.name}`);
       const run = migrate.up({ target: role.urlOf(url), ...folders() });

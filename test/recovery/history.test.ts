@@ -40,8 +40,8 @@ const mismatch = (...versions: readonly string[]) => ({
   details: { versions },
 });
 
-describe('two branches that were merged', () => {
-  it('leave the older migration out of order: it is refused until it is allowed', async () => {
+describe('the older of two migrations from merged branches', () => {
+  it('is out of order, and is refused until the run allows it', async () => {
     const base = await applied({ ...one, ...three });
     const folders = writePairs(all);
     const options = { target: base.url, ...folders };
@@ -62,8 +62,8 @@ describe('two branches that were merged', () => {
   });
 });
 
-describe('an applied file that is', () => {
-  it('edited is refused until the file is restored or its new text is recorded', async () => {
+describe('an applied file', () => {
+  it('is refused after an edit until the file is restored or its new text is recorded', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({
       ...all,
@@ -85,7 +85,7 @@ describe('an applied file that is', () => {
     await expectAgreement(base.sql, folders);
   });
 
-  it('edited and the newest is rolled back as recorded and applied from the file by redo', async () => {
+  it('is rolled back as recorded and applied from the edited file by redo of the newest migration', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({
       ...one,
@@ -104,7 +104,7 @@ describe('an applied file that is', () => {
     await expectAgreement(base.sql, folders);
   });
 
-  it('edited so that it fails stays rolled back after a redo, which names it', async () => {
+  it('stays rolled back after a redo when its edited text fails, and the error names it', async () => {
     const base = await applied(all);
     const folders = writePairs({
       ...one,
@@ -127,7 +127,7 @@ describe('an applied file that is', () => {
     expect(await recordedVersions(base.sql)).toEqual([v1]);
   });
 
-  it('edited in its rollback is rolled back from the new text after a repair', async () => {
+  it('is rolled back from the edited rollback after a repair', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({
       ...one,
@@ -140,7 +140,7 @@ describe('an applied file that is', () => {
     expect(await recordedVersions(base.sql)).toEqual([v1]);
   });
 
-  it('deleted, as in an older release, is rolled back from the recorded text', async () => {
+  it('is rolled back from the recorded text when the folder lacks it, as in an older release', async () => {
     const base = await applied(all);
     const folders = writePairs(one);
     const options = { target: base.url, ...folders };
@@ -153,7 +153,7 @@ describe('an applied file that is', () => {
     expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 1, pending: [] });
   });
 
-  it('deleted for good is dropped from the history by --forget, and its schema stays', async () => {
+  it('is removed from the history by forget after its deletion, and its tables stay', async () => {
     const base = await applied({ ...one, ...two });
     const options = { target: base.url, ...writePairs(one) };
     await expect(migrate.repair({ ...options, versions: [v2] })).rejects.toMatchObject(
@@ -167,7 +167,7 @@ describe('an applied file that is', () => {
     expect(await publicTables(base.sql)).toEqual(['one', 'two']);
   });
 
-  it('deleted for good is dropped alone: other differences stay recorded', async () => {
+  it('is the only migration that forget removes from the history', async () => {
     const base = await applied(all);
     const options = {
       target: base.url,
@@ -183,7 +183,7 @@ describe('an applied file that is', () => {
     expect((await loggedEvents(base.sql)).slice(3)).toEqual([`forget ${v2}`, `forget ${v3}`]);
   });
 
-  it('renamed is refused until its new name is recorded', async () => {
+  it('is refused after a change of its name until the new name is recorded', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({ ...one, ...pair(`${v2}_create_table_two`, 'two') });
     const options = { target: base.url, ...folders };
@@ -192,7 +192,7 @@ describe('an applied file that is', () => {
     expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 2 });
   });
 
-  it('given another stamp is refused until the stamp is recorded, and does not run twice', async () => {
+  it('is refused after a change of its stamp until the stamp is recorded, and does not run twice', async () => {
     const base = await applied({ ...one, ...two });
     const folders = writePairs({ ...one, ...pair(`${v3}_create_two`, 'two') });
     const options = { target: base.url, ...folders };
@@ -211,7 +211,7 @@ describe('an applied file that is', () => {
 });
 
 describe('a rollback', () => {
-  it('without a file makes the folder faulty, and runs from the history when the migration is gone too', async () => {
+  it('makes the folder faulty when only its file is missing, and runs from the history when both files are missing', async () => {
     const base = await applied({ ...one, ...two });
     const rollback = join(base.rollbacks, `${v2}_create_two_rollback.sql`);
     rmSync(rollback);
@@ -222,7 +222,7 @@ describe('a rollback', () => {
     expect(await publicTables(base.sql)).toEqual(['one']);
   });
 
-  it('that is irreversible is refused before any other rollback runs', async () => {
+  it('is refused before any other rollback runs when it is irreversible', async () => {
     const forGood = {
       [`${v2}_create_two`]: ['CREATE TABLE two ();\n', '-- Irreversible: two is for good\n'],
     } as const;
@@ -246,14 +246,14 @@ describe('migrate down', () => {
     { extent: { to: v3 }, left: [v1, v2, v3] },
     { extent: { all: true }, left: [] },
     { extent: { all: true, dryRun: true }, left: [v1, v2, v3] },
-  ])('by $extent leaves $left', async ({ extent, left }) => {
+  ])('leaves the migrations $left with the options $extent', async ({ extent, left }) => {
     const base = await applied(all);
     await migrate.down({ ...base, ...extent });
     expect(await recordedVersions(base.sql)).toEqual(left);
     await expectAgreement(base.sql, base);
   });
 
-  it('stops at the rollback that fails, and names those that were rolled back', async () => {
+  it('stops at the rollback that fails, and names the migrations that it rolled back', async () => {
     const stuck = {
       [`${v2}_create_two`]: ['CREATE TABLE two ();\n', 'DROP TABLE two; SELECT 1 / 0;\n'],
     } as const;
@@ -268,7 +268,7 @@ describe('migrate down', () => {
 });
 
 describe('the history', () => {
-  it('of a schema that was made by hand starts with a baseline, which runs nothing', async () => {
+  it('starts with a baseline for a schema that was made by hand, and the baseline runs no file', async () => {
     const database = await scratchDatabase();
     await database.sql`create table one (id integer)`;
     await database.sql`create table two (id integer)`;
@@ -306,7 +306,7 @@ describe('the history', () => {
   });
 
   it.each(['German', 'SQL, DMY'])(
-    'has the right dates in a database with datestyle %s',
+    'has the correct dates in a database with datestyle %s',
     async (style) => {
       const base = await applied(one);
       await base.sql`update cryptosense_db.migrations set applied_at = '2026-03-04 05:06:07.089Z'`;
@@ -333,7 +333,7 @@ describe('the history', () => {
     },
   );
 
-  it('records who applied a migration, when, how long it took, and with which release', async () => {
+  it('records the role, the time, the duration and the release of each migration', async () => {
     const { sql } = await applied(one);
     const [user] = await sql`select session_user as name`;
     expect(await sql`select * from cryptosense_db.migrations`).toEqual([

@@ -26,11 +26,11 @@ const signals = [
 
 describe.each(signals)('$signal', ({ signal, code }) => {
   it.each([
-    ['in a long statement of a transaction', { key: 1, completed: 0 }],
-    ['in a long journalled statement', { key: 2, completed: 1 }],
-    ['in a long statement outside a transaction', { key: 3, completed: 1 }],
-    ['in COMMIT', { key: 5, completed: 2 }],
-  ] as const)('%s cancels it, and the next run finishes', async (_where, { key, completed }) => {
+    ['a long statement in a transaction', { key: 1, completed: 0 }],
+    ['a long journalled statement', { key: 2, completed: 1 }],
+    ['a long statement outside a transaction', { key: 3, completed: 1 }],
+    ['COMMIT', { key: 5, completed: 2 }],
+  ] as const)('cancels %s, and the next run finishes', async (_where, { key, completed }) => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, key);
     const run = startMigrate(database, chain, up);
@@ -52,7 +52,7 @@ describe.each(signals)('$signal', ({ signal, code }) => {
     expect(await loggedEvents(database.sql)).not.toContain('failure 20260101_000100');
   });
 
-  it('during the wait for the lock ends the wait, and nothing is changed', async () => {
+  it('ends the wait for the lock, and nothing is changed', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 1);
     const holder = startMigrate(database, chain, up);
@@ -65,7 +65,7 @@ describe.each(signals)('$signal', ({ signal, code }) => {
     expect(await holder.finished).toMatchObject({ code: 0 });
   });
 
-  it('during the wait for a server that does not answer ends the wait', async () => {
+  it('ends the wait for a server that does not answer', async () => {
     const silent = createServer((socket) => socket.on('error', () => {}));
     onTestFinished(() => void silent.close());
     const heard = new Promise((resolve) => silent.once('connection', resolve));
@@ -86,7 +86,7 @@ describe.each(signals)('$signal', ({ signal, code }) => {
 });
 
 describe('an interrupted run', () => {
-  it('during a concurrent build leaves an invalid index, which the next run drops and builds again', async () => {
+  it('leaves an invalid index of a concurrent build, which the next run drops and builds again', async () => {
     const concurrentIndex = fixture('recovery-concurrent-index');
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
@@ -120,7 +120,7 @@ describe('an interrupted run', () => {
     ]);
   });
 
-  it('that another session cancels at any moment leaves history and schema in agreement', async () => {
+  it('leaves the history in agreement with the schema when another session cancels it at any moment', async () => {
     const database = await scratchDatabase();
     const attempts = rounds(8);
     let running = true;
@@ -146,7 +146,7 @@ describe('an interrupted run', () => {
     expect(await recordedVersions(database.sql)).toHaveLength(4);
   });
 
-  it('whose signal was aborted before it started opens no connection', async () => {
+  it('opens no connection when its signal was aborted before the start', async () => {
     const target = 'postgresql://nobody@127.0.0.1:1/nothing';
     await expect(
       migrate.up({ target, ...chain, signal: AbortSignal.abort() }),

@@ -38,31 +38,34 @@ async function expectUp(database: ScratchDatabase): Promise<void> {
   expect(await migrate.status({ target: url, ...chain })).toMatchObject({ isCurrent: true });
 }
 
-describe('kill -9 of a run', () => {
+describe('a run that is killed', () => {
   it.each([
     ['in the middle of a transaction', { key: 1, recorded: [0, 1] }],
     ['in a journalled statement', { key: 2, recorded: [1] }],
     ['in a DO block outside a transaction', { key: 3, recorded: [1] }],
     ['after an index was built concurrently', { key: 4, recorded: [1] }],
-    ['in COMMIT, which may still succeed', { key: 5, recorded: [2, 3] }],
-  ] as const)('%s: the next run finishes', async (_where, { key, recorded }) => {
-    const database = await scratchDatabase();
-    const gate = await closeGate(database, key);
-    const run = startMigrate(database, chain, up);
-    await gate.reached();
-    run.process.kill('SIGKILL');
-    expect(await run.finished).toMatchObject({ code: null });
-    await gate.open();
-    await untilNobodyRuns(database.sql);
+    ['in a COMMIT that may still succeed', { key: 5, recorded: [2, 3] }],
+  ] as const)(
+    'is finished by the next run when the kill comes %s',
+    async (_where, { key, recorded }) => {
+      const database = await scratchDatabase();
+      const gate = await closeGate(database, key);
+      const run = startMigrate(database, chain, up);
+      await gate.reached();
+      run.process.kill('SIGKILL');
+      expect(await run.finished).toMatchObject({ code: null });
+      await gate.open();
+      await untilNobodyRuns(database.sql);
 
-    await expectAgreement(database.sql, chain);
-    const kept = await recordedVersions(database.sql);
-    expect(kept).toEqual(versions.slice(0, kept.length));
-    expect(recorded).toContain(kept.length);
-    await expectUp(database);
-  });
+      await expectAgreement(database.sql, chain);
+      const kept = await recordedVersions(database.sql);
+      expect(kept).toEqual(versions.slice(0, kept.length));
+      expect(recorded).toContain(kept.length);
+      await expectUp(database);
+    },
+  );
 
-  it('the server ends the statement of a killed run by itself', async () => {
+  it('leaves no statement behind, because the server ends it', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 1);
     const run = startMigrate(database, chain, up);
@@ -77,25 +80,28 @@ describe('kill -9 of a run', () => {
   it.each([
     ['in a journalled statement', 6],
     ['in the middle of a transaction', 7],
-  ] as const)('of a rollback, %s: the next rollback finishes', async (_where, key) => {
-    const database = await scratchDatabase();
-    await expectUp(database);
-    const gate = await closeGate(database, key);
-    const run = startMigrate(database, chain, down);
-    await gate.reached();
-    run.process.kill('SIGKILL');
-    await run.finished;
-    await gate.open();
-    await untilNobodyRuns(database.sql);
+  ] as const)(
+    'is finished by the next rollback when the kill comes %s of a rollback',
+    async (_where, key) => {
+      const database = await scratchDatabase();
+      await expectUp(database);
+      const gate = await closeGate(database, key);
+      const run = startMigrate(database, chain, down);
+      await gate.reached();
+      run.process.kill('SIGKILL');
+      await run.finished;
+      await gate.open();
+      await untilNobodyRuns(database.sql);
 
-    await expectAgreement(database.sql, chain);
-    expect(await runMigrate(database, chain, down)).toMatchObject({ code: 0 });
-    expect(await publicTables(database.sql)).toEqual([]);
-    expect(await recordedVersions(database.sql)).toEqual([]);
-    await expectUp(database);
-  });
+      await expectAgreement(database.sql, chain);
+      expect(await runMigrate(database, chain, down)).toMatchObject({ code: 0 });
+      expect(await publicTables(database.sql)).toEqual([]);
+      expect(await recordedVersions(database.sql)).toEqual([]);
+      await expectUp(database);
+    },
+  );
 
-  it('during a concurrent build: the next run drops the invalid index and builds it again', async () => {
+  it('leaves an invalid index of a concurrent build, which the next run drops and builds again', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 3);
     const run = startMigrate(database, chain, up);
@@ -121,7 +127,7 @@ describe('kill -9 of a run', () => {
     await expectUp(database);
   });
 
-  it('during the wait for the lock: the run with the lock finishes', async () => {
+  it('does not stop the run with the lock when it waits for the lock', async () => {
     const database = await scratchDatabase();
     const gate = await closeGate(database, 1);
     const holder = startMigrate(database, chain, up);
@@ -140,7 +146,7 @@ describe('kill -9 of a run', () => {
     await expectUp(database);
   });
 
-  it('at moments spread over runs up and down leaves history and schema in agreement', {
+  it('leaves the history in agreement with the schema at any moment of a run up or down', {
     timeout: 120_000 + kills * 15_000,
   }, async () => {
     const database = await scratchDatabase();

@@ -31,7 +31,7 @@ async function stateOf({ url }: ScratchDatabase, folders: ReturnType<typeof writ
 }
 
 describe('a file without a transaction', () => {
-  it('starts again with the statement that failed, and repeats none before it', async () => {
+  it('starts again with the statement that failed, and does not repeat the statements before it', async () => {
     const database = await scratchDatabase();
     const write = statementByStatement(temporaryFolder());
     const [create, insert] = [
@@ -68,7 +68,7 @@ describe('a file without a transaction', () => {
     ['edited', ['CREATE TABLE one (n bigint);', 'CREATE TABLE two (n integer);']],
     ['moved down', ['SELECT 1;', 'CREATE TABLE one (n integer);']],
     ['removed', ['CREATE TABLE two (n integer);']],
-  ])('is refused when a statement that has run is %s', async (_edit, up) => {
+  ])('is refused when the statement that has run is %s', async (_edit, up) => {
     const database = await scratchDatabase();
     const write = statementByStatement(temporaryFolder());
     const broken = write(['CREATE TABLE one (n integer);', 'SELECT 1 / 0;']);
@@ -87,7 +87,7 @@ describe('a file without a transaction', () => {
     expect(await stateOf(database, edited)).toEqual(['applied']);
   });
 
-  it('stops every rollback while it is applied in part', async () => {
+  it('blocks every rollback while it is applied in part', async () => {
     const database = await scratchDatabase();
     const broken = statementByStatement(temporaryFolder())([
       'CREATE TABLE one ();',
@@ -100,7 +100,7 @@ describe('a file without a transaction', () => {
     });
   });
 
-  it('that is rolled back in part continues with migrate down, and refuses migrate up', async () => {
+  it('is continued by migrate down and refused by migrate up when it is rolled back in part', async () => {
     const database = await scratchDatabase();
     const write = statementByStatement(temporaryFolder());
     const folders = write(
@@ -123,7 +123,7 @@ describe('a file without a transaction', () => {
     expect(await recordedVersions(database.sql)).toEqual([]);
   });
 
-  it('has its settings and its role again in the next run', async () => {
+  it('has its settings and its role in the run that continues it', async () => {
     const database = await scratchDatabase();
     const { sql, url } = database;
     const role = await createScratchRole(url);
@@ -156,7 +156,7 @@ describe('a file without a transaction', () => {
     }
   });
 
-  it('is refused after a partial run when it no longer says "-- Transaction: none"', async () => {
+  it('is refused after a partial run when its "-- Transaction: none" is removed', async () => {
     const database = await scratchDatabase();
     await database.sql`create table tallies (n integer)`;
     const root = temporaryFolder();
@@ -176,7 +176,7 @@ describe('a file without a transaction', () => {
     expect(await stateOf(database, edited)).toEqual(['interrupted']);
   });
 
-  it('stops a baseline while it is applied in part', async () => {
+  it('blocks a baseline while it is applied in part', async () => {
     const database = await scratchDatabase();
     const broken = statementByStatement(temporaryFolder())([
       'CREATE TABLE one ();',
@@ -235,7 +235,7 @@ describe('an index that is built concurrently', () => {
       from pg_index where indrelid = 'prices'::regclass`;
   }
 
-  it('and fails is dropped and built again by the next run', async () => {
+  it('is dropped and built again by the next run when its build failed', async () => {
     const database = await scratchDatabase();
     const folders = statementByStatement(temporaryFolder())([...table, build]);
     await expect(migrate.up({ target: database.url, ...folders })).rejects.toMatchObject({
@@ -247,7 +247,7 @@ describe('an index that is built concurrently', () => {
     expect(await indexes(database)).toMatchObject([{ name: 'prices_price', isValid: true }]);
   });
 
-  it('and finished without its journal entry counts as done', async () => {
+  it('counts as built when the journal lacks the end of its build', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     const { sql } = database;
@@ -262,7 +262,7 @@ describe('an index that is built concurrently', () => {
     expect(await recordedVersions(sql)).toHaveLength(2);
   });
 
-  it('and finished without its journal entry does not count as done when the file was edited since', async () => {
+  it('does not count as built when the journal lacks the end of its build and the file has changed', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     await database.sql`create index concurrently prices_id on prices (price)`;
@@ -275,7 +275,7 @@ describe('an index that is built concurrently', () => {
     });
   });
 
-  it('under a name that is taken is refused by every run', async () => {
+  it('is refused by every run while another index has its name', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     await database.sql`create index prices_id on prices (price)`;
@@ -292,7 +292,7 @@ describe('an index that is built concurrently', () => {
     ]);
   });
 
-  it('is dropped concurrently by its rollback, which accepts an index that is gone', async () => {
+  it('is dropped concurrently by its rollback, which accepts a missing index', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex });
     await database.sql`drop index concurrently prices_id`;

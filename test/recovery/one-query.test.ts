@@ -50,7 +50,7 @@ describe('a statement that fails before a ROLLBACK TO', () => {
   const file = (middle: string) =>
     `savepoint a; ${middle}; rollback to savepoint a; create table t2 ();`;
 
-  it('fails its migration, although ROLLBACK TO would revive the transaction', async () => {
+  it('fails its migration, although ROLLBACK TO would let the transaction continue', async () => {
     const { url: target } = await scratch();
     const files = folders('create table t1 ();', file('select 1/0'), 'create table t3 ();');
     expect(await codeOf(migrate.up({ target, ...files }))).toBe('migration-failed');
@@ -74,7 +74,7 @@ describe('a statement that fails before a ROLLBACK TO', () => {
 });
 
 describe('a file that deallocates all prepared statements in a DO block', () => {
-  it('is applied, rolled back and recorded as any other', async () => {
+  it('is applied, rolled back and recorded', async () => {
     const { url: target } = await scratch();
     const deallocate = "do $$ begin execute 'deallocate all'; end $$;";
     const files = folders(
@@ -92,7 +92,7 @@ describe('a file that deallocates all prepared statements in a DO block', () => 
   });
 });
 
-describe('a definition that runs code or belongs to the session', () => {
+describe('a definition that runs code or exists in the session only', () => {
   it('leaves no temporary type to the next file', async () => {
     const { url: target } = await scratch();
     const files = folders(
@@ -160,7 +160,7 @@ describe('the next migration', () => {
     expect(await state()).toEqual({ tables: [], applied: [version(1)] });
   });
 
-  it('is not with the server when the one before it has answered', async () => {
+  it('is not sent before the one before it has finished', async () => {
     const { url: target, sql } = await scratch();
     const stop = new AbortController();
     const files = folders(numbers[0], numbers[1]);
@@ -277,7 +277,7 @@ describe('a file that is sent as one query', () => {
     expect(await sql`select from other.seen`).toHaveLength(1);
   });
 
-  it('may have deferred constraints on a temporary table', async () => {
+  it('can have deferred constraints on a temporary table', async () => {
     const { url: target } = await scratch();
     const files = folders(
       `create temp table rows (a integer unique deferrable initially deferred);
@@ -388,7 +388,7 @@ describe('a file that is sent as one query', () => {
       'a cursor of plpgsql',
       'do $$ declare c refcursor; r record; begin open c for select * from rows; fetch c into r; end $$;',
     ],
-  ])('may leave %s open on a temporary table', async (_which, cursor) => {
+  ])('can leave %s open on a temporary table', async (_which, cursor) => {
     const { url: target } = await scratch();
     const rows = 'create temp table rows as select generate_series(1, 1000) as a;';
     const files = folders(`${rows} ${cursor}`, `${rows} create table t1 ();`);
@@ -396,7 +396,7 @@ describe('a file that is sent as one query', () => {
     expect(await state()).toMatchObject({ tables: ['t1'] });
   });
 
-  it('is read in the encoding of SET NAMES, also with a comment between the words', async () => {
+  it('is read in the encoding of SET NAMES, even with a comment between SET and NAMES', async () => {
     const { url: target, sql } = await scratch();
     const files = folders("set /* to */ names 'latin1'; create table t1 as select 'é'::text as a;");
     await migrate.up({ target, ...files });
@@ -475,7 +475,7 @@ describe('a callback that throws', () => {
     ['step-started', 2, 1],
     ['step-finished', 2, 2],
     ['step-finished', 5, 5],
-  ])('at %s %d ends the run with its error after %d migrations', async (kind, index, count) => {
+  ])('ends the run with its error at %s %d after %d migrations', async (kind, index, count) => {
     const { url: target } = await scratch();
     const tables = [1, 2, 3, 4, 5].map((step) => `create table t${step} ();`);
     const run = migrate.up({
@@ -494,28 +494,31 @@ describe('a callback that throws', () => {
   it.each([
     ['in one query', 1],
     ['in several queries', 100],
-  ])('at a notice of a migration %s ends the run with its error', async (_how, count) => {
-    const { url: target } = await scratch();
-    const notice = "do $$ begin raise notice 'here'; end $$;";
-    const files = folders(
-      'create table t1 ();',
-      `create table t2 (); ${notice} ${'select 1;'.repeat(count)}`,
-      'create table t3 ();',
-    );
-    const run = migrate.up({
-      target,
-      ...files,
-      onProgress: ({ kind }) => {
-        if (kind === 'notice') throw thrown;
-      },
-    });
-    await expect(run).rejects.toBe(thrown);
-    const { tables, applied } = await state();
-    expect(applied).toEqual(tables.map((name) => version(Number(name.slice(1)))));
-    expect(tables).not.toContain('t3');
-  });
+  ])(
+    'ends the run with its error at a notice of a migration that is sent %s',
+    async (_how, count) => {
+      const { url: target } = await scratch();
+      const notice = "do $$ begin raise notice 'here'; end $$;";
+      const files = folders(
+        'create table t1 ();',
+        `create table t2 (); ${notice} ${'select 1;'.repeat(count)}`,
+        'create table t3 ();',
+      );
+      const run = migrate.up({
+        target,
+        ...files,
+        onProgress: ({ kind }) => {
+          if (kind === 'notice') throw thrown;
+        },
+      });
+      await expect(run).rejects.toBe(thrown);
+      const { tables, applied } = await state();
+      expect(applied).toEqual(tables.map((name) => version(Number(name.slice(1)))));
+      expect(tables).not.toContain('t3');
+    },
+  );
 
-  it('ends the run before the step is tried again that waits for a table', async () => {
+  it('ends the run before the next try of a step that waits for a table', async () => {
     const { url: target, sql } = await scratch();
     const files = folders('create table t1 ();', 'alter table t1 add a int;');
     await migrate.up({ target, ...files, to: version(1) });
@@ -540,7 +543,7 @@ describe('a callback that throws', () => {
 describe('the lock of the run', () => {
   const key = '842341073, 1509727411';
 
-  it('stays with the run when a file releases it once', async () => {
+  it('is held by the run after a file has released it once', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
       `do $$ begin perform pg_advisory_unlock(${key}); end $$;`,
@@ -551,7 +554,7 @@ describe('the lock of the run', () => {
     expect(await sql`select n from held`).toEqual([{ n: 1 }]);
   });
 
-  it('ends the run, and rolls its file back, when a file has lost it to another run', async () => {
+  it('is taken by another run after a file releases it: the run ends and rolls the file back', async () => {
     const { url: target, sql } = await scratch();
     const files = folders(
       'create table t1 ();',
@@ -577,7 +580,7 @@ describe('the lock of the run', () => {
     expect(await state()).toEqual({ tables: ['t1'], applied: [version(1)] });
   });
 
-  it('is free after the run', async () => {
+  it('is released after the run', async () => {
     const { url: target, sql } = await scratch();
     await migrate.up({ target, ...folders('create table t1 ();') });
     const [row] = await sql`select pg_try_advisory_lock(842341073, 1509727411) as taken`;
@@ -586,7 +589,7 @@ describe('the lock of the run', () => {
 });
 
 describe('a failure', () => {
-  it('is reported without a notice that there was nothing to roll back', async () => {
+  it('is reported without the notice that there is no transaction to roll back', async () => {
     const { url: target } = await scratch();
     const events: ProgressEvent[] = [];
     const run = migrate.up({
@@ -598,7 +601,7 @@ describe('a failure', () => {
     expect(events.filter(({ kind }) => kind === 'notice')).toEqual([]);
   });
 
-  it('of a rollback that clears the tag of its transaction leaves everything in place', async () => {
+  it('of a rollback that clears the tag of its transaction changes nothing', async () => {
     const { url: target } = await scratch();
     const files = folders(['create table t1 ();', 'drop table t1; reset all;']);
     await migrate.up({ target, ...files });

@@ -64,7 +64,7 @@ describe('several runs at once', () => {
     expect(await sql`select from cryptosense_db.seed_runs`).toHaveLength(6);
   });
 
-  it('make the second run name the holder of the lock and give up after its timeout', async () => {
+  it('make the second run name the holder of the lock and stop after its timeout', async () => {
     const { url, start, coins } = await stage();
     const gate = await closeGate({ url }, 77);
     const first = start();
@@ -79,7 +79,7 @@ describe('several runs at once', () => {
     expect(await coins()).toEqual(coinsOf(1));
   });
 
-  it('make a migration wait until the seeding ends', async () => {
+  it('make a migration wait for the end of the seeding', async () => {
     const { url, sql, start, folders } = await stage();
     const gate = await closeGate({ url }, 77);
     const seeded = start();
@@ -103,7 +103,7 @@ describe('a run that ends early', () => {
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
-  ] as const)('after %s rolls back its work, and exits with %i', async (signal, code) => {
+  ] as const)('rolls back its work after %s, and exits with %i', async (signal, code) => {
     const { url, start, coins, sql } = await stage();
     expect((await start('--seed', '7').finished).code).toBe(0);
     const gate = await closeGate({ url }, 77);
@@ -117,7 +117,7 @@ describe('a run that ends early', () => {
     expect(await sql`select from cryptosense_db.seed_runs`).toHaveLength(1);
   });
 
-  it('after kill -9 leaves the earlier rows, and the next run does all the work', async () => {
+  it('leaves the earlier rows after kill -9, and the next run does all the work', async () => {
     const { url, start, coins, sql } = await stage();
     expect((await start('--seed', '7').finished).code).toBe(0);
     const gate = await closeGate({ url }, 77);
@@ -132,7 +132,7 @@ describe('a run that ends early', () => {
     expect(await coins()).toEqual(coinsOf(8));
   });
 
-  it('after the loss of its backend reports it, and leaves the earlier rows', async () => {
+  it('reports the loss of its backend, and leaves the earlier rows', async () => {
     const { url, start, coins, sql } = await stage();
     expect((await start('--seed', '7').finished).code).toBe(0);
     const gate = await closeGate({ url }, 77);
@@ -160,7 +160,7 @@ describe('the packaged seeds', () => {
         (select count(*)::int from price_history where asset_symbol = 'BTC') as bitcoin,
         (select md5(string_agg(t::text, '|' order by day, asset_symbol)) from price_history_daily t) as days`;
 
-  it('are whole after runs that were killed in each part, and after two runs at once', {
+  it('are complete after runs that were killed in each part, and after two runs at once', {
     timeout: 120_000 + kills * 10_000,
   }, async () => {
     const database = await migratedDatabase({ embeddedAs: 'folder' });

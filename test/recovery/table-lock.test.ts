@@ -25,7 +25,7 @@ async function startReader({ url }: ScratchDatabase, table: string) {
 }
 
 describe('a table that a long query reads', () => {
-  it('stays open for other readers while the migration waits, and is altered when the query ends', async () => {
+  it('can be read by other sessions while the migration waits, and is altered when the query ends', async () => {
     const database = await scratchDatabase();
     const { sql } = database;
     await migrate.up({ target: database.url, ...hotTable, steps: 1 });
@@ -51,7 +51,7 @@ describe('a table that a long query reads', () => {
     await expectAgreement(sql, hotTable);
   });
 
-  it('fails the migration after the last retry: the error names the statement, and the step is rolled back', async () => {
+  it('fails the migration after the last retry, and the step is rolled back', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...hotTable, steps: 1 });
     await startReader(database, 'orders');
@@ -113,7 +113,7 @@ describe('a table that a long query reads', () => {
 });
 
 describe('an index that is built concurrently', () => {
-  it('waits for a long query without a limit, and blocks no other session', async () => {
+  it('waits for a long query without a timeout, and blocks no other session', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
     const reader = await startReader(database, 'prices');
@@ -143,7 +143,7 @@ describe('an index that is built concurrently', () => {
   });
 });
 
-describe('a file without a transaction that meets a lock', () => {
+describe('a statement outside a transaction that waits for a lock', () => {
   const version = '20260101_000100';
   const impatient = { tableLockTimeoutMs: 50, tableLockRetries: 20 };
 
@@ -178,30 +178,33 @@ describe('a file without a transaction that meets a lock', () => {
         'CALL work();',
       ],
     ],
-  ])('does not try %s again that has committed a part of its work', async (_what, up) => {
-    const { url, sql, folders, retries } = await scene(up);
-    const run = migrate.up({
-      target: url,
-      ...folders,
-      ...impatient,
-      onProgress: (event) => event.kind === 'step-retried' && retries.push(event),
-    });
-    await expect(run).rejects.toMatchObject({
-      code: 'migration-failed',
-      details: { version, sqlState: '55P03', location: { line: up.length + 1 } },
-    });
-    expect(retries).toEqual([]);
-    expect(await sql`select n from parts`).toEqual([{ n: 1 }]);
-    expect(await recordedVersions(sql)).toEqual([]);
-  });
+  ])(
+    'is not tried again when it is %s that has committed a part of its work',
+    async (_what, up) => {
+      const { url, sql, folders, retries } = await scene(up);
+      const run = migrate.up({
+        target: url,
+        ...folders,
+        ...impatient,
+        onProgress: (event) => event.kind === 'step-retried' && retries.push(event),
+      });
+      await expect(run).rejects.toMatchObject({
+        code: 'migration-failed',
+        details: { version, sqlState: '55P03', location: { line: up.length + 1 } },
+      });
+      expect(retries).toEqual([]);
+      expect(await sql`select n from parts`).toEqual([{ n: 1 }]);
+      expect(await recordedVersions(sql)).toEqual([]);
+    },
+  );
 
   it.each([
     ['a plain statement', ['UPDATE hot SET n = 2;']],
     [
-      'an index that is built concurrently, with a timeout of its own',
+      'a concurrent build of an index with its own timeout',
       ["SET lock_timeout = '50ms';", 'CREATE INDEX CONCURRENTLY hot_n ON hot (n);'],
     ],
-  ])('tries %s again', async (_what, up) => {
+  ])('is tried again when it is %s', async (_what, up) => {
     const { url, sql, folders, retries, writer } = await scene([
       'INSERT INTO parts VALUES (1);',
       ...up,

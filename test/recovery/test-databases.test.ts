@@ -14,7 +14,7 @@ import { openServer, ownTestServer } from '../support/test-databases.ts';
 
 const chain = fixture('recovery-chain');
 
-/** Four migrations, each of which lasts that long. */
+/** Four migrations. Each lasts at least `stepMs`. */
 function slowChain(stepMs: number): Folders {
   const names = ['a', 'b', 'c', 'd'];
   return writePairs(
@@ -30,7 +30,7 @@ function slowChain(stepMs: number): Folders {
   );
 }
 
-/** The same server as another process would have it: with connections of its own. Closed when the test ends. */
+/** Connects to the same server with separate connections, as another process does. Closed when the test ends. */
 function openAnother(url: string): TestServer {
   const server = openServer(url);
   onTestFinished(server.close);
@@ -84,7 +84,7 @@ describe('processes that create and drop databases at the same time', () => {
     expect(await kinds()).toEqual(['template']);
   }
 
-  it('share one template, and never a database', async () => {
+  it('share one template, and never get the same database', async () => {
     const folders = writePairs({
       '20260101_000000_create_accounts': [
         'create table accounts (id int primary key generated always as identity);',
@@ -100,7 +100,7 @@ describe('processes that create and drop databases at the same time', () => {
 
   const timescale = inject('timescaleUrl');
   it.skipIf(!timescale)(
-    'share one template of the whole schema on a server with TimescaleDB',
+    'share one template of the packaged schema on a server with TimescaleDB',
     async () => {
       await runBusy(timescale ?? '', {
         table: 'price_history',
@@ -111,14 +111,14 @@ describe('processes that create and drop databases at the same time', () => {
   );
 });
 
-describe('a maker of a template that is killed', () => {
+describe('a process that is killed while it makes a template', () => {
   const make = `
     const onProgress = ({ kind, step }) => say(kind === 'step-finished' ? step.version : kind);
     await createTestDatabase({ ...options, onProgress });
     say('made');
   `;
 
-  /** Starts it, and kills it as soon as it has said that. */
+  /** Starts a process that makes a template, and kills the process when it has printed the line. */
   async function killAfter(line: string, { url, options }: { url: string; options: Folders }) {
     const run = startProgram(make, { env: { TEST_DATABASE_URL: url }, options });
     await new Promise<void>((resolve) => {
@@ -130,13 +130,13 @@ describe('a maker of a template that is killed', () => {
     });
     run.process.kill('SIGKILL');
     const { stdout } = await run.finished;
-    // It was killed in time.
+    // The kill came before the end of the program.
     expect(stdout).not.toContain('made');
   }
 
   const moments = ['template-started', '20260101_000000', '20260103_000000', '20260104_000000'];
   it.each(Array.from({ length: rounds(1) }, () => moments).flat())(
-    'after it has said %s leaves a database that the next maker drops, or a complete template',
+    'leaves at %s a complete template or a database that the next process drops',
     async (moment) => {
       const { server, url, kinds } = await ownTestServer();
       const folders = slowChain(50);
@@ -152,7 +152,7 @@ describe('a maker of a template that is killed', () => {
     },
   );
 
-  it('does not hold up those who wait for it', async () => {
+  it('does not block the processes that wait for the template', async () => {
     const { url, kinds } = await ownTestServer();
     const options = slowChain(300);
     const first = startProgram(make, { env: { TEST_DATABASE_URL: url }, options });
@@ -163,7 +163,7 @@ describe('a maker of a template that is killed', () => {
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
   });
 
-  it('leaves a database that prune drops, while one that is being made stays', async () => {
+  it('leaves a database that prune drops, and prune keeps a template that another process makes', async () => {
     const { server, url, kinds } = await ownTestServer();
     const alive = testDatabases.create(openAnother(url), slowChain(1_500));
     await until('one has begun', async () => (await kinds()).length === 1);
@@ -179,7 +179,7 @@ describe('a maker of a template that is killed', () => {
 });
 
 describe('a process that is killed', () => {
-  it('leaves its databases, which prune drops when they are old enough', async () => {
+  it('leaves its databases, which prune drops after the given age', async () => {
     const { server, url, kinds } = await ownTestServer();
     const dying = startProgram(
       'await Promise.all([1, 2, 3].map(() => createTestDatabase(options))); say("have"); await new Promise(() => setInterval(() => {}, 1000));',
@@ -198,7 +198,7 @@ describe('a process that is killed', () => {
   });
 
   it.each(['create database', 'alter database', 'drop database'])(
-    'in the middle of a "%s" leaves only databases whose names say what they are',
+    'leaves only databases with the names of test databases when it is killed in "%s"',
     async (words) => {
       const { server, url, role } = await ownTestServer();
       const admin = connect(inject('postgresUrl'), 1);
@@ -254,7 +254,7 @@ async function waitingStatements(admin: Sql, role: string): Promise<readonly str
   return found.map(({ query }) => query);
 }
 
-it('a maker that does not end is waited for until the given time', async () => {
+it('a process waits for a template that another process makes until the lock timeout', async () => {
   const { server, url, kinds } = await ownTestServer();
   const options = slowChain(20_000);
   const stop = new AbortController();
@@ -269,7 +269,7 @@ it('a maker that does not end is waited for until the given time', async () => {
   expect(await making).toBe('interrupted');
 });
 
-it('several processes that take ready clones at the same time never take the same one', async () => {
+it('several servers never give out the same ready clone', async () => {
   const { server, url, kinds } = await ownTestServer();
   for (let round = 1; round <= rounds(1); round += 1) {
     await testDatabases.fill(server, { ...chain, count: 8 });
@@ -286,7 +286,7 @@ it('several processes that take ready clones at the same time never take the sam
   }
 });
 
-describe('a server of its own', () => {
+describe('a server that restarts or closes its database postgres', () => {
   let postgres: PostgresServer;
   beforeAll(async () => {
     postgres = await startEmbeddedPostgres();
@@ -306,20 +306,20 @@ describe('a server of its own', () => {
     return { server, kinds };
   }
 
-  it('that restarts while a template is made fails the maker, and the next maker starts again', async () => {
+  it('fails the making of a template when it restarts, and the next call makes the template', async () => {
     const { server, kinds } = await ownServer();
     const options = slowChain(300);
     const made = codeOf(testDatabases.create(server, options));
     await until('it has begun', async () => (await kinds()).includes('building'));
     await postgres.restart();
-    // The maker may have been between two connections.
+    // The restart may come between two connections of the call.
     expect(['connection-lost', 'server-unreachable']).toContain(await made);
     const { databases } = await testDatabases.create(server, options);
     expect(databases).toHaveLength(1);
     expect(await kinds()).toEqual(['clone', 'template']);
   });
 
-  it('that restarts between two databases still has its template and its ready clones', async () => {
+  it('keeps its template and its ready clones when it restarts', async () => {
     const { server, kinds } = await ownServer();
     await testDatabases.fill(server, { ...chain, count: 2 });
     await testDatabases.create(server, chain);
@@ -335,7 +335,7 @@ describe('a server of its own', () => {
     });
   });
 
-  it('whose database postgres a role may not enter gives that role test databases', async () => {
+  it('gives test databases to a role that may not connect to the database postgres', async () => {
     const role = await createScratchRole(postgres.url, { rights: 'createdb' });
     await onServer(postgres.url, async (admin) => {
       await admin.unsafe('create database work');
@@ -348,7 +348,7 @@ describe('a server of its own', () => {
     const [first, second] = databases.map(({ name }) => name);
     const { databases: all } = await testDatabases.list(server);
     expect(all.map(({ kind }) => kind).sort()).toEqual(['clone', 'clone', 'template']);
-    // The only database that the tool can connect to here is the one that it is to drop.
+    // The tool cannot drop the only database that it can connect to.
     const within = openAnother(databases[0]?.url ?? '');
     expect(await codeOf(testDatabases.drop(within, [first ?? '']))).toBe('bad-configuration');
     await within.close();
