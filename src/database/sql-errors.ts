@@ -12,6 +12,8 @@ export const sqlErrorCodes = {
   lockNotAvailable: '55P03',
   deadlockDetected: '40P01',
   noTransaction: '25P01',
+  activeTransaction: '25001',
+  invalidTransactionEnd: '2D000',
   syntaxError: '42601',
   notNullViolation: '23502',
 } as const;
@@ -35,6 +37,15 @@ export interface SqlError extends Error {
 /** The SQLSTATE of an error of the server; undefined for any other error. */
 export function sqlState(error: unknown): string | undefined {
   return isSqlError(error) ? error.code : undefined;
+}
+
+/**
+ * True when the server refuses a statement because it runs in a transaction, or because it would end the transaction:
+ * PreventInTransactionBlock() in the server's source, and COMMIT in a procedure.
+ */
+export function isRefusedInTransaction(error: unknown): boolean {
+  const state = sqlState(error);
+  return state === sqlErrorCodes.activeTransaction || state === sqlErrorCodes.invalidTransactionEnd;
 }
 
 export function isSqlError(error: unknown): error is SqlError {

@@ -1,10 +1,16 @@
 import type { Session } from '../database/connection.ts';
-import { isSqlError, type SqlError, sqlErrorCodes } from '../database/sql-errors.ts';
+import {
+  isRefusedInTransaction,
+  isSqlError,
+  type SqlError,
+  sqlErrorCodes,
+} from '../database/sql-errors.ts';
 import { recordFailure, type Writer } from '../ledger/history.ts';
 import { type Completion, CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
 import { excerpt } from '../runtime/excerpt.ts';
 import { locate } from '../sql/location.ts';
 import type { Statement } from './parse.ts';
+import type { TransactionMode } from './run-mode.ts';
 import { ownSession, type Step } from './step.ts';
 
 /** The server refused a statement of a step; `cause` is the server's error. */
@@ -64,7 +70,10 @@ export function migrationFailed(
         ...(error ? serverWords(error) : []),
         `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}; ${rest}; still to do: ${pending.length}`,
       ],
-      ...failureHint(error, { isAlone: statement.run.kind === 'alone' && transaction === 'none' }),
+      ...failureHint(error, {
+        transaction,
+        isAlone: statement.run.kind === 'alone' && transaction === 'none',
+      }),
     },
     {
       details: {
@@ -94,11 +103,16 @@ function serverWords({ code, detail, where, internal_query: query }: SqlError): 
 
 function failureHint(
   error: SqlError | undefined,
-  { isAlone }: { readonly isAlone: boolean },
+  { transaction, isAlone }: { readonly transaction: TransactionMode; readonly isAlone: boolean },
 ): { readonly hint?: string } {
   if (error?.message.includes('"apache" license')) {
     return {
       hint: "the server runs TimescaleDB under its Apache licence; set timescaledb.license = 'timescale' in postgresql.conf, or use a server that offers it",
+    };
+  }
+  if (transaction === 'own' && isRefusedInTransaction(error)) {
+    return {
+      hint: 'write "-- Transaction: none" at the top of the file, and remove BEGIN and COMMIT; its statements then run one by one, and may commit',
     };
   }
   if (error?.code === sqlErrorCodes.lockNotAvailable && isAlone) {

@@ -1,6 +1,6 @@
 import type { Fault } from '../runtime/findings.ts';
 import type { ParsedStatement, StatementNode } from '../sql/parse.ts';
-import { asNode, lastName, nodes } from '../sql/tree.ts';
+import { asNode, lastName, nodes, type SyntaxNode, stringOf, typed } from '../sql/tree.ts';
 import { isIndexBuiltAlone, refusesTransaction, type TransactionMode } from './run-mode.ts';
 
 /** The rules that a statement breaks in a file of that mode. */
@@ -56,15 +56,13 @@ function brokenInTransaction(node: StatementNode): readonly Fault[] {
 }
 
 /** A run that resumes a file has another session than the run before it. */
-function brokenWhenResumed({ type, body }: StatementNode): readonly Fault[] {
+function brokenWhenResumed(node: StatementNode): readonly Fault[] {
+  const { type, body } = node;
   const faults: Fault[] = [];
   if (type === 'SelectStmt' && selects(body, 'set_config')) {
     faults.push({ rule: 'not-resumable', object: 'setting' });
   }
-  const into = asNode(body.into ?? body.intoClause).rel;
-  if (isTemporary(body.relation ?? into ?? body.view ?? body.sequence)) {
-    faults.push({ rule: 'not-resumable', object: 'temporary' });
-  }
+  if (createsTemporary(node)) faults.push({ rule: 'not-resumable', object: 'temporary' });
   if (type === 'PrepareStmt' || type === 'DeclareCursorStmt' || type === 'ListenStmt') {
     faults.push({ rule: 'not-resumable', object: 'session' });
   }
@@ -79,8 +77,55 @@ function selects(select: StatementNode['body'], functionName: string): boolean {
   });
 }
 
-/** True for a table, view or sequence that PostgreSQL drops at the end of its session. */
+/**
+ * True for a statement that creates something that PostgreSQL drops at the end of its session, and for a search path
+ * that lets the next statements create such objects.
+ */
+function createsTemporary({ type, body }: StatementNode): boolean {
+  switch (type) {
+    case 'VariableSetStmt': {
+      const first = asNode(asNode(nodes(body.args)[0]).A_Const);
+      return body.name === 'search_path' && isTemporarySchema(asNode(first.sval).sval);
+    }
+    case 'SelectStmt':
+      // SELECT … INTO of a UNION stands in its first SELECT.
+      return body.larg === undefined
+        ? isTemporary(asNode(body.intoClause).rel)
+        : createsTemporary({ type, body: asNode(body.larg) });
+    case 'ExplainStmt':
+      return createsTemporary(typed(body.query));
+    case 'CreateForeignTableStmt':
+      return isTemporary(asNode(body.base).relation);
+    default: {
+      const created = body.relation ?? asNode(body.into).rel ?? body.view ?? body.sequence;
+      return isTemporary(created ?? body.typevar) || newNames(body).some(isNamedTemporary);
+    }
+  }
+}
+
+/** The names that CREATE gives to functions, types, operators and the like. */
+function newNames(body: SyntaxNode): readonly unknown[] {
+  return [
+    body.funcname,
+    body.defnames,
+    body.typeName,
+    body.domainname,
+    body.opclassname,
+    body.opfamilyname,
+    body.conversion_name,
+  ];
+}
+
+function isNamedTemporary(name: unknown): boolean {
+  const [schema, ...rest] = nodes(name).map(stringOf);
+  return rest.length > 0 && isTemporarySchema(schema);
+}
+
 function isTemporary(relation: unknown): boolean {
   const { relpersistence, schemaname } = asNode(relation);
-  return relpersistence === 't' || schemaname === 'pg_temp';
+  return relpersistence === 't' || isTemporarySchema(schemaname);
+}
+
+function isTemporarySchema(name: unknown): boolean {
+  return typeof name === 'string' && /^pg_temp(_\d+)?$/.test(name);
 }

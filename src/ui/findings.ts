@@ -81,8 +81,8 @@ const descriptions = {
 const notResumable = {
   setting: ['set_config() is not repeated when the next run resumes the file', 'use SET'],
   temporary: [
-    'a temporary table, view or sequence is gone when the next run resumes the file',
-    'use a permanent table, and drop it in the last statement',
+    'a temporary object is gone when the next run resumes the file',
+    'create a permanent one, and drop it in the last statement',
   ],
   session: [
     'a prepared statement, cursor or LISTEN is gone when the next run resumes the file',

@@ -83,6 +83,27 @@ describe('what PostgreSQL reports', () => {
   });
 });
 
+describe('a statement that the server refuses in a transaction', () => {
+  it.each([
+    ['a DO block that commits', 'DO $$ BEGIN COMMIT; END $$;', '2D000'],
+    [
+      'a procedure that commits',
+      'CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$; CALL p();',
+      '2D000',
+    ],
+    [
+      'REINDEX of a partitioned table',
+      'CREATE TABLE t (a integer) PARTITION BY RANGE (a); REINDEX TABLE t;',
+      '25001',
+    ],
+  ])('gets the hint to run the file without one: %s', async (_, up, sqlState) => {
+    expect(await failureIn(up)).toMatchObject({
+      sqlState,
+      hint: expect.stringContaining('-- Transaction: none'),
+    });
+  });
+});
+
 describe('the details of a failure', () => {
   const pairs: Pairs = {
     '20250101_120000_a': sound,

@@ -260,6 +260,21 @@ describe('statements whose effect ends with the session', () => {
     'SELECT 1 AS a INTO TEMP t',
     'CREATE TEMP VIEW v AS SELECT 1',
     'CREATE TEMP SEQUENCE s',
+    'SELECT 1 AS a INTO TEMP t UNION SELECT 2',
+    'EXPLAIN ANALYZE CREATE TEMP TABLE t AS SELECT 1',
+    'CREATE FOREIGN TABLE pg_temp.t (a integer) SERVER s',
+    'CREATE FUNCTION pg_temp.f() RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$',
+    'CREATE PROCEDURE pg_temp_3.f() LANGUAGE sql AS $$ SELECT 1 $$',
+    "CREATE TYPE pg_temp.e AS ENUM ('a')",
+    'CREATE TYPE pg_temp.c AS (a integer)',
+    'CREATE TYPE pg_temp.r AS RANGE (subtype = integer)',
+    'CREATE DOMAIN pg_temp.d AS integer',
+    'CREATE AGGREGATE pg_temp.a (integer) (sfunc = int4pl, stype = integer)',
+    'CREATE OPERATOR pg_temp.+ (leftarg = integer, function = f)',
+    'CREATE COLLATION pg_temp.c FROM "C"',
+    'CREATE STATISTICS pg_temp.s ON a, b FROM t',
+    'CREATE OPERATOR FAMILY pg_temp.o USING btree',
+    'SET search_path = pg_temp, public',
     'PREPARE p AS SELECT 1',
     'LISTEN c',
     'DECLARE c CURSOR WITH HOLD FOR SELECT 1',
@@ -269,6 +284,15 @@ describe('statements whose effect ends with the session', () => {
     expect(find(`-- Transaction: none\nSELECT 1;\n  ${statement};`)).toEqual([
       'f.sql:3:3 not-resumable',
     ]);
+  });
+
+  it.each([
+    'CREATE FUNCTION f(a pg_temp.t) RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$',
+    'CREATE TABLE pg_temporary (a integer)',
+    'SET search_path = public, pg_temp',
+    'SELECT 1 UNION SELECT 2',
+  ])('%s creates nothing temporary', (statement) => {
+    expect(find(`-- Transaction: none\n${statement};`)).toEqual([]);
   });
 
   it.each(kept)('%s runs in a file with a transaction', (statement) => {
