@@ -4,7 +4,7 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 /**
- * The rooms of `src/`, highest layer first. A module imports from its own room and from lower layers. Within a layer
+ * The folders and files at the top of `src/`, highest layer first. A module imports from its own folder and from lower layers. Within a layer
  * only `neighbours` may be imported.
  */
 const layers: readonly (readonly string[])[] = [
@@ -16,7 +16,7 @@ const layers: readonly (readonly string[])[] = [
   ['runtime'],
 ];
 
-/** Which room imports which of its own layer, as docs/architecture.md draws it. */
+/** The imports within a layer, as docs/architecture.md draws them. */
 const neighbours: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['typed-database.ts'],
   commands: ['ui'],
@@ -27,7 +27,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The modules that one feature offers to the others. */
-const faces = [
+const publicModules = [
   'src/market/market.ts',
   'src/market/obtain.ts',
   'src/migrations/migrate.ts',
@@ -103,18 +103,18 @@ function isEnvironment(node: ts.Node): boolean {
 }
 
 /** `ledger` for src/ledger/ledger.ts, `cli.ts` for src/cli.ts, `seeds` for all of seeds/. */
-function roomOf(path: string): string {
-  const [folder = '', room = ''] = path.split('/');
-  return folder === 'seeds' ? folder : room;
+function partOf(path: string): string {
+  const [folder = '', part = ''] = path.split('/');
+  return folder === 'seeds' ? folder : part;
 }
 
 function layerOf(path: string): number {
-  return layers.findIndex((rooms) => rooms.includes(roomOf(path)));
+  return layers.findIndex((parts) => parts.includes(partOf(path)));
 }
 
 const isOwn = ({ to }: Import) => to.startsWith('src/') || to.startsWith('seeds/');
 const isFeature = (path: string) => layerOf(path) === layerOf('src/migrations/migrate.ts');
-const between = imports.filter((each) => isOwn(each) && roomOf(each.from) !== roomOf(each.to));
+const between = imports.filter((each) => isOwn(each) && partOf(each.from) !== partOf(each.to));
 const ofSource = between.filter(({ from }) => from.startsWith('src/'));
 
 /** The imports as `from → to`, each once. */
@@ -132,64 +132,64 @@ function loadedWith(path: string, loaded = new Set<string>()): ReadonlySet<strin
   return loaded;
 }
 
-/** The first circle that the import graph has, as the modules on it. */
-function findCircle(): readonly string[] {
+/** The modules of the first cycle in the import graph, or none. */
+function findCycle(): readonly string[] {
   const done = new Set<string>();
   const visit = (path: string, way: readonly string[]): readonly string[] => {
     if (way.includes(path)) return [...way.slice(way.indexOf(path)), path];
     if (done.has(path)) return [];
     for (const { from, to } of imports) {
-      const circle = from === path ? visit(to, [...way, path]) : [];
-      if (circle.length > 0) return circle;
+      const cycle = from === path ? visit(to, [...way, path]) : [];
+      if (cycle.length > 0) return cycle;
     }
     done.add(path);
     return [];
   };
-  return files.map((path) => visit(path, [])).find((circle) => circle.length > 0) ?? [];
+  return files.map((path) => visit(path, [])).find((cycle) => cycle.length > 0) ?? [];
 }
 
 describe('the import graph of src/', () => {
-  it('has a layer for every room', () => {
-    const rooms = files.filter((path) => path.startsWith('src/')).map(roomOf);
-    expect(new Set(rooms)).toEqual(new Set(layers.flat()));
+  it('assigns a layer to every folder and every file at the top of src/', () => {
+    const parts = files.filter((path) => path.startsWith('src/')).map(partOf);
+    expect(new Set(parts)).toEqual(new Set(layers.flat()));
   });
 
-  it('has no import upward', () => {
+  it('has no import from a lower layer to a higher layer', () => {
     const upward = ofSource.filter(({ from, to }) => layerOf(to) < layerOf(from));
     expect(named(upward)).toEqual([]);
   });
 
-  it('has no import within a layer except along the arrows, and uses each arrow', () => {
+  it('has imports within a layer along the arrows only, and uses each arrow', () => {
     const sideward = ofSource.filter(({ from, to }) => layerOf(to) === layerOf(from));
     const undrawn = sideward.filter(({ from, to }) => {
-      return !(neighbours[roomOf(from)] ?? []).includes(roomOf(to));
+      return !(neighbours[partOf(from)] ?? []).includes(partOf(to));
     });
     expect(named(undrawn)).toEqual([]);
-    const drawn = Object.entries(neighbours).flatMap(([from, rooms]) =>
-      rooms.map((to) => `${from} → ${to}`),
+    const drawn = Object.entries(neighbours).flatMap(([from, parts]) =>
+      parts.map((to) => `${from} → ${to}`),
     );
-    const used = new Set(between.map(({ from, to }) => `${roomOf(from)} → ${roomOf(to)}`));
+    const used = new Set(between.map(({ from, to }) => `${partOf(from)} → ${partOf(to)}`));
     expect(drawn.filter((arrow) => !used.has(arrow))).toEqual([]);
   });
 
-  it('has no circle', () => {
-    expect(findCircle()).toEqual([]);
+  it('has no cycle', () => {
+    expect(findCycle()).toEqual([]);
   });
 
-  it('enters a feature from another one through its faces only', () => {
+  it('has imports between features through their public modules only', () => {
     const entering = ofSource.filter(({ from, to }) => isFeature(from) && isFeature(to));
-    expect(named(entering.filter(({ to }) => !faces.includes(to)))).toEqual([]);
-    expect(faces.filter((face) => !entering.some(({ to }) => to === face))).toEqual([]);
+    expect(named(entering.filter(({ to }) => !publicModules.includes(to)))).toEqual([]);
+    expect(publicModules.filter((module) => !entering.some(({ to }) => to === module))).toEqual([]);
   });
 
-  it('gives ui/ types only, except for the code of runtime/', () => {
-    const code = ofSource.filter(({ from, isType }) => roomOf(from) === 'ui' && !isType);
-    expect(named(code.filter(({ to }) => roomOf(to) !== 'runtime'))).toEqual([]);
+  it('lets ui/ import only types, and code from runtime/', () => {
+    const code = ofSource.filter(({ from, isType }) => partOf(from) === 'ui' && !isType);
+    expect(named(code.filter(({ to }) => partOf(to) !== 'runtime'))).toEqual([]);
   });
 
-  it('gives the seeders of seeds/ types of seeding/ only', () => {
-    const seeders = between.filter(({ from }) => roomOf(from) === 'seeds');
-    const others = seeders.filter(({ to, isType }) => !isType || roomOf(to) !== 'seeding');
+  it('lets the seeders of seeds/ import only types of seeding/', () => {
+    const seeders = between.filter(({ from }) => partOf(from) === 'seeds');
+    const others = seeders.filter(({ to, isType }) => !isType || partOf(to) !== 'seeding');
     expect(named(others)).toEqual([]);
   });
 
@@ -202,7 +202,7 @@ describe('the import graph of src/', () => {
     expect(named(others)).toEqual([]);
   });
 
-  it('does not load the code that applies migrations to generate types', () => {
+  it('does not lead from the generation of types to the code that applies migrations', () => {
     const loaded = loadedWith('src/types/generate.ts');
     expect(loaded).toContain('src/schema/catalog.ts');
     expect(loaded).not.toContain('src/migrations/migrate.ts');
@@ -213,9 +213,9 @@ describe('the import graph of src/', () => {
 it('docs/architecture.md draws the same layers and arrows', () => {
   const page = readFileSync('docs/architecture.md', 'utf8');
   const drawn = [...page.matchAll(/^ +subgraph .*\n((?: +[\w.-]+\n)+) +end$/gm)];
-  expect(drawn.map(([, rooms = '']) => rooms.trim().split(/\s+/))).toEqual(layers);
-  const arrows = Object.entries(neighbours).flatMap(([from, rooms]) =>
-    rooms.map((to) => `${from} --> ${to}`),
+  expect(drawn.map(([, parts = '']) => parts.trim().split(/\s+/))).toEqual(layers);
+  const arrows = Object.entries(neighbours).flatMap(([from, parts]) =>
+    parts.map((to) => `${from} --> ${to}`),
   );
   expect([...page.matchAll(/^ +(\S+ --> \S+)$/gm)].map(([, arrow]) => arrow)).toEqual(arrows);
 });

@@ -172,11 +172,11 @@ describe('readTarget', () => {
   });
 });
 
-describe('readTarget refuses', () => {
+describe('readTarget with a fault', () => {
   it.each<[string, Scene]>([
     ['nothing is named', {}],
     ['only a user is named', { environment: { DATABASE_USER: 'u', PGPASSWORD: 'p', PGPORT: '1' } }],
-  ])('a target when %s, and lists the ways to name one', async (_, scene) => {
+  ])('lists the ways to name a target when %s', async (_, scene) => {
     const error = await errorOf('no-target', () => read(scene));
     for (const way of ['--url', 'DATABASE_URL', 'DATABASE_HOST', 'PGHOST', '--embedded'])
       expect(wordsOf(error)).toContain(way);
@@ -187,7 +187,7 @@ describe('readTarget refuses', () => {
     ['a host without a database', { environment: { DATABASE_HOST: 'h' } }],
     ['a port that is out of range', { environment: { DATABASE_NAME: 'd', DATABASE_PORT: '0' } }],
     ['a text that is not a URL', { environment: { DATABASE_URL: 'h/d' } }],
-  ])('%s', async (_, scene) => {
+  ])('refuses %s', async (_, scene) => {
     await errorOf('bad-configuration', () => read(scene));
   });
 
@@ -205,7 +205,7 @@ describe('readTarget refuses', () => {
       { dotEnv: 'PGHOST=h\nPGPORT=70000\nPGSSLMODE=always\nDATABASE_PORT=five\n' },
       ['PGPORT', 'PGSSLMODE'],
     ],
-  ])('several faults of %s at once', async (_, scene, expected) => {
+  ])('reports several faults of %s at once', async (_, scene, expected) => {
     const { problems } = await errorOf('bad-configuration', () => read(scene));
     const named = problems.map(({ message }) => message.split(' ')[0]);
     expect(named.sort()).toEqual(expected);
@@ -226,11 +226,11 @@ describe('readTarget refuses', () => {
     ['DATABASE_URL', { environment: { DATABASE_URL: url('h'), DATABASE_PORT, PGPORT: '0' } }],
     ['PGHOST', { environment: { PGHOST: 'h', DATABASE_PORT } }],
     ['.env', { environment: { DATABASE_PORT }, dotEnv: `DATABASE_URL=${url('h')}` }],
-  ])('no faulty variable that is not in use when the target is from %s', (_, scene) => {
+  ])('ignores faulty variables that are not in use when the target is from %s', (_, scene) => {
     expect(() => read(scene)).not.toThrow();
   });
 
-  it('an unreadable .env', async () => {
+  it('refuses an unreadable .env', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.env'));
     await errorOf('file-problem', () => readTarget({}, { environment: {}, folder, osUser: 'me' }));
@@ -240,7 +240,7 @@ describe('readTarget refuses', () => {
     ['--url', { url: url('h') }, {}],
     ['--embedded', { embedded: true }, {}],
     ['the environment', {}, { PGHOST: 'h' }],
-  ])('no unreadable .env when the target is from %s', (_, flags, environment) => {
+  ])('ignores an unreadable .env when the target is from %s', (_, flags, environment) => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.env'));
     expect(() => readTarget(flags, { environment, folder, osUser: 'me' })).not.toThrow();

@@ -6,7 +6,7 @@ const introduction = `# Commands
 \`npm run docs\` writes this page from the tables in \`src/commands/\`. Each section is what \`--help\` prints.
 `;
 
-it('docs/commands.md holds the help of every command (npm run docs writes it)', async () => {
+it('docs/commands.md equals the output of npm run docs', async () => {
   const rows = commands.map(({ path, command }) => {
     const link = `[${path.join(' ')}](#cryptosense-db-${path.join('-')})`;
     return `| ${link} | ${command.summary} |`;

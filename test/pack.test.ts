@@ -55,7 +55,7 @@ function runInstalled(args: readonly string[]) {
 }
 
 describe('the tarball', () => {
-  it('contains what a user needs, and nothing else', () => {
+  it('contains the files that a user needs and no others', () => {
     const places = [...new Set(packed.map((path) => path.split('/')[0]))].sort();
     expect(places).toEqual([
       'CHANGELOG.md',
@@ -95,7 +95,7 @@ describe('the tarball', () => {
     expect(linked.filter((path) => !packed.includes(path))).toEqual([]);
   });
 
-  it('contains no path of the machine that built it', () => {
+  it('contains no path of the machine that builds it', () => {
     const places = [process.cwd(), ...(process.env.HOME ? [`${process.env.HOME}/`] : [])];
     for (const path of packed.filter((name) => name.startsWith('dist/'))) {
       const text = readFileSync(path, 'utf8');
@@ -148,7 +148,7 @@ describe('the installed command', () => {
     },
   );
 
-  it('needs the grammar only for files that are not packaged', async () => {
+  it('loads the grammar only for files that are not packaged', async () => {
     const database = await createScratchDatabase(inject('postgresUrl'));
     const grammar = join(project, 'node_modules/libpg-query');
     renameSync(grammar, `${grammar}-away`);
@@ -190,7 +190,7 @@ describe('the installed command', () => {
     expect(JSON.parse(stdout)).toHaveLength(14);
   });
 
-  it('prints how to install the embedded engine when it is missing', () => {
+  it('prints the command that installs the embedded engine when it is missing', () => {
     const { code, stdout, stderr } = runInstalled(['migrate', 'up', '--embedded', 'here']);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toMatch(/^hint: .*npm install .*@unni-craftsman\/pglite@\d/m);
@@ -220,7 +220,7 @@ describe('the installed library', () => {
     expect({ status, stdout }).toEqual({ status: 0, stdout: 'function\n' });
   });
 
-  it('has types that compile strictly, its own and those of its dependencies', () => {
+  it('has types that compile in strict mode, with the types of its dependencies', () => {
     writeFileSync(
       join(project, 'use.ts'),
       `import { type ErrorDetails, isError, migrate, database, type OnProgress, seed } from 'cryptosense-db';

@@ -17,13 +17,13 @@ it('README.md has at most 160 lines', () => {
   expect(readFileSync('README.md', 'utf8').trimEnd().split('\n').length).toBeLessThanOrEqual(160);
 });
 
-it('every link leads to a file and a heading that exist', () => {
+it('every link names a file and a heading that exist', () => {
   const links = find(/\]\(((?!https?:)[^)\s]+)\)|<img src="([^"]+)"/g);
   expect(links).not.toHaveLength(0);
   expect(links.filter(({ path, found }) => !isLinkable(found, path))).toEqual([]);
 });
 
-it('every command of the command line exists, with its options', () => {
+it('every command exists, with its options', () => {
   const shown = find(/npx cryptosense-db ([^`)#|>\n]+)/g);
   expect(shown).not.toHaveLength(0);
   const helps = readHelps();
@@ -37,7 +37,7 @@ it('every script of npm exists', () => {
   expect(shown.filter(({ found }) => !Object.hasOwn(scripts, found))).toEqual([]);
 });
 
-it('every TypeScript example compiles strictly', () => {
+it('every TypeScript example compiles in strict mode', () => {
   const examples = find(/^```ts\n([\s\S]*?)^```$/gm);
   expect(examples).not.toHaveLength(0);
   const sources = examples.map(

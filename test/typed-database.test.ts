@@ -58,7 +58,7 @@ describe('connections', () => {
     ]);
   });
 
-  it('are as many as the queries at once, up to the maximum', async () => {
+  it('are opened for each of several queries at the same time, up to the maximum', async () => {
     const db = open({ maxConnections: 3, connectTimeoutMs: 20_000 });
     const work = Array.from({ length: 9 }, () =>
       sql<{ pid: number }>`select pg_backend_pid() as pid, pg_sleep(0.05)`.execute(db),
@@ -68,14 +68,14 @@ describe('connections', () => {
     expect(await backends()).toHaveLength(3);
   });
 
-  it('are closed when they are idle', async () => {
+  it('are closed after the idle timeout', async () => {
     const db = open({ idleTimeoutMs: 50 });
     await pidOf(db);
     await vi.waitFor(async () => expect(await backends()).toEqual([]), untilDone);
     expect(await pidOf(db)).toBeGreaterThan(0);
   });
 
-  it('that stay in use make a query wait for the connect timeout, and no longer', async () => {
+  it('make a query fail after the connect timeout when all are in use', async () => {
     const db = open({ maxConnections: 1, connectTimeoutMs: 2_000 });
     await db.transaction().execute(async () => {
       await expect(pidOf(db)).rejects.toMatchObject({
@@ -86,7 +86,7 @@ describe('connections', () => {
     expect(await pidOf(db)).toBeGreaterThan(0);
   });
 
-  it('go to the query that has waited longest when they are released', async () => {
+  it('are given to the query that has waited longest', async () => {
     const db = open({ maxConnections: 1, connectTimeoutMs: 20_000 });
     const order: number[] = [];
     await Promise.all(
@@ -98,7 +98,7 @@ describe('connections', () => {
     expect(order).toEqual([1, 2, 3]);
   });
 
-  it('have the application name of the options or of the URL', async () => {
+  it('have the application name from the options or from the URL', async () => {
     const url = new URL(scratch.url);
     url.searchParams.set('application_name', 'from-the-url');
     const db = open({ target: url.href, applicationName: undefined });
@@ -108,14 +108,14 @@ describe('connections', () => {
 });
 
 describe('a backend that is terminated', () => {
-  it('is replaced when it was idle', async () => {
+  it('is replaced when it is idle', async () => {
     const db = open();
     const first = await pidOf(db);
     await terminate(first);
     expect(await vi.waitFor(() => pidOf(db), untilDone)).not.toBe(first);
   });
 
-  it('fails one query at most, and the next query gets another connection', async () => {
+  it('fails at most one query, and the next query gets another connection', async () => {
     const db = open({ maxConnections: 1 });
     for (let turn = 0; turn < 10; turn += 1) {
       await terminate(await pidOf(db));
@@ -124,7 +124,7 @@ describe('a backend that is terminated', () => {
     }
   });
 
-  it('fails only the statement that it was running', async () => {
+  it('fails only the statement that it runs', async () => {
     const db = open();
     const running = sql`select pg_sleep(600)`.execute(db);
     const outcome = expect(running).rejects.toMatchObject({ code: lost });
@@ -140,7 +140,7 @@ describe('a backend that is terminated', () => {
     expect(await pidOf(db)).toBeGreaterThan(0);
   });
 
-  it('fails only the transaction that was open on it', async () => {
+  it('fails only the transaction that is open on it', async () => {
     const db = open();
     const run = db.transaction().execute(async (transaction) => {
       await terminate(await pidOf(transaction));
@@ -150,7 +150,7 @@ describe('a backend that is terminated', () => {
     expect(await pidOf(db)).toBeGreaterThan(0);
   });
 
-  it('leaves no connection and no caller behind after a hundred times', async () => {
+  it('leaves no open connection and no waiting caller after a hundred losses', async () => {
     const db = open({ maxConnections: 4, connectTimeoutMs: 20_000 });
     const work = Array.from({ length: 100 }, () =>
       db.transaction().execute(async (transaction) => {
@@ -174,7 +174,7 @@ describe('a query that cannot be sent', () => {
     ['a parameter that is undefined', (db: Db) => sql`select ${undefined}`.execute(db)],
     ['too many parameters', (db: Db) => sql`select ${sql.join(tooMany)}`.execute(db)],
     ['COPY', (db: Db) => sql`copy (select 1) to stdout`.execute(db)],
-  ])('rejects each time for %s, and the connection stays usable', async (_what, run) => {
+  ])('is rejected each time for %s, and the connection stays usable', async (_what, run) => {
     const db = open({ maxConnections: 1 });
     const first = await pidOf(db);
     for (let turn = 0; turn < 3; turn += 1) await expect(run(db)).rejects.toThrow(/parameter|COPY/);
@@ -182,8 +182,8 @@ describe('a query that cannot be sent', () => {
   });
 });
 
-describe('values whose type only the column decides', () => {
-  it('arrive unchanged in JSONB and in arrays', async () => {
+describe('values whose type depends on the column', () => {
+  it('are stored unchanged in JSONB and in arrays', async () => {
     await scratch.sql`create table kept (id integer, doc jsonb, flags boolean[], times timestamptz[])`;
     const db = open().withTables<{
       kept: { id: number; doc: unknown; flags: boolean[] | null; times: Date[] | null };
@@ -245,7 +245,7 @@ describe('destroy()', () => {
 });
 
 describe('the target', () => {
-  it('is the one that the environment names, by the rules of the command line', async () => {
+  it('is read from the environment by the rules of the command line', async () => {
     vi.stubEnv('DATABASE_URL', scratch.url);
     const db = createDatabase();
     opened.push(db);
@@ -253,7 +253,7 @@ describe('the target', () => {
     expect(rows).toEqual([{ name: scratch.name }]);
   });
 
-  it('has to be named, and in a form that can be read', () => {
+  it('is refused when it is missing or faulty', () => {
     for (const name of Object.keys(process.env)) {
       if (/^(DATABASE_|PG)/.test(name)) vi.stubEnv(name, '');
     }
@@ -270,7 +270,7 @@ describe('the target', () => {
     }
   });
 
-  it('is reported with the error codes of the command line when it cannot be reached', async () => {
+  it('gives the error codes of the command line when it cannot be reached', async () => {
     const nowhere = open({ target: 'postgresql://u@127.0.0.1:1/d', connectTimeoutMs: 500 });
     await expect(pidOf(nowhere)).rejects.toMatchObject({ code: 'server-unreachable' });
     const url = new URL(scratch.url);
@@ -280,7 +280,7 @@ describe('the target', () => {
     });
   });
 
-  it('is reached by TLS when the URL asks for it', async () => {
+  it('is connected by TLS when the URL requires TLS', async () => {
     const url = new URL(scratch.url);
     url.searchParams.set('sslmode', 'require');
     const [{ has } = { has: false }] = await scratch.sql<{ has: boolean }[]>`
@@ -295,7 +295,7 @@ describe('the target', () => {
     }
   });
 
-  it('can be the embedded engine, whose one session queries use in turn', async () => {
+  it('can be the embedded engine, whose single session the queries use in turn', async () => {
     const db = open({ target: `embedded:${temporaryFolder()}/database` });
     const answers = await Promise.all(
       [1, 2, 3].map((value) => sql<{ value: number }>`select ${value}::int as value`.execute(db)),
@@ -304,7 +304,7 @@ describe('the target', () => {
     await db.destroy();
   });
 
-  it('starts the embedded engine with a later query when the first query could not', async () => {
+  it('can be an embedded engine that a later query starts after the first query failed', async () => {
     const folder = join(temporaryFolder(), 'database');
     writeFileSync(folder, 'in the way');
     const db = open({ target: `embedded:${folder}` });

@@ -79,7 +79,7 @@ describe('a URL with several hosts', () => {
     expect(evidence).toContain(`127.0.0.1:${deadPort}  connect ECONNREFUSED`);
   });
 
-  it('lets a read-only server answer migrate status', async () => {
+  it('uses a read-only server for migrate status', async () => {
     const status = await migrate.status({ target: urlOf(readOnly.port), ...basic });
     expect(status.migrations.map(({ state }) => state)).toEqual(['pending', 'pending', 'pending']);
   });

@@ -136,7 +136,7 @@ describe('a session', () => {
     await engine.close();
   });
 
-  it('leaves the exit code of the process alone when the engine starts', () => {
+  it('does not change the exit code of the process when the engine starts', () => {
     expect(process.exitCode).toBe(3);
     process.exitCode = undefined;
   });
@@ -153,7 +153,7 @@ describe('a session', () => {
     expect(await show()).toEqual({ value });
   });
 
-  it('starts with the parameters that a server reports', async () => {
+  it('begins with the parameters that a server reports', async () => {
     await sql`select`;
     expect(sql.parameters).toMatchObject({
       application_name: 'a tester',
@@ -230,7 +230,7 @@ describe('a session', () => {
     expect(await sql`select id from steps order by id`).toEqual([{ id: 1 }, { id: 3 }]);
   });
 
-  it('answers pipelined queries one by one, in order', async () => {
+  it('answers pipelined queries in order', async () => {
     const results = await Promise.allSettled([
       sql`select ${1}::int as n`.values(),
       sql`select 1 / ${0}::int as n`,
@@ -347,7 +347,7 @@ describe('a session', () => {
       expect(out).toBe('from stdin\n');
     });
 
-    it('refuses a faulty COPY before it asks for data', async () => {
+    it('reports an error of COPY before it asks for data', async () => {
       await expect(sql`copy no_such_table from stdin`.writable()).rejects.toMatchObject({
         code: '42P01',
       });
@@ -366,7 +366,7 @@ describe('a session', () => {
     });
   });
 
-  it("runs TimescaleDB's functions, those under the Timescale licence too", async () => {
+  it("runs TimescaleDB's functions, including the functions under the Timescale licence", async () => {
     await sql`create extension if not exists timescaledb`;
     await sql.unsafe(`
       create table ticks (time timestamptz not null, asset text, price numeric);
@@ -412,7 +412,7 @@ describe('a session', () => {
       await sql`create extension if not exists pgcrypto`;
     });
 
-    it('describes the stand-in, and can drop it and create it in a schema', async () => {
+    it('describes the replacement, and can drop it and create it in a schema', async () => {
       const [extension] = await sql`
         select obj_description(oid, 'pg_extension') as comment, extversion as version
         from pg_extension where extname = 'pgcrypto'`;
@@ -483,7 +483,7 @@ describe('a session', () => {
       expect(row).toEqual({ mac });
     });
 
-    it('gives random bytes whose bits are set half of the time', async () => {
+    it('returns random bytes of which half of the bits are set', async () => {
       const [lengths] = await sql`
         select length(gen_random_bytes(33)) as some, length(gen_random_bytes(1024)) as most`;
       expect(lengths).toEqual({ some: 33, most: 1024 });
@@ -500,7 +500,7 @@ describe('a session', () => {
       await expect(sql`select gen_random_bytes(1025)`).rejects.toThrow('Length not in range');
     });
 
-    it('gives random UUIDs with gen_random_uuid()', async () => {
+    it('returns random UUIDs with gen_random_uuid()', async () => {
       const [row] = await sql`select public.gen_random_uuid() <> gen_random_uuid() as differ`;
       expect(row).toEqual({ differ: true });
     });
@@ -586,7 +586,7 @@ describe('a session', () => {
       expect(await receive('Z')).toMatch(/^RS+KZ$/);
     });
 
-    it('reads messages that arrive byte by byte or many in one chunk', async () => {
+    it('reads messages that arrive byte by byte or in one chunk', async () => {
       for (const byte of Buffer.concat([startup, message('Q', 'select 1\0')])) {
         wire.write(Buffer.from([byte]));
       }
@@ -687,7 +687,7 @@ describe('a folder', () => {
     await again.close();
   });
 
-  it('is released and intact when the engine stops in the middle', async () => {
+  it('is released and intact when the engine stops during a query', async () => {
     const engine = await openEmbeddedEngine({ folder });
     const sql = connect(engine);
     await sql`create table before_the_end as select 1 as id`;
@@ -826,7 +826,7 @@ describe('the lock of a folder', () => {
   });
 
   it.skipIf(!existsSync('/proc/self/stat'))(
-    'is taken over from an earlier process of the same id (told by /proc)',
+    'is taken over from an earlier process with the same id, which /proc shows',
     async () => {
       writeFileSync(join(folder, lockFile), JSON.stringify({ ...me, identity: 'boot/1' }));
       const release = await lockFolder(folder, { timeoutMs: 0 });
@@ -845,7 +845,7 @@ describe('the lock of a folder', () => {
     });
   });
 
-  it('is held by one process when many find it stale and some are killed', async () => {
+  it('is held by one process at a time when several find it stale and some are killed', async () => {
     writeFileSync(join(folder, lockFile), JSON.stringify({ ...me, pid: gone }));
     const program = `
       import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -47,7 +47,7 @@ describe('findTimescaleProblem', () => {
     ['not preloaded', { installed: null, isPreloaded: false, license: null }, /not loaded/],
     ['under its Apache licence', { license: 'apache' }, /Apache licence/],
     ['under Apache, not created yet', { installed: null, license: 'apache' }, /Apache licence/],
-  ])('gives the remedy for a TimescaleDB that is %s', (_, facts, message) => {
+  ])('returns the remedy for a TimescaleDB that is %s', (_, facts, message) => {
     const problem = findTimescaleProblem({ ...fit, ...facts });
     expect(problem?.message).toMatch(message);
     expect(problem?.hint).toMatch(/\S/);

@@ -15,7 +15,7 @@ function parse(url: string, given = defaults): ServerTarget {
   return target;
 }
 
-describe('hosts', () => {
+describe('the hosts of a URL', () => {
   it.each([
     ['postgresql://h/d', 'h:5432/d'],
     ['postgres://h:1/d', 'h:1/d'],
@@ -35,12 +35,12 @@ describe('hosts', () => {
     ['postgresql:///d?host=/run/postgresql', '/run/postgresql/.s.PGSQL.5432/d'],
     ['postgresql:///d?host=/a,/b&port=1,2', '/a/.s.PGSQL.1,/b/.s.PGSQL.2/d'],
     ['postgresql://%2Frun%2Fpostgresql:1/d', '/run/postgresql/.s.PGSQL.1/d'],
-  ])('reads %s as %s', (url, described) => {
+  ])('in %s are read as %s', (url, described) => {
     expect(describeTarget(parseTarget(url, defaults))).toBe(described);
   });
 });
 
-describe('user, password and database', () => {
+describe('the user, the password and the database of a URL', () => {
   it.each<[string, Partial<ServerTarget>]>([
     ['postgresql://u:p@h/d', { user: 'u', password: 'p', database: 'd' }],
     ['postgresql://u@h', { user: 'u', password: undefined, database: 'u' }],
@@ -56,11 +56,11 @@ describe('user, password and database', () => {
       'postgresql://h/d?user=u&password=p%26q&dbname=e',
       { user: 'u', password: 'p&q', database: 'e' },
     ],
-  ])('%s', (url, expected) => {
+  ])('are read from %s', (url, expected) => {
     expect(parse(url)).toMatchObject(expected);
   });
 
-  it('takes from the defaults what the URL leaves out', () => {
+  it('come from the defaults when the URL lacks them', () => {
     const given = {
       user: 'u',
       password: 'p',
@@ -79,13 +79,13 @@ describe('user, password and database', () => {
     });
   });
 
-  it('requires a user in the URL when the process has no login name', async () => {
+  it('need a user in the URL when the process has no login name', async () => {
     expect(parse('postgresql://u@h', { user: '' })).toMatchObject({ user: 'u', database: 'u' });
     await errorOf('bad-configuration', () => parseTarget('postgresql://h/d', { user: '' }));
   });
 });
 
-describe('parameters', () => {
+describe('the parameters of a URL', () => {
   it.each<[string, object]>([
     ['', { tls: { mode: 'prefer' }, connectTimeoutMs: 10_000, applicationName: 'cryptosense-db' }],
     ['sslmode=require', { tls: { mode: 'require' } }],
@@ -98,7 +98,7 @@ describe('parameters', () => {
     ['application_name=a%20b', { applicationName: 'a b' }],
     ['target_session_attrs=read-write', {}],
     ['&&sslmode=allow&', { tls: { mode: 'allow' } }],
-  ])('%j', (query, expected) => {
+  ])('are read from %j', (query, expected) => {
     expect(parse(`postgresql://h/d?${query}`)).toMatchObject(expected);
   });
 });
@@ -109,7 +109,7 @@ describe('the embedded engine', () => {
     ['embedded:folder', 'folder'],
     ['embedded:/a b/c', '/a b/c'],
     ['embedded::memory:', undefined],
-  ])('%s', (url, folder) => {
+  ])('is named by %s', (url, folder) => {
     expect(parseTarget(url, defaults)).toEqual({ kind: 'embedded', folder });
   });
 
@@ -119,7 +119,7 @@ describe('the embedded engine', () => {
   });
 });
 
-describe('URLs that cannot be read', () => {
+describe('a faulty URL', () => {
   it.each([
     '',
     'h/d',
@@ -144,12 +144,12 @@ describe('URLs that cannot be read', () => {
     'postgresql://h/d?connect_timeout=soon',
     'postgresql://h/d?connect_timeout=-1',
     'postgresql://h/d?target_session_attrs=standby',
-  ])('%j', async (url) => {
+  ])('is refused with a hint: %j', async (url) => {
     const error = await errorOf('bad-configuration', () => parseTarget(url, defaults));
     expect(error.problems).toMatchObject([{ hint: expect.any(String) }]);
   });
 
-  it('names an unknown parameter, with the known ones', async () => {
+  it('is refused with the known parameters when it has an unknown one', async () => {
     const error = await errorOf('bad-configuration', () =>
       parseTarget('postgresql://h/d?sslmod=require', defaults),
     );
@@ -157,7 +157,7 @@ describe('URLs that cannot be read', () => {
   });
 });
 
-describe('passwords', () => {
+describe('the parts of a password', () => {
   const pieces = ['hunter2', 'wordpass'];
   const joints = [
     '/',
@@ -192,7 +192,7 @@ describe('passwords', () => {
     `postgresql://host/db?password=${password}&unknown=1`,
   ];
 
-  it.each(joints)('appear in no message and no description when they contain %j', (joint) => {
+  it.each(joints)('do not appear in a message or a description when they contain %j', (joint) => {
     for (const url of shapes(pieces.join(joint))) {
       const said = say(url);
       for (const piece of pieces)
@@ -200,7 +200,7 @@ describe('passwords', () => {
     }
   });
 
-  /** Everything that there is to see of a URL: what it is described as, or why it is refused. */
+  /** Every text that the tool shows of a URL: its description, or the error that refuses it. */
   function say(url: string): string {
     try {
       return describeTarget(parseTarget(url, defaults));

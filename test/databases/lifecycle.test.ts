@@ -48,7 +48,7 @@ async function isThere(name: string): Promise<boolean> {
 
 describe('create', () => {
   it.each([`a space, "quotes", 's`, 'do.ts sla/sh da-sh größe UP', '100% 🐘; drop database x; --'])(
-    'makes, keeps and drops a database named %s',
+    'makes a database named %s once, and drop removes it',
     async (odd) => {
       const name = `${database.name} ${odd}`;
       const target = databaseUrl(server, encodeURIComponent(name));
@@ -77,7 +77,7 @@ describe('a role without CREATEDB', () => {
   });
   afterAll(() => role?.drop());
 
-  it('may not create a database, and the error names the grant that it needs', async () => {
+  it('may not create a database, and the error names the missing grant', async () => {
     const target = role.urlOf(databaseUrl(server, `${database.name}_other`));
     const error: unknown = await create({ target }).catch((reason: unknown) => reason);
     expect(isError(error, 'not-permitted') && error.problems[0]?.hint).toContain(
@@ -106,7 +106,7 @@ describe('a role without CREATEDB', () => {
 });
 
 describe('drop', () => {
-  it('drops a database that others are connected to', async () => {
+  it('drops a database with open sessions', async () => {
     const other = await database.sql.reserve();
     await other`select 1`;
     expect(await drop({ target: database.url })).toMatchObject({ isDropped: true });
@@ -173,7 +173,7 @@ describe('reset', () => {
     ]);
   });
 
-  it('that fails halfway keeps the migrations before the failure, and the mark', async () => {
+  it('keeps the mark and the migrations before the failure when a migration fails', async () => {
     const target = database.url;
     await migrate.up({ target, ...basic, environment: 'dev' });
     const failing = fixture('cli-failing');
@@ -185,7 +185,7 @@ describe('reset', () => {
 });
 
 describe('the mark of an environment', () => {
-  it('is written once: another one is refused, and nothing is applied', async () => {
+  it('cannot be replaced by another mark, and the refused run applies nothing', async () => {
     const target = database.url;
     await migrate.up({ target, ...basic, steps: 1, environment: 'dev' });
     expect(await codeOf(migrate.up({ target, ...basic, environment: 'production' }))).toBe(
@@ -229,38 +229,44 @@ describe('the mark of an environment', () => {
     ['db drop', (force) => drop({ target: database.url, force })],
   ];
 
-  it.each(operations)('of any kind: %s refuses --force with another name', async (_, operate) => {
-    const target = database.url;
-    for (const environment of [undefined, 'dev'] as const) {
-      await migrate.up({ target, ...basic, environment });
-      for (const force of ['', 'postgres']) {
-        const error: unknown = await operate(force).catch((reason: unknown) => reason);
-        expect(error).toMatchObject({ code: 'environment-refused', details: { environment } });
+  it.each(operations)(
+    'makes %s refuse --force with another name, for every environment',
+    async (_, operate) => {
+      const target = database.url;
+      for (const environment of [undefined, 'dev'] as const) {
+        await migrate.up({ target, ...basic, environment });
+        for (const force of ['', 'postgres']) {
+          const error: unknown = await operate(force).catch((reason: unknown) => reason);
+          expect(error).toMatchObject({ code: 'environment-refused', details: { environment } });
+        }
+        expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
       }
-      expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
-    }
-    await operate(database.name);
-  });
+      await operate(database.name);
+    },
+  );
 
   describe('production', () => {
-    it.each(operations)('refuses %s unless --force is its name', async (_, operate) => {
-      const target = database.url;
-      await migrate.up({ target, ...basic, environment: 'production' });
-      for (const force of [undefined, '', 'postgres', database.name.toUpperCase(), 'true']) {
-        expect(await codeOf(operate(force))).toBe('environment-refused');
-      }
-      expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
-      await operate(database.name);
-    });
+    it.each(operations)(
+      'refuses %s unless --force has the name of the database',
+      async (_, operate) => {
+        const target = database.url;
+        await migrate.up({ target, ...basic, environment: 'production' });
+        for (const force of [undefined, '', 'postgres', database.name.toUpperCase(), 'true']) {
+          expect(await codeOf(operate(force))).toBe('environment-refused');
+        }
+        expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+        await operate(database.name);
+      },
+    );
 
-    it('stays production after a forced reset', async () => {
+    it('is still marked as production after a forced reset', async () => {
       const target = database.url;
       await migrate.up({ target, ...basic, environment: 'production' });
       await reset({ target, ...basic, force: database.name });
       expect(await codeOf(drop({ target }))).toBe('environment-refused');
     });
 
-    it('whose name has a space can be forced with the command in the hint', async () => {
+    it('gets a hint with the name in quotes when the name has a space', async () => {
       const target = databaseUrl(server, `${database.name}%20two`);
       await create({ target });
       await migrate.up({ target, ...basic, environment: 'production' });
@@ -269,7 +275,7 @@ describe('the mark of an environment', () => {
       await drop({ target, force: `${database.name} two` });
     });
 
-    it('applies migrations like every other database', async () => {
+    it('accepts migrations without --force', async () => {
       const target = database.url;
       await migrate.up({ target, ...basic, steps: 1, environment: 'production' });
       expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
@@ -289,7 +295,7 @@ describe('wait', () => {
     });
   });
 
-  it('waits for a server that starts meanwhile, and says what it waits for', async () => {
+  it('waits for a server that starts later, and reports the reason for the wait', async () => {
     const port = await freePort();
     const target = new URL(database.url);
     target.host = `127.0.0.1:${port}`;
@@ -304,7 +310,7 @@ describe('wait', () => {
     expect(await waiting).toMatchObject({ isReady: true, isDatabaseThere: true });
   });
 
-  it('says why it gave up when the time is over', async () => {
+  it('reports the last error when its time is over', async () => {
     const port = await freePort();
     const target = `postgresql://user@127.0.0.1:${port}/db`;
     const result = await wait({ target, timeoutMs: 300 });
@@ -320,7 +326,7 @@ describe('wait', () => {
     await role.drop();
   });
 
-  it('ends when the signal fires, although the server never answers', async () => {
+  it('ends when the signal fires before the server answers', async () => {
     const { port, connected } = await openMutePort();
     const stop = new AbortController();
     const target = `postgresql://user@127.0.0.1:${port}/db`;
@@ -377,7 +383,7 @@ describe('an embedded database', () => {
     });
     afterEach(() => release());
 
-    it('is waited for until the signal fires, and the wait is reported once', async () => {
+    it('makes a call wait until the signal fires, and the wait is reported once', async () => {
       const stop = new AbortController();
       const events: ProgressEvent[] = [];
       const running = migrate.up({
@@ -396,7 +402,7 @@ describe('an embedded database', () => {
       expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
     });
 
-    it('is not ready before it is released', async () => {
+    it('is ready after its release', async () => {
       expect(await wait({ target, timeoutMs: 1 })).toMatchObject({ isReady: false });
       const onProgress = ({ kind }: ProgressEvent) => kind === 'waiting-for-server' && release();
       expect(await wait({ target, onProgress })).toMatchObject({
@@ -406,7 +412,7 @@ describe('an embedded database', () => {
     });
   });
 
-  it("leaves the user's own files where they are", async () => {
+  it("does not remove the user's files in its folder", async () => {
     const { folder, url: target } = await emptyFolderDatabase();
     writeFileSync(join(folder, 'notes.txt'), 'mine');
     await drop({ target });
@@ -423,7 +429,7 @@ describe('an embedded database', () => {
     expect(readdirSync(folder)).toEqual(['photos']);
   });
 
-  it('marked as production is dropped only with its name in `force`', async () => {
+  it('is dropped only with its name in `force` when it is marked as production', async () => {
     const { url: target } = await emptyFolderDatabase();
     await migrate.up({ target, ...basic, environment: 'production' });
     expect(await codeOf(drop({ target }))).toBe('environment-refused');

@@ -153,14 +153,14 @@ describe.each(ledgers)('a ledger of release 0.1 %s', (_which, files) => {
     expect([await definitionOf(sql), await rowsOf(sql)]).toEqual(before);
   });
 
-  it('is left unchanged by a run with nothing to do', async () => {
+  it('is left unchanged by a run without pending migrations', async () => {
     const { sql, url: target } = await oldDatabase(files);
     const before = [await definitionOf(sql), await rowsOf(sql)];
     expect(await migrate.up({ target, ...old })).toMatchObject({ steps: [], applied: 2 });
     expect([await definitionOf(sql), await rowsOf(sql)]).toEqual(before);
   });
 
-  it('is upgraded once by runs that start together', async () => {
+  it('is upgraded once when several runs start together', async () => {
     const { sql, url: target } = await oldDatabase(files);
     const release = nextRelease();
     const runs = await Promise.all([1, 2, 3].map(() => migrate.up({ target, ...release })));
@@ -293,7 +293,7 @@ describe('a ledger of a newer format', () => {
 });
 
 describe('a ledger that was restored without its rows', () => {
-  it('is one without history, and has its format again after a run', async () => {
+  it('has no history, and a run writes its format again', async () => {
     const { sql, url: target } = await scratchDatabase();
     await migrate.up({ target, ...old, steps: 1 });
     await migrate.down({ target, ...old });

@@ -45,13 +45,13 @@ describe('formatStamp and stampDate', () => {
     expect(stampDate(stamp)?.getTime()).toBe(Math.floor(Date.parse(moment) / 1000) * 1000);
   });
 
-  it('give no date for a text that is no stamp', () => {
+  it('return no date for a text that is not a stamp', () => {
     expect(stampDate('yesterday')).toBeUndefined();
   });
 });
 
 describe('compareVersions', () => {
-  it('orders by code unit in every locale, and so by time', () => {
+  it('orders by code unit, which is the order of time in every locale', () => {
     const ordered = ['00010101_000000', '20251007_115959', '20251007_120000', '99991231_235959'];
     expect([...ordered].reverse().sort(compareVersions)).toEqual(ordered);
     expect(compareVersions('20251007_120000', '20251007_120000')).toBe(0);

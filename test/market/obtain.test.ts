@@ -59,14 +59,14 @@ describe('an answer', () => {
     await expect(refused).rejects.toThrow(fact);
   });
 
-  it('is refused with ten of its faults and the number of further ones', async () => {
+  it('is refused with an error that lists ten faults and the number of other faults', async () => {
     const rows = Array.from({ length: 14 }, (_, index) => coin(index + 1, { name: '' }));
     const refused = obtainMarket({ from: savedAnswer(rows), top: 14 });
     await expect(refused).rejects.toMatchObject({ problems: { length: 12 } });
     await expect(refused).rejects.toThrow('and 4 more faults');
   });
 
-  it('gives symbols in upper case and texts without surrounding space', async () => {
+  it('is returned with symbols in upper case and texts without surrounding space', async () => {
     const { assets } = await obtainMarket({
       from: savedAnswer([coin(1, { symbol: ' btc ', name: ' Bitcoin ' })]),
       top: 1,
@@ -74,7 +74,7 @@ describe('an answer', () => {
     expect(assets).toMatchObject([{ symbol: 'BTC', name: 'Bitcoin' }]);
   });
 
-  it('is checked up to the first `top` assets only', async () => {
+  it('is checked for the first `top` assets only', async () => {
     const from = savedAnswer([coin(1), coin(2, { id: '' })]);
     expect((await obtainMarket({ from, top: 1 })).assets).toHaveLength(1);
   });
@@ -126,13 +126,13 @@ describe('a saved answer', () => {
   });
 });
 
-it('the snapshot refuses more assets than it has', async () => {
+it('the snapshot refuses a request for more assets than it has', async () => {
   await expect(obtainMarket({ offline: true, top: 101 })).rejects.toThrow(
     'it has 100 of the 101 requested assets',
   );
 });
 
-describe('options', () => {
+describe('the options', () => {
   it.each<[MarketOptions, string]>([
     [{ top: 0 }, 'top is 0'],
     [{ top: 1.5 }, 'top is 1.5'],

@@ -80,13 +80,16 @@ describe('a request', () => {
         ['250', '2'],
       ],
     ],
-  ])('asks for as many pages as %i assets need, and gives no more rows', async (top, pages) => {
-    const { server, rows } = await ask([], { top });
-    expect(await rows).toHaveLength(top);
-    expect(server.asked.map(({ query }) => [query.per_page, query.page])).toEqual(pages);
-  });
+  ])(
+    'asks for the pages that %i assets need, and returns one row for each asset',
+    async (top, pages) => {
+      const { server, rows } = await ask([], { top });
+      expect(await rows).toHaveLength(top);
+      expect(server.asked.map(({ query }) => [query.per_page, query.page])).toEqual(pages);
+    },
+  );
 
-  it('ends when the list ends', async () => {
+  it('asks for no page after the last page of the list', async () => {
     const { server, rows } = await ask([], { top: 900, list: coins(300) });
     expect(await rows).toHaveLength(300);
     expect(server.asked).toHaveLength(2);
@@ -106,7 +109,7 @@ describe('a request', () => {
   });
 });
 
-describe('tries again after', () => {
+describe('a request is sent again after', () => {
   it.each<[string, Fault]>([
     ['429', { status: 429, body: rateLimited }],
     ['500', { status: 500, body: { error: 'Internal' } }],
@@ -133,7 +136,7 @@ describe('tries again after', () => {
     ['1', 1_000],
     ['0.2', 200],
     ['a date', 1_000],
-  ])('an answer with retry-after: %s, no sooner than it says', async (text, leastMs) => {
+  ])('an answer with retry-after: %s, and not before that time', async (text, leastMs) => {
     // A date has whole seconds.
     const header = text === 'a date' ? new Date(Date.now() + 2_000).toUTCString() : text;
     const fault = { status: 429, headers: { 'retry-after': header }, body: rateLimited };
@@ -144,7 +147,7 @@ describe('tries again after', () => {
   });
 
   it.each(['0', '-1', 'soon', 'Wed, 21 Oct 2015 07:28:00 GMT'])(
-    'an answer with retry-after: %s, which names no future time, after the usual wait',
+    'an answer with retry-after: %s, which is not a future time, after the usual wait',
     async (header) => {
       const fault = { status: 429, headers: { 'retry-after': header }, body: rateLimited };
       const { rows, events } = await ask([fault, fault]);
@@ -161,7 +164,7 @@ describe('tries again after', () => {
     expect(server.asked).toHaveLength(2);
   });
 
-  it('a rate limit without retry-after, and waits longer each time', async () => {
+  it('a rate limit without retry-after, with a longer wait each time', async () => {
     const fault = { status: 429, body: rateLimited };
     const { rows, events } = await ask([fault, fault, fault, fault]);
     await rows;
@@ -177,7 +180,7 @@ describe('tries again after', () => {
   });
 });
 
-describe('the error names the fact and the remedy for', () => {
+describe('the error of a request names the fact and the remedy for', () => {
   const always = (fault: Fault) => Array.from({ length: 5 }, () => fault);
   it.each<
     [
@@ -291,7 +294,7 @@ describe('the error names the fact and the remedy for', () => {
     expect(server.asked).toHaveLength(asked);
   });
 
-  it('a key that CoinGecko refuses, and never shows the key', async () => {
+  it('a key that CoinGecko refuses, and does not show the key', async () => {
     const fault = {
       status: 401,
       body: { status: { error_code: 10002, error_message: 'Invalid' } },

@@ -25,7 +25,7 @@ async function failureOf(pairs: Pairs, options: Partial<migrate.UpOptions> = {})
 
 const failureIn = (up: string) => failureOf({ '20250101_120000_a': [up, sound[1]] });
 
-describe('the line and column of a failure', () => {
+describe('the line and the column of a failure', () => {
   it.each([
     ['in the first statement', 'SELECT * FROM nowhere;', '1:15'],
     ['after a BEGIN', 'BEGIN;\n\nSELECT * FROM nowhere;\nCOMMIT;', '3:15'],
@@ -34,18 +34,14 @@ describe('the line and column of a failure', () => {
     ['after emoji in the same statement', "SELECT '🚀'\n  FROM nowhere;", '2:8'],
     ['after comments and tabs', '/* 🚀 */ -- é\n\t\tSELECT * FROM nowhere;', '2:17'],
     ['after CRLF', 'SELECT 1;\r\n\r\nSELECT *\r\nFROM nowhere;', '4:6'],
-    [
-      'are those of the statement when the server reports no position',
-      'SELECT 1;\n  SELECT 1/0;',
-      '2:3',
-    ],
+    ['at the statement when the server reports no position', 'SELECT 1;\n  SELECT 1/0;', '2:3'],
     ['in a function body', 'DO $$\nBEGIN\n  SELECT 1 FRM x y;\nEND $$;', '3:16'],
     [
-      'of a deferred constraint are those of the last statement',
+      'at the last statement when a deferred constraint fails',
       'CREATE TABLE d (id INT UNIQUE DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO d VALUES (1), (1);\nSELECT 1;',
       '3:1',
     ],
-  ])('%s', async (_, up, place) => {
+  ])('are reported %s', async (_, up, place) => {
     expect((await failureIn(up)).place).toBe(place);
   });
 
@@ -59,8 +55,8 @@ describe('the line and column of a failure', () => {
   });
 });
 
-describe('what PostgreSQL reports', () => {
-  it('includes its detail and its hint', async () => {
+describe('the report of a failure', () => {
+  it("includes PostgreSQL's detail and hint", async () => {
     const failure = await failureIn(
       "DO $$ BEGIN RAISE 'no' USING DETAIL = 'the detail', HINT = 'the hint', ERRCODE = 'P1234'; END $$;",
     );
@@ -69,13 +65,13 @@ describe('what PostgreSQL reports', () => {
     expect(failure.evidence).toContain('SQLSTATE P1234');
   });
 
-  it('includes the function that failed, and the query in it', async () => {
+  it('includes the function that failed and its query', async () => {
     const { evidence } = await failureIn("DO $$ BEGIN EXECUTE 'SELECT * FROM nowhere'; END $$;");
     expect(evidence).toContainEqual(expect.stringMatching(/^in: PL\/pgSQL function/));
     expect(evidence).toContain('query: SELECT * FROM nowhere');
   });
 
-  it('is the first failure, not one that follows from it', async () => {
+  it('describes the first failure, not an error that it causes', async () => {
     expect(await failureIn('SELECT 1/0;\nSELECT * FROM nowhere;')).toMatchObject({
       place: '1:1',
       sqlState: '22012',
@@ -113,7 +109,7 @@ describe('the details of a failure', () => {
   };
   const failed = { version: '20250101_120002', direction: 'up' };
 
-  it('name no completed migration when all share one transaction', async () => {
+  it('name no completed migration when all migrations share one transaction', async () => {
     expect(await failureOf(pairs, { singleTransaction: true })).toMatchObject({
       ...failed,
       completed: [],

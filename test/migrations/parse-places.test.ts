@@ -47,7 +47,7 @@ describe('the text of statements', () => {
     // A no-break space is a letter to PostgreSQL, and part of the name.
     ['DROP TABLE t\u00a0; SELECT 1', ['DROP TABLE t\u00a0', 'SELECT 1']],
     ['\f\tSELECT 1\f;\t', ['SELECT 1']],
-  ])('%j', (text, expected) => {
+  ])('is the text in the file without comments around it: %j', (text, expected) => {
     const statements = statementsOf(text);
     expect(statements.map((statement) => statement.text)).toEqual(expected);
     for (const { index, text: found } of statements)
@@ -55,7 +55,7 @@ describe('the text of statements', () => {
   });
 
   it.each(['', '   \n', '-- nothing', '/* nothing */', ';', ';;\n;'])(
-    'there is none in %j',
+    'is missing in %j',
     (text) => {
       expect(findingIn(text)).toMatchObject({ rule: 'no-statement', line: 1, column: 1 });
     },
@@ -79,11 +79,11 @@ describe('the place of a finding', () => {
     ['BEGIN;\n🚀;\nCOMMIT;', '2:1'],
     ['SELECT :variable;', '1:8'],
     ["SELECT '🚀'; VACUUM;", '1:13'],
-  ])('%j is at %s', (text, place) => {
+  ])('for %j is %s', (text, place) => {
     expect(placeIn(text)).toBe(place);
   });
 
-  it('comes with the whole line', () => {
+  it('includes the whole line', () => {
     expect(findingIn("SELECT 1;\n\tSELECT '🚀' 1;\n")).toEqual({
       file: 'f.sql',
       line: 2,
@@ -100,7 +100,7 @@ describe('the place of a finding', () => {
     ['SELECT 1 \\gexec', '1:10', '\\gexec'],
     ['\\.', '1:1', '\\.'],
     ["\\copy t from 'x'", '1:1', '\\copy'],
-  ])('%j is a command of psql', (text, place, command) => {
+  ])('is the start of a psql command in %j', (text, place, command) => {
     expect(placeIn(text)).toBe(place);
     expect(findingIn(text)).toMatchObject({ rule: 'psql-command', command });
   });
@@ -110,12 +110,12 @@ describe('the place of a finding', () => {
     ['SELECT 1;\n-- rows\nCOPY t (a, b) FROM stdin WITH (FORMAT csv);\nhello,1\n\\.\n', '3:1'],
     ['copy t from stdin;\n\\N\t1\n\\.\n', '1:1'],
     ['COPY t FROM STDIN;\n\\.\n', '1:1'],
-  ])('a COPY with rows below it, in %j, is reported instead of its first row', (text, place) => {
+  ])('is the COPY, not the first row after it, in %j', (text, place) => {
     expect(placeIn(text)).toBe(place);
     expect(findingIn(text)).toMatchObject({ rule: 'copy-from-stdin' });
   });
 
-  it('a COPY that is complete is not reported', () => {
+  it('is not the COPY of a file on the server', () => {
     expect(findingIn("COPY t FROM '/data';\nSELECT 'from stdin' 1;")).toMatchObject({
       rule: 'syntax-error',
       line: 2,
@@ -123,7 +123,7 @@ describe('the place of a finding', () => {
     });
   });
 
-  it('every finding in every file is reported, but nothing after a syntax error', async () => {
+  it('is reported for every finding in every file until a syntax error in that file', async () => {
     const { details } = await errorOf('faulty-statements', () =>
       readScripts([
         {
@@ -142,12 +142,12 @@ describe('the place of a finding', () => {
   });
 });
 
-describe('files as editors save them', () => {
+describe('a file saved with', () => {
   it.each([
     ['CRLF', (text: string) => text.replaceAll('\n', '\r\n')],
     ['a byte-order mark', (text: string) => `\ufeff${text}`],
-    ['both', (text: string) => `\ufeff${text.replaceAll('\n', '\r\n')}`],
-  ])('%s: directives, statements and places are the same', async (_, save) => {
+    ['CRLF and a byte-order mark', (text: string) => `\ufeff${text.replaceAll('\n', '\r\n')}`],
+  ])('%s has the same directives, statements and places', async (_, save) => {
     const sound = '-- Transaction: none\n\nVACUUM;\nSELECT 1;\n';
     const [pair] = readMigrations(
       writePairs({ '20250101_120000_a': [save(sound), save('SELECT 1;\nSELECT\n  1 1;\n')] }),
@@ -165,14 +165,14 @@ describe('files as editors save them', () => {
 describe('a file of 5 MB', () => {
   const size = 5_000_000;
 
-  it('of one statement is one statement', () => {
+  it('with one long statement has one statement', () => {
     const text = `BEGIN;\nSELECT '${'é🚀;'.repeat(size / 4)}';\nSELECT 2;\nCOMMIT;\n`;
     const statements = statementsOf(text);
     expect(statements).toHaveLength(2);
     expect(statements[1]).toMatchObject({ text: 'SELECT 2', index: text.indexOf('SELECT 2') });
   });
 
-  it('of one list of values is one statement', () => {
+  it('with one long list of values has one statement', () => {
     const row = "(1, 'a name of some length, with an é and more')";
     const text = `INSERT INTO t VALUES\n${Array.from({ length: size / 50 }, () => row).join(',\n')};\n`;
     expect(statementsOf(text)).toEqual([
@@ -180,7 +180,7 @@ describe('a file of 5 MB', () => {
     ]);
   });
 
-  it('of many statements has each of them in its place', () => {
+  it('with short statements has each statement at its place', () => {
     const line = "INSERT INTO t VALUES (1, '🚀 a name of some length'); -- é\n";
     const text = line.repeat(Math.floor(size / 60));
     const statements = statementsOf(text);
@@ -189,16 +189,16 @@ describe('a file of 5 MB', () => {
     expect(misplaced).toEqual([]);
   });
 
-  it('of comments has its one statement', () => {
+  it('with comments and one statement has one statement', () => {
     const text = `${'-- nothing /* here\n'.repeat(100_000)}/*${'/* x */'.repeat(400_000)}*/ SELECT 1;`;
     expect(statementsOf(text)).toMatchObject([{ index: text.length - 9 }]);
   });
 
-  it('of one line has a place in it', () => {
+  it('with one line gives the column of a finding', () => {
     expect(placeIn(`SELECT '${'x'.repeat(size)}' 1;`)).toBe(`1:${size + 11}`);
   });
 
-  it('nested too deeply is reported, and the next file is parsed', () => {
+  it('with too deep nesting is reported, and the next file is parsed', () => {
     const nested = `SELECT ${'('.repeat(50_000)}1${')'.repeat(50_000)};`;
     expect(findingIn(nested)).toMatchObject({ rule: 'syntax-error' });
     const chained = `SELECT ${'1+'.repeat(200_000)}1;`;

@@ -22,7 +22,7 @@ function find(text: string, direction: Direction = 'up'): readonly string[] {
 
 const texts = ({ statements }: Script) => statements.map(({ text }) => text);
 
-describe('findings by fixture folder', () => {
+describe('findings in folders of files', () => {
   const up = (place: string) => `20250101_120000_example.sql:${place}`;
   const down = (place: string) => `20250101_120000_example_rollback.sql:${place}`;
 
@@ -48,7 +48,7 @@ describe('findings by fixture folder', () => {
     expect(placesOf(details.findings)).toEqual(places);
   });
 
-  it('the packaged schema has none', async () => {
+  it('the packaged schema has no findings', async () => {
     const scripts = await readScripts(readMigrations(resolveFolders({})));
     expect(scripts.some(({ up }) => up.needsTimescale)).toBe(true);
     expect(
@@ -66,7 +66,7 @@ describe('the outer transaction', () => {
     ['START TRANSACTION;', 'COMMIT AND NO CHAIN;'],
     ['/* open */ BEGIN -- it\n;', 'COMMIT -- it\n; -- and that was that'],
     [';;BEGIN;;', ';COMMIT;;'],
-  ])('%j … %j is removed', (begin, end) => {
+  ])('is removed when it is %j … %j', (begin, end) => {
     const script = parse(`${begin};\nSELECT 1;\n${end}`);
     expect(texts(script)).toEqual(['SELECT 1']);
     expect(script).toMatchObject({ transaction: 'own', begin: 'begin' });
@@ -76,15 +76,15 @@ describe('the outer transaction', () => {
     'BEGIN ISOLATION LEVEL SERIALIZABLE',
     'START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE',
     'BEGIN TRANSACTION DEFERRABLE',
-  ])('%s keeps its options', (begin) => {
+  ])('keeps the options of %s', (begin) => {
     expect(parse(`${begin}; SELECT 1; COMMIT;`)).toMatchObject({ begin });
   });
 
-  it('may be missing', () => {
+  it('can be missing', () => {
     expect(parse('SELECT 1; SELECT 2')).toMatchObject({ transaction: 'own', begin: 'begin' });
   });
 
-  it('may hold savepoints', () => {
+  it('can contain savepoints', () => {
     const body = ['SAVEPOINT a', 'SELECT 1', 'ROLLBACK TO a', 'RELEASE a'];
     expect(texts(parse(`BEGIN; ${body.join(';')}; COMMIT;`))).toEqual(body);
   });
@@ -101,7 +101,7 @@ describe('the outer transaction', () => {
     ['BEGIN; BEGIN; SELECT 1; COMMIT;', '1:8 transaction-control'],
     ['BEGIN; SELECT 1; START TRANSACTION; COMMIT;', '1:18 transaction-control'],
     ['-- Transaction: none\nSAVEPOINT a;', '2:1 transaction-control'],
-  ])('%j breaks a rule', (text, place) => {
+  ])('breaks a rule in %j', (text, place) => {
     expect(find(text)).toContain(`f.sql:${place}`);
   });
 
@@ -115,7 +115,7 @@ describe('the outer transaction', () => {
     'SELECT 1 -- COMMIT;\n + 1',
     "SELECT E'it\\'s; \\\\'",
     "SELECT U&'d\\0061t\\+000061;'",
-  ])('words inside %j end no transaction', (statement) => {
+  ])('is not ended by the words inside %j', (statement) => {
     expect(texts(parse(`BEGIN;\n${statement};\nCOMMIT;\n`))).toEqual([statement]);
   });
 });
@@ -126,7 +126,7 @@ describe('directives', () => {
     '--transaction:NONE',
     '  --  TRANSACTION :  None  ',
     '/* first */\n\n-- Author: me\n-- Transaction: none',
-  ])('%j is understood', (header) => {
+  ])('%j is a directive', (header) => {
     expect(parse(`${header}\nVACUUM;`)).toMatchObject({ transaction: 'none' });
   });
 
@@ -139,7 +139,7 @@ describe('directives', () => {
     "SELECT '\n-- Transaction: none\n';",
     'BEGIN;\n-- Transaction: none',
     ';\n-- Transaction: none\n',
-  ])('%j is none', (header) => {
+  ])('%j is not a directive', (header) => {
     const text = `${header}\nSELECT 2;${header.startsWith('BEGIN') ? 'COMMIT;' : ''}`;
     expect(parse(text)).toMatchObject({ transaction: 'own' });
   });
@@ -152,7 +152,7 @@ describe('directives', () => {
     ]);
   });
 
-  it('a rollback that says why the migration cannot be undone needs no statement', () => {
+  it('a rollback with a reason why it is irreversible needs no statement', () => {
     const why = 'the rows are gone: see ticket 12';
     const script = parse(`-- Irreversible: ${why}\n`, 'down');
     expect(script).toMatchObject({ irreversible: why, statements: [] });
@@ -161,19 +161,19 @@ describe('directives', () => {
     });
   });
 
-  it('a migration cannot be irreversible', () => {
+  it('the Irreversible directive has no effect in a migration', () => {
     expect(parse('-- Irreversible: no\nSELECT 1;')).toMatchObject({
       irreversible: undefined,
     });
     expect(find('-- Irreversible: no\n')).toEqual(['f.sql:1:1 no-statement']);
   });
 
-  it('a missing reason is one finding', () => {
+  it('a missing reason gives one finding', () => {
     expect(find('-- Irreversible:   \n', 'down')).toEqual(['f.sql:1:1 missing-reason']);
   });
 });
 
-describe('statements that refuse a transaction', () => {
+describe('statements that cannot run in a transaction', () => {
   const refused: readonly string[] = [
     'CREATE INDEX CONCURRENTLY i ON t (a)',
     'CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS i ON s.t (lower(a))',
@@ -205,11 +205,11 @@ describe('statements that refuse a transaction', () => {
     "CALL public.refresh_continuous_aggregate('v', NULL, NULL)",
   ];
 
-  it.each(refused)('%s is refused in a file with one', (statement) => {
+  it.each(refused)('%s is refused in a file with a transaction', (statement) => {
     expect(find(`BEGIN;\n  ${statement};\nCOMMIT;`)).toEqual(['f.sql:2:3 needs-no-transaction']);
   });
 
-  it.each(refused)('%s runs in a file without one', (statement) => {
+  it.each(refused)('%s runs in a file without a transaction', (statement) => {
     const { statements } = parse(`-- Transaction: none\n${statement};`);
     expect(statements).toMatchObject([{ text: statement }]);
     expect(statements[0]?.run.kind).toMatch(/^(alone|build-index|drop-index)$/);
@@ -239,12 +239,12 @@ describe('statements that refuse a transaction', () => {
     "CALL other('refresh_continuous_aggregate')",
     "COPY t FROM '/data.csv'",
     "COPY t TO PROGRAM 'gzip'",
-  ])('%s is none of them', (statement) => {
+  ])('%s can run in a transaction', (statement) => {
     expect(texts(parse(`BEGIN; ${statement}; COMMIT;`))).toEqual([statement]);
   });
 
   it.each(['', '-- Transaction: none\n'])(
-    'DISCARD ALL would give up the lock, after %j',
+    'DISCARD ALL is refused after %j, because it releases the lock of the run',
     (header) => {
       expect(find(`${header}DISCARD ALL;`)).toEqual([`f.sql:${header ? 2 : 1}:1 discard-all`]);
     },
@@ -316,7 +316,7 @@ describe('statements whose effect ends with the session', () => {
   );
 });
 
-describe('how statements of a file without a transaction run', () => {
+describe('the mode in which a statement of a file without a transaction runs', () => {
   it.each<[string, RunMode]>([
     ['SELECT 1', { kind: 'in-transaction' }],
     ['LOCK TABLE t', { kind: 'in-transaction' }],
@@ -335,12 +335,12 @@ describe('how statements of a file without a transaction run', () => {
       { kind: 'build-index', index: 'i', table: ['t'], isConcurrent: false },
     ],
     ['DROP INDEX CONCURRENTLY "S".i', { kind: 'drop-index', index: ['S', 'i'] }],
-  ])('%s', (statement, run) => {
+  ])('is as expected for %s', (statement, run) => {
     const { statements } = parse(`-- Transaction: none\n${statement};`);
     expect(statements.map((found) => found.run)).toEqual([run]);
   });
 
-  it('an index without a name is refused, because the next run could not find it', () => {
+  it('does not exist for an index without a name, which the next run could not find', () => {
     expect(find('-- Transaction: none\nCREATE INDEX CONCURRENTLY ON t (a);')).toEqual([
       'f.sql:2:1 unnamed-index',
     ]);
@@ -355,7 +355,7 @@ describe('needsTimescale', () => {
     ['CREATE EXTENSION pgcrypto', false],
     ["SELECT 'create extension timescaledb'", false],
     ['DROP EXTENSION timescaledb', false],
-  ])('%s: %s', (statement, needsTimescale) => {
+  ])('for %s is %s', (statement, needsTimescale) => {
     expect(parse(`${statement};`)).toMatchObject({ needsTimescale });
   });
 });

@@ -33,7 +33,7 @@ function copySchema(descriptions?: readonly string[]): Folders {
   return folders;
 }
 
-describe('the stamp', () => {
+describe('the stamp of a new migration', () => {
   it.each([
     ['now, in an empty folder', [], '20260301_102030'],
     ['now, after older migrations', ['20260301_102029'], '20260301_102030'],
@@ -44,20 +44,20 @@ describe('the stamp', () => {
     expect((await write(folders, 'b')).version).toBe(stamp);
   });
 
-  it('differs for migrations that are written within one second', async () => {
+  it('is different for each migration that is written within one second', async () => {
     const folders = writePairs({});
     const versions: string[] = [];
     for (const name of ['a', 'b', 'c']) versions.push((await write(folders, name)).version);
     expect(versions).toEqual(['20260301_102030', '20260301_102031', '20260301_102032']);
   });
 
-  it('is refused after the last possible stamp', async () => {
+  it('cannot follow the last possible stamp', async () => {
     const folders = writePairs({ '99991231_235959_a': [sql, sql] });
     await errorOf('bad-configuration', () => write(folders, 'b'));
   });
 });
 
-it('quotes the flags that name the folders for a shell', async () => {
+it('the flags with the names of the folders are quoted for a shell', async () => {
   const migrations = join(temporaryFolder(), 'my migrations');
   const rollbacks = join(temporaryFolder(), "what's undone");
   for (const folder of [migrations, rollbacks]) mkdirSync(folder);
@@ -66,7 +66,7 @@ it('quotes the flags that name the folders for a shell', async () => {
   expect(words).toBe(`--migrations|${migrations}|--rollbacks|${rollbacks}|`);
 });
 
-describe('names and header', () => {
+describe('the name and the header of a new migration', () => {
   it.each([
     ['add_price_alerts', 'add_price_alerts', 'add price alerts'],
     ['add price alerts', 'add_price_alerts', 'add price alerts'],
@@ -77,7 +77,7 @@ describe('names and header', () => {
     ['-- Transaction: none', 'transaction_none', '-- Transaction: none'],
     ['🚀 launch', 'launch', '🚀 launch'],
     ['2 factor', '2_factor', '2 factor'],
-  ])('%j gives the file name %s', async (description, name, header) => {
+  ])('are made from %j: the file name has %s', async (description, name, header) => {
     const folders = writePairs({});
     const { migration, rollback } = await write(folders, description);
     expect(basename(migration)).toBe(`20260301_102030_${name}.sql`);
@@ -99,7 +99,7 @@ describe('names and header', () => {
   });
 
   it.each(['', ' _ ', '🚀', '漢字', 'x'.repeat(101), 'fix the rollback', 'fix_rollback'])(
-    'the description %j is refused, and nothing is written',
+    'are not made from the description %j, and nothing is written',
     async (description) => {
       const folders = writePairs({});
       await errorOf('bad-configuration', () => write(folders, description));
@@ -107,7 +107,7 @@ describe('names and header', () => {
     },
   );
 
-  it('an author name with a line break is written in one line', async () => {
+  it('hold a name of an author with a line break in one line', async () => {
     const folders = writePairs({});
     const { migration } = await create({
       ...folders,
@@ -129,7 +129,7 @@ describe('names and header', () => {
     expect(readdirSync(folders.migrations)).toEqual([]);
   });
 
-  it('a folder with findings is reported, and nothing is written', async () => {
+  it('a folder with findings is reported, and no file is written', async () => {
     const folders = writePairs({});
     writeFileSync(join(folders.migrations, '20250101_120000_alone.sql'), sql);
     await errorOf('faulty-folder', () => write(folders, 'b'));
@@ -174,11 +174,11 @@ const descriptions: Readonly<Record<string, string>> = {
 };
 
 describe('templates', () => {
-  it('are the templates that the command names', () => {
+  it('are the templates that the command lists', () => {
     expect(templateNames()).toEqual(Object.keys(descriptions).sort());
   });
 
-  it('run on the packaged schema: up, down and up again', async () => {
+  it('run up, down and up again on the packaged schema', async () => {
     const database = await createTimescaleDatabase({ embeddedAs: 'folder' });
     onTestFinished(database.drop);
     const folders = copySchema();
@@ -197,7 +197,7 @@ describe('templates', () => {
     expect((await migrate.status(options)).isCurrent).toBe(true);
   });
 
-  it('the rollback of data restores the rows that it changed, except rows that changed since', async () => {
+  it('include a rollback of data that restores the changed rows, except rows that changed again', async () => {
     const database = await createScratchDatabase(inject('postgresUrl'));
     onTestFinished(database.drop);
     const { sql: db } = database;

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { encodePackagedScripts, readScripts } from '../../src/migrations/scripts.ts';
 import { readMigrations, resolveFolders } from '../../src/migrations/source.ts';
 
-it('the scripts that the build wrote are the scripts that the grammar gives', async () => {
+it('the scripts in the build equal the scripts that the grammar returns', async () => {
   const scripts = await readScripts(readMigrations(resolveFolders({})));
   const built = JSON.parse(readFileSync('dist/packaged-scripts.json', 'utf8'));
   expect(built).toEqual(JSON.parse(encodePackagedScripts(scripts)));
@@ -19,7 +19,7 @@ it('the scripts that the build wrote are the scripts that the grammar gives', as
   }
 });
 
-it('the work before the grammar runs once, and only for files that need the grammar', async () => {
+it('the program prepares the grammar once, and only for files that need the grammar', async () => {
   const calls: string[] = [];
   const beforeGrammar = async () => {
     calls.push('called');

@@ -38,16 +38,16 @@ const expected: Readonly<Record<string, readonly string[]>> = {
 };
 
 describe('findings in the folders', () => {
-  it.each(Object.entries(expected))('finds %s in its files', async (name, findings) => {
+  it.each(Object.entries(expected))('hold %s for its files', async (name, findings) => {
     expect(await findIn(fixture(`folder-${name}`))).toEqual([...findings].sort());
   });
 
-  it('are all reported at once', async () => {
+  it('are reported together', async () => {
     const found = await findIn(fixture('folder-everything'));
     expect(found).toEqual(Object.values(expected).flat().sort());
   });
 
-  it('name the folder, and the rollback that is missing', async () => {
+  it('include the folder and the missing rollback', async () => {
     const folders = fixture('folder-without-rollback');
     const { details, message } = await errorOf('faulty-folder', () => readMigrations(folders));
     const rollback = join(folders.rollbacks, '20250104_120000_one_way_rollback.sql');
@@ -63,7 +63,7 @@ describe('findings in the folders', () => {
     expect(message).toBe(`${migration} missing-rollback (expected: ${rollback})`);
   });
 
-  it('a rollback without a migration is also read', async () => {
+  it('include the findings of a rollback without a migration', async () => {
     const folders = writePairs({});
     writeFileSync(join(folders.rollbacks, '20250101_120000_orphan_rollback.sql'), '');
     expect(await findIn(folders)).toEqual([
@@ -72,7 +72,7 @@ describe('findings in the folders', () => {
     ]);
   });
 
-  it('a folder that does not exist is one finding, not one for each file', async () => {
+  it('include one finding for a folder that does not exist, not one for each file', async () => {
     const folders = writePairs({
       '20250101_120000_a': [sql, sql],
       '20250101_120001_b': [sql, sql],
@@ -81,13 +81,13 @@ describe('findings in the folders', () => {
     expect(await findIn(folders)).toEqual(['rollbacks unreadable-folder']);
   });
 
-  it('two folders that do not exist are two findings', async () => {
+  it('include two findings for two folders that do not exist', async () => {
     const root = temporaryFolder();
     const folders = { migrations: join(root, 'up'), rollbacks: join(root, 'down') };
     expect(await findIn(folders)).toEqual(['down unreadable-folder', 'up unreadable-folder']);
   });
 
-  it('a link to a file that does not exist is reported', async () => {
+  it('include a link to a file that does not exist', async () => {
     const folders = writePairs({ '20250101_120000_a': [sql, sql] });
     const link = join(folders.migrations, '20250102_120000_gone.sql');
     symlinkSync(join(folders.migrations, 'nowhere'), link);
@@ -167,7 +167,7 @@ describe('checksums', () => {
     ['CR', sql.replaceAll('\n', '\r')],
     ['a byte-order mark', `\ufeff${sql}`],
     ['both', `\ufeff${sql.replaceAll('\n', '\r\n')}`],
-  ])('are the same for a file with %s, and so is its text', (_, text) => {
+  ])('do not change when a file has %s, nor does its text', (_, text) => {
     const [pair] = readMigrations(writePairs({ '20250101_120000_a': [text, sql] }));
     expect(pair?.up).toEqual({ ...pair?.down, name: '20250101_120000_a.sql' });
     expect(pair?.up.text).toBe(sql);
@@ -180,7 +180,7 @@ describe('checksums', () => {
     ['an empty line', `${sql}\n`],
     ['a second byte-order mark', `\ufeff\ufeff${sql}`],
     ['an accent in another normal form', "SELECT 'e\u0301';"],
-  ])('differ by %s', (_, text) => {
+  ])('change with %s', (_, text) => {
     expect(checksumOf(text)).not.toBe(checksumOf(sql));
     expect(checksumOf(text)).not.toBe(checksumOf("SELECT '\u00e9';"));
   });

@@ -43,7 +43,7 @@ describe('excerpt', () => {
   });
 
   it.each([1, 30, 36, 37, 38, 72, 73, 100, 164, 165, 200])(
-    'cuts a long line so that its character %i is seen',
+    'cuts a long line and keeps its character %i',
     (column) => {
       const line = `${'·'.repeat(column - 1)}X${'·'.repeat(200 - column)}`;
       const shown = excerpt(at(line, column));
@@ -52,7 +52,7 @@ describe('excerpt', () => {
     },
   );
 
-  it('cuts a long line of emoji between characters, with the caret after its end', () => {
+  it('cuts a long line of emoji between characters, with the caret after the end of the line', () => {
     const [shown, caret] = excerpt(at('🚀'.repeat(200), 201));
     expect(shown).not.toMatch(/[\ud800-\udbff](?![\udc00-\udfff])/);
     expect(caret.length - 1).toBe(width(shown));

@@ -17,7 +17,7 @@ describe('retry', () => {
     expect(await retry(failing(3), { waitMs: () => 0 })).toBe(4);
   });
 
-  it('throws the error of the attempt after which it is not to wait', async () => {
+  it('throws the error of the attempt that is not to be repeated', async () => {
     const failed: FailedAttempt[] = [];
     const waitMs = (each: FailedAttempt) => {
       failed.push(each);
@@ -44,7 +44,7 @@ describe('retry', () => {
     await expect(done).rejects.toMatchObject({ name: 'AbortError' });
   });
 
-  it('makes no second attempt when the signal fires during the first', async () => {
+  it('makes no second attempt when the signal fires during the first attempt', async () => {
     const stop = new AbortController();
     let attempts = 0;
     const attempt = async () => {
@@ -74,7 +74,7 @@ describe('backoffMs', () => {
     expect(new Set(waits).size).toBeGreaterThan(1);
   });
 
-  it('grows by another factor when one is given', () => {
+  it('grows by the given factor', () => {
     const wait = backoffMs(3, { firstMs: 100, factor: 1.5 });
     expect(wait / 225).toBeGreaterThanOrEqual(0.75);
     expect(wait / 225).toBeLessThan(1.25);

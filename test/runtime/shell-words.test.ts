@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { quoteShellWord } from '../../src/runtime/shell-words.ts';
 
 it.each(['prices', 'a.sql', '/srv/db/2026-11/a_b:c,d@e%f+g'])(
-  'leaves %s without quotes',
+  'the word %s gets no quotes',
   (word) => {
     expect(quoteShellWord(word)).toBe(word);
   },

@@ -32,7 +32,7 @@ describe('parseWhole', () => {
     expect(parseWhole(text, port)).toBeUndefined();
   });
 
-  it('reads no number that a double cannot hold exactly', () => {
+  it('does not read a number that a double cannot hold exactly', () => {
     const range = { from: 0, to: Number.MAX_SAFE_INTEGER };
     expect(parseWhole('9007199254740991', range)).toBe(Number.MAX_SAFE_INTEGER);
     expect(parseWhole('9007199254740992', range)).toBeUndefined();
@@ -45,7 +45,7 @@ describe('requireWhole', () => {
   });
 
   it.each([0, 65_536, 1.5, Number.NaN, Number.POSITIVE_INFINITY])(
-    'refuses %d by its name',
+    'refuses %d with the name of the option',
     async (value) => {
       const { problems } = await errorOf('bad-configuration', () =>
         requireWhole({ port: value }, port),
@@ -56,7 +56,7 @@ describe('requireWhole', () => {
     },
   );
 
-  it('refuses a value that only a caller without types can give', async () => {
+  it('refuses a value of another type', async () => {
     const values: Readonly<Record<string, number>> = JSON.parse('{ "first": "1", "last": null }');
     const { problems } = await errorOf('bad-configuration', () => requireWhole(values, port));
     expect(problems.map(({ message }) => message)).toEqual([

@@ -59,11 +59,11 @@ async function listObjects(sql: Sql): Promise<readonly string[]> {
   return rows.map(({ name }) => name);
 }
 
-describe(`the whole schema on ${inject('timescaleUrl') ? 'a server' : 'the embedded engine'}`, () => {
+describe(`the packaged schema on ${inject('timescaleUrl') ? 'a server' : 'the embedded engine'}`, () => {
   it.each([
     ['with a transaction for each migration', {}],
     ['in a single transaction', { singleTransaction: true }],
-  ])('goes up, down and up again %s, and leaves nothing behind', async (_, how) => {
+  ])('is applied, rolled back and applied again %s, and leaves nothing behind', async (_, how) => {
     const before = await look(listObjects);
 
     expect((await up(how)).steps).toHaveLength(total);
@@ -82,7 +82,7 @@ describe(`the whole schema on ${inject('timescaleUrl') ? 'a server' : 'the embed
     expect(await look(listObjects)).toEqual(before);
   });
 
-  it('is the same at each level on the way up, after a redo, and on the way down', async () => {
+  it('is the same after each migration on the way up, after a redo, and on the way down', async () => {
     const before = await look(listObjects);
     const levels = [];
     for (let applied = 1; applied <= total; applied += 1) {
@@ -123,7 +123,7 @@ describe(`the whole schema on ${inject('timescaleUrl') ? 'a server' : 'the embed
     expect(await look(listObjects)).toEqual(before);
   });
 
-  it('leaves extensions that existed before, and a table of another owner with its rows', async () => {
+  it('does not drop extensions that existed before, nor a table of another owner', async () => {
     await look(async (sql) => {
       await sql.unsafe('create extension if not exists timescaledb');
       await sql.unsafe('create extension if not exists pgcrypto');
@@ -138,7 +138,7 @@ describe(`the whole schema on ${inject('timescaleUrl') ? 'a server' : 'the embed
     expect(await look((sql) => sql`select value from telemetry`)).toMatchObject([{ value: 1 }]);
   });
 
-  it('leaves extensions that it created while other objects use them', async () => {
+  it('does not drop extensions that it created while other objects use them', async () => {
     const before = await look(readExtensions);
     await up();
     await look(async (sql) => {
@@ -158,7 +158,7 @@ describe(`the whole schema on ${inject('timescaleUrl') ? 'a server' : 'the embed
   });
 });
 
-it('goes up, down and up again in a folder, where each run starts the embedded engine', async () => {
+it('the packaged schema is applied, rolled back and applied again in a folder of the embedded engine', async () => {
   const { url: target, withSql, drop } = await createFolderDatabase('empty');
   onTestFinished(drop);
   const before = await withSql(listObjects);

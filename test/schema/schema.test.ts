@@ -53,7 +53,7 @@ describe('the catalog', () => {
     expect(catalog.policies).toMatchObject(specification.policies);
   });
 
-  it('has one job beside the policies: it deletes predictions older than two years, once a day', () => {
+  it('has one other job, which deletes predictions older than two years once a day', () => {
     expect(catalog.userJobs).toMatchObject([
       { on: null, every: '1 day', config: { drop_after: '2 years' } },
     ]);
@@ -63,7 +63,7 @@ describe('the catalog', () => {
     expect(catalog.extensions).toEqual(specification.extensions);
   });
 
-  it('has no table, view, sequence, function or type in public beyond these', () => {
+  it('has no other table, view, sequence, function or type in public', () => {
     const tables = [...Object.keys(specification.tables), 'assets'].map((name) => [name, 'table']);
     const views = Object.keys(specification.views).map((name) => [name, 'view']);
     expect(catalog.relations).toEqual(Object.fromEntries([...tables, ...views]));
@@ -74,13 +74,13 @@ describe('the catalog', () => {
     expect(others).toEqual(specification.functions);
   });
 
-  it('has no hypertable beyond these', () => {
+  it('has no other hypertable', () => {
     expect(Object.keys(catalog.hypertables).sort()).toEqual(
       Object.keys(specification.hypertables).sort(),
     );
   });
 
-  it('has no two indexes that are the same', () => {
+  it('has no two equal indexes', () => {
     for (const [name, { indexes, unique, primaryKey }] of Object.entries(catalog.tables)) {
       const keys = Object.values({ ...indexes, ...unique, ...primaryKey }).map((definition) =>
         definition.replace(/^(?:UNIQUE|PRIMARY KEY) /, ''),
@@ -97,7 +97,7 @@ describe('the catalog', () => {
     );
   });
 
-  it.each(Object.entries(remarks))('keeps the remark on %s: "%s"', (name, word) => {
+  it.each(Object.entries(remarks))('has a comment on %s that contains "%s"', (name, word) => {
     expect((catalog.comments[name] ?? '').toLowerCase()).toContain(word.toLowerCase());
   });
 });
@@ -201,7 +201,7 @@ describe('a uniqueness rule', () => {
       await insert(tx);
     }));
 
-  it('refuses the same exchange key twice until the first connection is soft-deleted', () =>
+  it('refuses a second connection with one exchange key until the first one is soft-deleted', () =>
     undone(async (tx) => {
       await plant(tx);
       const insert = (handle: TransactionSql) => handle`
@@ -218,7 +218,7 @@ describe('a uniqueness rule', () => {
     ['a source alone', 'binance', null],
     ['a wallet alone', null, 'bc1q'],
     ['both', 'binance', 'bc1q'],
-  ])('refuses the same holding twice with %s', (_, source, wallet) =>
+  ])('refuses a second equal holding with %s', (_, source, wallet) =>
     undone(async (tx) => {
       await plant(tx);
       const insert = (handle: TransactionSql) => handle`
@@ -229,7 +229,7 @@ describe('a uniqueness rule', () => {
     }),
   );
 
-  it('accepts one asset from two sources in one portfolio', () =>
+  it('accepts two holdings of one asset from two sources in one portfolio', () =>
     undone(async (tx) => {
       await plant(tx);
       const { count } =
@@ -286,7 +286,7 @@ describe('a foreign key', () => {
     'alert_history',
   ];
 
-  it('deletes everything that a user owns together with the user', () =>
+  it("deletes a user's rows together with the user", () =>
     undone(async (tx) => {
       await plant(tx);
       expect(await countRows(tx, owned)).toEqual(owned.map(() => 1));
@@ -326,7 +326,7 @@ describe('a foreign key', () => {
 
 describe('a computed value', () => {
   it.each(['users', 'subscriptions', 'portfolios', 'exchange_connections', 'alerts', 'assets'])(
-    'moves updated_at of %s on every update',
+    'sets updated_at of %s to the current time on every update',
     (table) =>
       undone(async (tx) => {
         await plant(tx);
@@ -358,7 +358,7 @@ describe('a computed value', () => {
       );
     }));
 
-  it('fills in what an insert leaves out', () =>
+  it('fills the columns that an insert leaves out', () =>
     undone(async (tx) => {
       await plant(tx);
       expect(
@@ -385,7 +385,7 @@ describe('a computed value', () => {
 });
 
 describe('the queries of section 6.3', () => {
-  it("give a user's portfolios with their value, without the deleted ones", () =>
+  it("return a user's portfolios that are not deleted, with their value", () =>
     undone(async (tx) => {
       await plant(tx);
       await tx`insert into holdings (portfolio_id, asset_symbol, quantity, current_price)
@@ -407,7 +407,7 @@ describe('the queries of section 6.3', () => {
       ]);
     }));
 
-  it('give the latest price of several assets, as soon as it is written', () =>
+  it('return the latest price of several assets at once after its insert', () =>
     undone(async (tx) => {
       await tx`set local time zone 'UTC'`;
       await tx`insert into price_history (time, asset_symbol, price_usd) values
@@ -429,7 +429,7 @@ describe('the queries of section 6.3', () => {
 });
 
 describe('price_history_daily', () => {
-  it('sums up each UTC day of each asset', () =>
+  it('has one candle for each UTC day of each asset', () =>
     undone(async (tx) => {
       await tx`set local time zone 'UTC'`;
       await tx`
@@ -449,7 +449,7 @@ describe('price_history_daily', () => {
       ]);
     }));
 
-  it('follows the current day also after a refresh up to its start', async () => {
+  it('shows prices of the current day after a refresh up to its start', async () => {
     const asset = 'REFRESHED';
     const record = (price: number, offset: string) => sql`
       insert into price_history (time, asset_symbol, price_usd)
@@ -478,7 +478,7 @@ describe('price_history_daily', () => {
 });
 
 describe('a job', () => {
-  it('deletes predictions older than two years and no others', () =>
+  it('deletes only predictions older than two years', () =>
     undone(async (tx) => {
       for (const [version, age] of [
         ['old', '2 years 1 day'],
@@ -498,7 +498,7 @@ describe('a job', () => {
       ]);
     }));
 
-  it('drops prices older than five years and no others', () =>
+  it('drops only prices older than five years', () =>
     undone(async (tx) => {
       await tx`insert into price_history (time, asset_symbol, price_usd)
         select now() - age, 'BTC', 1
@@ -509,7 +509,7 @@ describe('a job', () => {
 });
 
 describe('assets', () => {
-  it('have the columns of an asset list', () => {
+  it('have the columns that an asset list needs', () => {
     const { assets } = catalog.tables;
     const names = assets?.columns.map(({ name }) => name);
     for (const part of [
@@ -525,7 +525,7 @@ describe('assets', () => {
     }
   });
 
-  it('have a unique CoinGecko id, and may share a symbol', () =>
+  it('have a unique CoinGecko id, and can have the same symbol', () =>
     undone(async (tx) => {
       const insert = (handle: TransactionSql, coingeckoId: string | null) => handle`
         insert into assets (coingecko_id, symbol, name) values (${coingeckoId}, 'TWIN', 'Twin')`;
@@ -548,7 +548,7 @@ describe('assets', () => {
     }),
   );
 
-  it('are found through an index', () => {
+  it('are found by word through an index', () => {
     const { assets } = catalog.tables;
     expect(Object.values(assets?.indexes ?? {})).toContain(`USING gin (${searchDocument()})`);
   });

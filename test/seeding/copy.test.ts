@@ -36,14 +36,14 @@ async function* wrecked() {
 }
 
 describe('a COPY', () => {
-  it('writes every row, and leaves the session fit for the next query', async () => {
+  it('writes every row, and the session runs the next query', async () => {
     const { database, copied } = await copy(many(1, 50_000));
     expect(await copied).toBe(1);
     const [row] = await database.sql`select count(*)::int as count from t`;
     expect(row).toEqual({ count: 50_000 });
   });
 
-  it('writes nothing when it gets no rows', async () => {
+  it('writes nothing when its source has no rows', async () => {
     const { database, copied } = await copy([]);
     expect(await copied).toBe(1);
     expect(await database.sql`select from t`).toHaveLength(0);
@@ -71,7 +71,7 @@ describe('a COPY', () => {
     expect(await database.sql`select from t`).toHaveLength(0);
   });
 
-  it('rejects rows that a trigger refuses after the last one', async () => {
+  it('rejects rows that a trigger refuses after the last row', async () => {
     const { database, copied } = await copy(
       chunksOf('1\ta\n'),
       `create function refuse() returns trigger language plpgsql as $$

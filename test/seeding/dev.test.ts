@@ -127,7 +127,7 @@ describe('seed --env dev', () => {
     ]);
   });
 
-  it('writes the four risk scores of the specification for the current moment', async () => {
+  it('writes the four risk scores of the specification at the current moment', async () => {
     const rows = await ask(
       `select asset_symbol, risk_score::float, risk_level, volatility_score::float, calculated_at
        from risk_scores order by risk_score`,
@@ -186,7 +186,7 @@ describe('seed --env dev', () => {
     });
   });
 
-  it('shows the candles of yesterday and today that match the prices', async () => {
+  it('leaves candles of yesterday and today that match the prices', async () => {
     const [row] = await ask(
       `select count(*)::int, bool_and(
         (d.open, d.high, d.low, d.close) = (p.open, p.high, p.low, p.close)) as is_true
@@ -201,7 +201,7 @@ describe('seed --env dev', () => {
     expect(result.candles.at(-1)?.close).toMatch(/^43000(\.0+)?$/);
   });
 
-  it('writes a price for every asset that a holding, a risk score or a prediction names', async () => {
+  it('writes a price for each asset of a holding, a risk score or a prediction', async () => {
     const rows = await ask(
       `select asset_symbol from (
          select asset_symbol from holdings union select asset_symbol from risk_scores
@@ -212,7 +212,7 @@ describe('seed --env dev', () => {
     expect([...rows]).toEqual([]);
   });
 
-  it('writes subscriptions in every status, and gives users the tier that they pay for', async () => {
+  it('writes subscriptions in every status, and each user has the tier of the subscription', async () => {
     const rows = await ask('select distinct status from subscriptions order by status');
     expect(rows.map(({ status }) => status)).toEqual([
       'active',
@@ -227,7 +227,7 @@ describe('seed --env dev', () => {
     expect(odd).toHaveLength(0);
   });
 
-  it('writes transactions that add up to the holdings, and none is older than its portfolio', async () => {
+  it('writes transactions that add up to the holdings and are not older than their portfolio', async () => {
     const sums = await ask(
       `select from (select portfolio_id, asset_symbol, sum(quantity) as held from holdings group by 1, 2) h
        full join (
@@ -248,7 +248,7 @@ describe('seed --env dev', () => {
     expect(types).toHaveLength(6);
   });
 
-  it('encrypts the invented keys of exchange connections, whose last characters match', async () => {
+  it('encrypts the invented keys of exchange connections, and stores their last characters', async () => {
     const rows = await ask('select * from exchange_connections');
     const secret = createHash('sha256').update(developmentPassphrase).digest();
     for (const row of rows) {
@@ -269,7 +269,7 @@ describe('seed --env dev', () => {
     ]);
   });
 
-  it('writes alerts of every kind, with a history of every outcome', async () => {
+  it('writes alerts of every type, with a history of every status', async () => {
     const [row] = await ask(
       `select (select count(distinct alert_type) from alerts)::int as types,
         (select count(distinct notification_status) from alert_history)::int as outcomes,
@@ -283,7 +283,7 @@ describe('seed --env dev', () => {
     expect(row?.recurring).toBeGreaterThan(0);
   });
 
-  it('gives past predictions an actual value and an accuracy, and future ones neither', async () => {
+  it('writes an actual value and an accuracy for past predictions only', async () => {
     const rows = await ask(
       `select target_date <= $$${now.toISOString()}$$ as is_past, count(*)::int,
         count(actual_value)::int as actual, count(accuracy_score)::int as accuracy,
@@ -336,7 +336,7 @@ describe('seed --env dev', () => {
     expect(await database.withSql((sql) => fingerprint(sql))).toEqual(before);
   });
 
-  it('replaces the 1,440 prices and their candles when it runs later', async () => {
+  it('replaces the 1,440 prices and their candles in a run at a later time', async () => {
     const later = new Date(now.getTime() + 5 * 60_000 + 123);
     await seeding.dev({ target: database.url, now: later });
     const [row] = await ask(
@@ -346,7 +346,7 @@ describe('seed --env dev', () => {
     await seeding.dev({ target: database.url, now });
   });
 
-  it('shows a later price in the candle of its day at once', async () => {
+  it('leaves a view that shows a later price in the candle of its day at once', async () => {
     await database.withSql(
       (sql) => sql`
         insert into price_history (time, asset_symbol, price_usd, data_source)
@@ -408,7 +408,7 @@ describe('seed --env dev', () => {
   }
 });
 
-it('gives two databases the same rows for one seed and moment, and other rows for another seed', async () => {
+it('two databases get the same rows for one seed and moment, and other rows for another seed', async () => {
   const now = new Date('2026-03-01T12:34:56.789Z');
   const prints = [];
   for (const seed of [5, 5, 6]) {
@@ -425,7 +425,7 @@ it('gives two databases the same rows for one seed and moment, and other rows fo
 });
 
 describe('seeding for a past moment', () => {
-  it('shows its candles, and updates them with later prices of that day', async () => {
+  it('shows the candles of that day, and updates them with later prices', async () => {
     const database = await migratedDatabase();
     const now = new Date('2026-03-01T12:00:00Z');
     const { candles } = await seeding.dev({ target: database.url, now, only: ['prices'] });
@@ -444,7 +444,7 @@ describe('seeding for a past moment', () => {
     expect(row).toEqual({ close: 50001 });
   });
 
-  it('shows all figures when today was materialised before', async () => {
+  it('shows complete candles when today was materialised before', async () => {
     const database = await migratedDatabase();
     const now = new Date();
     const before = new Date(now.getTime() - 600_000);
@@ -465,7 +465,7 @@ describe('seeding for a past moment', () => {
     expect(odd).toHaveLength(0);
   });
 
-  it('shows its days when they were materialised before, and no days without prices', async () => {
+  it('shows the days that were materialised before, and no days without prices', async () => {
     const database = await migratedDatabase();
     const then = new Date('2026-03-01T12:00:00Z');
     await seeding.dev({ target: database.url, now: then, only: ['prices'] });
@@ -486,7 +486,7 @@ describe('seeding for a past moment', () => {
 });
 
 describe('rows that the seeders did not write', () => {
-  it('keeps candles without prices, and compressed prices of other sources', async () => {
+  it('a run keeps candles without prices, and compressed prices of other sources', async () => {
     const database = await migratedDatabase();
     const now = new Date('2026-11-22T12:00:00Z');
     await seeding.dev({
@@ -528,7 +528,7 @@ describe('rows that the seeders did not write', () => {
     expect(left).toEqual({ count: 1_000 });
   });
 
-  it('keeps the candles of days that no run has touched', async () => {
+  it('a run keeps the candles of days that it does not write', async () => {
     const database = await migratedDatabase();
     const only = ['prices'];
     const target = database.url;
@@ -549,7 +549,7 @@ describe('rows that the seeders did not write', () => {
     expect(rows).toHaveLength(30);
   });
 
-  it('still shows prices that were shown before', async () => {
+  it('a run keeps prices in the view that were written before the first run', async () => {
     const database = await migratedDatabase();
     await database.withSql(
       (sql) => sql`
@@ -565,7 +565,7 @@ describe('rows that the seeders did not write', () => {
     expect(rows).toHaveLength(10);
   });
 
-  it('keeps a foreign plan, asset and prediction, and leaves out its own', async () => {
+  it("a run keeps another row with the key of a seeded row, and reports the seeders' row that it leaves out", async () => {
     const database = await migratedDatabase();
     const target = database.url;
     const now = new Date();
@@ -606,7 +606,7 @@ describe('rows that the seeders did not write', () => {
     });
   });
 
-  it('names an address that another user has registered, and changes nothing', async () => {
+  it('a run fails when a user has an address of the seeders', async () => {
     const database = await migratedDatabase({ environment: 'dev' });
     await database.withSql(
       (sql) => sql`insert into users (email, password_hash) values ('pro@cryptosense.dev', 'x')`,
@@ -617,7 +617,7 @@ describe('rows that the seeders did not write', () => {
     });
   });
 
-  it('refuses a role that does not own the view before it writes', async (context) => {
+  it('a run refuses a role that does not own the view, before it writes', async (context) => {
     const database = await migratedDatabase({ environment: 'dev' });
     if (database.engine === 'embedded') context.skip('the embedded engine has one role');
     const role = await createScratchRole(inject('timescaleUrl') ?? '');
@@ -658,7 +658,7 @@ describe('--only', () => {
 });
 
 describe('the development data', () => {
-  it('has no contradictions where an application joins tables', async () => {
+  it('has no contradictions between the tables that an application joins', async () => {
     const database = await migratedDatabase();
     await seeding.dev({ target: database.url, scale: 10, seed: 7 });
     const odd = await database.withSql((sql) =>
@@ -752,7 +752,7 @@ describe('--scale', () => {
 });
 
 describe('--dry-run', () => {
-  it('runs every seeder and leaves no row, no mark and no record', async () => {
+  it('runs every seeder and writes no row, no mark and no record', async () => {
     const database = await migratedDatabase();
     const { seeders, isDryRun } = await seeding.dev({ target: database.url, dryRun: true });
     expect(isDryRun).toBe(true);

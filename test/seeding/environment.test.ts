@@ -128,7 +128,7 @@ describe('the environment of a database', () => {
     expect(environment).toBe('production');
   });
 
-  it('is checked before CoinGecko is asked', async () => {
+  it('is checked before the request to CoinGecko', async () => {
     await migrate.up({ target: database.url, environment: 'dev' });
     const baseUrl = 'http://127.0.0.1:1/api/v3';
     await expect(seeding.production({ target: database.url, baseUrl })).rejects.toMatchObject({
@@ -138,7 +138,7 @@ describe('the environment of a database', () => {
 });
 
 describe('a database that lacks migrations', () => {
-  it('is refused with the command that migrates, and gets no mark', async () => {
+  it('is refused with a hint to migrate, and gets no mark', async () => {
     const database = await scratchDatabase();
     const folders = coinsSchema();
     const seeds = writeSeeders({

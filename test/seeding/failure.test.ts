@@ -123,35 +123,38 @@ describe('a seeder that fails', () => {
         words: ['current transaction is aborted'],
       },
     ],
-  ])('is named with the place of %s, and leaves earlier rows', async (_, work, expected) => {
-    const { seeded, names, recorded } = await seedCoins({
-      '01_first': loadOne(1, 'first'),
-      '02_second': `${loadOne(2, 'second')} await ${work};`,
-      '03_third': loadOne(3, 'third'),
-    });
-    const error = await seeded.catch((reason: unknown) => reason);
-    if (!isError(error, 'seed-failed')) throw error;
-    const { words, ...details } = expected;
-    expect(error.details).toMatchObject({
-      seeder: '02_second',
-      completed: ['01_first'],
-      pending: ['03_third'],
-      ...details,
-    });
-    expect(error.message).toMatch(/^02_second stopped: /);
-    for (const word of words) expect(error.message).toContain(word);
-    expect(error.message).toContain('seeded before it: 1, it is rolled back, still to do: 1');
-    expect(await names()).toEqual(['first']);
-    expect(await recorded()).toEqual(['01_first']);
-  });
+  ])(
+    'is named in the error with the place of %s, and the earlier rows stay',
+    async (_, work, expected) => {
+      const { seeded, names, recorded } = await seedCoins({
+        '01_first': loadOne(1, 'first'),
+        '02_second': `${loadOne(2, 'second')} await ${work};`,
+        '03_third': loadOne(3, 'third'),
+      });
+      const error = await seeded.catch((reason: unknown) => reason);
+      if (!isError(error, 'seed-failed')) throw error;
+      const { words, ...details } = expected;
+      expect(error.details).toMatchObject({
+        seeder: '02_second',
+        completed: ['01_first'],
+        pending: ['03_third'],
+        ...details,
+      });
+      expect(error.message).toMatch(/^02_second stopped: /);
+      for (const word of words) expect(error.message).toContain(word);
+      expect(error.message).toContain('seeded before it: 1, it is rolled back, still to do: 1');
+      expect(await names()).toEqual(['first']);
+      expect(await recorded()).toEqual(['01_first']);
+    },
+  );
 
-  it('leaves no mark on the database when it is the first', async () => {
+  it('leaves no mark on the database when it is the first seeder', async () => {
     const { seeded, options } = await seedCoins({ '01_first': `throw new Error('not yet');` });
     await expect(seeded).rejects.toThrow('not yet');
     expect((await migrate.status(options)).environment).toBeUndefined();
   });
 
-  it('fails when it starts two loads at once', async () => {
+  it('is reported when it starts two loads at once', async () => {
     const { seeded, names } = await seedCoins({
       '01_first': `await Promise.all([1, 2].map((n) => load('coins', { rows: [], total: n })));`,
     });
@@ -159,7 +162,7 @@ describe('a seeder that fails', () => {
     expect(await names()).toEqual([]);
   });
 
-  it('runs again from its place once it is repaired', async () => {
+  it('runs again after its repair, without the seeders before it', async () => {
     const { seeded, options, names } = await seedCoins({
       '01_first': loadOne(1, 'first'),
       '02_second': `throw new Error('not yet');`,
@@ -181,8 +184,8 @@ describe('a seeder that fails', () => {
   });
 });
 
-describe('the afterwards of a seeder', () => {
-  /** Returns its seed, and notes down what it is given afterwards once `work` has gone well. */
+describe('the afterwards function of a seeder', () => {
+  /** A folder with one seeder. Its afterwards function does `work`, and then writes its outcomes into `done`. */
   const withAfterwards = (work: string) => {
     const root = writeSeeders({ dev: { '01_coins': 'return seed;' } });
     const file = join(root, 'dev', '01_coins.mjs');
@@ -199,7 +202,7 @@ describe('the afterwards of a seeder', () => {
     return root;
   };
 
-  it('is recorded when it fails, and the next run does it', async () => {
+  it('is recorded when it fails, and the next run calls it', async () => {
     const { seeded, database, options, recorded } = await seedCoins({ '01_first': '' });
     await seeded;
     await database.sql`create table done (outcomes text)`;
@@ -271,7 +274,7 @@ describe('merge', () => {
     }
   });
 
-  it('leaves out rows whose place another row has, and reports them', async () => {
+  it('leaves out and reports rows whose unique key another row has', async () => {
     const kept = (rows: string) => merge(rows).replace('total: 1,', "total: 1, others: 'keep',");
     const { seeded, options, database, names } = await seedCoins({
       '01_coins': kept("[100, 'a', 1], [101, 'b', 2]"),
@@ -303,7 +306,7 @@ describe('merge', () => {
 });
 
 describe('the context of a seeder', () => {
-  it('has the moment, seed and scale, and takes notes and counts', async () => {
+  it('has the moment, the seed and the scale, and accepts notes and counts', async () => {
     const now = new Date('2026-01-02T03:04:05Z');
     const { options, seeded } = await seedCoins({ '01_none': '' });
     await seeded;
@@ -325,7 +328,7 @@ describe('the context of a seeder', () => {
     ]);
   });
 
-  it('is not given to a role that may not record runs, and the error names the right', async () => {
+  it('is refused to a role that may not record runs, and the error names the right', async () => {
     const database = await scratchDatabase();
     const options = { target: database.url, ...coinsSchema() };
     await migrate.up(options);
@@ -382,7 +385,7 @@ describe('a moment', () => {
   );
 });
 
-it('seeding leaves rows of another schema in the search path alone', async () => {
+it('seeding does not change rows of another schema in the search path', async () => {
   const { database, options, seeded, names } = await seedCoins({ '01_first': '' });
   await seeded;
   await database.sql.unsafe(`

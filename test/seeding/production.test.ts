@@ -97,7 +97,7 @@ describe('seed --env production', () => {
     ]);
   });
 
-  it('seeds more assets than one page holds', async () => {
+  it('seeds more assets than one page of CoinGecko holds', async () => {
     const server = await startCoinGecko(coins(600));
     const { baseUrl } = server;
     await seeding.production({ target: database.url, baseUrl, top: 520 });
@@ -131,7 +131,7 @@ describe('seed --env production', () => {
     expect(after).toEqual(expect.arrayContaining(ids));
   });
 
-  it('makes an asset active again when it comes back', async () => {
+  it('makes an asset active again when the list has it again', async () => {
     await seedFrom(coins(3));
     await seedFrom(coins(2));
     const result = await seedFrom(coins(3));
@@ -139,7 +139,7 @@ describe('seed --env production', () => {
     expect(await ask('select from assets where is_active')).toHaveLength(3);
   });
 
-  it('keeps what a person edited, switched off or entered', async () => {
+  it('keeps the assets that a person edited, deactivated or inserted', async () => {
     await seedFrom(coins(3));
     await ask(`update assets set is_active = false where coingecko_id = 'coin-2'`);
     await ask(`insert into assets (coingecko_id, symbol, name) values ('ours', 'OURS', 'Our own')`);
@@ -159,7 +159,7 @@ describe('seed --env production', () => {
     ]);
   });
 
-  it('clears the rank of an asset that left the list, also when a person switched it off', async () => {
+  it('clears the rank of an asset that is no longer in the list, even when a person deactivated it', async () => {
     await seedFrom(coins(3));
     await ask(`update assets set is_active = false where coingecko_id = 'coin-3'`);
     const result = await seedFrom(coins(2));
@@ -168,7 +168,7 @@ describe('seed --env production', () => {
     expect(notesOf(result)).toEqual(['0 new, 2 updated']);
   });
 
-  it('refuses an answer that is older than the one seeded last', async () => {
+  it('refuses an answer that is older than the last seeded answer', async () => {
     await seedFrom(coins(3));
     const from = savedAnswer(coins(1), '2026-11-21T10:00:00Z');
     await expect(seeding.production({ target: database.url, from, top: 1 })).rejects.toThrow(
@@ -189,7 +189,7 @@ describe('seed --env production', () => {
     expect(await ask('select from assets where is_active')).toHaveLength(3);
   });
 
-  it('shows today in the view when it was materialised before', async () => {
+  it('shows prices of today in the view when today was materialised before', async () => {
     const moment = new Date().toISOString();
     const today = (price: number) => [coin(1, { current_price: price, last_updated: moment })];
     await seedFrom(today(100));
@@ -201,7 +201,7 @@ describe('seed --env production', () => {
     expect(days).toEqual([{ high: 250, close: 250 }]);
   });
 
-  it('keeps the candles of a day whose prices have been dropped', async () => {
+  it('keeps the candles of a day whose prices are dropped', async () => {
     await ask(`insert into price_history (time, asset_symbol, price_usd)
       select '2020-01-05'::timestamptz + n * interval '1 day', 'BTC', 7000 from generate_series(0, 9) n`);
     await ask(
@@ -219,7 +219,7 @@ describe('seed --env production', () => {
     );
   });
 
-  it('finishes the afterwards that an earlier run did not finish', async () => {
+  it('refreshes the view that an earlier run did not refresh', async () => {
     await ask(
       `call refresh_continuous_aggregate('price_history_daily', now() - interval '3 days', now())`,
     );
@@ -251,7 +251,7 @@ describe('seed --env production', () => {
     expect(days).toEqual([{ day: new Date('2026-10-01T00:00:00Z'), close: 1000 }]);
   });
 
-  it('keeps an asset active that a person switched on after it had left', async () => {
+  it('keeps an asset active that a person activated after the list lacked it', async () => {
     await seedFrom(coins(2));
     await seedFrom(coins(1));
     await ask('update assets set is_active = true');
@@ -273,7 +273,7 @@ describe('seed --env production', () => {
     expect(rows).toEqual([{ price_usd: 1.5, data_source: 'binance' }]);
   });
 
-  it('accepts the nulls that the API allows, and names assets without a price', async () => {
+  it('accepts the nulls that the API allows, and reports assets without a price', async () => {
     const nothing = {
       image: null,
       current_price: null,
@@ -331,7 +331,7 @@ describe('seed --env production', () => {
     expect(await ask('select from assets')).toHaveLength(0);
   });
 
-  it('writes no asset when the table refuses a price', async () => {
+  it('writes no asset when the database refuses a price', async () => {
     await ask(`alter table price_history add constraint no_c3 check (asset_symbol <> 'C3')`);
     try {
       await expect(seedFrom(coins(5))).rejects.toMatchObject({
@@ -402,7 +402,7 @@ describe('the snapshot', () => {
     ).toHaveLength(2);
   });
 
-  it('keeps existing figures, and a later answer of CoinGecko updates its assets', async () => {
+  it('does not change existing figures, and a later answer of CoinGecko updates its assets', async () => {
     await seedFrom([coin(1, { id: 'bitcoin', symbol: 'btc', name: 'Bitcoin today' })]);
     const result = await seeding.production({ target: database.url, offline: true });
     expect(notesOf(result)).toEqual(['99 new, 1 known and unchanged']);

@@ -47,11 +47,11 @@ describe('encodeRows', () => {
     ).toBe('\t2\nx\t4\n');
   });
 
-  it('names a row that lacks a column', () => {
+  it('reports a row that lacks a column', () => {
     expect(() => encoded([{ a: 1, b: 2 }, { a: 3 }])).toThrow('row 2 has no "b"');
   });
 
-  it('names a row that has a column more than the first row', () => {
+  it('reports a row that has an additional column', () => {
     expect(() => encoded([{ a: 1 }, { a: 1, b: 2 }])).toThrow('row 2 has a column "b"');
   });
 
@@ -61,12 +61,12 @@ describe('encodeRows', () => {
 });
 
 describe('inBatches', () => {
-  it('gives batches of the requested size, and a last batch with the remaining rows', () => {
+  it('returns batches of the requested size, and a last batch with the remaining rows', () => {
     expect([...inBatches([1, 2, 3, 4, 5], 2)]).toEqual([[1, 2], [3, 4], [5]]);
     expect([...inBatches([], 2)]).toEqual([]);
   });
 
-  it('reads no more rows than a batch needs', () => {
+  it('reads only the rows that a batch needs', () => {
     let read = 0;
     function* endless() {
       for (;;) yield { number: read++ };

@@ -48,7 +48,7 @@ describe('readSeeders', () => {
     ],
     ['01_users.mjs', 'export const {', 'unloadable-seeder'],
     ['01_users.mjs', "throw new Error('at once');", 'unloadable-seeder'],
-  ])('reports that %s with %j breaks the rule %s', async (file, text, rule) => {
+  ])('reports for the seeder %s with %j the rule %s', async (file, text, rule) => {
     const root = folderOf({ [file]: text });
     await expect(readSeeders('dev', root)).rejects.toMatchObject({
       code: 'faulty-folder',
@@ -126,7 +126,7 @@ describe('chooseSeeders', () => {
       ['01_users', '03_spot_prices'],
     ],
     [['users', '01_users'], ['01_users']],
-  ])('chooses %j as %j', (only, names) => {
+  ])('returns for %j the seeders %j', (only, names) => {
     expect(chooseSeeders(all, only).map(({ name }) => name)).toEqual(names);
   });
 

@@ -39,7 +39,7 @@ describe("Bitcoin's series", () => {
     expect(prices.at(-1)?.time).toEqual(new Date('2026-11-22T09:59:00Z'));
   });
 
-  it.each([0, 1, 2, 3, 99, 12_345])('lies within its bounds with seed %i', (seed) => {
+  it.each([0, 1, 2, 3, 99, 12_345])('stays within its bounds with seed %i', (seed) => {
     for (const { priceUsd } of bitcoinPrices({ seed, now })) {
       expect(priceUsd).toBeGreaterThanOrEqual(42_500);
       expect(priceUsd).toBeLessThanOrEqual(43_500);
@@ -50,7 +50,7 @@ describe("Bitcoin's series", () => {
     expect(values.at(-1)).toBe(43_000);
   });
 
-  it.each([1, 2, 3, 42])('stays near the price of the minute before with seed %i', (seed) => {
+  it.each([1, 2, 3, 42])('changes little from minute to minute with seed %i', (seed) => {
     const series = bitcoinPrices({ seed, now }).map(({ priceUsd }) => priceUsd);
     const mean = series.reduce((sum, value) => sum + value, 0) / series.length;
     const spread = series.map((value) => value - mean);
@@ -72,7 +72,7 @@ describe("Bitcoin's series", () => {
   });
 });
 
-it('every other asset has hourly prices for a week, all above zero, that end at its price', () => {
+it('every other asset has hourly prices above zero for a week, and the last one is its price', () => {
   for (const asset of otherAssets) {
     const prices = hourlyPrices(asset, { seed: 7, now });
     expect(prices).toHaveLength(168);
@@ -81,7 +81,7 @@ it('every other asset has hourly prices for a week, all above zero, that end at 
   }
 });
 
-it('a walk turns back at its bounds for steps of any length', () => {
+it('a random walk stays within its bounds for steps of any length', () => {
   const shape = { end: 10, step: 50, pull: 0, reach: 3 };
   const values = walk(fakerOf(1, 'wild'), 500, shape);
   expect(Math.min(...values)).toBeGreaterThanOrEqual(7);
@@ -142,7 +142,7 @@ describe('positions', () => {
     }
   });
 
-  it('have amounts above zero and name connections of their own portfolio only', () => {
+  it('have amounts above zero, and their connections belong to their portfolio', () => {
     const portfolioOf = new Map(
       [...people(setting)].flatMap(({ connections }) =>
         connections.map(({ id, portfolioId }) => [id, portfolioId] as const),
@@ -156,7 +156,7 @@ describe('positions', () => {
     }
   });
 
-  it('never sell or move more than the portfolio holds at that time', () => {
+  it('do not sell or transfer more than the portfolio holds at that time', () => {
     for (const { transactions } of all) {
       const balances = new Map<string, number>();
       const inOrder = transactions.toSorted(
@@ -179,7 +179,7 @@ function unitsOf(quantity: unknown): bigint {
 }
 
 describe('people', () => {
-  it('number three times the scale', () => {
+  it('are three for each unit of the scale', () => {
     expect([...people({ ...setting, scale: 1 })]).toHaveLength(3);
     expect([...people(setting)]).toHaveLength(60);
   });
@@ -189,7 +189,7 @@ describe('people', () => {
     expect([...people(setting)].slice(0, 9)).toEqual(small);
   });
 
-  it('are older than what they own', () => {
+  it('are older than their portfolios', () => {
     for (const { createdAt, portfolios, connections } of people(setting)) {
       for (const owned of [...portfolios, ...connections]) {
         expect(+owned.createdAt).toBeGreaterThanOrEqual(+createdAt);
@@ -213,7 +213,7 @@ it('an invented key is encrypted by AES-256-GCM under the documented passphrase'
   expect(encrypt(key, faker)).not.toBe(encrypt(key, faker));
 });
 
-it('alarms are triggered after they were set and not in the future', () => {
+it('alerts are triggered after their creation and before now', () => {
   for (const { alert, history } of alarms(setting)) {
     for (const { triggered_at: at } of history) {
       expect(+new Date(String(at))).toBeGreaterThanOrEqual(+new Date(String(alert.created_at)));
@@ -222,25 +222,22 @@ it('alarms are triggered after they were set and not in the future', () => {
   }
 });
 
-it.each([1, 2, 3, 7])(
-  'an alarm of the last day is one that the prices set off: seed %i',
-  (seed) => {
-    const prices = bitcoinPrices({ seed, now });
-    const [first] = [...alarms({ seed, scale: 1, now })];
-    const last = first?.history.at(-1);
-    const then = prices.find(({ time }) => +time === +new Date(String(last?.triggered_at)));
-    expect(then?.priceUsd.toFixed(8)).toBe(last?.trigger_value);
-    expect(then?.priceUsd).toBeGreaterThan(Number(first?.alert.threshold_value));
-  },
-);
+it.each([1, 2, 3, 7])('an alert of the last day matches the prices with seed %i', (seed) => {
+  const prices = bitcoinPrices({ seed, now });
+  const [first] = [...alarms({ seed, scale: 1, now })];
+  const last = first?.history.at(-1);
+  const then = prices.find(({ time }) => +time === +new Date(String(last?.triggered_at)));
+  expect(then?.priceUsd.toFixed(8)).toBe(last?.trigger_value);
+  expect(then?.priceUsd).toBeGreaterThan(Number(first?.alert.threshold_value));
+});
 
-it('an alarm that triggers once is off after it was triggered', () => {
+it('an alert that triggers once is inactive after its trigger', () => {
   for (const { alert, history } of alarms(setting)) {
     if (history.length > 0 && !alert.is_recurring) expect(alert.is_active).toBe(false);
   }
 });
 
-it('the daily prices of an asset join its price series without a jump', () => {
+it('the last daily price of an asset is near the first price of its series', () => {
   for (const asset of catalogue.slice(0, 5)) {
     const series = asset.symbol === 'BTC' ? bitcoinPrices(setting) : hourlyPrices(asset, setting);
     const priceAt = priceHistory(asset, setting);
@@ -262,7 +259,7 @@ it('ids are UUIDs in the range of their table, in order of their numbers', () =>
   expect(seedId('users', 1) > to || seedId('users', 1) < from).toBe(true);
 });
 
-it('the catalogue lists each asset once, largest first', () => {
+it('the catalogue lists each asset once, the largest first', () => {
   const symbols = catalogue.map(({ symbol }) => symbol);
   expect(new Set(symbols).size).toBe(symbols.length);
   const caps = catalogue.map(({ priceUsd, supply }) => priceUsd * supply);

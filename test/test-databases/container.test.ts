@@ -15,7 +15,7 @@ const docker = await getContainerRuntimeClient().then(
 const name = docker === undefined ? 'a container' : `a container (skipped: ${docker})`;
 
 describe.skipIf(docker !== undefined)(name, () => {
-  it('serves where no server is named, its data in memory, and goes with its server', async () => {
+  it('is started when no server is named, keeps its data in memory, and ends with the test server', async () => {
     const server = await obtainTestServer(undefined, { reuseContainer: false });
     expect(server.origin).toBe('container');
     const { databases } = await testDatabases.create(server, {});
@@ -32,7 +32,7 @@ describe.skipIf(docker !== undefined)(name, () => {
     await expect(startedAt(targetUrl(server.target))).rejects.toThrow();
   });
 
-  it('outlives the command line, which finds it again', async () => {
+  it('still runs after the command ends, and the next command uses it', async () => {
     const env = Object.fromEntries(
       Object.entries(process.env).filter(
         ([key]) => /^(TESTCONTAINERS_|DOCKER_)/.test(key) && cleanEnvironment()[key],
@@ -42,7 +42,7 @@ describe.skipIf(docker !== undefined)(name, () => {
     const first = await runCli(['test-db', 'create'], { env });
     const id = /docker rm --force (\w+)/.exec(first.stderr)?.[1] ?? '';
     onTestFinished(() => {
-      // A container that ran before the test is not the test's to stop.
+      // The test does not stop a container that ran before the test.
       if (!before.includes(id)) execFileSync('docker', ['rm', '--force', id]);
     });
     expect(first).toMatchObject({ code: 0 });

@@ -25,7 +25,7 @@ import { ownTestServer } from '../support/test-databases.ts';
 const chain = fixture('recovery-chain');
 
 describe('the module cryptosense-db/testing', () => {
-  it('exports these names and no others', () => {
+  it('has these exports and no others', () => {
     expect(Object.keys(testing).sort()).toEqual([
       'CryptosenseDbError',
       'createTestDatabase',
@@ -88,7 +88,7 @@ describe('createTestDatabase', () => {
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('is dropped while queries run and transactions are open, which end with an error', async () => {
+  it('drops the database during queries and open transactions, which end with an error', async () => {
     const { url: server, kinds } = await ownTestServer();
     const { db, drop } = await createTestDatabase({ ...chain, server });
     const slow = sql`select pg_sleep(60)`.execute(db).catch((error: unknown) => error);
@@ -100,8 +100,8 @@ describe('createTestDatabase', () => {
         await sql`select 1`.execute(transaction);
       })
       .catch((error: unknown) => error);
-    // A connection that is lost while the driver sets itself up is another matter.
-    await until('one sleeps, and one is in its transaction', async () => {
+    // The driver reports the loss of a connection differently while it connects.
+    await until('one session sleeps, and one session is in its transaction', async () => {
       const { rows } = await sql<{ n: number }>`
         select count(*)::int as n from pg_stat_activity
         where datname = current_database() and pid <> pg_backend_pid()
@@ -114,7 +114,7 @@ describe('createTestDatabase', () => {
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('is not dropped after keep()', async () => {
+  it('does not drop the database after keep()', async () => {
     const { url: server, kinds } = await ownTestServer();
     const database = await createTestDatabase({ ...chain, server });
     await sql`create table mine ()`.execute(database.db);
@@ -126,7 +126,7 @@ describe('createTestDatabase', () => {
     await other.end();
   });
 
-  it('has the content of the files as they are at the moment of the call', async () => {
+  it('reads the files at the moment of the call', async () => {
     const { url: server } = await ownTestServer();
     const root = temporaryFolder();
     const one = ['create table one ();', 'drop table one;'] as const;
@@ -146,7 +146,7 @@ describe('createTestDatabase', () => {
     expect(await tablesOf()).toEqual(['two', 'uno']);
   });
 
-  it('refuses seeders that changed since the process loaded them, because Node would not load them again', async () => {
+  it('refuses seeders that changed after the process loaded them, because Node does not load them again', async () => {
     const { url: server, kinds } = await ownTestServer();
     const insert = (name: string) =>
       `await load('coins', { rows: [{ id: '00000000-0000-4000-8000-000000000000', name: '${name}', amount: '1' }], total: 1 });`;
@@ -171,14 +171,14 @@ describe('createTestDatabase', () => {
     expect(await other.finished).toEqual({ code: 0, stdout: 'new\n', stderr: '' });
   });
 
-  it('opens the server again after it was closed', async () => {
+  it('connects to the server again after a close', async () => {
     const { url: server } = await ownTestServer();
     await (await testing.openTestServer({ server })).close();
     await using database = await createTestDatabase({ ...chain, server });
     expect(database.origin).toBe('option');
   });
 
-  it('can be dropped again after a drop that failed, and stays out of TimescaleDB’s reach until then', async () => {
+  it('can drop the database after a drop that failed, and TimescaleDB runs no job in it until then', async () => {
     const { url: server, list } = await ownTestServer();
     const database = await createTestDatabase({ ...chain, server });
     const url = new URL(inject('postgresUrl'));
@@ -194,7 +194,7 @@ describe('createTestDatabase', () => {
     expect((await list()).map(({ kind }) => kind)).toEqual(['template']);
   });
 
-  it('creates nothing once its signal has fired', async () => {
+  it('creates nothing after its signal has fired', async () => {
     const { url: server, kinds } = await ownTestServer();
     await (await createTestDatabase({ ...chain, server })).drop();
     const signal = AbortSignal.abort();
@@ -202,7 +202,7 @@ describe('createTestDatabase', () => {
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('keeps as many clones ready as `ahead` says, and makes them in the background', async () => {
+  it('makes in the background the number of ready clones that `ahead` names', async () => {
     const { url: server, kinds, list } = await ownTestServer();
     const first = await createTestDatabase({ ...chain, server, ahead: 3 });
     const ready = async () => (await list()).filter(({ kind }) => kind === 'ready');
@@ -218,7 +218,7 @@ describe('createTestDatabase', () => {
     }
   });
 
-  it('uses the server that TEST_DATABASE_URL names; the program ends by itself and leaves no connection', async () => {
+  it('uses the server of TEST_DATABASE_URL, and the program ends without an open connection', async () => {
     const { url, kinds } = await ownTestServer();
     const { finished } = startProgram(
       `const { origin, db, drop } = await createTestDatabase(options);
@@ -244,7 +244,7 @@ describe('createTestDatabase', () => {
     });
   });
 
-  it('says what to do without a server and without Docker', () => {
+  it('says how to get a server when there is no server and no Docker', () => {
     const root = new URL('../../dist/testing.js', import.meta.url).href;
     const text = `
       const { createTestDatabase } = await import('${root}');
@@ -286,7 +286,7 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
     return { kinds, onProgress: ({ kind }: { kind: string }) => kinds.push(kind) };
   };
 
-  it('copies each database from an image that is made once, and makes a broken image again', {
+  it('copies each database from one image, and replaces a broken image', {
     timeout: 120_000,
   }, async () => {
     const cacheFolder = join(temporaryFolder(), 'cache');
@@ -332,7 +332,7 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
     expect(imagesIn()).toEqual([image]);
   });
 
-  it('has the whole schema with the development data', async () => {
+  it('makes a database with the packaged schema and the development data', async () => {
     const cacheFolder = join(temporaryFolder(), 'cache');
     await using database = await createTestDatabase({ engine, cacheFolder, seed: 'dev' });
     const { db } = database;
@@ -343,7 +343,7 @@ describe("createTestDatabase({ engine: 'embedded' })", () => {
     expect(rows).toEqual([{ n: expect.any(Number) }]);
   });
 
-  it('throws when the image cannot be saved', async () => {
+  it('throws when it cannot save the image', async () => {
     const file = join(temporaryFolder(), 'file');
     writeFileSync(file, '');
     const cacheFolder = join(file, 'cache');

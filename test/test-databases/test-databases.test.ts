@@ -26,7 +26,7 @@ function looker(url = '') {
   return sql;
 }
 
-describe('drop of a database that the server refuses to drop', () => {
+describe('the drop of a database that the server refuses to drop', () => {
   it('fails with the reason, and a later prune finds the database', async () => {
     const { server, url, list } = await ownTestServer();
     const { databases } = await testDatabases.create(server, { ...chain });
@@ -49,7 +49,7 @@ describe('drop of a database that the server refuses to drop', () => {
 });
 
 describe('create', () => {
-  it('returns databases that are migrated and marked as test databases, a different one each time', async () => {
+  it('returns different databases, each migrated and marked as a test database', async () => {
     const { server, kinds } = await ownTestServer();
     const { databases, origin, ...rest } = await testDatabases.create(server, {
       ...chain,
@@ -72,7 +72,7 @@ describe('create', () => {
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
   });
 
-  it('makes one template for each state of the files, and keeps the others', async () => {
+  it('makes one template for each content of the files, and keeps the other templates', async () => {
     const { server, kinds } = await ownTestServer();
     const made: string[] = [];
     const onProgress = (event: { kind: string; key?: string }) => {
@@ -98,10 +98,10 @@ describe('create', () => {
     expect(await tablesOf(newer)).toEqual(['one', 'two']);
     expect(new Set(made).size).toBe(2);
     expect(made).toHaveLength(2);
-    // The same texts in other folders are the same.
+    // The same texts in other folders have the same template.
     expect(await tablesOf(writePairs(two))).toEqual(['one', 'two']);
     expect(made).toHaveLength(2);
-    // A rollback shapes it too: it is recorded in the history.
+    // A changed rollback needs its own template, because the history records rollbacks.
     await tablesOf(
       writePairs({
         ...one,
@@ -150,7 +150,7 @@ describe('create', () => {
     expect(await refuse({})).toBe('server-unreachable');
   });
 
-  it('tells a role without CREATEDB which grant it needs', async () => {
+  it('names the missing grant to a role without CREATEDB', async () => {
     const role = await createScratchRole(admin);
     onTestFinished(role.drop);
     const server = openServer(role.urlOf(admin));
@@ -166,20 +166,20 @@ describe('create', () => {
     });
   });
 
-  it('ends when its signal fires while a template is made, and leaves nothing behind', async () => {
+  it('ends when its signal fires during the making of a template, and leaves nothing behind', async () => {
     const { server, kinds } = await ownTestServer();
     const folders = writePairs({
       '20260101_000000_wait': ['select pg_sleep(30);', 'select 1;'],
     });
     const stop = new AbortController();
     const created = codeOf(testDatabases.create(server, { ...folders, signal: stop.signal }));
-    await until('it waits', async () => (await kinds()).includes('building'));
+    await until('the template is being made', async () => (await kinds()).includes('building'));
     stop.abort();
     expect(await created).toBe('interrupted');
     expect(await kinds()).toEqual([]);
   });
 
-  it.skipIf(!timescale)('seeds the databases when that is asked for', async () => {
+  it.skipIf(!timescale)('seeds the databases when an option asks for it', async () => {
     const { server } = await ownTestServer(timescale);
     const now = new Date('2026-11-20T12:34:00Z');
     const { databases } = await testDatabases.create(server, { seed: 'dev', now });
@@ -192,7 +192,7 @@ describe('create', () => {
   });
 });
 
-it('a template or a ready clone of another role is not used, although its name has the right key', async () => {
+it('create does not use a template or a ready clone of another role, even when the name has the same key', async () => {
   const [mine, other] = [await ownTestServer(), await ownTestServer()];
   await testDatabases.create(mine.server, chain);
   const key = (await mine.list())[0]?.key ?? '';
@@ -207,37 +207,34 @@ it('a template or a ready clone of another role is not used, although its name h
   expect(await mine.kinds()).toEqual(['clone', 'template']);
 });
 
-describe('TimescaleDB’s workers', () => {
-  it.skipIf(!timescale)(
-    'run in no template and no clone: no job has run there, and none is due',
-    async () => {
-      const { server, list } = await ownTestServer(timescale);
-      const { databases } = await testDatabases.create(server, { count: 4 });
-      const sql = looker(timescale);
-      // DROP DATABASE wakes TimescaleDB's launcher, which looks for databases that need a scheduler.
-      const other = await createScratchDatabase(timescale ?? '');
-      await other.drop();
-      const names = (await list()).map(({ name }) => name).join(' ');
-      const workers = await sql`
+describe('the background workers of TimescaleDB', () => {
+  it.skipIf(!timescale)('run no job in a template or a clone', async () => {
+    const { server, list } = await ownTestServer(timescale);
+    const { databases } = await testDatabases.create(server, { count: 4 });
+    const sql = looker(timescale);
+    // DROP DATABASE wakes TimescaleDB's launcher, which looks for databases that need a scheduler.
+    const other = await createScratchDatabase(timescale ?? '');
+    await other.drop();
+    const names = (await list()).map(({ name }) => name).join(' ');
+    const workers = await sql`
         select datname from pg_stat_activity
         where datname = any (string_to_array(${names}, ' ')) and backend_type <> 'autovacuum worker'`;
-      expect(workers).toEqual([]);
-      const clone = looker(databases[0]?.url);
-      const [{ due, ran, jobs }] = await clone<[{ due: number; ran: number; jobs: number }]>`
+    expect(workers).toEqual([]);
+    const clone = looker(databases[0]?.url);
+    const [{ due, ran, jobs }] = await clone<[{ due: number; ran: number; jobs: number }]>`
         select
           (select count(*)::int from timescaledb_information.jobs where job_id >= 1000) as jobs,
           (select count(*)::int from timescaledb_information.jobs
             where scheduled and pg_has_role(owner, 'usage')) as due,
           (select count(*)::int from timescaledb_information.job_stats where total_runs > 0) as ran`;
-      expect({ due, ran }).toEqual({ due: 0, ran: 0 });
-      expect(jobs).toBeGreaterThan(3);
-      // A test that is about a job runs it itself.
-      await clone.unsafe(
-        `do $$ declare job int := (select min(job_id) from timescaledb_information.jobs where job_id >= 1000);
+    expect({ due, ran }).toEqual({ due: 0, ran: 0 });
+    expect(jobs).toBeGreaterThan(3);
+    // A test that is about a job runs it itself.
+    await clone.unsafe(
+      `do $$ declare job int := (select min(job_id) from timescaledb_information.jobs where job_id >= 1000);
          begin call run_job(job); end $$`,
-      );
-    },
-  );
+    );
+  });
 });
 
 describe('drop', () => {
@@ -245,7 +242,7 @@ describe('drop', () => {
     const { server, kinds } = await ownTestServer();
     const { databases } = await testDatabases.create(server, chain);
     const sql = looker(databases[0]?.url);
-    // The driver's own first queries are answered: one that is lost among them is never reported.
+    // The driver's first queries have to end before the drop: it does not report the loss of one of them.
     await sql`select 1`;
     const hanging = sql`select pg_sleep(60)`.catch((error: unknown) => error);
     const { dropped } = await testDatabases.drop(server, [databases[0]?.name ?? '']);
@@ -254,7 +251,7 @@ describe('drop', () => {
     expect(await kinds()).toEqual(['template']);
   });
 
-  it('leaves every database alone whose name is not a test database’s, and says which names are missing', async () => {
+  it('refuses names that are not names of test databases, and returns the names that do not exist', async () => {
     const { server, url, kinds } = await ownTestServer();
     const random = randomBytes(6).toString('hex');
     const others = [
@@ -291,7 +288,7 @@ describe('drop', () => {
     expect({ dropped, missing }).toEqual({ dropped: [], missing: ['nobody"s', "it's"] });
   });
 
-  it('leaves the databases of other roles alone', async () => {
+  it('does not drop the databases of other roles', async () => {
     const [mine, other] = [await ownTestServer(), await ownTestServer()];
     const { databases } = await testDatabases.create(other.server, chain);
     const name = databases[0]?.name ?? '';
@@ -305,7 +302,7 @@ describe('drop', () => {
 });
 
 describe('fill', () => {
-  it('makes the missing ready clones, and create takes them before it copies', async () => {
+  it('makes the missing ready clones, and create uses them before it copies a template', async () => {
     const { server, list, kinds } = await ownTestServer();
     expect(await testDatabases.fill(server, { ...chain, count: 2 })).toMatchObject({ made: 2 });
     expect(await testDatabases.fill(server, { ...chain, count: 2 })).toMatchObject({ made: 0 });
@@ -325,7 +322,7 @@ describe('fill', () => {
     expect(await testDatabases.fill(server, { ...chain, count: 1 })).toMatchObject({ made: 1 });
   });
 
-  it('makes clones that are taken only while no session is in them', async () => {
+  it('makes clones that create uses only when they have no session', async () => {
     const { server, url, list, kinds } = await ownTestServer();
     await testDatabases.fill(server, { ...chain, count: 1 });
     const ready = (await list()).find(({ kind }) => kind === 'ready');
@@ -342,7 +339,7 @@ describe('fill', () => {
     expect(await kinds()).toEqual(['clone', 'clone', 'template']);
   });
 
-  it('makes clones that only callers with the same files take', async () => {
+  it('makes clones that create uses only for the same files', async () => {
     const { server } = await ownTestServer();
     await testDatabases.fill(server, { ...chain, count: 1 });
     const other = writePairs({
@@ -356,7 +353,7 @@ describe('fill', () => {
 describe('prune', () => {
   const hoursAgo = (hours: number) => new Date(Date.now() - hours * 3_600_000);
 
-  /** Renames the database as if it had become what it is at that moment. */
+  /** Renames the database so that its name holds this time. */
   async function age(url: string, name: string | undefined, since: Date): Promise<string> {
     const state = parseName(name ?? '');
     if (!state) throw new Error(`${name} is not a test database`);
@@ -378,7 +375,7 @@ describe('prune', () => {
     expect((await list()).map(({ name }) => name)).toContain(used);
   });
 
-  it('drops templates after a week, or of a given age, and their ready clones with them', async () => {
+  it('drops templates after a week or after the given age, with their ready clones', async () => {
     const { server, url, list, kinds } = await ownTestServer();
     await testDatabases.fill(server, { ...chain, count: 1 });
     expect((await testDatabases.prune(server, { templates: true })).dropped).toEqual([]);
@@ -391,7 +388,7 @@ describe('prune', () => {
     expect(await kinds()).toEqual([]);
   });
 
-  it('never drops a ready clone that is being taken, and every taken one works', async () => {
+  it('does not drop a ready clone that create uses at the same time', async () => {
     for (let round = 0; round < rounds(2); round += 1) {
       const { server, url, list } = await ownTestServer();
       await testDatabases.fill(server, { ...chain, count: 6 });
@@ -421,7 +418,7 @@ describe('prune', () => {
     }
   });
 
-  it('ends no session, not even one that began after it looked', async () => {
+  it('does not end a session, even when the session began after its check', async () => {
     const { server } = await ownTestServer();
     const { databases } = await testDatabases.create(server, chain);
     const [found] = (await server.use(({ sql }) => listDatabases(sql))).filter(
@@ -434,11 +431,11 @@ describe('prune', () => {
     expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
   });
 
-  it('drops what a process was dropping when it died', async () => {
+  it('drops a database whose drop ended early with its process', async () => {
     const { server, url, kinds } = await ownTestServer();
     const name = printName({ kind: 'unused', key: '0123456789abcdef', since: new Date() });
     await onServer(url, (sql) => sql.unsafe(`create database ${name}`));
-    // So the server marks a database whose DROP was cut short: it cannot be altered any more.
+    // The server marks a database with an unfinished DROP like this, and refuses to alter it.
     await onServer(
       admin,
       (sql) => sql`update pg_database set datconnlimit = -2 where datname = ${name}`,
@@ -447,7 +444,7 @@ describe('prune', () => {
     expect((await testDatabases.prune(server, {})).dropped).toEqual([name]);
   });
 
-  it('happens to old templates when the next template is made', async () => {
+  it('is called for old templates when create makes a template', async () => {
     const { server, url, list, kinds } = await ownTestServer();
     await testDatabases.create(server, chain);
     const template = (await list()).find(({ kind }) => kind === 'template');
@@ -462,7 +459,7 @@ describe('prune', () => {
   });
 });
 
-it('two processes that drop the same databases at the same moment both succeed', async () => {
+it('two calls that drop the same databases at the same time both succeed', async () => {
   const { server, url, kinds } = await ownTestServer();
   const { databases } = await testDatabases.create(server, { ...chain, count: 6 });
   const names = databases.map(({ name }) => name);

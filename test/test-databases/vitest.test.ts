@@ -83,7 +83,7 @@ describe('databaseFixtures', () => {
     await sql.end();
   }
 
-  it('give each test a database, drop it, and keep it only when the test failed', async () => {
+  it('give each test a database, and drop it unless the test failed', async () => {
     const own = await ownTestServer();
     const report = await runTests(
       {
@@ -113,7 +113,7 @@ describe('databaseFixtures', () => {
     await expectKept(report, own);
   });
 
-  it('give each file a database, drop it, and keep it only when a test of the file failed', async () => {
+  it('give each file a database, and drop it unless a test of the file failed', async () => {
     const own = await ownTestServer();
     const report = await runTests(
       {
@@ -136,7 +136,7 @@ describe('databaseFixtures', () => {
 });
 
 describe('globalSetup', () => {
-  it('fails the run without a server, and says what to do', async () => {
+  it('fails the run without a server, and the error says how to get one', async () => {
     const report = await runTests(
       {
         'vitest.config.mjs': config,
@@ -149,7 +149,7 @@ describe('globalSetup', () => {
     expect(report.text).toContain('there is no server to make test databases on');
   });
 
-  it('makes the image of the embedded engine, which the tests find', {
+  it('makes the image of the embedded engine for the tests', {
     timeout: 120_000,
   }, async () => {
     const embedded = `{

@@ -13,7 +13,7 @@ function listed(condition: string): Readonly<Record<string, readonly string[]>> 
   return Object.fromEntries(found.map(({ column, words }) => [column, words]));
 }
 
-describe('a condition that lists the words of a column', () => {
+describe('a condition that lists the allowed words of a column', () => {
   it.each<[condition: string, ...words: string[]]>([
     ["tier in ('free', 'pro')", 'free', 'pro'],
     ["tier in ('pro')", 'pro'],
@@ -41,23 +41,23 @@ describe('a condition that lists the words of a column', () => {
     [`tier in ('it''s', '"so"', 'back\\slash')`, "it's", '"so"', 'back\\slash'],
     ["tier in ('naïve', '上')", 'naïve', '上'],
     ["tier in ('1', 'NULL')", '1', 'NULL'],
-  ])('%s', (condition, ...words) => {
+  ])('gives these words: %s', (condition, ...words) => {
     expect(listed(condition)).toEqual({ tier: words });
   });
 
-  it('finds every column of an AND', () => {
+  it('gives the words of every column of an AND', () => {
     expect(listed("tier in ('a') and price > 0 and (status = 'b' or status = 'c')")).toEqual({
       tier: ['a'],
       status: ['b', 'c'],
     });
   });
 
-  it('reads the name of a quoted column', () => {
+  it('gives the name of a quoted column without quotes', () => {
     expect(listed(`"The ""Tier"" a.b" in ('x')`)).toEqual({ 'The "Tier" a.b': ['x'] });
   });
 });
 
-describe('a condition that leaves other words possible', () => {
+describe('a condition that allows other words', () => {
   it.each([
     "tier not in ('free', 'pro')",
     "tier <> 'free'",
@@ -82,12 +82,12 @@ describe('a condition that leaves other words possible', () => {
     "tier in ('free', 'pro') or tier like 'x%'",
     "tier = 'free' or null",
     "(tier = 'free' and price > 0) or price = 0",
-  ])('gives no words when a row can pass another way: %s', (condition) => {
+  ])('gives no words when another part of an OR can be true: %s', (condition) => {
     expect(listed(condition)).toEqual({});
   });
 
   it.each(["tier in ('free', null)", "tier = any (array['free', null::text])", 'tier = null'])(
-    'gives no words with a NULL, which lets every word pass: %s',
+    'gives no words with a NULL, because CHECK then accepts every word: %s',
     (condition) => {
       expect(listed(condition)).toEqual({});
     },
@@ -114,7 +114,7 @@ describe('a condition that leaves other words possible', () => {
     'tier = other',
     'tier = lower(other)',
     "tier in ('free', other)",
-  ])('gives no words when it does not name them: %s', (condition) => {
+  ])('gives no words when it has no constant words: %s', (condition) => {
     expect(listed(condition)).toEqual({});
   });
 });
@@ -125,6 +125,6 @@ it.each([
   'level = any (array[1, 2])',
   'price = 1.5',
   'is_on = true',
-])('values other than texts are not words: %s', (condition) => {
+])('a condition gives no words for values that are not texts: %s', (condition) => {
   expect(listed(condition)).toEqual({});
 });

@@ -73,59 +73,59 @@ describe('the differences between a file and the database', () => {
     ],
     ['a dropped column', ['  tier: "free" | "pro";\n', ''], 'users.tier: "free" | "pro" → nothing'],
     [
-      'another type',
+      'a changed type',
       ['id: Generated<string>', 'id: Generated<number>'],
       'orders.id: Generated<string> → Generated<number>',
     ],
     [
-      'another word',
+      'a changed word',
       ['tier: "free" | "pro"', 'tier: "free" | "pro" | "max"'],
       'users.tier: "free" | "pro" → "free" | "pro" | "max"',
     ],
     [
-      'another comment of a column',
+      'a changed comment of a column',
       ['the currency of the account', 'USD'],
       'orders.total: string | null /* In the currency of the account */ → string | null /* In USD */',
     ],
     [
-      'a comment that a column gets',
+      'a new comment of a column',
       ['  tier:', '  /**\n   * What is paid for\n   *\n   * and how\n   */\n  tier:'],
       'users.tier: "free" | "pro" → "free" | "pro" /* What is paid for  and how */',
     ],
     [
-      'another comment of a table',
+      'a changed comment of a table',
       [' * and when\n', ''],
       'orders: a table /* What was ordered and when */ → a table /* What was ordered */',
     ],
-    ['another named type', ['"glad" | "sad"', '"glad"'], 'type Mood: "glad" | "sad"; → "glad";'],
+    ['a changed named type', ['"glad" | "sad"', '"glad"'], 'type Mood: "glad" | "sad"; → "glad";'],
     [
       'a line within a named type',
       ['  trade: boolean;\n', ''],
       'type Shape: { read: boolean; trade: boolean; }; → { read: boolean; };',
     ],
     [
-      'a named type that is new',
+      'a new named type',
       ['export type Shape', 'export type Größe = "S";\n\nexport type Shape'],
       'type Größe: nothing → "S";',
     ],
     [
-      'a column between quotes',
+      'a column with a quoted name',
       ['"Full \\"Name\\"": string', '"Full \\"Name\\"": string | null'],
       'users.Full "Name": string → string | null',
     ],
-  ])('%s is one difference', (_, edit, line) => {
+  ])('include one difference for %s', (_, edit, line) => {
     expect(shown(current, edited(edit))).toEqual([line]);
     const [where, rest] = [line.slice(0, line.indexOf(': ')), line.slice(line.indexOf(': ') + 2)];
     const [file, database] = rest.split(' → ');
     expect(shown(edited(edit), current)).toEqual([`${where}: ${database} → ${file}`]);
   });
 
-  it('a new or a dropped table is one difference, not one for each column', () => {
+  it('include one difference for a new or a dropped table, not one for each column', () => {
     expect(shown(withoutUsers, current)).toEqual(['users: nothing → a table']);
     expect(shown(current, withoutUsers)).toEqual(['users: a table → nothing']);
   });
 
-  it('a table has its name in the database, not that of its type', () => {
+  it('name a table by its name in the database, not by its type', () => {
     const quoted = edited(['  orders: Orders', '  "Old \\"x.y\\"": Orders']);
     expect(shown(withoutUsers, edited(['  users: Users', '  "a.b c": Users']))).toEqual([
       'a.b c: nothing → a table',
@@ -135,7 +135,7 @@ describe('the differences between a file and the database', () => {
     ]);
   });
 
-  it('differences come in the order of their names', () => {
+  it('are in the order of their names', () => {
     const edits = edited(
       ['"glad" | ', ''],
       ['  tier:', '  age: number;\n  tier:'],
@@ -164,7 +164,7 @@ it.each(['', '\n', 'no types at all', '{{{ "a: b;\n}', '\0\uFFFD', '<<<<<<< HEAD
   },
 );
 
-it('a key that is not JSON is shown unchanged', () => {
+it('a difference shows a key that is not JSON unchanged', () => {
   const broken = edited(
     ['  users: Users', '  "users: Users'],
     ['"Full \\"Name\\""', '"Full \\Name"'],
@@ -172,7 +172,7 @@ it('a key that is not JSON is shown unchanged', () => {
   expect(differencesOf(broken, current).map(({ where }) => where)).toEqual(['"users', 'users']);
 });
 
-describe('without a different declaration, the first different line is shown in quotes', () => {
+describe('files with equal declarations', () => {
   it.each<[name: string, file: string, shown: string]>([
     ['CRLF', current.replaceAll('\n', '\r\n'), 'line 1: "/**\\r" → "/**"'],
     [
@@ -206,7 +206,7 @@ describe('without a different declaration, the first different line is shown in 
       edited(['export interface Users', '\nexport interface Users']),
       'line 31: "" → "export interface Users {"',
     ],
-  ])('%s', (_, file, line) => {
+  ])('differ in the first different line, shown in quotes: %s', (_, file, line) => {
     expect(shown(file, current)).toEqual([line]);
   });
 });

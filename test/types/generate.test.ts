@@ -36,18 +36,18 @@ async function fillWithChunks(sql: Sql): Promise<number> {
   return count;
 }
 
-describe('the types of the packaged schema equal the committed ones to the byte', () => {
-  it('from a new database', async () => {
+describe('the generated types of the packaged schema equal the committed types', () => {
+  it('for a new database', async () => {
     expect(await textOf(database.url)).toBe(committed);
   });
 
-  it('with chunks, compressed chunks and a refreshed aggregate in it', async () => {
+  it('for a database with chunks, compressed chunks and a refreshed aggregate', async () => {
     const chunks = await database.withSql(fillWithChunks);
     expect(chunks).toBeGreaterThan(40);
     expect(await textOf(database.url)).toBe(committed);
   });
 
-  it('with extensions, other schemas and dropped tables in it', async () => {
+  it('for a database with extensions, other schemas and dropped tables', async () => {
     await database.withSql(async (sql) => {
       await sql`create table somebodys (id integer)`;
       await sql`create schema elsewhere create table users (nothing integer)`;
@@ -61,7 +61,7 @@ describe('the types of the packaged schema equal the committed ones to the byte'
     expect(await textOf(database.url)).toBe(committed);
   });
 
-  it('under other settings of the database and another locale of the process', async () => {
+  it('for other settings of the database and another locale of the process', async () => {
     await database.withSql(async (sql) => {
       const [{ name = '' } = {}] = await sql<{ name: string }[]>`select current_database() as name`;
       for (const setting of [
@@ -104,7 +104,7 @@ it('the words of an enum have the same order in every locale', async () => {
   }
 });
 
-it('inheriting tables are in the types, partitions and chunks are not, and composite columns are text', async () => {
+it('the types include inheriting tables, but no partitions or chunks, and composite columns are text', async () => {
   const scratch = await createScratchDatabase(inject('postgresUrl'));
   try {
     await scratch.sql.unsafe(`
@@ -127,7 +127,7 @@ it('inheriting tables are in the types, partitions and chunks are not, and compo
   }
 });
 
-it('a TypeScript without a parser is refused with the release that is needed', () => {
+it('a TypeScript without a parser is refused, and the error names the release that is needed', () => {
   expect(() => requireParser({ version: '7.0.1' })).toThrow(
     expect.objectContaining({
       code: 'package-missing',
@@ -153,8 +153,8 @@ it.each(['"DB"', 'generated'])(
   },
 );
 
-describe('with a thousand tables of other schemas', () => {
-  it.skipIf(!inject('timescaleUrl'))('reads only the tables of public', async () => {
+describe('the generation of types in a database with a thousand tables of other schemas', () => {
+  it.skipIf(!inject('timescaleUrl'))('reads only the tables of the schema public', async () => {
     await database.withSql((sql) =>
       sql.unsafe(`do $$ begin for n in 1..1000 loop
         execute format('create table elsewhere.many_%s (a integer, b text, c numeric)', n);

@@ -272,12 +272,12 @@ afterAll(async () => {
 });
 
 describe('values that the database returns have their declared types', () => {
-  it('for every table and view that the types know', () => {
+  it('in every table and view of the types', () => {
     expect([...declared.tables.keys()].sort()).toEqual([...tables, ...views].sort());
   });
 
   it.each([...tables, ...views])(
-    '%s, with all columns and with required columns only',
+    'in %s, in rows with all columns and in rows with required columns only',
     async (table) => {
       const rows: Record<string, unknown>[] = await db.selectFrom(table).selectAll().execute();
       expect(rows.length).toBeGreaterThanOrEqual(2);
@@ -291,7 +291,7 @@ describe('values that the database returns have their declared types', () => {
     },
   );
 
-  it('and finds a value of another type', () => {
+  it('by a comparison that finds a value of another type', () => {
     const wrong: readonly [string, string, unknown][] = [
       ['users', 'tier', 'gold'],
       ['users', 'email', null],
@@ -309,7 +309,7 @@ describe('values that the database returns have their declared types', () => {
   });
 });
 
-/** Types that the packaged schema has no column of. */
+/** A value of each data type that no column of the packaged schema has. */
 const samples: Readonly<Record<string, string>> = {
   bigint: '9007199254740993',
   smallint: '1',
@@ -347,7 +347,7 @@ const samples: Readonly<Record<string, string>> = {
   'interval[]': '{1 day,2 days}',
 };
 
-it('this holds for data types that the schema does not use', async () => {
+it('values of data types that the schema does not use have their declared types', async () => {
   const scratch = await createScratchDatabase(inject('postgresUrl'));
   const other = createDatabase({ target: scratch.url });
   try {

@@ -46,7 +46,7 @@ function sourcesOf(query: string): readonly (string | undefined)[] {
   return [...factsOf(query).values()].map(({ source }) => source);
 }
 
-describe('which columns are never NULL', () => {
+describe('whether a column is never NULL', () => {
   it.each([
     ['select id, email from users', '! ?'],
     ['select users.id, users.email from public.users', '! ?'],
@@ -56,7 +56,7 @@ describe('which columns are never NULL', () => {
     ['select distinct on (o.user_id) o.total, o.note from orders o order by o.user_id', '! ?'],
     ['select absent, ctid from users', '? ?'],
     ['select u.absent, other.id from users u', '? ?'],
-  ])('columns of a table are as the table declares them: %s', (query, marks) => {
+  ])('is declared by the table for a column of a table: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -92,7 +92,7 @@ describe('which columns are never NULL', () => {
     ['select id, u.tier, o.total from users u full join orders o using (id)', '? ? ?'],
     ['select u.id, o.total from users u left join orders o using (id)', '! ?'],
     ['select j.id, j.total from (users u left join orders o using (id)) as j', '? ?'],
-  ])('a join may lack a side: %s', (query, marks) => {
+  ])('depends on the kind of join: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -100,9 +100,12 @@ describe('which columns are never NULL', () => {
     ['select id, total from users u join orders o on true', '? ?'],
     ['select id from users, pg_catalog.pg_class c', '?'],
     ['select email from users, orders where email is not null', '!'],
-  ])('a column without an alias may come from any relation: %s', (query, marks) => {
-    expect(marksOf(query)).toBe(marks);
-  });
+  ])(
+    'is known for a column without an alias when it can come from one relation only: %s',
+    (query, marks) => {
+      expect(marksOf(query)).toBe(marks);
+    },
+  );
 
   it.each([
     ['select s.a, s.b from (select id as a, email as b from users) s', '! ?'],
@@ -126,7 +129,7 @@ describe('which columns are never NULL', () => {
       '?',
     ],
     ['with s as (select id from users) select s.id from users u left join s on true', '?'],
-  ])('subselects and common tables pass the facts on: %s', (query, marks) => {
+  ])('is known through subselects and common table expressions: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -138,7 +141,7 @@ describe('which columns are never NULL', () => {
     ['select u.id from other.users u', '?'],
     ['select x.id from absent x', '?'],
     ['select users.id from users tablesample system (1)', '?'],
-  ])('the columns of unknown relations may be NULL: %s', (query, marks) => {
+  ])('is false for the columns of unknown relations: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -152,7 +155,7 @@ describe('which columns are never NULL', () => {
     ['select id from users union all select id from orders union all select null', '?'],
     ['select id from users union all values (null)', '?'],
     ['with s as (select id from users union select user_id from orders) select id from s', '!'],
-  ])('a union is never NULL where both sides are: %s', (query, marks) => {
+  ])('is true for a union when it is true for both sides: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -192,7 +195,7 @@ describe('which columns are never NULL', () => {
       '? ?',
     ],
     ['select s.c, s.m from (select count(*) as c, max(id) as m from users) s', '! ?'],
-  ])('an aggregate is NULL without a row or a value: %s', (query, marks) => {
+  ])('is false for an aggregate that can lack a row or a value: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -212,7 +215,7 @@ describe('which columns are never NULL', () => {
     ['select email from users where email is not null group by rollup (email)', '?'],
     ['select max(id) from users group by ()', '?'],
     ['select tier from (select tier from users group by rollup (tier)) s', '?'],
-  ])('ROLLUP, CUBE and GROUPING SETS make grouped columns nullable: %s', (query, marks) => {
+  ])('is false for the grouped columns of ROLLUP, CUBE and GROUPING SETS: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -225,7 +228,7 @@ describe('which columns are never NULL', () => {
     ['select max(id) over (order by id rows between 2 preceding and 1 preceding) from users', '?'],
     ['select first_value(id) over (order by id), sum(id) over () from users', '? ?'],
     ['select count(*) filter (where id > 1) over () from users', '!'],
-  ])('the frame of a window function may be empty: %s', (query, marks) => {
+  ])('is false for a window function whose frame can be empty: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -268,7 +271,7 @@ describe('which columns are never NULL', () => {
       '? ? ? ? ?',
     ],
     ["select to_json(name) -> 'x', to_json(name) ->> 'x', upper(name) from users", '? ? ?'],
-  ])('an expression follows its operands: %s', (query, marks) => {
+  ])('depends on the operands of an expression: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -276,7 +279,7 @@ describe('which columns are never NULL', () => {
     ['select public.round(total, 2), public.length(note), public.count(id) from orders', '? ? ?'],
     ['select public.sum(id) from users group by tier', '?'],
     ['select id operator(public.+) 1, id operator(pg_catalog.+) 1 from users', '? !'],
-  ])('a namesake of a known function may return NULL: %s', (query, marks) => {
+  ])('is false for a function that has only the name of a known function: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
@@ -297,11 +300,11 @@ describe('which columns are never NULL', () => {
     ],
     ['select email || name from users where email is not null', '!'],
     ['select email from users where email is not null union all select email from users', '?'],
-  ])('a column that WHERE requires to have a value is never NULL: %s', (query, marks) => {
+  ])('is true for a column that cannot be NULL after WHERE: %s', (query, marks) => {
     expect(marksOf(query)).toBe(marks);
   });
 
-  it('columns of a view that are not in its query are unknown', () => {
+  it('is false for a column of a view that is not in its query', () => {
     const [statement] = nodes(asNode(parseSync('select id from users')).stmts);
     const select = asNode(asNode(statement?.stmt).SelectStmt);
     expect(factsOfQuery(select, ['a', 'b'], resolve).get('b')).toEqual({
@@ -311,7 +314,7 @@ describe('which columns are never NULL', () => {
   });
 });
 
-describe('which column of a table a column returns', () => {
+describe('the column of a table that a column of a query returns', () => {
   it.each<[query: string, ...sources: (string | undefined)[]]>([
     ['select tier as level, absent from users', 'users.tier', undefined],
     ['select u.tier as level, u.email from users u', 'users.tier', 'users.email'],
@@ -338,7 +341,7 @@ describe('which column of a table a column returns', () => {
       undefined,
     ],
     ['select u.tier from users as u(tier)', undefined],
-  ])('%s', (query, ...sources) => {
+  ])('is found for %s', (query, ...sources) => {
     expect(sourcesOf(query)).toEqual(sources);
   });
 });
@@ -390,7 +393,7 @@ describe('the facts that learn finds in a catalog', () => {
     return Object.fromEntries(found);
   }
 
-  it('a view over a view shows the words of the table', async () => {
+  it('give a view over a view the words of the table', async () => {
     const known = await learnt({
       relations: [viewOf('a_view', ['t']), users, viewOf('z_view', ['level', 'mail'])],
       constraints: [check('users', "tier = ANY (ARRAY['free'::text, 'pro'::text])")],
@@ -408,7 +411,7 @@ describe('the facts that learn finds in a catalog', () => {
     });
   });
 
-  it('several constraints on one column give the words that all of them allow', async () => {
+  it('give a column with several constraints the words that all of them allow', async () => {
     const known = await learnt({
       constraints: [
         check('users', "tier in ('a', 'b', 'c')"),
@@ -420,7 +423,7 @@ describe('the facts that learn finds in a catalog', () => {
     expect(known['users.tier']?.words).toEqual(['b', 'c']);
   });
 
-  it('a column with a collation under which different texts are equal has no words', async () => {
+  it('give no words to a column whose collation treats different texts as equal', async () => {
     const blind = users.columns.map((column) => ({ ...column, isDeterministic: false }));
     const known = await learnt({
       relations: [{ ...users, columns: blind }],
@@ -429,7 +432,7 @@ describe('the facts that learn finds in a catalog', () => {
     expect(known['users.tier']?.words).toBeUndefined();
   });
 
-  it('a recursive view gives no facts about its columns', async () => {
+  it('do not include the columns of a recursive view', async () => {
     const text =
       'WITH RECURSIVE tree(tier) AS (SELECT tier FROM public.users UNION ALL SELECT tree.tier FROM tree) SELECT tree.tier FROM tree';
     const known = await learnt({
@@ -439,7 +442,7 @@ describe('the facts that learn finds in a catalog', () => {
     expect(known['tree.tier']).toMatchObject({ source: 'tree.tier', isNeverNull: false });
   });
 
-  it('an expression that the grammar refuses is ignored', async () => {
+  it('do not include an expression that the grammar refuses', async () => {
     const known = await learnt({
       relations: [users, viewOf('odd', ['tier'])],
       constraints: [check('users', 'tier is of a later release (')],

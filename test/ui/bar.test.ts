@@ -9,7 +9,7 @@ it.each([
   [999, '999'],
   [1_000, '1,000'],
   [1_048_576, '1,048,576'],
-])('%i is shown as %s', (count, text) => {
+])('the count %i is shown as %s', (count, text) => {
   expect(formatCount(count)).toBe(text);
 });
 
@@ -28,11 +28,11 @@ it.each([
   [{ rows: 7, total: 5, elapsedMs: 1_000 }, 30, '━━━━━━━━━━━━━ 100%  0:00 left'],
   [{ rows: 7, total: 5, elapsedMs: 1_000 }, 10, '━━━━━━━━ 100%'],
   [{ rows: 0, total: 0, elapsedMs: 1_000 }, 40, expect.stringContaining(' 100%  0 rows  0/s')],
-])('%j in %i columns', (loaded, columns, text) => {
+])('the bar shows %j in %i columns', (loaded, columns, text) => {
   expect(renderBar(loaded, look(columns))).toEqual(text);
 });
 
-it.each([24, 40, 60, 80, 120])('fits into %i columns', (columns) => {
+it.each([24, 40, 60, 80, 120])('the bar fits into %i columns', (columns) => {
   const bar = renderBar({ rows: 12_345, total: 20_000, elapsedMs: 1_000 }, look(columns));
   expect(bar.length).toBeLessThanOrEqual(columns);
 });

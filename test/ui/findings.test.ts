@@ -6,7 +6,7 @@ import type { Fault, Finding, FindingRule } from '../../src/runtime/findings.ts'
 import { describeFinding } from '../../src/ui/findings.ts';
 import { errorDocument, problemsOf, renderProblems } from '../../src/ui/render.ts';
 
-/** A fault of each rule; the compiler asks for those of new rules. */
+/** A finding of each rule. The compiler reports a rule without one. */
 const faults: { readonly [R in FindingRule]: Fault & { readonly rule: R } } = {
   'unreadable-folder': { rule: 'unreadable-folder', of: 'migrations', reason: 'ENOENT' },
   'unreadable-file': { rule: 'unreadable-file', reason: 'EACCES' },
@@ -51,7 +51,7 @@ const faults: { readonly [R in FindingRule]: Fault & { readonly rule: R } } = {
 const located = { file: 'a.sql', line: 3, column: 10, lineText: 'SELECT 1 FRM t;' };
 
 describe('the text of a finding', () => {
-  it.each(Object.values(faults))('of the rule $rule begins with the place', (fault) => {
+  it.each(Object.values(faults))('begins with the place for the rule $rule', (fault) => {
     const { message, hint } = describeFinding({ folder: 'migrations', file: 'a.sql', ...fault });
     expect(message).toMatch(/^migrations\/a\.sql \S/);
     expect(`${message} ${hint}`).not.toMatch(/!|failed to|please|\.$/i);
@@ -83,18 +83,18 @@ describe('the text of a finding', () => {
       'a.sql contains no statement',
       undefined,
     ],
-  ])('%j', (finding, message, hint) => {
+  ])('has the message and the hint of the rule: %j', (finding, message, hint) => {
     expect(describeFinding(finding)).toMatchObject({ message, ...(hint && { hint }) });
   });
 
-  it('has the line, and a caret below the column', () => {
+  it('includes the line and a caret below the column', () => {
     expect(describeFinding({ ...located, ...faults['syntax-error'] })).toEqual({
       message: 'a.sql:3:10 syntax error at or near "FRM"',
       evidence: ['3 | SELECT 1 FRM t;', '             ^'],
     });
   });
 
-  it('has a long line cut around the column', () => {
+  it('includes a long line only around the column', () => {
     const lineText = `SELECT '${'x'.repeat(5_000_000)}' 1;`;
     const column = lineText.length - 1;
     const place = { file: 'a.sql', line: 1, column, lineText };
@@ -111,7 +111,7 @@ describe('an error with findings', () => {
     message: 'rolled back, and not applied again: 20250101_120000',
   });
 
-  it('is readable for a program that logs only its message', () => {
+  it('has a message that includes the findings', () => {
     expect(error.message).toBe(
       [
         'a.sql:3:10 syntax-error (reason: syntax error at or near "FRM")',
@@ -122,7 +122,7 @@ describe('an error with findings', () => {
     );
   });
 
-  it('is the text of the findings and then of the problems, for people', () => {
+  it('is rendered as the findings and then the problems', () => {
     const look = { chalk: new Chalk({ level: 0 }), columns: undefined };
     expect(renderProblems(problemsOf(error), look)).toBe(
       [
@@ -135,7 +135,7 @@ describe('an error with findings', () => {
     );
   });
 
-  it('has the data and the text in the JSON document', () => {
+  it('is a JSON document with the data and the text', () => {
     expect(JSON.parse(JSON.stringify(errorDocument(error)))).toEqual({
       error: {
         code: 'faulty-statements',

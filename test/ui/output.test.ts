@@ -33,11 +33,11 @@ describe('an error that comes before a connection', () => {
     expect(stderr).toContain('is empty');
   });
 
-  it('shows its stack with --verbose', async () => {
+  it('includes its stack with --verbose', async () => {
     expect((await callCli([...faulty, '--verbose'])).stderr).toMatch(/\n\s+at /);
   });
 
-  it('of a missing target lists the ways, and the hint', async () => {
+  it('lists the ways to name a target and the hint when the target is missing', async () => {
     const { code, stderr } = await callCli(['migrate', 'status'], { cwd: temporaryFolder() });
     expect(code).toBe(2);
     expect(stderr).toMatch(/^no database is named\n( {2}.+\n){4}hint: .+\n$/);

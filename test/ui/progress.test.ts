@@ -54,12 +54,12 @@ const usual = [
   'down 20251007_120000  1 min 1 s  create_users_table',
 ];
 
-describe('plain lines, for a pipe or CI', () => {
+describe('plain lines for a pipe or CI', () => {
   it('are printed for each finished step and for each wait', () => {
     expect(linesOf(false)).toEqual(usual);
   });
 
-  it('with --verbose are also printed for the connection, the statements and the notices', () => {
+  it('are also printed for the connection, the statements and the notices with --verbose', () => {
     const verbose = linesOf(true);
     expect(verbose).toEqual(expect.arrayContaining(usual));
     expect(verbose.filter((line) => !usual.includes(line))).toEqual([

@@ -73,7 +73,7 @@ const status: StatusResult = {
 };
 
 describe('renderStatus', () => {
-  it('is a table and a line with the number of migrations in each state', () => {
+  it('returns a table and a line with the number of migrations in each state', () => {
     expect(renderStatus({ ...status, migrations: status.migrations.slice(0, 1) }, plain)).toBe(
       [
         'version          description         state    applied (UTC)     by       took',
@@ -85,7 +85,7 @@ describe('renderStatus', () => {
     );
   });
 
-  it.each([80, 60])('fits %i columns with long names and durations', (columns) => {
+  it.each([80, 60])('fits long names and durations into %i columns', (columns) => {
     const lines = renderStatus(status, { ...plain, columns }).split('\n');
     const table = lines.slice(0, lines.indexOf(''));
     expect(Math.max(...table.map(width))).toBeLessThanOrEqual(columns);
@@ -97,11 +97,11 @@ describe('renderStatus', () => {
     );
   });
 
-  it('cuts nothing without a terminal', () => {
+  it('cuts no text without a terminal', () => {
     expect(renderStatus(status, plain)).toContain('create_social_sentiment_history_table');
   });
 
-  it('has the same text in colour', () => {
+  it('returns the same text in colour', () => {
     const text = renderStatus(status, coloured);
     expect(text).not.toBe(renderStatus(status, plain));
     expect(stripVTControlCharacters(text)).toBe(renderStatus(status, plain));
@@ -135,26 +135,34 @@ describe('renderRun', () => {
   const down = step('down', 1_000);
 
   it.each<[string, Partial<RunResult>, string]>([
-    ['nothing', {}, 'nothing to do: 20 applied in localhost:5432/cryptosense'],
+    ['a run without steps', {}, 'nothing to do: 20 applied in localhost:5432/cryptosense'],
     [
-      'nothing, with more to come',
+      'a run without steps and with a pending migration',
       { pending },
       'nothing to do: 20 applied, 1 pending in localhost:5432/cryptosense',
     ],
-    ['one', { steps: [up] }, '1 migration applied in localhost:5432/cryptosense, 12 ms'],
     [
-      'two of three',
+      'a run with one migration',
+      { steps: [up] },
+      '1 migration applied in localhost:5432/cryptosense, 12 ms',
+    ],
+    [
+      'a run with two of three migrations',
       { steps: [up, up], pending },
       '2 migrations applied in localhost:5432/cryptosense, 1 pending, 24 ms',
     ],
-    ['down', { steps: [down] }, '1 migration rolled back in localhost:5432/cryptosense, 1.0 s'],
     [
-      'redo',
+      'a rollback',
+      { steps: [down] },
+      '1 migration rolled back in localhost:5432/cryptosense, 1.0 s',
+    ],
+    [
+      'a redo',
       { steps: [down, up] },
       '1 migration rolled back, 1 migration applied in localhost:5432/cryptosense, 1.0 s',
     ],
     [
-      'dry run',
+      'a dry run',
       { steps: [down, up], isDryRun: true },
       [
         'down 20251007_120000  create_users_table',
@@ -162,12 +170,12 @@ describe('renderRun', () => {
         '1 migration to roll back, 1 migration to apply in localhost:5432/cryptosense; nothing was changed',
       ].join('\n'),
     ],
-  ])('%s', (_, result, text) => {
+  ])('returns the line of %s', (_, result, text) => {
     expect(renderRun({ ...idle, ...result }, plain)).toBe(`${text}\n`);
   });
 });
 
-describe('other results', () => {
+describe('the results of other commands', () => {
   it('have one line for each fact', () => {
     const named = { version: '20251007_120000', description: 'create_users_table' };
     expect(
@@ -200,7 +208,7 @@ describe('other results', () => {
   });
 });
 
-describe('errors', () => {
+describe('rendered errors', () => {
   const problems = [
     {
       message: 'a.sql changed',
@@ -214,7 +222,7 @@ describe('errors', () => {
     cause: new Error('the cause'),
   });
 
-  it('show each fact, its evidence indented below it, and its hint', () => {
+  it('show each fact, its indented evidence and its hint', () => {
     expect(renderProblems(problems, plain)).toBe(
       'a.sql changed\n  recorded 4f1c09…\n  on disk  9ab27e…\nhint: restore it\nb.sql is empty\n',
     );
@@ -223,7 +231,7 @@ describe('errors', () => {
     );
   });
 
-  it('are one JSON document with code, problems and details, without the cause', () => {
+  it('are one JSON document with the code, the problems and the details, without the cause', () => {
     expect(JSON.parse(JSON.stringify(errorDocument(error)))).toEqual({
       error: {
         code: 'history-mismatch',
@@ -234,7 +242,7 @@ describe('errors', () => {
     });
   });
 
-  it('have no details in the JSON document if the code has none', () => {
+  it('have no details in the JSON document when the code has none', () => {
     const { error: document } = errorDocument(
       new CryptosenseDbError('no-target', { message: 'no database is named' }),
     );

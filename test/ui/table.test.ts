@@ -11,7 +11,7 @@ const linesOf = (table: Omit<Table, 'head'>, columns?: number) =>
   );
 
 describe('renderTable', () => {
-  it('has columns two spaces apart, as wide as their widest cell, and no space at the end', () => {
+  it('separates columns by two spaces, makes them as wide as their widest cell, and adds no space at the end', () => {
     const head = ['a', 'long head', 'c'];
     const rows = [
       ['1', '2', '3'],
@@ -24,7 +24,7 @@ describe('renderTable', () => {
     ]);
   });
 
-  it('aligns a column and its head to the right on demand', () => {
+  it('aligns a column and its header to the right when asked to', () => {
     const rows = [['1 ms'], ['100 ms']];
     expect(renderTable({ head: ['took'], rows, right: [0], flexible: [] }, look)).toEqual([
       '  took',
@@ -33,12 +33,12 @@ describe('renderTable', () => {
     ]);
   });
 
-  it('counts columns of the terminal, not characters', () => {
+  it('measures text in columns of the terminal, not in characters', () => {
     const rows = ['漢字', '🚀', 'e\u0301', 'ab'].map((text) => [text, 'x']);
     expect(linesOf({ rows, flexible: [] }).map(width)).toEqual([7, 7, 7, 7]);
   });
 
-  it('paints a cell after it is cut and padded, so that colour changes no width', () => {
+  it('colours a cell after it cuts and pads the cell, so that colour changes no width', () => {
     const paint = (text: string) => `<${text}>`;
     const rows = [[{ text: 'a rather long text', paint }, 'x']];
     expect(linesOf({ rows, flexible: [0] }, 15)).toEqual(['<a rather lo…>  x']);
@@ -51,7 +51,7 @@ describe('renderTable', () => {
     // No column shrinks below twelve.
     [30, 35],
     [1, 35],
-  ])('on a terminal of %i columns takes at most %i', (columns, atMost) => {
+  ])('uses on a terminal of %i columns at most %i columns', (columns, atMost) => {
     const head = ['fixed', 'first', 'second'];
     const rows = [['1234567', 'x'.repeat(30), '漢'.repeat(15)]];
     const lines = renderTable({ head, rows, flexible: [1, 2] }, { ...look, columns });
@@ -59,7 +59,7 @@ describe('renderTable', () => {
     expect(lines[1]).toContain('1234567  ');
   });
 
-  it('leaves out an optional column only where the flexible ones cannot shrink enough', () => {
+  it('leaves out an optional column only when the flexible columns cannot shrink enough', () => {
     const head = ['fixed', 'flexible', 'optional'];
     const rows = [['1234567', 'x'.repeat(16), 'y'.repeat(9)]];
     const at = (columns: number) =>
@@ -68,7 +68,7 @@ describe('renderTable', () => {
     expect(at(31)).toEqual(['fixed    flexible', '1234567  xxxxxxxxxxxxxxxx']);
   });
 
-  it('shrinks the first flexible column as far as possible before the second', () => {
+  it('shrinks the first flexible column to its minimum before the second', () => {
     const rows = [['x'.repeat(20), 'y'.repeat(20)]];
     const at = (columns: number) => linesOf({ rows, flexible: [0, 1] }, columns);
     expect(at(42)).toEqual([`${'x'.repeat(20)}  ${'y'.repeat(20)}`]);

@@ -19,7 +19,7 @@ function listed(change: Partial<ListedDatabase>): ListedDatabase {
   };
 }
 
-it('a list shows names whole, and says how old each database is', () => {
+it('a list shows each complete name and the age of each database', () => {
   const databases = [
     listed({
       kind: 'template',
@@ -47,7 +47,7 @@ it('a list shows names whole, and says how old each database is', () => {
   );
 });
 
-it('a URL has a line of its own, alone or after the name of a variable', () => {
+it('each URL is on a separate line, alone or after the name of a variable', () => {
   const one = { ...server, databases: [{ name: 'a', url: 'postgresql://h/a' }] };
   const two = { ...server, databases: [...one.databases, { name: 'b', url: 'postgresql://h/b' }] };
   expect(renderCreated(two, { variable: undefined })).toBe('postgresql://h/a\npostgresql://h/b\n');
