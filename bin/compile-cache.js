@@ -33,7 +33,8 @@ function privateFolder({ XDG_CACHE_HOME = '', HOME = '' }) {
     // folder above may put another one in the place of this one.
     const parent = existsSync(caches) ? caches : dirname(caches);
     if (!isPrivate(statSync(parent), user)) return undefined;
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    // Not with `recursive`, which never returns below /proc.
+    for (const each of [caches, folder]) if (!existsSync(each)) mkdirSync(each, { mode: 0o700 });
     return isPrivate(lstatSync(folder), user) ? folder : undefined;
   } catch {
     return undefined;

@@ -10,6 +10,11 @@ const program = join(__dirname, '../dist/cli.cjs');
 
 if (flag === '--version' && rest.length === 0) {
   // Answered here: loading the whole program takes about as long as starting Node.
+  process.stdout.on('error', ({ code, message }) => {
+    if (code === 'EPIPE') return;
+    process.stderr.write(`standard output cannot be written\n  ${message}\n`);
+    process.exitCode = 2;
+  });
   process.stdout.write(`${require('../package.json').version}\n`);
 } else if (existsSync(program)) {
   require('./compile-cache.js').useCompileCache(process.env);

@@ -5,37 +5,44 @@ import { complete } from './commands/completion.ts';
 import { buildProgram } from './commands/program.ts';
 import { CryptosenseDbError } from './runtime/errors.ts';
 import type { Output, OutputFlags } from './ui/output.ts';
+import { watchStreams } from './ui/streams.ts';
 
-const exitCodes = { no: 1, failed: 2, SIGINT: 130, SIGTERM: 143 } as const;
+const signals = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
+const exitCodes = { no: 1, failed: 2, SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
 /**
  * Runs the command line. Sets `process.exitCode`: 0 success, 1 a negative result, 2 an error of the tool or of its
- * arguments, 130 after SIGINT and 143 after SIGTERM. Never throws.
+ * arguments, 129 after SIGHUP, 130 after SIGINT and 143 after SIGTERM. Never throws.
  */
 export async function main(argv: readonly string[]): Promise<void> {
   hideArguments(argv);
-  process.stdout.on('error', ignoreClosedPipe);
-  process.stderr.on('error', ignoreClosedPipe);
   const words = argv.slice(2);
-  if (words[0] === 'complete' && words[1] === '--') return complete(entries, words.slice(2));
-
-  const json = words.includes('--json');
-  let output: Output | undefined;
   const open = async (flags: OutputFlags) => {
     const { openOutput } = await import('./ui/output.ts');
     const { stdout, stderr, env: environment } = process;
-    output = await openOutput({ flags, stdout, stderr, environment });
+    return openOutput({ flags, stdout, stderr, environment });
+  };
+  const stop = new AbortController();
+  watchStreams(process, async (cause) => {
+    if (!stop.signal.aborted) process.exitCode = exitCodes.failed;
+    // As text on stderr, with --json too: stdout takes no document.
+    (await open({})).error(unwritten(cause));
+  });
+  if (words[0] === 'complete' && words[1] === '--') return complete(entries, words.slice(2));
+
+  const json = isJson(words);
+  let output: Output | undefined;
+  const openFor = async (flags: OutputFlags) => {
+    output = await open(flags);
     return output;
   };
   const report = async (error: unknown) => (output ?? (await open({ json }))).error(error);
-  const stop = new AbortController();
-  const onSignal = (name: 'SIGINT' | 'SIGTERM') => {
+  const onSignal = (name: (typeof signals)[number]) => {
     process.exitCode = exitCodes[name];
     stop.abort();
   };
   // A second signal has its default effect: it ends the process at once.
-  process.once('SIGINT', onSignal);
-  process.once('SIGTERM', onSignal);
+  for (const name of signals) process.once(name, onSignal);
   // Node ends a process that waits for nothing with exit code 0, but work that did not finish is no success.
   const onStranded = () => {
     process.exitCode ??= exitCodes.failed;
@@ -48,24 +55,40 @@ export async function main(argv: readonly string[]): Promise<void> {
   };
   process.once('beforeExit', onStranded);
 
+  /** With --json: the help or the version that was asked for. */
+  const asked: string[] = [];
   try {
     const answerNo = () => {
       process.exitCode = exitCodes.no;
     };
-    const program = buildProgram(entriesFor(words), { open, signal: stop.signal, answerNo });
+    const writeOut = json ? (text: string) => asked.push(text) : undefined;
+    const { signal } = stop;
+    const program = buildProgram(entriesFor(words), { open: openFor, signal, answerNo, writeOut });
     await program.parseAsync([...wordsToParse(words)], { from: 'user' });
   } catch (error) {
     const isUsage = error instanceof CommanderError;
-    if (isUsage && error.exitCode === 0) return;
+    if (isUsage && error.exitCode === 0) {
+      const name = error.code === 'commander.version' ? 'version' : 'help';
+      const text = asked.join('').trimEnd();
+      if (json) (await open({ json })).result({ [name]: text }, () => text);
+      return;
+    }
     if (!stop.signal.aborted) process.exitCode = exitCodes.failed;
     // Without a command, commander has written the help to stderr.
     if (isUsage && error.code === 'commander.help' && !json) return;
     await report(isUsage ? usageError(error, words) : error);
   } finally {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    for (const name of signals) process.off(name, onSignal);
     process.off('beforeExit', onStranded);
   }
+}
+
+/** The output of a command line that is not read yet, or cannot be read. */
+function isJson(words: readonly string[]): boolean {
+  const end = words.indexOf('--');
+  return words
+    .slice(0, end < 0 ? undefined : end)
+    .some((word) => word === '--json' || word.startsWith('--json='));
 }
 
 /** Only the command that the words name: to build all of them for commander takes time. */
@@ -119,7 +142,10 @@ function hideSecrets(text: string, words: readonly string[]): string {
     .reduce((rest, word) => rest.replaceAll(word, word.replace(/(=|:\/\/).*/s, '$1…')), text);
 }
 
-/** `cryptosense-db migrate status | head -1` closes the pipe early, which is no error. */
-function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error;
+function unwritten(cause: Error): CryptosenseDbError<'file-problem'> {
+  return new CryptosenseDbError(
+    'file-problem',
+    { message: 'standard output cannot be written', evidence: [cause.message] },
+    { details: { path: 'standard output' }, cause },
+  );
 }

@@ -108,7 +108,7 @@ type Given<Table> = {
 /** What a command works with besides its options. */
 export interface Tools {
   readonly output: Output;
-  /** Fires on SIGINT and SIGTERM. */
+  /** Fires on SIGHUP, SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
   /** Ends the process with exit code 1: a negative result. */
   readonly answerNo: () => void;

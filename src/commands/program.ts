@@ -20,6 +20,8 @@ import { flagsOf } from './flags.ts';
 export interface ProgramContext extends Omit<Tools, 'output'> {
   /** Called once the flags of the command are known. */
   readonly open: (flags: OutputFlags) => Promise<Output>;
+  /** Takes the help and the version instead of stdout. */
+  readonly writeOut?: ((text: string) => void) | undefined;
 }
 
 /** The program that the tables describe. commander throws a `CommanderError` for arguments that it refuses. */
@@ -29,7 +31,10 @@ export function buildProgram(entries: readonly Entry[], context: ProgramContext)
     .version(toolVersion(), '-V, --version', 'show the version')
     .helpOption('-h, --help', 'show this help')
     .helpCommand('help [command...]', 'show the help of a command')
-    .configureOutput({ outputError: () => {} })
+    .configureOutput({
+      outputError: () => {},
+      ...(context.writeOut && { writeOut: context.writeOut }),
+    })
     .configureHelp({
       minWidthToWrap: 16,
       optionDescription: ({ description }) => description,
@@ -57,8 +62,11 @@ function addCommand(parent: CommanderCommand, table: Command, context: ProgramCo
       withValue(new CommanderArgument(argument.usage, describe(argument)), argument),
     );
   }
-  for (const [key, flag] of Object.entries(flagsOf(table))) {
+  const flags = flagsOf(table);
+  const names = Object.values(flags).flatMap(({ usage }) => usage.split(' ')[0] ?? []);
+  for (const [key, flag] of Object.entries(flags)) {
     const option = optionOf(flag);
+    if (option.required) refuseNames(option, names);
     // commander keeps the value by the name of the library's option, not by the name of the flag.
     option.attributeName = () => key;
     for (const set of conflicts.filter((keys) => keys.includes(key))) {
@@ -72,7 +80,7 @@ function addCommand(parent: CommanderCommand, table: Command, context: ProgramCo
     return `${notes.length > 0 ? `\n${text}\n` : ''}\n${examplesOf(examples, width)}`;
   });
   command.action(async () => {
-    const { open, ...tools } = context;
+    const { open, writeOut: _, ...tools } = context;
     const words = taken.map(([key], index) => [key, command.processedArgs[index]]);
     const { json, quiet, verbose, color, ...given } = command.opts();
     const output = await open({ json, quiet, verbose, color });
@@ -87,6 +95,15 @@ function optionOf(flag: Flag<unknown>): Option {
   if (bare !== undefined) option.preset(bare);
   if (flag.default !== undefined) option.default(flag.default);
   return option;
+}
+
+/** commander would take the next flag for a value that is missing, as in `--types --json`. */
+function refuseNames(option: Option, names: readonly string[]): void {
+  const { parseArg } = option;
+  option.argParser((text, before: unknown) => {
+    if (names.includes(text)) throw new InvalidArgumentError(`${text} is a flag, not a value.`);
+    return parseArg ? parseArg(text, before) : text;
+  });
 }
 
 /** Says which values commander accepts for an option or argument, and how it reads them. */

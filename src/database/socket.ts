@@ -1,7 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type Duplex, PassThrough } from 'node:stream';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { readBytes } from '../runtime/files.ts';
 import type { Host, TlsOptions } from './target.ts';
 
 export interface Patience {
@@ -66,7 +66,7 @@ export function tlsSettings({ mode, rootCertificate, certificate, key }: TlsOpti
 
 function readPem(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readBytes(path).toString('utf8');
   } catch (cause) {
     throw new CryptosenseDbError(
       'file-problem',

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 import { readText, replaceFile } from '../runtime/files.ts';
 import { packagedSnapshot } from '../runtime/package.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
 import { faultyAnswer, readAnswer } from './answer.ts';
 import type { Market, MarketAsset } from './market.ts';
 
@@ -41,7 +42,7 @@ function readSaved(file: string): SavedAnswer {
     throw faultyAnswer(file, [
       {
         message: 'it is neither a file of --save nor an array of /coins/markets',
-        hint: `write it with: cryptosense-db seed --env production --save ${file}`,
+        hint: `write it with: cryptosense-db seed --env production --save ${quoteShellWord(file)}`,
       },
     ]);
   }

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Checksum, compareVersions, isRealStamp, type Version } from '../ledger/version.ts';
 import { CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
+import { readBytes } from '../runtime/files.ts';
 import type { Fault, Finding } from '../runtime/findings.ts';
 import { packagedMigrations, packagedRollbacks } from '../runtime/package.ts';
 import type { Direction } from '../runtime/progress.ts';
@@ -195,7 +196,7 @@ function parseNames(
 function readSql(path: string, report: Report): SqlFile | undefined {
   let bytes: Uint8Array;
   try {
-    bytes = readFileSync(path);
+    bytes = readBytes(path);
   } catch (error) {
     report(path, { rule: 'unreadable-file', reason: String(error) });
     return undefined;

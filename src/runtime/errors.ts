@@ -61,7 +61,7 @@ export interface ErrorDetails {
   'unknown-version': { readonly version: string };
   /** A statement of a migration or rollback was refused by the server. */
   'migration-failed': MigrationFailure;
-  /** SIGINT, SIGTERM or an aborted signal; the running step was rolled back. */
+  /** SIGHUP, SIGINT, SIGTERM or an aborted signal; the running step was rolled back. */
   interrupted: Completion;
   /** Production refuses the operation, the mark is another, or `force` names another database. */
   'environment-refused': { readonly environment: string | undefined };

@@ -2,8 +2,12 @@ import { randomUUID } from 'node:crypto';
 import {
   accessSync,
   chmodSync,
+  closeSync,
   constants,
+  fstatSync,
   lstatSync,
+  mkdirSync,
+  openSync,
   readFileSync,
   readlinkSync,
   realpathSync,
@@ -15,10 +19,33 @@ import {
 import { dirname, join, resolve } from 'node:path';
 import { CryptosenseDbError, hasCode, messageOf } from './errors.ts';
 
+/**
+ * The content of a regular file, or of a pipe that a shell has opened, as in `--from <(curl …)`. Throws an Error for a
+ * FIFO, a device or a socket: to read one of them may block this process for ever, its signals included.
+ */
+export function readBytes(path: string): Buffer {
+  // To open a FIFO for reading waits for a writer unless the call says otherwise.
+  const file = openSync(path, constants.O_RDONLY | (isShellPipe(path) ? 0 : constants.O_NONBLOCK));
+  try {
+    // A folder is left to Node, which says that it is one.
+    const status = fstatSync(file);
+    if (!status.isFile() && !status.isDirectory() && !isShellPipe(path)) {
+      throw new Error('it is not a regular file');
+    }
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function isShellPipe(path: string): boolean {
+  return /^\/dev\/(?:stdin|fd\/\d+)$/.test(path);
+}
+
 /** The text of the file; undefined when there is no file. Throws `file-problem`. */
 export function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readBytes(path).toString('utf8');
   } catch (error) {
     if (hasCode(error, 'ENOENT')) return undefined;
     throw fileProblem(path, 'read', error);
@@ -42,6 +69,22 @@ export function replaceFile(path: string, text: string): void {
   } catch (error) {
     if (written !== undefined) rmSync(written, { force: true });
     throw fileProblem(path, 'written', error);
+  }
+}
+
+/**
+ * Creates a folder and those above it. Throws Node's error. Node's own `recursive` never returns below /proc, where the
+ * folder above exists and nothing can be created in it.
+ */
+export function makeFolder(folder: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+  const parent = dirname(folder);
+  if (parent !== folder) makeFolder(parent);
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    // Another process may have been faster.
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw error;
   }
 }
 

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { SeedEnvironment } from '../ledger/seed-runs.ts';
@@ -94,6 +94,8 @@ function listCode(path: string): readonly string[] {
 
 async function load(path: string): Promise<Seeder<never> | Fault> {
   try {
+    // An import of a FIFO never ends.
+    if (!statSync(path).isFile()) throw new Error('it is not a regular file');
     const { seeder }: { readonly seeder?: unknown } = await import(pathToFileURL(path).href);
     if (isSeeder(seeder)) return seeder;
     return { rule: 'not-a-seeder' };

@@ -1,6 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
 import {
-  mkdirSync,
   openAsBlob,
   readdirSync,
   renameSync,
@@ -14,6 +13,7 @@ import { engineVersion } from '../database/embedded/boot.ts';
 import { type EmbeddedEngine, openEmbeddedEngine } from '../database/embedded/engine.ts';
 import { lockFolder } from '../database/embedded/folder-lock.ts';
 import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
+import { makeFolder } from '../runtime/files.ts';
 import { fillDatabase, type Recipe } from './recipe.ts';
 import type { TemplateOptions } from './template.ts';
 
@@ -46,7 +46,7 @@ export async function ensureImage(recipe: Recipe, options: ImageOptions): Promis
   const key = createHash('sha256').update(text).digest('hex').slice(0, 32);
   const { signal, onProgress, lockTimeoutMs: timeoutMs = 60_000 } = options;
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     const known = findImage(folder, key);
     if (known !== undefined) return known;
     const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });

@@ -2,8 +2,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { entries } from '../../src/commands/all.ts';
-import { isGroup } from '../../src/commands/command.ts';
+import { type Argument, choicesOf, isGroup } from '../../src/commands/command.ts';
 import { flagsOf } from '../../src/commands/flags.ts';
+import type { ErrorCode } from '../../src/runtime/errors.ts';
 import { callCli, runCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { commands, helpOf } from '../support/help.ts';
@@ -89,6 +90,25 @@ describe('--version', () => {
   });
 });
 
+async function expectDocument(
+  args: readonly string[],
+  expected: ErrorCode = 'bad-configuration',
+): Promise<void> {
+  const { code, stdout, stderr } = await callCli(args, { cwd: temporaryFolder() });
+  expect({ args, code, stderr }).toEqual({ args, code: 2, stderr: '' });
+  expect(JSON.parse(stdout)).toMatchObject({ error: { code: expected } });
+}
+
+function isRead({ read, choices }: Pick<Argument<unknown>, 'read' | 'choices'>): boolean {
+  return read !== undefined || choices !== undefined;
+}
+
+/** A word that the argument takes. */
+function wordFor(argument: Argument<unknown>): string {
+  if (argument.usage === '<n>') return '1';
+  return choicesOf(argument)?.[0] ?? '20260101_000000';
+}
+
 describe('wrong arguments', () => {
   const target = ['--url', 'postgresql://nobody@127.0.0.1:1/nowhere'];
   const faults: readonly (readonly [args: readonly string[], message: string, of: string])[] = [
@@ -139,20 +159,59 @@ describe('wrong arguments', () => {
   );
 
   it.each<{ args: readonly string[] }>([
-    { args: ['migrate', 'up', '--nope'] },
-    { args: ['migrate', 'upp'] },
-    { args: ['migrate', 'new'] },
-    { args: ['migrate', 'up', '--to', 'latest'] },
-    { args: ['migrate', 'up', '--to', '20260101_000000', '--steps', '1'] },
-    { args: ['help', 'foo'] },
-    { args: ['seed'] },
-    { args: ['seed', '--env', 'dev', '--top', '5'] },
-    { args: ['test-db', 'drop'] },
-    { args: ['test-db', 'drop', 'x', '--all'] },
-  ])('print one document on stdout and nothing on stderr with --json: $args', async ({ args }) => {
-    const { code, stdout, stderr } = await callCli([...args, '--json']);
-    expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
-    expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'bad-configuration' } });
+    { args: ['migrate', 'upp', '--json'] },
+    { args: ['migrate', 'up', '--to', '20260101_000000', '--steps', '1', '--json'] },
+    { args: ['help', 'foo', '--json'] },
+    { args: ['seed', '--json'] },
+    { args: ['seed', '--env', 'dev', '--top', '5', '--json'] },
+    { args: ['test-db', 'drop', '--json'] },
+    { args: ['test-db', 'drop', 'x', '--all', '--json'] },
+    { args: ['--json', 'migrate', 'up'] },
+    { args: ['migrate', '--json', 'up'] },
+    { args: ['migrate', 'up', '--json=1'] },
+    { args: ['migrate', 'up', '--types', '--json'] },
+    { args: ['seed', '--env', 'dev', '--only', '--json'] },
+  ])('$args: one document on stdout, nothing on stderr', async ({ args }) => {
+    await expectDocument(args);
+  });
+
+  it.each(commands)(
+    '$path --json prints one document for every wrong flag, word and value',
+    async ({ path, command }) => {
+      const words = Object.values(command.arguments ?? {});
+      const needed = words.filter(({ usage }) => usage.startsWith('<'));
+      const given = needed.map(wordFor);
+      await expectDocument([...path, ...given, '--nope', '--json']);
+      const takesMany = words.some(({ usage }) => usage.includes('...'));
+      if (!takesMany) await expectDocument([...path, ...given, 'x', '--json']);
+      if (needed.length > 0) await expectDocument([...path, '--json']);
+      if (needed.some(isRead)) await expectDocument([...path, '!', '--json']);
+      for (const flag of Object.values(flagsOf(command))) {
+        const [name = '', value] = flag.usage.split(' ');
+        if (!value?.startsWith('<')) continue;
+        await expectDocument([...path, ...given, '--json', name]);
+        await expectDocument([...path, ...given, name, '--json']);
+        if (isRead(flag)) await expectDocument([...path, ...given, name, '!', '--json']);
+      }
+    },
+  );
+
+  it.each(commands.filter(({ command }) => 'embedded' in command.flags))(
+    '$path --json prints one document where no database is named',
+    async ({ path, command }) => {
+      const words = Object.values(command.arguments ?? {}).map(wordFor);
+      const args = [...path, ...words, ...(path.includes('seed') ? ['--env', 'dev'] : [])];
+      await expectDocument([...args, '--json'], 'no-target');
+    },
+  );
+
+  it.each([
+    [['migrate', 'up', '--help', '--json'], { help: helpOf(['migrate', 'up']).trimEnd() }],
+    [['--version', '--json'], { version: expect.stringMatching(/^\d+\.\d+\.\d+/) }],
+  ])('what %j asks for is a document too', async (args, document) => {
+    const { code, stdout, stderr } = await callCli(args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(JSON.parse(stdout)).toEqual(document);
   });
 
   it('the last value of a repeated flag is used', async () => {

@@ -845,6 +845,13 @@ describe('the lock of a folder', () => {
     });
   });
 
+  it('is given up in time where a link that points nowhere has its name', async () => {
+    symlinkSync('absent', join(folder, lockFile));
+    await expect(lockFolder(folder, { timeoutMs: 150 })).rejects.toMatchObject({
+      code: 'embedded-locked',
+    });
+  });
+
   it('is held by one process at a time when several find it stale and some are killed', async () => {
     writeFileSync(join(folder, lockFile), JSON.stringify({ ...me, pid: gone }));
     const program = `

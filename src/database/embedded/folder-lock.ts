@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { CryptosenseDbError, hasCode, isError } from '../../runtime/errors.ts';
 import { readText } from '../../runtime/files.ts';
 import { backoffMs, retry } from '../../runtime/retry.ts';
+import { quoteShellWord } from '../../runtime/shell-words.ts';
 
 /** The names of all files that the lock creates start with this. */
 export const lockFileName = 'cryptosense-db.lock';
@@ -43,7 +44,8 @@ export async function lockFolder(
     for (;;) {
       if (createWhole(path, text)) return () => release(path, text);
       const holder = readHolder(path);
-      if (holder && !(isGone(holder) && removeStale(path))) throw locked(folder, holder);
+      // No holder: another process was faster, or a link that points nowhere has the name of the lock.
+      if (!holder || !isGone(holder) || !removeStale(path)) throw locked(folder, holder);
     }
   };
   return retry(take, {
@@ -148,17 +150,15 @@ function identityOf(pid: number): string | undefined {
   }
 }
 
-function locked(
-  folder: string,
-  { pid, host, since }: Holder,
-): CryptosenseDbError<'embedded-locked'> {
+function locked(folder: string, holder: Holder | undefined): CryptosenseDbError<'embedded-locked'> {
+  const { pid = 0, host = hostname(), since = 'an unknown time' } = holder ?? {};
   const where = host === hostname() ? '' : ` on ${host}`;
   return new CryptosenseDbError(
     'embedded-locked',
     {
       message: `another process has the folder ${folder} open`,
       evidence: [`process ${pid}${where} since ${since}`],
-      hint: `wait until it ends; if it is gone already: rm ${join(folder, lockFileName)}*`,
+      hint: `wait until it ends; if it is gone already: rm ${quoteShellWord(join(folder, lockFileName))}*`,
     },
     { details: { folder, pid } },
   );
