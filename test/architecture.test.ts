@@ -4,8 +4,8 @@ import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
 
 /**
- * The folders and files at the top of `src/`, highest layer first. A module imports from its own folder and from lower layers. Within a layer
- * only `neighbours` may be imported.
+ * The folders and files at the top of `src/`, highest layer first. A module imports from its own folder and from
+ * lower layers. Within a layer only `neighbours` may be imported.
  */
 const layers: readonly (readonly string[])[] = [
   ['cli.ts', 'index.ts', 'testing.ts'],

@@ -43,7 +43,32 @@ async function terminate(pid: number): Promise<void> {
   await vi.waitFor(async () => expect(await backends()).not.toContain(pid));
 }
 
-/** postgres.js tells of the end of the connection, not of the server's reason for it. */
+/** A lock of the server. `waitFor` is a query that waits for its release and returns the id of its backend. */
+async function holdLock() {
+  const holder = await scratch.sql.reserve();
+  await holder`select pg_advisory_lock(1)`;
+  return {
+    waitFor: async (db: Db): Promise<number> => {
+      const { rows } = await sql<{ pid: number }>`
+        select pg_backend_pid() as pid, pg_advisory_xact_lock_shared(1)`.execute(db);
+      return rows[0]?.pid ?? 0;
+    },
+    /** Waits until this number of queries waits for the release. */
+    hasWaiters: (count: number) =>
+      vi.waitFor(async () => {
+        const waiters = await scratch.sql`
+          select from pg_stat_activity
+          where datname = current_database() and wait_event = 'advisory'`;
+        expect(waiters).toHaveLength(count);
+      }, untilDone),
+    release: async () => {
+      await holder`select pg_advisory_unlock(1)`;
+      holder.release();
+    },
+  };
+}
+
+/** postgres.js reports the end of the connection, not the server's reason for it. */
 const lost = expect.stringMatching(/^(CONNECTION_|ECONNRESET|EPIPE)/);
 
 const untilDone = { timeout: 20_000, interval: 20 };
@@ -60,11 +85,12 @@ describe('connections', () => {
 
   it('are opened for each of several queries at the same time, up to the maximum', async () => {
     const db = open({ maxConnections: 3, connectTimeoutMs: 20_000 });
-    const work = Array.from({ length: 9 }, () =>
-      sql<{ pid: number }>`select pg_backend_pid() as pid, pg_sleep(0.05)`.execute(db),
-    );
-    const pids = (await Promise.all(work)).map(({ rows }) => rows[0]?.pid);
-    expect(new Set(pids).size).toBe(3);
+    const lock = await holdLock();
+    const work = Array.from({ length: 9 }, () => lock.waitFor(db));
+    await lock.hasWaiters(3);
+    expect(await backends()).toHaveLength(3);
+    await lock.release();
+    expect(new Set(await Promise.all(work)).size).toBe(3);
     expect(await backends()).toHaveLength(3);
   });
 
@@ -221,21 +247,27 @@ describe('destroy()', () => {
   it('waits for running queries, closes every connection, and refuses new queries', async () => {
     const db = open();
     await Promise.all([pidOf(db), pidOf(db)]);
-    const running = sql<{ done: boolean }>`select true as done, pg_sleep(0.2)`.execute(db);
-    await vi.waitFor(async () => expect((await backends()).length).toBeGreaterThan(0), untilDone);
-    await db.destroy();
-    expect((await running).rows).toMatchObject([{ done: true }]);
+    const lock = await holdLock();
+    const running = lock.waitFor(db);
+    await lock.hasWaiters(1);
+    const destroyed = db.destroy();
+    await lock.release();
+    expect(await running).toBeGreaterThan(0);
+    await destroyed;
     await vi.waitFor(async () => expect(await backends()).toEqual([]), untilDone);
     await expect(pidOf(db)).rejects.toThrow();
   });
 
   it('rejects queries that wait for a connection', async () => {
     const db = open({ maxConnections: 1, connectTimeoutMs: 20_000 });
-    const busy = sql`select pg_sleep(0.2)`.execute(db);
+    const lock = await holdLock();
+    const busy = lock.waitFor(db);
     const waiting = expect(pidOf(db)).rejects.toMatchObject({ code: 'pool-closed' });
-    await vi.waitFor(async () => expect(await backends()).toHaveLength(1), untilDone);
-    await db.destroy();
-    await Promise.all([busy, waiting]);
+    await lock.hasWaiters(1);
+    const destroyed = db.destroy();
+    await waiting;
+    await lock.release();
+    await Promise.all([busy, destroyed]);
   });
 
   it('succeeds before the first query without a server', async () => {

@@ -50,7 +50,7 @@ const startShell = {
   fish: "fish --no-config -i --init-command 'source config.fish'",
 };
 
-/** Types keys into the shell on a terminal of its own. */
+/** Types keys into the shell on a new terminal. */
 async function openShell(shell: Shell) {
   const { home, env } = prepareHome();
   const command = `stty cols 200 rows 40; ${startShell[shell]}`;

@@ -41,7 +41,7 @@ async function refuse(
   expect(text).toMatchObject({ code: 2, stdout: '' });
   expect(json).toMatchObject({ code: 2, stderr: '' });
   const { error } = JSON.parse(json.stdout);
-  // In the manner of style.md: the subject and the fact, the hint on a line of its own.
+  // A message starts with the subject and the fact. The hint is on a separate line.
   expect(text.stderr).not.toMatch(/!|failed to|please|^\s+at /im);
   for (const { message, hint } of error.problems) {
     expect(text.stderr).toContain(message.replace(/tried for .*/, 'tried for '));

@@ -69,7 +69,7 @@ async function copyIn(sql: Sql, copy: { table: string; rows: Iterable<string> })
   await pipeline(Readable.from(copy.rows), writable);
 }
 
-/** The module as plain JavaScript, for processes of its own; with or without its dependencies. */
+/** Compiles the module to JavaScript for separate processes, with or without its dependencies. */
 function compile({ isInstalled }: { isInstalled: boolean }): string {
   const folder = mkdtempSync(join(scratch, 'js-'));
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}');

@@ -560,7 +560,12 @@ describe('the lock of the run', () => {
       'create table t1 ();',
       `do $$ begin
          perform pg_advisory_unlock_all();
-         perform pg_sleep(0.5);
+         for n in 1..3000 loop
+           exit when exists (select from pg_locks join pg_database on database = pg_database.oid
+             where locktype = 'advisory' and granted and pid <> pg_backend_pid()
+               and datname = current_database() and (classid, objid) = (${key}));
+           perform pg_sleep(0.01);
+         end loop;
        end $$;
        create table t2 ();`,
       'create table t3 ();',

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { parseName } from '../../src/test-databases/name.ts';
@@ -28,6 +29,29 @@ function slowChain(stepMs: number): Folders {
       ]),
     ),
   );
+}
+
+/**
+ * A migration that waits until its gate is opened or the server restarts. The gate is a session, which every database
+ * of the server sees in pg_stat_activity. An advisory lock would belong to one database.
+ */
+async function gatedChain(
+  serverUrl: string,
+): Promise<{ folders: Folders; open: () => Promise<void> }> {
+  const name = `gate_${randomUUID()}`;
+  const gate = connect(serverUrl, 1);
+  const open = () => gate.end({ timeout: 1 });
+  onTestFinished(open);
+  await gate.unsafe(`set application_name = '${name}'`);
+  const wait = `
+    do $$ begin
+      while exists (select from pg_stat_activity where application_name = '${name}') loop
+        perform pg_sleep(0.01);
+        perform pg_stat_clear_snapshot();
+      end loop;
+    end $$;`;
+  const folders = writePairs({ '20260101_000000_wait': [wait, 'select 1;'] });
+  return { folders, open };
 }
 
 /** Connects to the same server with separate connections, as another process does. Closed when the test ends. */
@@ -154,26 +178,30 @@ describe('a process that is killed while it makes a template', () => {
 
   it('does not block the processes that wait for the template', async () => {
     const { url, kinds } = await ownTestServer();
-    const options = slowChain(300);
-    const first = startProgram(make, { env: { TEST_DATABASE_URL: url }, options });
-    await until('it has begun', async () => (await kinds()).includes('building'));
-    const waiting = [1, 2, 3].map(() => testDatabases.create(openAnother(url), options));
+    const { folders, open } = await gatedChain(inject('postgresUrl'));
+    const first = startProgram(make, { env: { TEST_DATABASE_URL: url }, options: folders });
+    await until('the template is being made', async () => (await kinds()).includes('building'));
+    const waiting = [1, 2, 3].map(() => testDatabases.create(openAnother(url), folders));
     first.process.kill('SIGKILL');
-    await Promise.all([first.finished, ...waiting]);
+    await first.finished;
+    await open();
+    await Promise.all(waiting);
     expect(await kinds()).toEqual(['clone', 'clone', 'clone', 'template']);
   });
 
   it('leaves a database that prune drops, and prune keeps a template that another process makes', async () => {
     const { server, url, kinds } = await ownTestServer();
-    const alive = testDatabases.create(openAnother(url), slowChain(1_500));
-    await until('one has begun', async () => (await kinds()).length === 1);
+    const { folders, open } = await gatedChain(inject('postgresUrl'));
+    const alive = testDatabases.create(openAnother(url), folders);
+    await until('the template is being made', async () => (await kinds()).length === 1);
     await killAfter('20260101_000000', { url, options: slowChain(200) });
     expect(await kinds()).toEqual(['building', 'building']);
-    await until('one is pruned', async () => {
+    await until('prune drops one database', async () => {
       const { dropped } = await testDatabases.prune(server, {});
       return dropped.length === 1;
     });
     expect(await kinds()).toEqual(['building']);
+    await open();
     expect((await alive).databases).toHaveLength(1);
   });
 });
@@ -186,7 +214,7 @@ describe('a process that is killed', () => {
       { env: { TEST_DATABASE_URL: url }, options: chain },
     );
     await until(
-      'it has three',
+      'the process has three databases',
       async () => (await kinds()).filter((kind) => kind === 'clone').length === 3,
     );
     dying.process.kill('SIGKILL');
@@ -256,13 +284,13 @@ async function waitingStatements(admin: Sql, role: string): Promise<readonly str
 
 it('a process waits for a template that another process makes until the lock timeout', async () => {
   const { server, url, kinds } = await ownTestServer();
-  const options = slowChain(20_000);
+  const { folders } = await gatedChain(inject('postgresUrl'));
   const stop = new AbortController();
   const making = codeOf(
-    testDatabases.create(openAnother(url), { ...options, signal: stop.signal }),
+    testDatabases.create(openAnother(url), { ...folders, signal: stop.signal }),
   );
-  await until('it has begun', async () => (await kinds()).includes('building'));
-  expect(await codeOf(testDatabases.create(server, { ...options, lockTimeoutMs: 300 }))).toBe(
+  await until('the template is being made', async () => (await kinds()).includes('building'));
+  expect(await codeOf(testDatabases.create(server, { ...folders, lockTimeoutMs: 300 }))).toBe(
     'lock-timeout',
   );
   stop.abort();
@@ -308,13 +336,13 @@ describe('a server that restarts or closes its database postgres', () => {
 
   it('fails the making of a template when it restarts, and the next call makes the template', async () => {
     const { server, kinds } = await ownServer();
-    const options = slowChain(300);
-    const made = codeOf(testDatabases.create(server, options));
-    await until('it has begun', async () => (await kinds()).includes('building'));
+    const { folders } = await gatedChain(postgres.url);
+    const made = codeOf(testDatabases.create(server, folders));
+    await until('the template is being made', async () => (await kinds()).includes('building'));
     await postgres.restart();
     // The restart may come between two connections of the call.
     expect(['connection-lost', 'server-unreachable']).toContain(await made);
-    const { databases } = await testDatabases.create(server, options);
+    const { databases } = await testDatabases.create(server, folders);
     expect(databases).toHaveLength(1);
     expect(await kinds()).toEqual(['clone', 'template']);
   });

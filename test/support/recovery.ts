@@ -13,7 +13,7 @@ export async function scratchDatabase(server = inject('postgresUrl')): Promise<S
   return database;
 }
 
-/** `cryptosense-db migrate …` on that database and those folders, in a process of its own. */
+/** Starts `cryptosense-db migrate …` on this database and these folders in a new process. */
 export function startMigrate(
   { url }: Pick<ScratchDatabase, 'url'>,
   folders: Folders,
@@ -40,14 +40,14 @@ export async function until(claim: string, probe: () => Promise<unknown>): Promi
   await vi.waitFor(check, { timeout: 40_000, interval: 20 });
 }
 
-/** Where statements of a fixture stop: `select pg_advisory_xact_lock_shared(KEY)`. */
+/** A lock for which statements of a fixture wait: `select pg_advisory_xact_lock_shared(KEY)`. */
 export interface Gate {
-  /** Waits until a statement stands at the gate; the process id of its backend. */
+  /** Waits until a statement waits for the gate. Returns the process id of its backend. */
   readonly reached: () => Promise<number>;
   readonly open: () => Promise<void>;
 }
 
-/** Closes the gate of that key until it is opened, or the test ends. */
+/** Closes the gate with this key until it is opened or the test ends. */
 export async function closeGate({ url }: Pick<ScratchDatabase, 'url'>, key: number): Promise<Gate> {
   const sql = connect(url, 1);
   const open = () => sql.end({ timeout: 1 });
@@ -66,7 +66,7 @@ export async function closeGate({ url }: Pick<ScratchDatabase, 'url'>, key: numb
   };
 }
 
-/** Waits until no backend of the tool is left: one outlives its killed client for a moment. */
+/** Waits until no backend of the tool is left. A backend ends a moment after its killed client. */
 export async function untilNobodyRuns(sql: Sql): Promise<void> {
   await until('no backend of the tool', async () => {
     const backends = await sql`
@@ -96,8 +96,8 @@ export async function loggedEvents(sql: Sql): Promise<readonly string[]> {
 }
 
 /**
- * History and schema agree: the tables that are there are those that recorded migrations and
- * journalled statements make, and no others. For folders with one statement a line.
+ * Expects exactly the tables that the recorded migrations and the journalled statements make. The files of the folders
+ * have one statement in a line.
  */
 export async function expectAgreement(sql: Sql, { migrations, rollbacks }: Folders): Promise<void> {
   const [{ isThere }] = await sql<[{ isThere: boolean }]>`

@@ -245,6 +245,13 @@ describe('drop', () => {
     // The driver's first queries have to end before the drop: it does not report the loss of one of them.
     await sql`select 1`;
     const hanging = sql`select pg_sleep(60)`.catch((error: unknown) => error);
+    const observer = looker(admin);
+    await until('the session sleeps', async () => {
+      const sleepers = await observer`
+        select from pg_stat_activity
+        where datname = ${databases[0]?.name ?? ''} and wait_event = 'PgSleep'`;
+      return sleepers.length === 1;
+    });
     const { dropped } = await testDatabases.drop(server, [databases[0]?.name ?? '']);
     expect(dropped).toEqual([databases[0]?.name]);
     expect(await hanging).toBeInstanceOf(Error);
