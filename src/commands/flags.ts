@@ -5,7 +5,7 @@ import { duration, wholeNumber } from './values.ts';
 const outputFlags = grouped('Output:', {
   json: flag('--json', 'print the result as one JSON document'),
   quiet: flag('--quiet', 'print errors only'),
-  verbose: flag('--verbose', 'also print notices, connections and stack traces'),
+  verbose: flag('--verbose', 'also print notices, stack traces, failing rows'),
   color: flag('--no-color', 'print without colours'),
 });
 

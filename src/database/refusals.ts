@@ -4,7 +4,9 @@ import {
   isError,
   messageOf,
   type Problem,
+  withSensitive,
 } from '../runtime/errors.ts';
+import { serverWords } from './server-words.ts';
 import { isSqlError, type SqlError, sqlErrorCodes, sqlState } from './sql-errors.ts';
 import {
   describeHost,
@@ -145,16 +147,15 @@ function progressLines({ completed, pending }: Completion): readonly string[] {
 }
 
 /** The error for a refused statement of the tool itself. Failures of migrations have their own error. */
-export function statementRefused(cause: SqlError): CryptosenseDbError {
-  const { message, code, detail, hint } = cause;
-  const problem: Problem = {
-    message,
-    evidence: [...(detail ? [`detail: ${detail}`] : []), `SQLSTATE ${code}`],
-    ...(hint && { hint }),
-  };
-  return code === sqlErrorCodes.insufficientPrivilege
-    ? new CryptosenseDbError('not-permitted', problem, { cause })
-    : new CryptosenseDbError('statement-refused', problem, { details: { sqlState: code }, cause });
+export function statementRefused(error: SqlError): CryptosenseDbError {
+  const { code, hint } = error;
+  const { message, evidence, sensitive, cause } = serverWords(error, { ownText: '' });
+  const problem: Problem = { message, evidence, ...(hint && { hint }) };
+  if (code === sqlErrorCodes.insufficientPrivilege) {
+    return new CryptosenseDbError('not-permitted', problem, { cause });
+  }
+  const details = withSensitive({ sqlState: code }, sensitive);
+  return new CryptosenseDbError('statement-refused', problem, { details, cause });
 }
 
 /** The error of a run that a signal ended. `completed` is committed, `pending` was not started. */

@@ -29,9 +29,13 @@ export interface SqlError extends Error {
   /** The character in the query text, from 1. Errors at run time have none. */
   readonly position?: string;
   readonly internal_query?: string;
+  /** The text that was sent; parameters are not in it. */
+  readonly query?: string;
   readonly schema_name?: string;
   readonly table_name?: string;
+  readonly column_name?: string;
   readonly constraint_name?: string;
+  readonly 'data type_name'?: string;
 }
 
 /** The SQLSTATE of an error of the server; undefined for any other error. */

@@ -1,4 +1,5 @@
 import type { Session } from '../database/connection.ts';
+import { serverWords, withoutValues } from '../database/server-words.ts';
 import {
   isRefusedInTransaction,
   isSqlError,
@@ -6,7 +7,14 @@ import {
   sqlErrorCodes,
 } from '../database/sql-errors.ts';
 import { recordFailure, type Writer } from '../ledger/history.ts';
-import { type Completion, CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
+import {
+  type Completion,
+  CryptosenseDbError,
+  faultyFiles,
+  messageOf,
+  noConstraint,
+  withSensitive,
+} from '../runtime/errors.ts';
 import { excerpt } from '../runtime/excerpt.ts';
 import { locate } from '../sql/location.ts';
 import type { Statement } from './parse.ts';
@@ -48,12 +56,13 @@ export function transactionLeft({ script: { file, transaction } }: Step) {
 
 /** The error of a run that a refused statement ended: its place in the file, and all that PostgreSQL says about it. */
 export function migrationFailed(
-  { step, statement, offset, isAfterLast, cause, message }: StatementError,
+  { step, statement, offset, isAfterLast, cause }: StatementError,
   { completed, pending }: Completion,
 ): CryptosenseDbError<'migration-failed'> {
   const { version, direction, script } = step;
   const { file, transaction } = script;
   const error = isSqlError(cause) ? cause : undefined;
+  const words = error && serverWords(error, { ownText: file.text });
   const place = locate(file.name, file.text, statement.index + offset);
   const { line, column } = place;
   const rest =
@@ -63,11 +72,11 @@ export function migrationFailed(
   return new CryptosenseDbError(
     'migration-failed',
     {
-      message: `${place.file}:${line}:${column} ${message}`,
+      message: `${place.file}:${line}:${column} ${words?.message ?? messageOf(cause)}`,
       evidence: [
         ...excerpt(place),
         ...(isAfterLast ? [afterLast] : []),
-        ...(error ? serverWords(error) : []),
+        ...(words?.evidence ?? []),
         `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}; ${rest}; still to do: ${pending.length}`,
       ],
       ...failureHint(error, {
@@ -76,30 +85,25 @@ export function migrationFailed(
       }),
     },
     {
-      details: {
-        version,
-        direction,
-        completed,
-        pending,
-        location: { file: place.file, line, column },
-        sqlState: error?.code ?? '',
-      },
-      cause,
+      details: withSensitive(
+        {
+          version,
+          direction,
+          completed,
+          pending,
+          location: { file: place.file, line, column },
+          sqlState: error?.code ?? '',
+          ...(words?.constraint ?? noConstraint),
+        },
+        words?.sensitive,
+      ),
+      cause: words?.cause ?? cause,
     },
   );
 }
 
 const afterLast =
   'after the last statement: in a deferred constraint or trigger, in the history row, or in COMMIT';
-
-function serverWords({ code, detail, where, internal_query: query }: SqlError): readonly string[] {
-  return [
-    ...(detail ? [`detail: ${detail}`] : []),
-    ...(where ? where.split('\n').map((line) => `in: ${line}`) : []),
-    ...(query ? [`query: ${query}`] : []),
-    `SQLSTATE ${code}`,
-  ];
-}
 
 function failureHint(
   error: SqlError | undefined,
@@ -128,14 +132,14 @@ function failureHint(
   return error?.hint ? { hint: error.hint } : {};
 }
 
-/** Records the failure in the log. A second error while doing so is dropped: the first one is what counts. */
+/** Records the failure in the log, without values of rows. A second error while doing so is dropped: the first one is what counts. */
 export async function logFailure(
   { sql }: Session,
   { step, cause }: StatementError,
   writer: Writer,
 ): Promise<void> {
-  const { version, description, checksum } = step;
-  const detail = cause instanceof Error ? cause.message : String(cause);
+  const { version, description, checksum, script } = step;
+  const detail = messageOf(withoutValues(cause, { ownText: script.file.text }));
   await sql
     .unsafe(ownSession.join('; '))
     .then(() => recordFailure(sql, { version, description, checksum, detail }, writer))

@@ -26,7 +26,7 @@ export interface ErrorDetails {
   /** The role lacks a right that the operation needs. */
   'not-permitted': undefined;
   /** The server refused a statement of the tool's own. */
-  'statement-refused': { readonly sqlState: string };
+  'statement-refused': { readonly sqlState: string } & Sensitive;
   /** A fault of this tool. */
   unexpected: undefined;
   /** A pooler in transaction mode stands between the tool and the server. */
@@ -111,8 +111,61 @@ export function describeHolder({ pid, applicationName, address, since }: LockHol
   return `pid ${pid}, ${applicationName || 'unnamed'}${from}${connected}`;
 }
 
+/** Words of the server that may hold values of rows, such as a password's hash. */
+export interface SensitiveWords {
+  readonly message?: string;
+  readonly detail?: string;
+  /** The context: functions, statements, the row of a COPY. */
+  readonly where?: string;
+  /** A statement that a function put together. */
+  readonly query?: string;
+}
+
+/** Details that keep such words apart. */
+export interface Sensitive {
+  /**
+   * What `message`, `problems` and `cause` leave out; undefined where they leave nothing out. The property is not
+   * enumerable, so that no log, `JSON.stringify` or `util.inspect` shows it.
+   */
+  readonly sensitive?: SensitiveWords | undefined;
+}
+
+/** The same details with `sensitive`. */
+export function withSensitive<Details extends object>(
+  details: Details,
+  sensitive: SensitiveWords | undefined,
+): Details & Sensitive {
+  const copy = { ...details };
+  return sensitive === undefined
+    ? copy
+    : Object.defineProperty(copy, 'sensitive', { value: sensitive, enumerable: false });
+}
+
+/** The words in `details.sensitive`; undefined for most errors. */
+export function sensitiveOf(details: unknown): SensitiveWords | undefined {
+  const isObject = typeof details === 'object' && details !== null;
+  return isObject ? (details as Sensitive).sensitive : undefined;
+}
+
+/** What the server names of a row that it refused. */
+export interface FailedConstraint {
+  readonly schema: string | undefined;
+  readonly table: string | undefined;
+  /** As the server writes them: `email`, `tenant_id, lower(email)`. */
+  readonly columns: string | undefined;
+  readonly constraint: string | undefined;
+}
+
+/** For a failure that names none of them. */
+export const noConstraint: FailedConstraint = {
+  schema: undefined,
+  table: undefined,
+  columns: undefined,
+  constraint: undefined,
+};
+
 /** Where a run stopped, and what it leaves behind. */
-export interface MigrationFailure extends Completion {
+export interface MigrationFailure extends Completion, FailedConstraint, Sensitive {
   readonly version: string;
   readonly direction: 'up' | 'down';
   readonly location: { readonly file: string; readonly line: number; readonly column: number };
@@ -120,10 +173,8 @@ export interface MigrationFailure extends Completion {
 }
 
 /** Where seeding stopped, and what it leaves behind. */
-export interface SeedFailure extends Completion {
+export interface SeedFailure extends Completion, FailedConstraint, Sensitive {
   readonly seeder: string;
-  readonly table: string | undefined;
-  readonly constraint: string | undefined;
   /** Empty where it was not the server that refused. */
   readonly sqlState: string;
 }

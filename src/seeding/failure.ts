@@ -1,7 +1,15 @@
 import type { Session } from '../database/connection.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
-import { isConnectionLost, isSqlError, type SqlError } from '../database/sql-errors.ts';
-import { type Completion, CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
+import { serverWords, withoutValues } from '../database/server-words.ts';
+import { isConnectionLost, isSqlError } from '../database/sql-errors.ts';
+import {
+  type Completion,
+  CryptosenseDbError,
+  isError,
+  messageOf,
+  noConstraint,
+  withSensitive,
+} from '../runtime/errors.ts';
 
 /** `pending` is without the seeder that stopped. */
 interface SeederStop extends Completion {
@@ -24,39 +32,35 @@ export function seederStopped({ target, signal }: Session, stop: SeederStop): Er
 
 function seedFailed(stop: SeederStop): CryptosenseDbError<'seed-failed'> {
   const { seeder, cause, isWritten, completed, pending } = stop;
+  const own = { ownText: '' };
   const error = isSqlError(cause) ? cause : undefined;
+  const words = error && serverWords(error, own);
+  const shown = words?.cause ?? withoutValues(cause, own);
   const left = isWritten
     ? 'its rows are committed, its remaining work is not done: run it again'
     : 'it is rolled back';
   return new CryptosenseDbError(
     'seed-failed',
     {
-      message: `${seeder} stopped: ${messageOf(cause)}`,
+      message: `${seeder} stopped: ${messageOf(shown)}`,
       evidence: [
-        ...(error ? evidenceOf(error) : []),
+        ...(words?.evidence ?? []),
         `seeded before it: ${completed.length}, ${left}, still to do: ${pending.length}`,
       ],
       ...(error?.hint && { hint: error.hint }),
     },
     {
-      details: {
-        seeder,
-        completed,
-        pending,
-        table: error?.table_name,
-        constraint: error?.constraint_name,
-        sqlState: error?.code ?? '',
-      },
-      cause,
+      details: withSensitive(
+        {
+          seeder,
+          completed,
+          pending,
+          sqlState: error?.code ?? '',
+          ...(words?.constraint ?? noConstraint),
+        },
+        words?.sensitive,
+      ),
+      cause: shown,
     },
   );
-}
-
-/** `where` names the row of a COPY: "COPY users, line 3". */
-function evidenceOf({ code, detail, where }: SqlError): readonly string[] {
-  return [
-    ...(detail ? [`detail: ${detail}`] : []),
-    ...(where ? where.split('\n').map((line) => `in: ${line}`) : []),
-    `SQLSTATE ${code}`,
-  ];
 }

@@ -60,10 +60,15 @@ export async function openOutput(options: OutputOptions): Promise<Output> {
       const known = isError(error)
         ? error
         : new CryptosenseDbError('unexpected', { message: messageOf(error) }, { cause: error });
+      const disclosure = { isVerbose: flags.verbose === true };
       if (flags.json) {
-        stdout.write(hidePasswords(`${JSON.stringify(errorDocument(known), null, 2)}\n`));
+        stdout.write(
+          hidePasswords(`${JSON.stringify(errorDocument(known, disclosure), null, 2)}\n`),
+        );
       } else {
-        stderr.write(hidePasswords(renderProblems(problemsOf(known), lookOf(stderr, options))));
+        stderr.write(
+          hidePasswords(renderProblems(problemsOf(known, disclosure), lookOf(stderr, options))),
+        );
       }
       // An error that is not the tool's own is a fault in the code, which the stack locates.
       if (flags.verbose || known !== error) {

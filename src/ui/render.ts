@@ -7,7 +7,13 @@ import type {
 } from '../migrations/migrate.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
 import type { MigrationState } from '../migrations/status.ts';
-import { type CryptosenseDbError, findingsOf, type Problem } from '../runtime/errors.ts';
+import {
+  type CryptosenseDbError,
+  findingsOf,
+  type Problem,
+  type SensitiveWords,
+  sensitiveOf,
+} from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { CheckResult, GenerateResult } from '../types/generate.ts';
 import { formatCount } from './bar.ts';
@@ -142,9 +148,40 @@ export function renderTypesCheck(result: CheckResult, { chalk }: Look): string {
   return `${[head, ...lines, hint].join('\n')}\n`;
 }
 
+/** What an error shows. Words of the server that may hold values of rows are left out unless `isVerbose`. */
+export interface Disclosure {
+  readonly isVerbose: boolean;
+}
+
 /** Everything that an error says, in words: its findings first. */
-export function problemsOf({ details, problems }: CryptosenseDbError): readonly Problem[] {
-  return [...findingsOf(details).map(describeFinding), ...problems];
+export function problemsOf(
+  { details, problems }: CryptosenseDbError,
+  { isVerbose }: Disclosure = { isVerbose: false },
+): readonly Problem[] {
+  const sensitive = sensitiveOf(details);
+  const [first, ...others] = problems;
+  if (!sensitive || !first) return [...findingsOf(details).map(describeFinding), ...problems];
+  const lines = isVerbose ? describeSensitive(sensitive) : [describeOmission(sensitive)];
+  return [{ ...first, evidence: [...(first.evidence ?? []), ...lines] }, ...others];
+}
+
+function describeOmission({ message, detail, where, query }: SensitiveWords): string {
+  const left = [
+    ...(message ? ['message'] : []),
+    ...(detail ? ['detail'] : []),
+    ...(where ? ['context'] : []),
+    ...(query ? ['query'] : []),
+  ];
+  return `left out, as it may hold values of rows: ${left.join(', ')}; --verbose shows it`;
+}
+
+function describeSensitive({ message, detail, where, query }: SensitiveWords): readonly string[] {
+  return [
+    ...(message ? [`message: ${message}`] : []),
+    ...(detail ? [`detail: ${detail}`] : []),
+    ...(where ? where.split('\n').map((line) => `in: ${line}`) : []),
+    ...(query ? [`query: ${query}`] : []),
+  ];
 }
 
 /** Each fact in red, its evidence indented below it, its hint at the end. */
@@ -158,9 +195,14 @@ export function renderProblems(problems: readonly Problem[], { chalk }: Look): s
 }
 
 /** An error as the one JSON document of a command that failed. */
-export function errorDocument(error: CryptosenseDbError) {
-  const { code, message, details } = error;
-  const problems = problemsOf(error);
+export function errorDocument(
+  error: CryptosenseDbError,
+  disclosure: Disclosure = { isVerbose: false },
+) {
+  const { code, message } = error;
+  const problems = problemsOf(error, disclosure);
+  const sensitive = disclosure.isVerbose ? sensitiveOf(error.details) : undefined;
+  const details = sensitive ? { ...error.details, sensitive } : error.details;
   return { error: { code, message, problems, ...(details !== undefined && { details }) } };
 }
 

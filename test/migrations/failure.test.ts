@@ -1,5 +1,8 @@
+import { inspect } from 'node:util';
+import { Chalk } from 'chalk';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { migrate } from '../../src/index.ts';
+import { errorDocument, problemsOf, renderProblems } from '../../src/ui/render.ts';
 import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
 import { errorOf } from '../support/errors.ts';
 import { type Pairs, writePairs } from '../support/fixtures.ts';
@@ -97,6 +100,146 @@ describe('a statement that the server refuses in a transaction', () => {
       sqlState,
       hint: expect.stringContaining('-- Transaction: none'),
     });
+  });
+});
+
+describe('values of rows', () => {
+  const secret = '$2b$10$N9qo8uLOickgx2ZMRZoMye';
+  const word = 'hunter2';
+  // Only the rows have the values: the test writes them, not the file.
+  beforeAll(async () => {
+    const { sql } = database;
+    await sql.unsafe(`
+      create table accounts (email text, password text, note text);
+      create table unique_ones (password text unique);
+      create table checked_ones (password text constraint short check (length(password) < 5));
+      create table parents (password text primary key);
+      create table children (password text references parents);
+      create table ranges (password text, exclude (password with =));
+      create table parts (password text) partition by list (password);
+      create function refuse() returns trigger language plpgsql as $$
+        begin raise exception 'no' using detail = new.password, errcode = 'unique_violation'; end $$;
+      create table guarded (password text);
+      create trigger guard before insert on guarded for each row execute function refuse();
+      create function complain() returns trigger language plpgsql as $$
+        begin raise exception 'refused: "%"', new.password; end $$;
+      create table loud (password text);
+      create trigger guard before insert on loud for each row execute function complain();`);
+    await sql`insert into accounts values (${secret}, ${secret}, ${word}), (${secret}, ${secret}, ${word})`;
+  });
+  afterAll(async () => {
+    await database.sql.unsafe(`
+      drop table accounts, unique_ones, checked_ones, children, parents, ranges, parts, guarded, loud;
+      drop function refuse(), complain();`);
+  });
+
+  const cases: readonly (readonly [what: string, sql: string, shown: readonly string[]])[] = [
+    [
+      'a unique violation',
+      'INSERT INTO unique_ones SELECT password FROM accounts;',
+      ['table public.unique_ones, columns (password), constraint unique_ones_password_key'],
+    ],
+    [
+      'a unique index',
+      'CREATE UNIQUE INDEX ON accounts (email, password);',
+      ['columns (email, password)'],
+    ],
+    [
+      'a CHECK',
+      'INSERT INTO checked_ones SELECT password FROM accounts;',
+      ['table public.checked_ones, constraint short'],
+    ],
+    [
+      'a NOT NULL',
+      'CREATE TABLE n (a text NOT NULL, b text); INSERT INTO n SELECT NULL, password FROM accounts;',
+      ['table public.n, columns (a)'],
+    ],
+    [
+      'a foreign key',
+      'INSERT INTO children SELECT password FROM accounts;',
+      ['columns (password), constraint children_password_fkey'],
+    ],
+    [
+      'an exclusion',
+      'INSERT INTO ranges SELECT password FROM accounts;',
+      ['columns (password), constraint ranges_password_excl'],
+    ],
+    ['a partition', 'INSERT INTO parts SELECT password FROM accounts;', ['SQLSTATE 23514']],
+    ['a bad number', 'SELECT password::int FROM accounts;', ['integer: "…"', 'SQLSTATE 22P02']],
+    [
+      'a bad number of a text',
+      'ALTER TABLE accounts ALTER note TYPE int USING note::int;',
+      ['"…"'],
+    ],
+    ['a bad date', 'SELECT note::date FROM accounts;', ['date: "…"']],
+    ['bad JSON', 'SELECT note::json FROM accounts;', ['json']],
+    ['a bad base64', "SELECT decode(password, 'base64') FROM accounts;", ['"…"']],
+    ['a bad regular class', 'SELECT note::regclass FROM accounts;', ['relation "…"']],
+    [
+      'a statement that EXECUTE puts together',
+      "DO $$ BEGIN EXECUTE (SELECT 'SELECT ' || note FROM accounts LIMIT 1); END $$;",
+      ['column "…" does not exist', 'PL/pgSQL function'],
+    ],
+    [
+      'a value in a statement that EXECUTE puts together',
+      "DO $$ BEGIN EXECUTE (SELECT format('INSERT INTO checked_ones VALUES (%L)', password) FROM accounts LIMIT 1); END $$;",
+      ['constraint short'],
+    ],
+    [
+      'the DETAIL of a RAISE, under any SQLSTATE',
+      'INSERT INTO guarded SELECT password FROM accounts;',
+      ['no', 'PL/pgSQL function refuse() line 2 at RAISE'],
+    ],
+    [
+      'a quoted text in a RAISE of another file',
+      'INSERT INTO loud SELECT password FROM accounts;',
+      ['refused: "…"'],
+    ],
+    [
+      'SQLERRM in a RAISE',
+      "DO $$ BEGIN PERFORM note::int FROM accounts; EXCEPTION WHEN others THEN RAISE 'it failed: %', SQLERRM; END $$;",
+      ['it failed: invalid input syntax for type integer: "…"'],
+    ],
+    [
+      'a file without a transaction',
+      '-- Transaction: none\nCREATE UNIQUE INDEX CONCURRENTLY i ON accounts (password);',
+      ['columns (password)'],
+    ],
+  ];
+
+  it.each(cases)('are not in the error or the log: %s', async (_, up, shown) => {
+    const folders = writePairs({ '20250101_120000_a': [up, sound[1]] });
+    const error = await errorOf('migration-failed', () =>
+      migrate.up({ target: database.url, ...folders }),
+    );
+    const logged = await database.sql`select detail from cryptosense_db.migration_log`;
+    const texts = [
+      inspect(error, { depth: 9, showHidden: false }),
+      JSON.stringify([error, errorDocument(error)]),
+      renderProblems(problemsOf(error), { chalk: new Chalk({ level: 0 }), columns: undefined }),
+      JSON.stringify(logged),
+    ];
+    for (const text of texts) {
+      expect(text).not.toContain(secret);
+      expect(text).not.toContain(word);
+    }
+    for (const text of shown) expect(error.message).toContain(text);
+    const whole = JSON.stringify(errorDocument(error, { isVerbose: true }));
+    expect(whole).toMatch(/hunter2|N9qo8uLO|\\"\$\\"/);
+    const { version } = error.details;
+    if (up.includes('none')) {
+      await migrate.repair({ target: database.url, ...folders, forget: [version] });
+      await database.sql.unsafe('drop index if exists i');
+    }
+  });
+
+  it('are shown where the file has them', async () => {
+    const { evidence } = await failureIn("SELECT 'hunter2'::text::int;");
+    expect(evidence.join()).toContain("SELECT 'hunter2'::text::int");
+    const names = await failureIn(
+      "DO $$ BEGIN EXECUTE 'CREATE TABLE t (a int); CREATE TABLE t (a int)'; END $$;",
+    );
+    expect(names.sensitive).toBeUndefined();
   });
 });
 

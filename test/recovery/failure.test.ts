@@ -51,7 +51,7 @@ describe('a statement that the server refuses', () => {
         sqlState: '23505',
         line: 5,
         column: 15,
-        evidence: ['detail: Key (code)=(a) already exists.'],
+        evidence: ['table public.codes, columns (code), constraint codes_pkey'],
       },
     ],
     [
@@ -85,13 +85,13 @@ describe('a statement that the server refuses', () => {
       },
     ],
     [
-      'a constraint that is checked at COMMIT, with its detail',
+      'a constraint that is checked at COMMIT, with its columns',
       {
         text: `CREATE TABLE parents (id integer PRIMARY KEY);\nCREATE TABLE children (parent integer REFERENCES parents DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO children VALUES (7);\n`,
         sqlState: '23503',
         line: 3,
         column: 1,
-        evidence: ['detail: Key (parent)=(7) is not present in table "parents".'],
+        evidence: ['table public.children, columns (parent), constraint children_parent_fkey'],
       },
     ],
     [

@@ -1,9 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { isError } from '../../src/runtime/errors.ts';
 import * as seeding from '../../src/seeding/seed.ts';
+import { errorDocument } from '../../src/ui/render.ts';
 import { createScratchRole } from '../support/databases.ts';
 import { scratchDatabase } from '../support/recovery.ts';
 import { coinsSchema, writeSeeders } from '../support/seeding.ts';
@@ -40,13 +42,39 @@ describe('a seeder that fails', () => {
   const row = (over: string) => `{ id: '${idOf(9)}', name: 'x', amount: 1, ...${over} }`;
   it.each([
     [
+      'a row that is refused',
+      `load('coins', { rows: [${row("{ amount: 'hunter2' }")}], total: 1 })`,
+    ],
+    [
+      'a row with a duplicate',
+      `load('coins', { rows: [${row("{ name: 'hunter2' }")}, ${row(`{ id: '${idOf(8)}', name: 'hunter2' }`)}], total: 2 })`,
+    ],
+    [
+      'a query that the seeder reports in its own words',
+      `db.insertInto('coins').values({ id: 'hunter2' }).execute().catch((cause) => {
+        throw new Error('it failed: ' + cause.message, { cause });
+      })`,
+    ],
+  ])('shows no value of %s, and its details keep what the server said', async (_, work) => {
+    const { seeded } = await seedCoins({ '01_first': `await ${work};` });
+    const error = await seeded.catch((reason: unknown) => reason);
+    if (!isError(error, 'seed-failed')) throw error;
+    expect(inspect(error, { depth: 9 })).not.toContain('hunter2');
+    expect(JSON.stringify([error, errorDocument(error)])).not.toContain('hunter2');
+    if (error.details.sqlState !== '') {
+      expect(JSON.stringify(errorDocument(error, { isVerbose: true }))).toContain('hunter2');
+    }
+  });
+
+  it.each([
+    [
       'a duplicate',
       `load('coins', { rows: [${row("{ name: 'first' }")}], total: 1 })`,
       {
         sqlState: '23505',
         table: 'coins',
         constraint: 'coins_name_key',
-        words: ['Key (name)=(first) already exists', 'COPY coins, line 1'],
+        words: ['table public.coins, columns (name), constraint', 'COPY coins, line 1'],
       },
     ],
     [
