@@ -170,12 +170,19 @@ const repair = defineCommand<RepairOptions & TargetFlags>()({
     forget: repeatable(
       flag('--forget <version>', 'delete the record of this version; the schema stays', version),
     ),
+    repeat: repeatable(
+      flag('--repeat <version>', 'let the next run repeat its interrupted statement', version),
+    ),
+    finish: repeatable(
+      flag('--finish <version>', 'record its interrupted statement as finished', version),
+    ),
     ...runFlags,
   },
   examples: [
     ['cryptosense-db migrate repair', 'all changed files'],
     ['cryptosense-db migrate repair 20251007_120400', 'one migration'],
     ['cryptosense-db migrate repair --forget 20251007_120400', 'not applied'],
+    ['cryptosense-db migrate repair --finish 20251007_120400', 'done by hand'],
   ],
   run: async (given, tools) =>
     tools.output.result(await (await migrate()).repair(onDatabase(given, tools)), renderRepair),

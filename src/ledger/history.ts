@@ -4,6 +4,9 @@ import { isSqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import type { Direction } from '../runtime/progress.ts';
 import type { Checksum, Version } from './version.ts';
 
+/** The checksum of an interrupted statement that the next run may repeat: a person has said so. */
+export const mayRepeat = '';
+
 /** What the history keeps of a migration and its rollback. */
 export interface RecordedMigration {
   readonly version: Version;
@@ -154,6 +157,29 @@ export function recordForgotten(sql: Sql, version: Version, writer: Writer) {
     select 'forget', ${version}::text, coalesce(min(description), ''), min(checksum),
       (select count(*) from unfinished) || ' journalled statements', ${writer.toolVersion}::text
     from entry`;
+}
+
+/**
+ * Settles the interrupted statement of a version: the next run repeats it, or it counts as finished. Returns no row
+ * when no statement of the version was interrupted.
+ */
+export function recordSettled(
+  sql: Sql,
+  { version, as }: { readonly version: Version; readonly as: 'to repeat' | 'finished' },
+  writer: Writer,
+) {
+  const change =
+    as === 'finished' ? sql`finished_at = clock_timestamp()` : sql`checksum = ${mayRepeat}`;
+  return sql`
+    with settled as (
+      update cryptosense_db.migration_journal set ${change}
+      where version = ${version} and finished_at is null
+      returning position
+    )
+    insert into cryptosense_db.migration_log (event, version, description, detail, tool_version)
+    select 'repair', ${version}::text, '', 'statement ' || position + 1 || ${` counts as ${as}`}::text,
+      ${writer.toolVersion}::text
+    from settled`;
 }
 
 /** Records a migration as applied that did not run. */

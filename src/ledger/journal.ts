@@ -3,16 +3,21 @@ import { isSameRun, type TransactionTag, type Writer } from './history.ts';
 import type { JournalEntry } from './ledger.ts';
 import type { Version } from './version.ts';
 
+/** A statement's row, as a run writes it. */
+export type JournalRow = Omit<JournalEntry, 'isFinished' | 'startedAt'>;
+
 /** The journal of a file whose run has not finished; empty for every other. */
 export function readJournal(sql: Sql, { version, direction }: TransactionTag) {
   return sql<JournalEntry[]>`
-    select version, direction, position, checksum, finished_at is not null as "isFinished"
+    select
+      version, direction, position, checksum, finished_at is not null as "isFinished",
+      started_at as "startedAt"
     from cryptosense_db.migration_journal
     where version = ${version} and direction = ${direction}`;
 }
 
 /** Records that a statement is about to run. Returns no row when this is not the session of the run any more. */
-export function journalStart(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, writer: Writer) {
+export function journalStart(sql: Sql, entry: JournalRow, writer: Writer) {
   const { version, direction, position, checksum } = entry;
   return sql`
     insert into cryptosense_db.migration_journal (version, direction, position, checksum)
@@ -24,7 +29,7 @@ export function journalStart(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, 
 }
 
 /** Records that the statement has run. Returns no row when this is not the session of the run any more. */
-export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>, writer: Writer) {
+export function journalFinish(sql: Sql, entry: JournalRow, writer: Writer) {
   const { version, direction, position } = entry;
   return sql`
     update cryptosense_db.migration_journal set finished_at = clock_timestamp()
@@ -33,8 +38,16 @@ export function journalFinish(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>,
     returning position`;
 }
 
-/** Removes the entry of a statement that the server refused before it did anything. */
-export function journalWithdraw(sql: Sql, entry: Omit<JournalEntry, 'isFinished'>) {
+/** Gives the entry of an interrupted statement its place in a file that was edited since. */
+export function journalMove(sql: Sql, entry: JournalRow, { to }: { readonly to: number }) {
+  const { version, direction, position } = entry;
+  return sql`
+    update cryptosense_db.migration_journal set position = ${to}
+    where version = ${version} and direction = ${direction} and position = ${position}`;
+}
+
+/** Removes the entry of a statement that failed and left nothing in the database. */
+export function journalWithdraw(sql: Sql, entry: JournalRow) {
   const { version, direction, position } = entry;
   return sql`
     delete from cryptosense_db.migration_journal

@@ -25,6 +25,7 @@ export interface JournalEntry {
   readonly position: number;
   readonly checksum: Checksum;
   readonly isFinished: boolean;
+  readonly startedAt: Date;
 }
 
 export interface Ledger {
@@ -56,7 +57,9 @@ export async function readLedger(session: Session): Promise<Ledger> {
         duration_ms as "durationMs", tool_version as "toolVersion"
       from cryptosense_db.migrations order by version`,
     sql<JournalEntry[]>`
-      select version, direction, position, checksum, finished_at is not null as "isFinished"
+      select
+        version, direction, position, checksum, finished_at is not null as "isFinished",
+        started_at as "startedAt"
       from cryptosense_db.migration_journal order by version, position`,
     sql<{ name: Environment }[]>`select name from cryptosense_db.environment`,
     sql<{ format: number }[]>`select format from cryptosense_db.ledger`,

@@ -197,18 +197,12 @@ function retryOnLock<T>(
     signal,
     waitMs: ({ error, attempts }) => {
       const cause = error instanceof StatementError ? error.cause : error;
-      const isWorthIt = isLockConflict(cause) && isRepeatable(error);
+      const isUnknown = error instanceof StatementError && error.leavesUnknown;
+      const isWorthIt = isLockConflict(cause) && !isUnknown;
       if (!isWorthIt || attempts > tableLockRetries) return undefined;
       const delayMs = backoffMs(attempts, { firstMs: 500, lastMs: 8_000 });
       onProgress?.({ kind: 'step-retried', step, reason: messageOf(cause), delayMs });
       return delayMs;
     },
   });
-}
-
-/** A procedure or a DO block outside a transaction may have committed a part of its work. */
-function isRepeatable(error: unknown): boolean {
-  if (!(error instanceof StatementError)) return true;
-  const { step, statement } = error;
-  return step.script.transaction === 'own' || statement.run.kind !== 'alone';
 }

@@ -18,7 +18,6 @@ import {
 import { excerpt } from '../runtime/excerpt.ts';
 import { locate } from '../sql/location.ts';
 import type { Statement } from './parse.ts';
-import type { TransactionMode } from './run-mode.ts';
 import { ownSession, type Step } from './step.ts';
 
 /** The server refused a statement of a step; `cause` is the server's error. */
@@ -29,6 +28,8 @@ export class StatementError extends Error {
   readonly offset: number;
   /** The failure came after the last statement: in deferred work, in the history row or in COMMIT. */
   readonly isAfterLast: boolean;
+  /** A part of the statement's work may be committed: it ran alone, and the server does not show the contrary. */
+  readonly mayHaveCommitted: boolean;
 
   constructor(
     step: Step,
@@ -37,13 +38,25 @@ export class StatementError extends Error {
       cause,
       offset = 0,
       isAfterLast = false,
-    }: { readonly cause: unknown; readonly offset?: number; readonly isAfterLast?: boolean },
+      mayHaveCommitted = false,
+    }: {
+      readonly cause: unknown;
+      readonly offset?: number;
+      readonly isAfterLast?: boolean;
+      readonly mayHaveCommitted?: boolean;
+    },
   ) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
     this.step = step;
     this.statement = statement;
     this.offset = offset;
     this.isAfterLast = isAfterLast;
+    this.mayHaveCommitted = mayHaveCommitted;
+  }
+
+  /** True when no run can tell which part of the statement's work is committed. */
+  get leavesUnknown(): boolean {
+    return this.mayHaveCommitted && this.statement.run.remains === undefined;
   }
 }
 
@@ -56,19 +69,16 @@ export function transactionLeft({ script: { file, transaction } }: Step) {
 
 /** The error of a run that a refused statement ended: its place in the file, and all that PostgreSQL says about it. */
 export function migrationFailed(
-  { step, statement, offset, isAfterLast, cause }: StatementError,
+  error: StatementError,
   { completed, pending }: Completion,
 ): CryptosenseDbError<'migration-failed'> {
+  const { step, statement, offset, isAfterLast, cause } = error;
   const { version, direction, script } = step;
-  const { file, transaction } = script;
-  const error = isSqlError(cause) ? cause : undefined;
-  const words = error && serverWords(error, { ownText: file.text });
+  const { file } = script;
+  const refusal = isSqlError(cause) ? cause : undefined;
+  const words = refusal && serverWords(refusal, { ownText: file.text });
   const place = locate(file.name, file.text, statement.index + offset);
   const { line, column } = place;
-  const rest =
-    transaction === 'own'
-      ? 'this one is rolled back'
-      : 'the statements before this one stay, and the next run starts with this one';
   return new CryptosenseDbError(
     'migration-failed',
     {
@@ -77,12 +87,9 @@ export function migrationFailed(
         ...excerpt(place),
         ...(isAfterLast ? [afterLast] : []),
         ...(words?.evidence ?? []),
-        `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}; ${rest}; still to do: ${pending.length}`,
+        `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}; ${whatStays(error)}; still to do: ${pending.length}`,
       ],
-      ...failureHint(error, {
-        transaction,
-        isAlone: statement.run.kind === 'alone' && transaction === 'none',
-      }),
+      ...failureHint(error, refusal),
     },
     {
       details: withSensitive(
@@ -92,7 +99,7 @@ export function migrationFailed(
           completed,
           pending,
           location: { file: place.file, line, column },
-          sqlState: error?.code ?? '',
+          sqlState: refusal?.code ?? '',
           ...(words?.constraint ?? noConstraint),
         },
         words?.sensitive,
@@ -102,34 +109,41 @@ export function migrationFailed(
   );
 }
 
+function whatStays({ step, leavesUnknown }: StatementError): string {
+  if (step.script.transaction === 'own') return 'this one is rolled back';
+  return leavesUnknown
+    ? 'the statements before this one stay, and this one may have committed a part of its work'
+    : 'the statements before this one stay, and the next run starts with this one';
+}
+
 const afterLast =
   'after the last statement: in a deferred constraint or trigger, in the history row, or in COMMIT';
 
 function failureHint(
-  error: SqlError | undefined,
-  { transaction, isAlone }: { readonly transaction: TransactionMode; readonly isAlone: boolean },
+  { step: { version, script }, leavesUnknown }: StatementError,
+  refusal: SqlError | undefined,
 ): { readonly hint?: string } {
-  if (error?.message.includes('"apache" license')) {
+  if (refusal?.message.includes('"apache" license')) {
     return {
       hint: "the server runs TimescaleDB under its Apache licence; set timescaledb.license = 'timescale' in postgresql.conf, or use a server that offers it",
     };
   }
-  if (transaction === 'own' && isRefusedInTransaction(error)) {
+  if (leavesUnknown) {
+    return {
+      hint: `look at what the statement has committed; then let the next run repeat it, with: cryptosense-db migrate repair --repeat ${version}; or record it as finished, with: cryptosense-db migrate repair --finish ${version}`,
+    };
+  }
+  if (script.transaction === 'own' && isRefusedInTransaction(refusal)) {
     return {
       hint: 'write "-- Transaction: none" at the top of the file, and remove BEGIN and COMMIT; its statements then run one by one, and may commit',
     };
   }
-  if (error?.code === sqlErrorCodes.lockNotAvailable && isAlone) {
-    return {
-      hint: 'the statement may have committed a part of its work, so it was not tried again: check that part, then run the command again; see also --table-lock-timeout',
-    };
-  }
-  if (error?.code === sqlErrorCodes.lockNotAvailable) {
+  if (refusal?.code === sqlErrorCodes.lockNotAvailable) {
     return {
       hint: 'another session holds the lock (see pg_blocking_pids); run the command again when that session ends, or wait longer with --table-lock-timeout and --table-lock-retries',
     };
   }
-  return error?.hint ? { hint: error.hint } : {};
+  return refusal?.hint ? { hint: refusal.hint } : {};
 }
 
 /** Records the failure in the log, without values of rows. A second error while doing so is dropped: the first one is what counts. */

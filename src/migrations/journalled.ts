@@ -1,32 +1,32 @@
-import {
-  quoteIdentifier,
-  type Session,
-  type Sql,
-  withRollback,
-  withTransaction,
-} from '../database/connection.ts';
-import { isConnectionLost, isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import { type Session, type Sql, withRollback, withTransaction } from '../database/connection.ts';
+import { isConnectionLost, isRefusedInTransaction, isSqlError } from '../database/sql-errors.ts';
 import {
   durationColumn,
   isRefusedEntry,
+  mayRepeat,
   recordStep,
   tagTransaction,
   type Writer,
 } from '../ledger/history.ts';
 import {
+  type JournalRow,
   journalClear,
   journalFinish,
+  journalMove,
   journalStart,
   journalWithdraw,
   readJournal,
 } from '../ledger/journal.ts';
 import type { JournalEntry } from '../ledger/ledger.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
+import { excerpt } from '../runtime/excerpt.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
-import { indexOfCharacter } from '../sql/location.ts';
+import { indexOfCharacter, locate } from '../sql/location.ts';
 import { StatementError, transactionLeft } from './failure.ts';
+import { formatMinute } from './mismatch.ts';
 import type { Statement } from './parse.ts';
-import type { RunMode } from './run-mode.ts';
+import { restOf, standing } from './remains.ts';
+import type { Remains } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import {
   discardRows,
@@ -38,9 +38,12 @@ import {
 } from './step.ts';
 
 /**
- * Runs a file that says `-- Transaction: none`: one statement at a time, with a journal entry before and after it. A
- * statement that can run in a transaction shares one with its journal entry. A run after a failure starts with the
- * first statement that has not finished. Returns how long this run took.
+ * Runs a file that says `-- Transaction: none`: one statement at a time, each with a journal entry. A statement that
+ * can run in a transaction shares one with its journal entry; any other runs alone, between the entry of its start
+ * and that of its end. A run after a failure starts with the first statement that has not finished. Returns how long
+ * this run took.
+ *
+ * Throws `history-mismatch` when it cannot tell what an interrupted statement has left.
  */
 export async function runStatementByStatement(
   session: Session,
@@ -51,9 +54,7 @@ export async function runStatementByStatement(
   const startedAt = performance.now();
   await sql.unsafe(freshSession(session, options).join('; '));
   // A retry must know what the attempt before it has finished.
-  const entries = await readJournal(sql, step);
-  const journal = new Map(entries.map((entry) => [entry.position, entry]));
-  refuseEdited(step, journal);
+  const journal = await takeUpJournal(sql, step);
 
   for (const [position, statement] of step.script.statements.entries()) {
     session.throwIfInterrupted();
@@ -62,10 +63,7 @@ export async function runStatementByStatement(
     options.onProgress?.({ kind: 'statement-started', step: progress, position });
     const journalled = { step, statement, position, before };
     await runJournalled(session, journalled, options).catch((error: unknown) => {
-      if (!isSqlError(error) || isConnectionLost(error)) throw error;
-      const { position } = error;
-      const offset = position ? indexOfCharacter(statement.text, Number(position) - 1) : 0;
-      throw new StatementError(step, statement, { cause: error, offset });
+      throw atStatement(error, journalled);
     });
   }
 
@@ -79,6 +77,18 @@ export async function runStatementByStatement(
   });
 }
 
+/** The server's error with its statement. Any other error is returned as it came. */
+function atStatement(
+  error: unknown,
+  { step, statement }: JournalledStatement,
+  { mayHaveCommitted = false }: { readonly mayHaveCommitted?: boolean } = {},
+): unknown {
+  if (!isSqlError(error) || isConnectionLost(error)) return error;
+  const { position } = error;
+  const offset = position ? indexOfCharacter(statement.text, Number(position) - 1) : 0;
+  return new StatementError(step, statement, { cause: error, offset, mayHaveCommitted });
+}
+
 async function record(sql: Sql, step: Step, writer: Writer): Promise<number> {
   const [row] = await sql.unsafe(recordStep(step, writer)).catch((error: unknown) => {
     throw isRefusedEntry(error) ? transactionLeft(step) : error;
@@ -86,10 +96,41 @@ async function record(sql: Sql, step: Step, writer: Writer): Promise<number> {
   return Number(row?.[durationColumn]);
 }
 
+/**
+ * The journal of the attempts before this one, by position. The entry of an interrupted statement moves with its
+ * statement where statements were added before it.
+ */
+async function takeUpJournal(sql: Sql, step: Step): Promise<ReadonlyMap<number, JournalEntry>> {
+  const entries = await readJournal(sql, step);
+  refuseEdited(step, entries);
+  const journal = new Map(entries.map((entry) => [entry.position, entry]));
+  for (const entry of entries.filter(({ isFinished }) => !isFinished)) {
+    const to = positionNow(step, entry, journal);
+    refuseUnknown(step, entry, { position: to });
+    if (to === undefined || to === entry.position) continue;
+    await journalMove(sql, entry, { to });
+    journal.delete(entry.position);
+    journal.set(to, { ...entry, position: to });
+  }
+  return journal;
+}
+
+/** Where the statement of the entry stands in the file now; undefined where it was edited or removed. */
+function positionNow(
+  { script: { statements } }: Step,
+  { position, checksum }: JournalEntry,
+  journal: ReadonlyMap<number, JournalEntry>,
+): number | undefined {
+  const isIt = (at: number) => checksumOf(statements[at]?.text ?? '') === checksum;
+  if (isIt(position)) return position;
+  const others = [...statements.keys()].filter((at) => !journal.has(at) && isIt(at));
+  return others.length === 1 ? others[0] : undefined;
+}
+
 /** Refuses a file in which a statement that has run was edited, moved or removed. */
-function refuseEdited(step: Step, journal: ReadonlyMap<number, JournalEntry>): void {
+function refuseEdited(step: Step, journal: readonly JournalEntry[]): void {
   const { file, statements } = step.script;
-  const edited = [...journal.values()].find(
+  const edited = journal.find(
     ({ position, checksum, isFinished }) =>
       isFinished && checksum !== checksumOf(statements[position]?.text ?? ''),
   );
@@ -105,6 +146,40 @@ function refuseEdited(step: Step, journal: ReadonlyMap<number, JournalEntry>): v
   );
 }
 
+/** Refuses to go on behind an interrupted statement of which no run can tell how much it has committed. */
+function refuseUnknown(
+  step: Step,
+  entry: JournalEntry,
+  { position }: { readonly position: number | undefined },
+): void {
+  const { file, statements } = step.script;
+  const { version } = step;
+  const statement = statements[position ?? entry.position];
+  const kind = statement?.run.remains?.kind;
+  const isKnown = position === undefined ? isLookedUp(kind) : kind !== undefined;
+  if (isKnown || entry.checksum === mayRepeat) return;
+  const number = (position ?? entry.position) + 1;
+  throw new CryptosenseDbError(
+    'history-mismatch',
+    {
+      message: `${file.name} ran in part: its statement ${number} was interrupted, and may have committed all of its work, a part or nothing`,
+      evidence: [
+        ...(statement && position !== undefined
+          ? excerpt(locate(file.name, file.text, statement.index))
+          : ['the statement was changed or removed since']),
+        `started ${formatMinute(entry.startedAt)}; its end is not recorded; all statements before it have finished`,
+      ],
+      hint: `look at what the statement has done; then let the next run repeat it, with: cryptosense-db migrate repair --repeat ${version}; or record it as finished, with: cryptosense-db migrate repair --finish ${version}`,
+    },
+    { details: { versions: [version] } },
+  );
+}
+
+/** True for a statement whose object is looked up, and that fails where another statement has left the object. */
+function isLookedUp(kind: Remains['kind'] | undefined): boolean {
+  return kind === 'index' || kind === 'aggregate' || kind === 'object';
+}
+
 interface JournalledStatement {
   readonly step: Step;
   readonly statement: Statement;
@@ -115,44 +190,121 @@ interface JournalledStatement {
 
 async function runJournalled(
   session: Session,
-  { step, statement, position, before }: JournalledStatement,
+  journalled: JournalledStatement,
+  options: StepOptions,
+): Promise<void> {
+  const { sql } = session;
+  const { kind } = journalled.statement.run;
+  if (kind === 'session') {
+    await discardRows(sql.unsafe(journalled.statement.text));
+    return;
+  }
+  const isDone = kind === 'in-transaction' && (await runInTransaction(sql, journalled, options));
+  if (!isDone) await runAlone(session, journalled, options);
+}
+
+/** Runs the statement in one transaction with its journal entry. False when the server refuses it there. */
+async function runInTransaction(
+  sql: Sql,
+  journalled: JournalledStatement,
+  { writer }: StepOptions,
+): Promise<boolean> {
+  const { step, statement } = journalled;
+  return withTransaction(sql, async () => {
+    await discardRows(sql.unsafe(statement.text));
+    await sql.unsafe(localOwnRole);
+    const row = rowOf(journalled);
+    requireEntry(step, await journalStart(sql, row, writer));
+    requireEntry(step, await journalFinish(sql, row, writer));
+    return true;
+  }).catch((error: unknown) => {
+    if (isRefusedInTransaction(error)) return false;
+    throw error;
+  });
+}
+
+async function runAlone(
+  session: Session,
+  journalled: JournalledStatement,
   { writer, tableLockTimeoutMs }: StepOptions,
 ): Promise<void> {
   const { sql } = session;
-  const { run, text } = statement;
-  const { version, direction } = step;
-  const entry = { version, direction, position, checksum: checksumOf(text) };
-  if (run.kind === 'session') {
-    await discardRows(sql.unsafe(text));
-    return;
-  }
-  if (run.kind === 'in-transaction') {
-    await withTransaction(sql, async () => {
-      await discardRows(sql.unsafe(text));
-      await sql.unsafe(localOwnRole);
-      requireEntry(step, await journalStart(sql, entry, writer));
-      requireEntry(step, await journalFinish(sql, entry, writer));
-    });
-    return;
-  }
-  await withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, entry, writer)));
-  const waitsWithoutLimit = isPatient(step, run);
+  const { step, statement, before } = journalled;
+  const { remains } = statement.run;
+  const row = rowOf(journalled);
+  const start = () =>
+    withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, row, writer)));
+  const found = before ? 'nothing' : await standing(sql, remains);
+  const takesOver = found === 'invalid' && remains?.kind === 'index' && remains.mayExist;
+  // Without an entry, an interruption cannot make a later run take the object for one of this file.
+  const isForeign = found !== 'nothing' && !takesOver;
+  if (!isForeign) await start();
+  const waitsWithoutLimit = isPatient(step, remains);
   if (waitsWithoutLimit) await sql.unsafe('set lock_timeout = 0');
-  const isUnchanged = before?.checksum === entry.checksum;
-  if (!before || !(await isAlreadyDone(sql, statement, { isUnchanged }))) {
-    const toRun = session.target.kind === 'embedded' ? withoutConcurrently(statement) : text;
-    await discardRows(sql.unsafe(toRun)).catch(async (error: unknown) => {
-      // With the entry, the next run would take the index that has the name already for its own.
-      if (sqlState(error) === sqlErrorCodes.duplicateTable) {
-        await withOwnRole(sql, async () => journalWithdraw(sql, entry));
-      }
-      throw error;
-    });
+  const isUnchanged = takesOver || before?.checksum === row.checksum;
+  const toRun =
+    before || takesOver ? await restOf(sql, statement, { isUnchanged }) : statement.text;
+  if (toRun !== undefined) {
+    const text = session.target.kind === 'embedded' ? withoutConcurrently(toRun, remains) : toRun;
+    const failure = await runAndWatch(sql, text);
+    if (failure && !failure.mayHaveCommitted) await restoreEntry(sql, journalled, writer);
+    if (failure) throw atStatement(failure.cause, journalled, failure);
   }
   if (waitsWithoutLimit) {
     await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
   }
-  await withOwnRole(sql, async () => requireEntry(step, await journalFinish(sql, entry, writer)));
+  if (isForeign) await start();
+  await withOwnRole(sql, async () => requireEntry(step, await journalFinish(sql, row, writer)));
+}
+
+/** How a statement that ran alone failed. */
+interface AloneFailure {
+  readonly cause: unknown;
+  /** False only where the server shows that the statement had one transaction, which is rolled back. */
+  readonly mayHaveCommitted: boolean;
+}
+
+async function runAndWatch(sql: Sql, text: string): Promise<AloneFailure | undefined> {
+  const before = await transactionNumber(sql);
+  try {
+    await discardRows(sql.unsafe(text));
+    return undefined;
+  } catch (cause) {
+    const after = isSqlError(cause) ? await transactionNumber(sql) : undefined;
+    // One for the statement, and one for the question.
+    const hadOne = before !== undefined && after === before + 2;
+    return { cause, mayHaveCommitted: !hadOne };
+  }
+}
+
+/** The journal as it was before an attempt that left nothing. Where this fails, the entry says less than it could. */
+async function restoreEntry(
+  sql: Sql,
+  journalled: JournalledStatement,
+  writer: Writer,
+): Promise<void> {
+  const { before } = journalled;
+  const row = rowOf(journalled);
+  await withOwnRole(sql, async () =>
+    before
+      ? journalStart(sql, { ...row, checksum: before.checksum }, writer)
+      : journalWithdraw(sql, row),
+  ).catch(() => {});
+}
+
+/** The number that the backend gives to the transaction of this query; it counts them. Undefined without an answer. */
+async function transactionNumber(sql: Sql): Promise<number | undefined> {
+  const ask = () => sql<{ number: number }[]>`
+    select split_part(virtualtransaction, '/', 2)::integer as number from pg_catalog.pg_locks
+    where pid = pg_catalog.pg_backend_pid() and locktype = 'virtualxid'`;
+  // undefined where the run's own cancel request hits the question.
+  const rows = await ask().catch(() => undefined);
+  return rows?.[0]?.number;
+}
+
+function rowOf({ step, statement, position }: JournalledStatement): JournalRow {
+  const { version, direction } = step;
+  return { version, direction, position, checksum: checksumOf(statement.text) };
 }
 
 /** A file may have set a role that may not write to the journal. The file's role is back after the transaction. */
@@ -169,8 +321,9 @@ function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
  * The embedded engine refuses CONCURRENTLY ("tuple concurrently updated", PGlite issue 901). It has one session, so
  * there the plain form blocks no other.
  */
-function withoutConcurrently({ text, run }: Statement): string {
-  const isIndex = run.kind === 'build-index' || run.kind === 'drop-index';
+function withoutConcurrently(text: string, remains: Remains | undefined): string {
+  const isIndex =
+    remains?.kind === 'index' || (remains?.kind === 'object' && remains.catalog === 'index');
   return isIndex ? text.replace(/\bconcurrently\b/i, '') : text;
 }
 
@@ -178,41 +331,15 @@ function withoutConcurrently({ text, run }: Statement): string {
  * CONCURRENTLY waits for every transaction that sees the table and blocks none of them, so a timeout would only
  * waste the work. A file that sets lock_timeout keeps its own.
  */
-function isPatient({ script }: Step, run: RunMode): boolean {
-  const isConcurrent =
-    run.kind === 'drop-index' || (run.kind === 'build-index' && run.isConcurrent);
+function isPatient({ script }: Step, remains: Remains | undefined): boolean {
+  const isDrop = remains?.kind === 'object' && remains.catalog === 'index';
+  const isBuild = remains?.kind === 'index' || remains?.kind === 'reindex';
   const setsTimeout = ({ text, run: { kind } }: Statement) =>
     kind === 'session' && /\block_timeout\b/i.test(text);
-  return isConcurrent && !script.statements.some(setsTimeout);
+  return (isDrop || (isBuild && remains.isConcurrent)) && !script.statements.some(setsTimeout);
 }
 
 /** Without a row the journal refused the entry: this is no longer the session that holds the lock of the run. */
 function requireEntry(step: Step, rows: readonly unknown[]): void {
   if (rows.length === 0) throw transactionLeft(step);
-}
-
-/**
- * True when an interrupted attempt has finished the statement. A valid index counts as built unless the statement
- * was edited since. An invalid one, which would stop the next build, is dropped here.
- */
-async function isAlreadyDone(
-  sql: Sql,
-  { run }: Statement,
-  { isUnchanged }: { readonly isUnchanged: boolean },
-): Promise<boolean> {
-  if (run.kind === 'drop-index') {
-    const [found] =
-      await sql`select where to_regclass(${quoteIdentifier(...run.index)}) is not null`;
-    return !found;
-  }
-  if (run.kind !== 'build-index') return false;
-  const [index] = await sql<{ isValid: boolean; schema: string }[]>`
-    select i.indisvalid as "isValid", c.relnamespace::regnamespace::text as schema
-    from pg_index i join pg_class c on c.oid = i.indexrelid
-    where i.indrelid = to_regclass(${quoteIdentifier(...run.table)}) and c.relname = ${run.index}`;
-  if (!index) return false;
-  if (index.isValid) return isUnchanged;
-  const how = run.isConcurrent ? 'concurrently ' : '';
-  await sql.unsafe(`drop index ${how}${index.schema}.${quoteIdentifier(run.index)}`);
-  return false;
 }

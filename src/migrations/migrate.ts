@@ -1,7 +1,12 @@
 import { withTransaction } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
 import { guardProduction, markAs, requireMark } from '../ledger/environment.ts';
-import { recordBaseline, recordForgotten, recordRepaired } from '../ledger/history.ts';
+import {
+  recordBaseline,
+  recordForgotten,
+  recordRepaired,
+  recordSettled,
+} from '../ledger/history.ts';
 import type { Environment } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, withRun } from '../ledger/run.ts';
 import { compareVersions, type Version } from '../ledger/version.ts';
@@ -176,7 +181,8 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
 
 /**
  * Updates the history from the files: records changed and renamed migrations as they are on disk, and drops the
- * records that `forget` names. No migration runs.
+ * records that `forget` names. Settles interrupted statements: `repeat` and `finish` name their versions. No migration
+ * runs.
  * Throws `unknown-version` for a version that is not recorded, and `history-mismatch` for one whose files are gone;
  * the history is unchanged then.
  */
@@ -184,14 +190,28 @@ export async function repair(options: RepairOptions): Promise<RepairResult> {
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { access: 'write' }, async (run) => {
     const { session, ledger, writer } = run;
-    const { versions = [], forget: forgotten = [] } = options;
-    const repairs = planRepair(compareWithLedger(pairs, ledger), { versions, forget: forgotten });
-    if (repairs.length + forgotten.length > 0) await ensureLedger(run, 'migrations');
+    const { versions = [], forget: forgotten = [], repeat: toRepeat = [], finish = [] } = options;
+    const settle = [...toRepeat, ...finish];
+    const repairs = planRepair(compareWithLedger(pairs, ledger), {
+      versions,
+      forget: forgotten,
+      settle,
+    });
+    if (repairs.length + forgotten.length + settle.length > 0) {
+      await ensureLedger(run, 'migrations');
+    }
     await withTransaction(session.sql, async () => {
       for (const entry of repairs) await recordRepaired(session.sql, entry, writer);
       for (const version of forgotten) await recordForgotten(session.sql, version, writer);
+      for (const version of toRepeat) {
+        await recordSettled(session.sql, { version, as: 'to repeat' }, writer);
+      }
+      for (const version of finish) {
+        await recordSettled(session.sql, { version, as: 'finished' }, writer);
+      }
     });
-    return { repaired: repairs.map(({ pair }) => migrationName(pair)), forgotten };
+    const repaired = repairs.map(({ pair }) => migrationName(pair));
+    return { repaired, forgotten, toRepeat, finished: finish };
   });
 }
 
@@ -262,7 +282,8 @@ function summarise(
   };
 }
 
-function reportOf({ version, description, state, entry }: MigrationStatus): MigrationReport {
+function reportOf(status: MigrationStatus): MigrationReport {
+  const { version, description, state, entry, interruption } = status;
   return {
     version,
     description,
@@ -270,6 +291,7 @@ function reportOf({ version, description, state, entry }: MigrationStatus): Migr
     appliedAt: entry?.appliedAt,
     appliedBy: entry?.appliedBy,
     durationMs: entry?.durationMs,
+    interruption,
   };
 }
 

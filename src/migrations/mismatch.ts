@@ -1,19 +1,18 @@
 import type { LedgerEntry } from '../ledger/ledger.ts';
 import type { Checksum } from '../ledger/version.ts';
 import type { Problem } from '../runtime/errors.ts';
-import type { Direction } from '../runtime/progress.ts';
 import type { MigrationPair } from './source.ts';
-import { findDifference, findRenamed, type MigrationStatus } from './status.ts';
+import { findDifference, findRenamed, type Interruption, type MigrationStatus } from './status.ts';
 
 /** How the files of a version contradict the history, and what to do about it. */
 export function describeMismatch(
   status: MigrationStatus,
   statuses: readonly MigrationStatus[],
 ): Problem {
-  const { version, description, pair, entry, interrupted } = status;
+  const { version, description, pair, entry, interruption } = status;
   const file = pair?.up.name ?? (description ? `${version}_${description}.sql` : version);
-  if (interrupted) {
-    return describeInterrupted(file, { version, interrupted, hasFiles: pair !== undefined });
+  if (interruption) {
+    return describeInterrupted(file, { version, interruption, hasFiles: pair !== undefined });
   }
   if (entry && pair) return describeChanged(pair, entry);
   if (entry) return describeMissing(file, entry, findRenamed(entry, statuses));
@@ -29,18 +28,27 @@ function describeInterrupted(
   file: string,
   {
     version,
-    interrupted,
+    interruption,
     hasFiles,
   }: Pick<MigrationStatus, 'version'> & {
-    readonly interrupted: Direction;
+    readonly interruption: Interruption;
     readonly hasFiles: boolean;
   },
 ): Problem {
+  const { direction, finished, started } = interruption;
   const resume = hasFiles
-    ? `resume it with: cryptosense-db migrate ${interrupted}`
+    ? `resume it with: cryptosense-db migrate ${direction}`
     : 'restore its files under their former stamp';
   return {
-    message: `${file} is ${interrupted === 'up' ? 'applied' : 'rolled back'} in part`,
+    message: `${file} is ${direction === 'up' ? 'applied' : 'rolled back'} in part`,
+    evidence: [
+      `statements that have finished: ${finished}`,
+      ...(started
+        ? [
+            `statement ${started.statement} started ${formatMinute(started.at)}; its end is not recorded`,
+          ]
+        : []),
+    ],
     hint: `${resume}; or repair the schema by hand, and then drop the record with: cryptosense-db migrate repair --forget ${version}`,
   };
 }
@@ -97,7 +105,7 @@ function describeMissing(
 }
 
 /** `2026-11-20 14:02 UTC` */
-function formatMinute(date: Date): string {
+export function formatMinute(date: Date): string {
   return `${date.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 

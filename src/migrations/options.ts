@@ -2,7 +2,7 @@ import type { Environment } from '../ledger/ledger.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
 import type { GrammarOptions } from './scripts.ts';
-import type { MigrationState } from './status.ts';
+import type { Interruption, MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
 
 /** The options of every operation that reads the folders of migrations. One that does not takes `RunOptions`. */
@@ -53,6 +53,10 @@ export interface RepairOptions extends MigrateOptions, RunControl {
   readonly versions?: readonly Version[] | undefined;
   /** Records to drop. The schema stays unchanged. */
   readonly forget?: readonly Version[] | undefined;
+  /** Versions whose interrupted statement the next run repeats. */
+  readonly repeat?: readonly Version[] | undefined;
+  /** Versions whose interrupted statement counts as finished. */
+  readonly finish?: readonly Version[] | undefined;
 }
 
 export interface BaselineOptions extends MigrateOptions, RunControl {
@@ -95,11 +99,15 @@ export interface MigrationReport extends MigrationName {
   readonly appliedAt: Date | undefined;
   readonly appliedBy: string | undefined;
   readonly durationMs: number | undefined;
+  /** How far it has run; undefined unless it is interrupted. */
+  readonly interruption: Interruption | undefined;
 }
 
 export interface RepairResult {
   readonly repaired: readonly MigrationName[];
   readonly forgotten: readonly Version[];
+  readonly toRepeat: readonly Version[];
+  readonly finished: readonly Version[];
 }
 
 export interface BaselineResult {

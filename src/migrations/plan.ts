@@ -81,6 +81,8 @@ export function planRedo(
 export interface RepairRequest {
   readonly versions: readonly Version[];
   readonly forget: readonly Version[];
+  /** Versions whose interrupted statement is to be settled. */
+  readonly settle: readonly Version[];
 }
 
 /** A record, and the files whose state it shall have. */
@@ -96,13 +98,17 @@ export interface Repair {
  */
 export function planRepair(
   statuses: readonly MigrationStatus[],
-  { versions, forget }: RepairRequest,
+  { versions, forget, settle }: RepairRequest,
 ): readonly Repair[] {
   const recorded = statuses.filter(({ entry, interrupted }) => entry || interrupted);
   for (const version of [...versions, ...forget]) {
     requireKnown(recorded, version, 'the history of the database has no record of it');
   }
-  const isAll = versions.length + forget.length === 0;
+  const stopped = statuses.filter(({ interruption }) => interruption?.started !== undefined);
+  for (const version of settle) {
+    requireKnown(stopped, version, 'no statement of it was interrupted');
+  }
+  const isAll = versions.length + forget.length + settle.length === 0;
   const chosen = recorded
     .filter(({ version }) => isAll || versions.includes(version))
     .filter(({ version }) => !forget.includes(version));

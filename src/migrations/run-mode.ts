@@ -9,21 +9,57 @@ export type TransactionMode = 'own' | 'none';
 
 /**
  * How a statement of a file without a transaction runs.
- * - `in-transaction`: in one transaction with its journal entry, exactly once.
+ * - `in-transaction`: in one transaction with its journal entry, exactly once. A statement that the server refuses
+ *   there runs alone instead.
  * - `session`: SET and RESET; in every run, since a run that resumes the file has a new session.
- * - `alone`: PostgreSQL or TimescaleDB refuse it in a transaction, or it may end a transaction
- *   itself (CALL, DO). It runs again after an interruption between its end and its journal entry.
- * - `build-index`, `drop-index`: alone too; the run first looks up what an interruption left behind.
+ * - `alone`: between two journal entries. PostgreSQL or TimescaleDB refuse it in a transaction, or it may end a
+ *   transaction itself (CALL, DO).
  */
-export type RunMode =
-  | { readonly kind: 'in-transaction' | 'session' | 'alone' }
+export interface RunMode {
+  readonly kind: 'in-transaction' | 'session' | 'alone';
+  /** What an interruption may leave of it when it runs alone. Absent: a part of its work, and no run can tell which. */
+  readonly remains?: Remains;
+}
+
+/** A name without its schema, or with it. */
+export type Name = readonly string[];
+
+/**
+ * What an interrupted statement may leave, and so how the next run goes on.
+ * - `repeatable`: a second run of the statement does no harm.
+ * - `index`: an invalid index, or the index.
+ * - `reindex`: invalid copies of the indexes that were being rebuilt.
+ * - `aggregate`: the continuous aggregate, without all of its rows.
+ * - `partition`: a partition whose detaching has begun.
+ * - `object`: the object, or nothing.
+ */
+export type Remains =
+  | { readonly kind: 'repeatable' }
   | {
-      readonly kind: 'build-index';
+      readonly kind: 'index';
       readonly index: string;
-      readonly table: readonly string[];
+      readonly table: Name;
+      readonly isConcurrent: boolean;
+      /** IF NOT EXISTS. */
+      readonly mayExist: boolean;
+    }
+  | {
+      readonly kind: 'reindex';
+      readonly scope: ReindexScope;
+      /** The database's own name is empty. */
+      readonly name: Name;
       readonly isConcurrent: boolean;
     }
-  | { readonly kind: 'drop-index'; readonly index: readonly string[] };
+  | { readonly kind: 'aggregate'; readonly view: Name }
+  | { readonly kind: 'partition'; readonly table: Name; readonly partition: Name }
+  | {
+      readonly kind: 'object';
+      readonly catalog: 'index' | 'database' | 'tablespace' | 'subscription';
+      readonly name: Name;
+      readonly change: 'create' | 'drop';
+    };
+
+export type ReindexScope = 'index' | 'table' | 'schema' | 'database';
 
 /**
  * The name of a statement that PostgreSQL or TimescaleDB refuse in a transaction block; undefined
@@ -81,24 +117,109 @@ export function refusesTransaction({ type, body }: StatementNode): string | unde
 
 /** How the statement runs in a file without a transaction. */
 export function runModeOf(node: StatementNode): RunMode {
-  const { type, body } = node;
-  if (type === 'VariableSetStmt') return { kind: 'session' };
-  if (type === 'IndexStmt' && isIndexBuiltAlone(body)) {
-    const relation = asNode(body.relation);
-    return {
-      kind: 'build-index',
-      index: String(body.idxname),
-      table: [relation.schemaname, relation.relname].filter((part) => typeof part === 'string'),
-      isConcurrent: body.concurrent === true,
-    };
+  if (node.type === 'VariableSetStmt') return { kind: 'session' };
+  const isAlone = mayEndTransaction(node) || refusesTransaction(node) !== undefined;
+  const kind = isAlone ? 'alone' : 'in-transaction';
+  const remains = remainsOf(node);
+  return remains ? { kind, remains } : { kind };
+}
+
+/** True for CALL, and for a DO block with a word that may end a transaction; `execute` may hide a CALL. */
+function mayEndTransaction({ type, body }: StatementNode): boolean {
+  if (type === 'CallStmt') return true;
+  return type === 'DoStmt' && textsOfBlock(body).some((text) => endingWord.test(text));
+}
+
+const endingWord = /commit|rollback|call|execute/i;
+
+function remainsOf({ type, body }: StatementNode): Remains | undefined {
+  switch (type) {
+    case 'IndexStmt':
+      if (!isIndexBuiltAlone(body)) return undefined;
+      return {
+        kind: 'index',
+        index: String(body.idxname),
+        table: nameOf(body.relation),
+        isConcurrent: body.concurrent === true,
+        mayExist: body.if_not_exists === true,
+      };
+    case 'DropStmt': {
+      if (body.concurrent !== true) return undefined;
+      const name = asNode(asNode(nodes(body.objects)[0]).List);
+      return { ...dropped, catalog: 'index', name: nodes(name.items).map(stringOf) };
+    }
+    case 'ReindexStmt':
+      return {
+        kind: 'reindex',
+        ...reindexed(body),
+        isConcurrent: hasOption(body.params, 'concurrently'),
+      };
+    case 'AlterTableStmt': {
+      const detach = nodes(body.cmds).find(isConcurrentDetach);
+      const partition = detach && nameOf(partitionOf(detach).name);
+      return partition && { kind: 'partition', table: nameOf(body.relation), partition };
+    }
+    case 'CreateTableAsStmt':
+      return isContinuousWithData(body)
+        ? { kind: 'aggregate', view: nameOf(asNode(body.into).rel) }
+        : undefined;
+    case 'CreatedbStmt':
+      return { ...created, catalog: 'database', name: [String(body.dbname)] };
+    case 'DropdbStmt':
+      return { ...dropped, catalog: 'database', name: [String(body.dbname)] };
+    case 'CreateTableSpaceStmt':
+      return { ...created, catalog: 'tablespace', name: [String(body.tablespacename)] };
+    case 'DropTableSpaceStmt':
+      return { ...dropped, catalog: 'tablespace', name: [String(body.tablespacename)] };
+    case 'CreateSubscriptionStmt':
+      return { ...created, catalog: 'subscription', name: [String(body.subname)] };
+    case 'DropSubscriptionStmt':
+      return { ...dropped, catalog: 'subscription', name: [String(body.subname)] };
+    case 'CallStmt':
+      return isRepeatable(body.funccall) ? { kind: 'repeatable' } : undefined;
+    case 'SelectStmt': {
+      const calls = nodes(body.targetList).map(
+        (target) => asNode(asNode(target.ResTarget).val).FuncCall,
+      );
+      return calls.length > 0 && calls.every(isRepeatable) ? { kind: 'repeatable' } : undefined;
+    }
+    case 'VacuumStmt':
+    case 'ClusterStmt':
+    case 'AlterSystemStmt':
+    case 'AlterDatabaseStmt':
+    case 'AlterSubscriptionStmt':
+    case 'AlterExtensionStmt':
+      return { kind: 'repeatable' };
+    default:
+      return undefined;
   }
-  if (type === 'DropStmt' && body.concurrent === true) {
-    const name = asNode(asNode(nodes(body.objects)[0]).List);
-    return { kind: 'drop-index', index: nodes(name.items).map(stringOf) };
-  }
-  const isAlone =
-    type === 'CallStmt' || type === 'DoStmt' || refusesTransaction(node) !== undefined;
-  return { kind: isAlone ? 'alone' : 'in-transaction' };
+}
+
+const created = { kind: 'object', change: 'create' } as const;
+const dropped = { kind: 'object', change: 'drop' } as const;
+
+/** Procedures and functions of TimescaleDB that refuse a transaction, and that may run a second time. */
+const repeatableNames: readonly string[] = [
+  'refresh_continuous_aggregate',
+  'reorder_chunk',
+  'move_chunk',
+];
+
+function isRepeatable(call: unknown): boolean {
+  return repeatableNames.includes(lastName(asNode(call).funcname));
+}
+
+function reindexed({ kind, relation, name }: SyntaxNode): { scope: ReindexScope; name: Name } {
+  if (kind === 'REINDEX_OBJECT_INDEX') return { scope: 'index', name: nameOf(relation) };
+  if (kind === 'REINDEX_OBJECT_TABLE') return { scope: 'table', name: nameOf(relation) };
+  if (kind === 'REINDEX_OBJECT_SCHEMA') return { scope: 'schema', name: [String(name)] };
+  return { scope: 'database', name: [] };
+}
+
+/** A relation's name as it is written. */
+export function nameOf(relation: unknown): Name {
+  const { schemaname, relname } = asNode(relation);
+  return [schemaname, relname].filter((part) => typeof part === 'string');
 }
 
 /** True for a CREATE INDEX that cannot run in a transaction, and that an interruption leaves half built. */
@@ -117,8 +238,11 @@ function refreshesSubscription({ kind, options }: SyntaxNode): boolean {
 }
 
 function isConcurrentDetach(command: SyntaxNode): boolean {
-  const detach = asNode(command.AlterTableCmd);
-  return asNode(asNode(detach.def).PartitionCmd).concurrent === true;
+  return partitionOf(command).concurrent === true;
+}
+
+function partitionOf(command: SyntaxNode): SyntaxNode {
+  return asNode(asNode(asNode(command.AlterTableCmd).def).PartitionCmd);
 }
 
 function isContinuousWithData(body: SyntaxNode): boolean {
@@ -129,14 +253,14 @@ function isContinuousWithData(body: SyntaxNode): boolean {
 /** True for CREATE EXTENSION timescaledb, and for a DO block that contains it. */
 export function createsTimescale({ type, body }: StatementNode): boolean {
   if (type === 'CreateExtensionStmt') return body.extname === 'timescaledb';
-  return (
-    type === 'DoStmt' &&
-    nodes(body.args).some((argument) =>
-      /create\s+extension\s+(if\s+not\s+exists\s+)?"?timescaledb/i.test(
-        stringOf(asNode(asNode(argument.DefElem).arg)),
-      ),
-    )
-  );
+  return type === 'DoStmt' && textsOfBlock(body).some((text) => createExtension.test(text));
+}
+
+const createExtension = /create\s+extension\s+(if\s+not\s+exists\s+)?"?timescaledb/i;
+
+/** The code of a DO block, and the name of its language where the block gives one. */
+function textsOfBlock(body: SyntaxNode): readonly string[] {
+  return nodes(body.args).map((argument) => stringOf(asNode(asNode(argument.DefElem).arg)));
 }
 
 /** `tsdb` is the short form, since TimescaleDB 2.19. */

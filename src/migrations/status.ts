@@ -1,4 +1,4 @@
-import type { Ledger, LedgerEntry } from '../ledger/ledger.ts';
+import type { JournalEntry, Ledger, LedgerEntry } from '../ledger/ledger.ts';
 import { compareVersions, type Version } from '../ledger/version.ts';
 import type { Direction } from '../runtime/progress.ts';
 import type { MigrationPair } from './source.ts';
@@ -28,6 +28,16 @@ export interface MigrationStatus {
   readonly entry: LedgerEntry | undefined;
   /** The direction that was interrupted. */
   readonly interrupted: Direction | undefined;
+  readonly interruption: Interruption | undefined;
+}
+
+/** How far a file without a transaction has run. */
+export interface Interruption {
+  readonly direction: Direction;
+  /** How many of its statements have finished. */
+  readonly finished: number;
+  /** The statement that has started and not finished; undefined for a run that stopped between two statements. */
+  readonly started: { readonly statement: number; readonly at: Date } | undefined;
 }
 
 /** The status of every version that the files or the ledger know, in order of version. */
@@ -37,7 +47,9 @@ export function compareWithLedger(
 ): readonly MigrationStatus[] {
   const pairOf = new Map(pairs.map((pair) => [pair.version, pair]));
   const entryOf = new Map(entries.map((entry) => [entry.version, entry]));
-  const interruptedOf = new Map(journal.map(({ version, direction }) => [version, direction]));
+  const interruptedOf = new Map(
+    journal.map(({ version }) => [version, describe(journal, version)]),
+  );
   const begun = journal.filter(({ direction }) => direction === 'up');
   const newest = [...entries, ...begun]
     .map(({ version }) => version)
@@ -48,13 +60,27 @@ export function compareWithLedger(
   return versions.sort(compareVersions).map((version) => {
     const pair = pairOf.get(version);
     const entry = entryOf.get(version);
-    const interrupted = interruptedOf.get(version);
+    const interruption = interruptedOf.get(version);
+    const interrupted = interruption?.direction;
     const description = pair?.description ?? entry?.description ?? '';
     const state = interrupted
       ? 'interrupted'
       : stateOf({ pair, entry, version, newest: newest ?? '' });
-    return { version, description, state, pair, entry, interrupted };
+    return { version, description, state, pair, entry, interrupted, interruption };
   });
+}
+
+function describe(journal: readonly JournalEntry[], version: Version): Interruption | undefined {
+  const entries = journal.filter((entry) => entry.version === version);
+  const [first] = entries;
+  const open = entries.find(({ isFinished }) => !isFinished);
+  return (
+    first && {
+      direction: first.direction,
+      finished: entries.filter(({ isFinished }) => isFinished).length,
+      started: open && { statement: open.position + 1, at: open.startedAt },
+    }
+  );
 }
 
 interface Known {

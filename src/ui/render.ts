@@ -6,7 +6,7 @@ import type {
   StatusResult,
 } from '../migrations/migrate.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
-import type { MigrationState } from '../migrations/status.ts';
+import type { Interruption, MigrationState } from '../migrations/status.ts';
 import {
   type CryptosenseDbError,
   findingsOf,
@@ -50,9 +50,21 @@ export function renderStatus(result: StatusResult, look: Look): string {
     },
     look,
   );
+  const notes = migrations.flatMap(({ version, interruption }) =>
+    interruption ? [`${version}  ${describeInterruption(interruption)}`] : [],
+  );
   const states = countEach(migrations.map(({ state }) => state));
   const summary = states.map(([state, count]) => `${count} ${state}`).join(', ');
-  return `${[...table, '', chalk.bold(`${target}${mark}: ${summary}`)].join('\n')}\n`;
+  const rest = notes.length === 0 ? [] : ['', ...notes];
+  return `${[...table, ...rest, '', chalk.bold(`${target}${mark}: ${summary}`)].join('\n')}\n`;
+}
+
+/** `up: 2 statements have finished; statement 3 started 2026-11-20 14:02 UTC, and its end is not recorded` */
+function describeInterruption({ direction, finished, started }: Interruption): string {
+  const before = `${direction}: ${plural(finished, 'statement')} finished`;
+  return started === undefined
+    ? before
+    : `${before}; statement ${started.statement} started ${formatMinute(started.at)} UTC, and its end is not recorded`;
 }
 
 /** How often each text occurs, in the order of the first occurrences. */
@@ -94,10 +106,13 @@ export function renderScaffold(result: ScaffoldResult, { chalk }: Look): string 
   ].join('\n');
 }
 
-export function renderRepair({ repaired, forgotten }: RepairResult, { chalk }: Look): string {
+export function renderRepair(result: RepairResult, { chalk }: Look): string {
+  const { repaired, forgotten, toRepeat, finished } = result;
   const lines = [
     ...repaired.map(({ version, description }) => `recorded ${version}  ${description}`),
     ...forgotten.map((version) => `forgot   ${version}`),
+    ...toRepeat.map((version) => `the next run repeats the interrupted statement of ${version}`),
+    ...finished.map((version) => `the interrupted statement of ${version} counts as finished`),
   ];
   return lines.length === 0
     ? `${chalk.bold('nothing to repair')}: history and files agree\n`

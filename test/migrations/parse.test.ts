@@ -212,7 +212,7 @@ describe('statements that cannot run in a transaction', () => {
   it.each(refused)('%s runs in a file without a transaction', (statement) => {
     const { statements } = parse(`-- Transaction: none\n${statement};`);
     expect(statements).toMatchObject([{ text: statement }]);
-    expect(statements[0]?.run.kind).toMatch(/^(alone|build-index|drop-index)$/);
+    expect(statements[0]?.run.kind).toBe('alone');
   });
 
   it.each([
@@ -317,24 +317,76 @@ describe('statements whose effect ends with the session', () => {
 });
 
 describe('the mode in which a statement of a file without a transaction runs', () => {
+  const repeatable = { kind: 'repeatable' } as const;
+  const reindex = { kind: 'reindex', isConcurrent: false } as const;
+  const index = { kind: 'index', isConcurrent: false, mayExist: false } as const;
+  const dropped = { kind: 'object', change: 'drop' } as const;
+
   it.each<[string, RunMode]>([
     ['SELECT 1', { kind: 'in-transaction' }],
     ['LOCK TABLE t', { kind: 'in-transaction' }],
     ['SET work_mem = 1', { kind: 'session' }],
     ['RESET ALL', { kind: 'session' }],
     ['SET SESSION ROLE r', { kind: 'session' }],
+    ['DO $$ BEGIN INSERT INTO t VALUES (1); END $$', { kind: 'in-transaction' }],
     ['DO $$ BEGIN COMMIT; END $$', { kind: 'alone' }],
+    ['DO $$ BEGIN CALL p(); END $$', { kind: 'alone' }],
+    ["DO $$ BEGIN EXECUTE 'CALL p()'; END $$", { kind: 'alone' }],
+    ["DO LANGUAGE plperl 'spi_commit()'", { kind: 'alone' }],
     ['CALL p()', { kind: 'alone' }],
-    ['VACUUM', { kind: 'alone' }],
+    ["CALL refresh_continuous_aggregate('v', NULL, NULL)", { kind: 'alone', remains: repeatable }],
+    ["SELECT reorder_chunk('c'), move_chunk('d')", { kind: 'in-transaction', remains: repeatable }],
+    ["SELECT reorder_chunk('c'), f()", { kind: 'in-transaction' }],
+    ['VACUUM', { kind: 'alone', remains: repeatable }],
+    ['CLUSTER t USING i', { kind: 'in-transaction', remains: repeatable }],
+    ['ALTER EXTENSION e UPDATE', { kind: 'in-transaction', remains: repeatable }],
+    [
+      'REINDEX TABLE t',
+      { kind: 'in-transaction', remains: { ...reindex, scope: 'table', name: ['t'] } },
+    ],
+    [
+      'REINDEX INDEX CONCURRENTLY s.i',
+      {
+        kind: 'alone',
+        remains: { ...reindex, scope: 'index', name: ['s', 'i'], isConcurrent: true },
+      },
+    ],
+    ['REINDEX SCHEMA s', { kind: 'alone', remains: { ...reindex, scope: 'schema', name: ['s'] } }],
+    ['REINDEX DATABASE d', { kind: 'alone', remains: { ...reindex, scope: 'database', name: [] } }],
     [
       'CREATE INDEX CONCURRENTLY "I x" ON "S"."T" (a)',
-      { kind: 'build-index', index: 'I x', table: ['S', 'T'], isConcurrent: true },
+      {
+        kind: 'alone',
+        remains: { ...index, index: 'I x', table: ['S', 'T'], isConcurrent: true },
+      },
     ],
     [
-      'CREATE INDEX i ON t (a) WITH (timescaledb.transaction_per_chunk)',
-      { kind: 'build-index', index: 'i', table: ['t'], isConcurrent: false },
+      'CREATE INDEX IF NOT EXISTS i ON t (a) WITH (timescaledb.transaction_per_chunk)',
+      { kind: 'alone', remains: { ...index, index: 'i', table: ['t'], mayExist: true } },
     ],
-    ['DROP INDEX CONCURRENTLY "S".i', { kind: 'drop-index', index: ['S', 'i'] }],
+    [
+      'DROP INDEX CONCURRENTLY "S".i',
+      { kind: 'alone', remains: { ...dropped, catalog: 'index', name: ['S', 'i'] } },
+    ],
+    [
+      'CREATE DATABASE d',
+      {
+        kind: 'alone',
+        remains: { ...dropped, change: 'create', catalog: 'database', name: ['d'] },
+      },
+    ],
+    [
+      'DROP SUBSCRIPTION s',
+      { kind: 'alone', remains: { ...dropped, catalog: 'subscription', name: ['s'] } },
+    ],
+    [
+      'ALTER TABLE s.t DETACH PARTITION p CONCURRENTLY',
+      { kind: 'alone', remains: { kind: 'partition', table: ['s', 't'], partition: ['p'] } },
+    ],
+    [
+      'CREATE MATERIALIZED VIEW s.v WITH (timescaledb.continuous) AS SELECT 1',
+      { kind: 'alone', remains: { kind: 'aggregate', view: ['s', 'v'] } },
+    ],
   ])('is as expected for %s', (statement, run) => {
     const { statements } = parse(`-- Transaction: none\n${statement};`);
     expect(statements.map((found) => found.run)).toEqual([run]);

@@ -56,7 +56,16 @@ function read(scene: Scene) {
   const journal = marks.flatMap(({ number, kind }): JournalEntry[] => {
     if (kind !== '^' && kind !== 'v') return [];
     const direction = kind === '^' ? 'up' : 'down';
-    return [{ version: versionOf(number), direction, position: 0, checksum: '', isFinished: true }];
+    return [
+      {
+        version: versionOf(number),
+        direction,
+        position: 0,
+        checksum: '',
+        isFinished: true,
+        startedAt: new Date(0),
+      },
+    ];
   });
   return compareWithLedger(pairs, { entries, journal });
 }
@@ -108,7 +117,14 @@ describe('compareWithLedger', () => {
     const [status] = compareWithLedger([], {
       entries: [],
       journal: [
-        { version: versionOf('1'), direction: 'up', position: 0, checksum: '', isFinished: false },
+        {
+          version: versionOf('1'),
+          direction: 'up',
+          position: 0,
+          checksum: '',
+          isFinished: false,
+          startedAt: new Date(0),
+        },
       ],
     });
     expect(status).toMatchObject({ state: 'interrupted', interrupted: 'up', description: '' });
@@ -163,7 +179,14 @@ describe('planUp', () => {
 
   it('refuses to resume an interrupted migration without its file', () => {
     const journal: JournalEntry[] = [
-      { version: versionOf('1'), direction: 'up', position: 0, checksum: '', isFinished: true },
+      {
+        version: versionOf('1'),
+        direction: 'up',
+        position: 0,
+        checksum: '',
+        isFinished: true,
+        startedAt: new Date(0),
+      },
     ];
     const statuses = compareWithLedger([pairOf('2')], { entries: [], journal });
     expect(outcome(() => planUp(statuses, { extent: all, outOfOrder: 'refuse' }))).toBe(
@@ -248,7 +271,14 @@ describe('the text of a mismatch', () => {
     ['have another stamp', [pairOf('2')]],
   ])('for an interrupted migration whose files %s asks for the files first', (_what, pairs) => {
     const journal: JournalEntry[] = [
-      { version: versionOf('1'), direction: 'up', position: 0, checksum: '', isFinished: true },
+      {
+        version: versionOf('1'),
+        direction: 'up',
+        position: 0,
+        checksum: '',
+        isFinished: true,
+        startedAt: new Date(0),
+      },
     ];
     const statuses = compareWithLedger(pairs, { entries: [], journal });
     const [first] = statuses;

@@ -52,6 +52,7 @@ const status: StatusResult = {
       appliedAt: new Date('2026-11-20T14:02:59.999Z'),
       appliedBy: 'deploy',
       durationMs: 12,
+      interruption: undefined,
     },
     {
       version: '20251007_121100',
@@ -60,6 +61,7 @@ const status: StatusResult = {
       appliedAt: new Date('2026-11-20T14:03:00Z'),
       appliedBy: 'cryptosense_migrations',
       durationMs: 3_599_000,
+      interruption: undefined,
     },
     ...(['out of order', 'missing', 'interrupted', 'pending'] as const).map((state, index) => ({
       version: `20251008_12000${index}`,
@@ -68,6 +70,7 @@ const status: StatusResult = {
       appliedAt: undefined,
       appliedBy: undefined,
       durationMs: undefined,
+      interruption: undefined,
     })),
   ],
 };
@@ -82,6 +85,26 @@ describe('renderStatus', () => {
         'db.example:5432/cryptosense, production: 1 applied',
         '',
       ].join('\n'),
+    );
+  });
+
+  it('says how far an interrupted migration has run', () => {
+    const at = new Date('2026-11-20T14:02:59.999Z');
+    const interrupted = status.migrations.filter(({ state }) => state === 'interrupted');
+    const lines = (started: { readonly statement: number; readonly at: Date } | undefined) =>
+      renderStatus(
+        {
+          ...status,
+          migrations: interrupted.map((migration) => ({
+            ...migration,
+            interruption: { direction: 'up', finished: 2, started },
+          })),
+        },
+        plain,
+      ).split('\n');
+    expect(lines(undefined)).toContain('20251008_120002  up: 2 statements finished');
+    expect(lines({ statement: 3, at })).toContain(
+      '20251008_120002  up: 2 statements finished; statement 3 started 2026-11-20 14:02 UTC, and its end is not recorded',
     );
   });
 
@@ -189,8 +212,16 @@ describe('the results of other commands', () => {
           },
           plain,
         ),
-        renderRepair({ repaired: [named], forgotten: ['20251007_120100'] }, plain),
-        renderRepair({ repaired: [], forgotten: [] }, plain),
+        renderRepair(
+          {
+            repaired: [named],
+            forgotten: ['20251007_120100'],
+            toRepeat: ['20251007_120200'],
+            finished: ['20251007_120300'],
+          },
+          plain,
+        ),
+        renderRepair({ repaired: [], forgotten: [], toRepeat: [], finished: [] }, plain),
         renderBaseline({ recorded: [named, named] }, plain),
       ].join(''),
     ).toBe(
@@ -200,6 +231,8 @@ describe('the results of other commands', () => {
         'apply it with: cryptosense-db migrate up --migrations m --rollbacks r',
         'recorded 20251007_120000  create_users_table',
         'forgot   20251007_120100',
+        'the next run repeats the interrupted statement of 20251007_120200',
+        'the interrupted statement of 20251007_120300 counts as finished',
         'nothing to repair: history and files agree',
         '2 migrations recorded as applied, none run',
         '',
