@@ -250,8 +250,9 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
   });
 }
 
-function plannedStep({ direction, version, description }: Step): CompletedStep {
-  return { direction, version, description, durationMs: 0 };
+function plannedStep({ direction, version, description, irreversible }: Step): CompletedStep {
+  const step = { direction, version, description, durationMs: 0 };
+  return irreversible === undefined ? step : { ...step, irreversible };
 }
 
 function summarise(

@@ -28,8 +28,10 @@ export async function prepareUp(
   return pairs.flatMap((pair, index): Step[] => {
     const { version, description, up } = pair;
     const script = scripts[index]?.up;
+    const irreversible = scripts[index]?.down.irreversible;
     const { checksum } = up;
-    return script ? [{ direction: 'up', version, description, checksum, script, pair }] : [];
+    const step = { version, description, checksum, pair, irreversible };
+    return script ? [{ direction: 'up', ...step, script }] : [];
   });
 }
 

@@ -56,6 +56,7 @@ export function resolveFolders({
 
 /** The name of a file, read. */
 interface ParsedName {
+  /** As the folder has it. A file system may decompose its characters, as some on macOS do; `description` has NFC. */
   readonly name: string;
   readonly version: Version;
   readonly description: string;
@@ -124,7 +125,8 @@ export function readMigrations(folders: SourceFolders): readonly MigrationPair[]
     const rollback = downOf.get(version);
     const rollbackPath = join(folders.rollbacks, rollback?.name ?? expected);
     if (!rollback) report(path, { rule: 'missing-rollback', expected: rollbackPath });
-    else if (rollback.name !== expected) report(rollbackPath, { rule: 'other-name', expected });
+    else if (rollback.name.normalize() !== expected)
+      report(rollbackPath, { rule: 'other-name', expected });
     const up = readSql(path, report);
     const down = rollback && readSql(rollbackPath, report);
     return up && down ? [{ version, description, up, down }] : [];
@@ -169,7 +171,7 @@ function parseNames(
   const byVersion = new Map<Version, ParsedName>();
   for (const name of names) {
     const path = join(folder, name);
-    const [, version, description] = pattern.exec(name) ?? [];
+    const [, version, description] = pattern.exec(name.normalize()) ?? [];
     if (version === undefined || description === undefined) {
       report(path, { rule: 'bad-name', expected });
       continue;
@@ -204,7 +206,7 @@ function readSql(path: string, report: Report): SqlFile | undefined {
   const text = decodeUtf8(bytes);
   const rule = brokenRule(text);
   if (rule) report(path, { rule });
-  return text === undefined || rule ? undefined : sqlFile(basename(path), text);
+  return text === undefined || rule ? undefined : sqlFile(basename(path).normalize(), text);
 }
 
 function brokenRule(text: string | undefined): 'not-utf8' | 'nul-character' | 'empty' | undefined {

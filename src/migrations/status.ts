@@ -103,7 +103,7 @@ export function findDifference(
 ): 'up' | 'down' | 'description' | undefined {
   if (up.checksum !== entry.checksum) return 'up';
   if (down.checksum !== entry.rollbackChecksum) return 'down';
-  return description === entry.description ? undefined : 'description';
+  return description === entry.description.normalize() ? undefined : 'description';
 }
 
 /**

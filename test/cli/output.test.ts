@@ -67,6 +67,22 @@ describe('migrate up into a pipe', () => {
     expect(stderr).toMatch(/applied before it: 1.*still to do: 1/);
   });
 
+  it('names what a dry run could not undo', async () => {
+    const down = '-- Irreversible: the old rows are gone\n';
+    const folders = writePairs({
+      '20260101_000000_fine': ['SELECT 1;', 'SELECT 1;'],
+      '20260102_000000_drop': ['SELECT 1;', down],
+    });
+    const args = ['migrate', 'up', '--dry-run', ...folderFlags(folders), '--url', database.url];
+    const { stdout } = await callCli(args);
+    expect(stdout).toContain(
+      '20260102_000000  drop\n     cannot be undone: the old rows are gone\n',
+    );
+    const { steps } = JSON.parse((await callCli([...args, '--json'])).stdout);
+    expect(steps).toMatchObject([{}, { irreversible: 'the old rows are gone' }]);
+    expect(steps[0]).not.toHaveProperty('irreversible');
+  });
+
   it('lists the migrations of a dry run and changes nothing', async () => {
     const { code, stdout } = await callCli(['migrate', 'up', '--dry-run', ...basic]);
     expect(code).toBe(0);

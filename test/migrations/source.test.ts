@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } f
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { checksumOf, readMigrations, resolveFolders } from '../../src/migrations/source.ts';
+import { compareWithLedger } from '../../src/migrations/status.ts';
 import { packagedMigrations, packagedRollbacks } from '../../src/runtime/package.ts';
 import { errorOf } from '../support/errors.ts';
 import { type Folders, fixture, temporaryFolder, writePairs } from '../support/fixtures.ts';
@@ -120,6 +121,39 @@ describe('readMigrations', () => {
   ])('accepts the name %j', (description) => {
     const folders = writePairs({ [`20250101_120000_${description}`]: [sql, sql] });
     expect(readMigrations(folders)).toMatchObject([{ version: '20250101_120000', description }]);
+  });
+
+  it('reads names with composed and with decomposed characters as the same', () => {
+    const [composed, decomposed] = ['é'.normalize('NFC'), 'é'.normalize('NFD')];
+    const root = temporaryFolder();
+    const names = { migrations: `caf${composed}.sql`, rollbacks: `caf${decomposed}_rollback.sql` };
+    for (const [folder, name] of Object.entries(names)) {
+      mkdirSync(join(root, folder));
+      writeFileSync(join(root, folder, `20250101_120000_${name}`), sql);
+    }
+    const pairs = readMigrations({
+      migrations: join(root, 'migrations'),
+      rollbacks: join(root, 'rollbacks'),
+    });
+    expect(pairs).toMatchObject([
+      {
+        description: `caf${composed}`,
+        down: { name: `20250101_120000_caf${composed}_rollback.sql` },
+      },
+    ]);
+    const [pair] = pairs;
+    const entry = {
+      version: '20250101_120000',
+      description: `caf${decomposed}`,
+      checksum: pair?.up.checksum ?? '',
+      rollbackChecksum: pair?.down.checksum ?? '',
+      appliedAt: new Date(),
+      appliedBy: 'deploy',
+      durationMs: 1,
+      toolVersion: '0.1.0',
+    };
+    const [status] = compareWithLedger(pairs, { entries: [entry], journal: [] });
+    expect(status?.state).toBe('applied');
   });
 
   it('skips folders, names that start with a dot, and files that are not SQL', () => {
