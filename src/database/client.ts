@@ -6,6 +6,8 @@ import { interrupted, type Refusal, refused } from './refusals.ts';
 import { brokenSocket, noAnswer, onTimeoutOrAbort, openSocket, tlsSettings } from './socket.ts';
 import { sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { Host, ServerTarget } from './target.ts';
+import { noParsers, valueReader, withBoundValues } from './values/driver.ts';
+import { builtInTypes, type ValueType } from './values/value-types.ts';
 
 export type { Sql } from 'postgres';
 
@@ -24,8 +26,8 @@ export interface ClientOptions {
   readonly onProgress?: OnProgress | undefined;
   /** Accept a standby or a read-only server. */
   readonly isReadOnlyFine?: boolean;
-  /** Ask the server for its array types, so that arrays arrive as arrays. Costs one more query. */
-  readonly fetchTypes?: boolean;
+  /** Values are written and read under the settings of `valueSettings`, whatever role and database say. */
+  readonly isForValues?: boolean;
 }
 
 /**
@@ -34,6 +36,8 @@ export interface ClientOptions {
  */
 export interface Client {
   readonly sql: Sql;
+  /** The types of values that are known on this connection, by object id. */
+  readonly types: Map<number, ValueType>;
   readonly pid: number;
   readonly server: ServerFacts;
   readonly isClosed: () => boolean;
@@ -116,6 +120,16 @@ interface Facts extends Omit<ServerFacts, 'isPooled'> {
   readonly pid: number;
 }
 
+/**
+ * Settings under which the text of a value means the same in both directions. The time zone is UTC,
+ * because a Date that goes into a date or a timestamp would be shifted by any other one.
+ */
+export const valueSettings = `
+  set timezone = 'UTC';
+  set bytea_output = 'hex';
+  set extra_float_digits = 1;
+  set intervalstyle = 'postgres';`;
+
 /** The driver reads dates in ISO form only, but database or role may have set another DateStyle. */
 const openingQuery = `
   set datestyle = 'ISO';
@@ -139,12 +153,16 @@ async function openClient(
   const { onProgress, signal, firstAnswerTimeoutMs } = options;
   let socket: Duplex | undefined;
   let isClosed = false;
+  const types = new Map(builtInTypes);
   const sql = postgres({
     ...settings,
+    types: noParsers as unknown as Record<string, never>,
+    transform: { value: { from: valueReader(types) } },
     max: 1,
     max_lifetime: null,
     idle_timeout: 0,
-    fetch_types: options.fetchTypes ?? false,
+    // `types` knows the arrays. The driver's own query for them can end the process.
+    fetch_types: false,
     backoff: false,
     target_session_attrs: undefined,
     onclose: () => {
@@ -163,15 +181,20 @@ async function openClient(
     },
   } as Options<Record<string, never>>);
 
+  sql.options.serializers = withBoundValues(sql.options.serializers, types);
+
   const stopWaiting = onTimeoutOrAbort({ timeoutMs: firstAnswerTimeoutMs, signal }, () =>
     socket?.destroy(noAnswer()),
   );
   try {
-    const [, result] = await sql.unsafe<[RowList<[]>, RowList<[Facts]>]>(openingQuery);
+    const query = `${options.isForValues ? valueSettings : ''}${openingQuery}`;
+    const results = await sql.unsafe<[...RowList<[]>[], RowList<[Facts]>]>(query);
+    const result = results[results.length - 1] as RowList<[Facts]>;
     const [{ pid, ...facts }] = result;
     const server = { ...facts, isPooled: result.state.pid !== pid };
     return {
       sql,
+      types,
       pid,
       server,
       isClosed: () => isClosed || socket?.destroyed === true,

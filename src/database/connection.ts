@@ -6,13 +6,13 @@ import { connectionLost, interrupted, statementRefused, throwIfInterrupted } fro
 import { isConnectionLost, isSqlError } from './sql-errors.ts';
 import { describeTarget, type EmbeddedTarget, type ServerTarget, type Target } from './target.ts';
 
-export type { ServerFacts, Sql } from './client.ts';
+export { type ServerFacts, type Sql, valueSettings } from './client.ts';
 
 /**
  * One backend, from opening to closing. `sql` never reconnects: once the backend is gone, every
  * query fails. So the session's locks and transactions cannot be lost unnoticed.
  */
-export interface Session extends Pick<Client, 'sql' | 'pid' | 'server'> {
+export interface Session extends Pick<Client, 'sql' | 'types' | 'pid' | 'server'> {
   readonly target: Target;
   /** Throws `interrupted` once the signal has fired. Call it before each new piece of work. */
   readonly throwIfInterrupted: () => void;

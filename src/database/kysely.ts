@@ -1,16 +1,17 @@
 import { Kysely } from 'kysely';
 import { PostgresJSDialect, type PostgresJSDialectConfig } from 'kysely-postgres-js';
 import { requireWhole } from '../runtime/whole-numbers.ts';
-import { openEmbedded, openPrimary, type Sql } from './client.ts';
+import { openEmbedded, openPrimary } from './client.ts';
 import type { Session } from './connection.ts';
 import type { EmbeddedEngine } from './embedded/engine.ts';
 import { openPool } from './pool.ts';
 import type { Target } from './target.ts';
+import { runTyped, streamTyped, type TypedClient } from './typed-query.ts';
 import type { DB } from './types.ts';
 
 /** A Kysely over an open session. It works as long as the session is open. */
-export function borrowedKysely<Tables>({ sql }: Pick<Session, 'sql'>): Kysely<Tables> {
-  const lease = { client: { sql }, release: () => {} };
+export function borrowedKysely<Tables>(client: Pick<Session, 'sql' | 'types'>): Kysely<Tables> {
+  const lease = { client, release: () => {} };
   return kyselyOver({ lease: async () => lease, end: async () => {} });
 }
 
@@ -53,7 +54,7 @@ export function openDatabase(
     applicationName: applicationName ?? target.applicationName,
   };
   // A URL with one host may name a replica on purpose. With several hosts, the primary is meant.
-  const options = { isReadOnlyFine: target.hosts.length === 1, fetchTypes: true };
+  const options = { isReadOnlyFine: target.hosts.length === 1, isForValues: true };
   return kyselyOver(openPool(() => openPrimary(named, options), settings));
 }
 
@@ -77,7 +78,7 @@ function embeddedKysely(open: () => Promise<EmbeddedEngine>, idleTimeoutMs: numb
         engine = undefined;
         throw error;
       });
-      return openEmbedded(started, { fetchTypes: true });
+      return openEmbedded(started, { isForValues: true });
     },
     { idleTimeoutMs, maxConnections: 1, connectTimeoutMs: embeddedPatienceMs },
   );
@@ -92,22 +93,30 @@ function embeddedKysely(open: () => Promise<EmbeddedEngine>, idleTimeoutMs: numb
 
 interface Lending {
   readonly lease: () => Promise<{
-    readonly client: { readonly sql: Sql };
+    readonly client: TypedClient;
     readonly release: () => void;
   }>;
   readonly end: () => Promise<void>;
 }
 
-/** kysely-postgres-js calls only `reserve()` and `end()` of its postgres.js client. */
+/**
+ * kysely-postgres-js calls only `reserve()` and `end()` of its postgres.js client. It awaits a query, or
+ * calls the query's `cursor` at once.
+ */
 function kyselyOver<Tables>({ lease, end }: Lending): Kysely<Tables> {
   const reserve = async () => {
     const { client, release } = await lease();
-    const unsafe = (text: string, parameters: readonly unknown[]) => {
-      refuseUnsendable(text, parameters);
-      return client.sql.unsafe(
-        text,
-        parameters.map((value) => asServerSays(client.sql, value)),
-      );
+    const unsafe = (query: string, parameters: readonly unknown[]) => {
+      let isStream = false;
+      const result = Promise.resolve().then(() => {
+        refuseUnsendable(query, parameters);
+        return isStream ? undefined : runTyped(client, query, parameters);
+      });
+      const cursor = (chunkSize: number) => {
+        isStream = true;
+        return streamTyped(client, { query, parameters, chunkSize });
+      };
+      return Object.assign(result, { cursor });
     };
     return { unsafe, release };
   };
@@ -131,14 +140,4 @@ function refuseUnsendable(text: string, parameters: readonly unknown[]): void {
   }
   if (/^\s*copy\b/i.test(text))
     throw new TypeError('COPY needs a stream, which Kysely does not offer');
-}
-
-/**
- * postgres.js guesses a parameter's type from a boolean or from an array's first element: JSONB
- * `[true]` would be sent as a boolean. Type 0 leaves the decision to the server, which knows the
- * column.
- */
-function asServerSays(sql: Sql, value: unknown): never {
-  const isGuessed = typeof value === 'boolean' || Array.isArray(value);
-  return (isGuessed ? sql.typed(value as never, 0) : value) as never;
 }

@@ -77,6 +77,8 @@ export interface ErrorDetails {
   'pool-exhausted': { readonly connections: number; readonly waitedMs: number };
   /** The pool was closed before. */
   'pool-closed': undefined;
+  /** A column holds a value that its type in JavaScript cannot hold, such as infinity for a Date. */
+  'unreadable-value': { readonly column: string };
   /** An optional package that the operation needs is not installed. */
   'package-missing': { readonly package: string };
   /** The optional package of the embedded engine is not installed. */

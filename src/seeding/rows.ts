@@ -1,9 +1,17 @@
+import { type ValueType, writeValue } from '../database/values/value-types.ts';
+
 /** A row: column → value, as in the generated types. */
 export type Row = Readonly<Record<string, unknown>>;
 
 /** A row that cannot be sent, which is a fault of the seeder. */
 export class RowError extends Error {
   override readonly name = 'RowError';
+}
+
+/** A column that rows are written to. */
+export interface TargetColumn {
+  readonly name: string;
+  readonly type: ValueType;
 }
 
 /**
@@ -13,7 +21,7 @@ export class RowError extends Error {
  */
 export function encodeRows(
   rows: readonly Row[],
-  { columns, before }: { readonly columns: readonly string[]; readonly before: number },
+  { columns, before }: { readonly columns: readonly TargetColumn[]; readonly before: number },
 ): string {
   return rows.map((row, index) => encodeRow(row, { columns, number: before + index + 1 })).join('');
 }
@@ -33,43 +41,31 @@ export function* inBatches<R>(rows: Iterable<R>, size: number): Generator<readon
 /** `number` counts rows from 1. */
 function encodeRow(
   row: Row,
-  { columns, number }: { readonly columns: readonly string[]; readonly number: number },
+  { columns, number }: { readonly columns: readonly TargetColumn[]; readonly number: number },
 ): string {
-  const texts = columns.map((column) => {
-    const value = row[column];
-    const text = encodeValue(value);
-    if (text !== undefined) return text;
-    throw new RowError(
-      value === undefined
-        ? `row ${number} has no "${column}", which the first row has; write NULL as null`
-        : `row ${number} has ${String(value)} as "${column}"`,
-    );
+  const texts = columns.map(({ name, type }) => {
+    const value = row[name];
+    if (value === null) return '\\N';
+    if (value === undefined) {
+      throw new RowError(
+        `row ${number} has no "${name}", which the first row has; write NULL as null`,
+      );
+    }
+    return escapeText(textOf(value, { name, type, number }));
   });
-  const extra = Object.keys(row).find((column) => !columns.includes(column));
+  const extra = Object.keys(row).find((key) => !columns.some(({ name }) => name === key));
   if (extra !== undefined) {
     throw new RowError(`row ${number} has a column "${extra}", which the first row does not have`);
   }
   return `${texts.join('\t')}\n`;
 }
 
-/** undefined for a value that PostgreSQL has no text for. */
-function encodeValue(value: unknown): string | undefined {
-  switch (typeof value) {
-    case 'string':
-      return escapeText(value);
-    case 'number':
-      return Number.isFinite(value) ? String(value) : undefined;
-    case 'boolean':
-      return value ? 't' : 'f';
-    case 'bigint':
-      return String(value);
-    case 'object':
-      if (value === null) return '\\N';
-      if (value instanceof Date)
-        return Number.isNaN(value.getTime()) ? undefined : value.toISOString();
-      return escapeText(JSON.stringify(value));
-    default:
-      return undefined;
+function textOf(value: unknown, place: TargetColumn & { readonly number: number }): string {
+  try {
+    return writeValue(place.type, value);
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    throw new RowError(`row ${place.number} has ${cause.message} as "${place.name}"`, { cause });
   }
 }
 

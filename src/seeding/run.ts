@@ -1,4 +1,4 @@
-import { type Session, withRollback } from '../database/connection.ts';
+import { type Session, valueSettings, withRollback } from '../database/connection.ts';
 import { borrowedKysely } from '../database/kysely.ts';
 import { isLockConflict } from '../database/lock.ts';
 import { describeTarget } from '../database/target.ts';
@@ -68,13 +68,14 @@ export interface SeedResult {
 
 /**
  * Checks that the database has every migration and fits the environment. Sets the session's
- * search_path to schema public. Throws `pending-migrations` and `environment-refused`.
+ * search_path to schema public, and how values are written and read. Throws `pending-migrations` and `environment-refused`.
  */
 export async function requireFit<E extends SeedEnvironment>(
   { session, ledger }: Run,
   { environment, pairs }: SeedPlan<E>,
 ): Promise<void> {
   await searchPublic(session);
+  await session.sql.unsafe(valueSettings);
   const lacking = findLacking(pairs, ledger);
   if (lacking.length > 0) {
     throw pendingMigrations(session, lacking, {

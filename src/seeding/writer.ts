@@ -1,7 +1,9 @@
 import { quoteIdentifier, type Session } from '../database/connection.ts';
 import { copyFrom } from '../database/copy.ts';
 import { isSqlError } from '../database/sql-errors.ts';
-import { encodeRows, inBatches, type Row } from './rows.ts';
+import { describe } from '../database/typed-query.ts';
+import { text } from '../database/values/value-types.ts';
+import { encodeRows, inBatches, type Row, type TargetColumn } from './rows.ts';
 import type { DevContext, Table } from './seeder.ts';
 
 /** Rows in one COPY. The embedded engine buffers a whole COPY in memory. */
@@ -28,26 +30,30 @@ export function createWriter(
   session: Session,
   { note, wrote, onRows }: WriterEvents,
 ): Pick<DevContext, 'load' | 'merge'> {
-  const { sql } = session;
+  const { sql, types } = session;
+
+  const describeColumns = async (table: string, names: readonly string[]) => {
+    const columns = await describe(session, `select ${list(names)} from ${table}`);
+    return columns.map(({ name, type }) => ({ name, type: types.get(type) ?? text }));
+  };
 
   /** Copies the rows into a table, with the columns of the first row. */
   const copy = async (into: string, { table, rows, total }: Source) => {
     const startedAt = performance.now();
     let count = 0;
-    let columns: readonly string[] = [];
+    let columns: readonly TargetColumn[] = [];
     for (const batch of inBatches(rows, batchSize)) {
       session.throwIfInterrupted();
-      if (count === 0) columns = Object.keys(batch[0] ?? {});
-      const text = encodeRows(batch, { columns, before: count });
-      await copyFrom(sql, `copy ${into} (${list(columns)}) from stdin`, [Buffer.from(text)]).catch(
-        (error: unknown) => {
-          throw countedFrom(error, count);
-        },
-      );
+      if (count === 0) columns = await describeColumns(into, Object.keys(batch[0] ?? {}));
+      const lines = Buffer.from(encodeRows(batch, { columns, before: count }));
+      const names = list(columns.map(({ name }) => name));
+      await copyFrom(sql, `copy ${into} (${names}) from stdin`, [lines]).catch((error: unknown) => {
+        throw countedFrom(error, count);
+      });
       count += batch.length;
       onRows(table, count, total, performance.now() - startedAt);
     }
-    return { count, columns };
+    return { count, columns: columns.map(({ name }) => name) };
   };
 
   let isBusy = false;
