@@ -55,8 +55,8 @@ export interface ErrorDetails {
   };
   /** An answer of CoinGecko's, or a file of one, does not hold what it should; nothing was written. */
   'faulty-answer': { readonly source: string };
-  /** Two tables would give types of the same name; nothing was written. */
-  'name-taken': { readonly names: readonly string[] };
+  /** Tables or columns have names that Kysely or JavaScript cannot use; no types were written. */
+  'unusable-name': { readonly names: readonly string[] };
   /** The named version is not in the files or the history, where the operation looks for it. */
   'unknown-version': { readonly version: string };
   /** A statement of a migration or rollback was refused by the server. */

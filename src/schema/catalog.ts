@@ -42,11 +42,8 @@ export interface Column {
   readonly name: string;
   /** As `format_type` writes it: `character varying(20)`. */
   readonly type: string;
-  /** As pg_type has it: `varchar`, `_text` for an array of text. */
-  readonly typeName: string;
-  readonly typeSchema: string;
-  /** The type, or the element of the array, is a row of columns. */
-  readonly isComposite: boolean;
+  /** What its values are made of, below domains and arrays. */
+  readonly valueType: ValueType;
   readonly isNullable: boolean;
   readonly default: string | null;
   /** The column's type has a default, as a domain can. */
@@ -57,6 +54,16 @@ export interface Column {
   /** The collation treats two different texts as different; true for a type without one. */
   readonly isDeterministic: boolean;
   readonly comment: string | null;
+}
+
+/** A type that is neither a domain nor an array, as pg_type has it: `varchar`. */
+export interface ValueType {
+  readonly schema: string;
+  readonly name: string;
+  /** How many arrays lie around it: 1 for `text[]`, and for a domain over `text[]`. */
+  readonly arrayDepth: number;
+  /** The words of an enum, in its order; null for another type. */
+  readonly words: readonly string[] | null;
 }
 
 export interface Constraint {
@@ -157,7 +164,31 @@ export async function readCatalog(sql: Sql): Promise<Catalog> {
  * follow their parent. Call it, and the other readers of a part, within `withCatalog`.
  */
 export async function readRelations(sql: Sql): Promise<readonly Relation[]> {
+  const isTimescale = await hasTimescale(sql);
   const rows = await sql<ColumnRow[]>`
+    with recursive layer as (
+      select oid as root, oid, 0 as depth, false as "isNotNull" from pg_type
+      where oid in (
+        select atttypid from pg_attribute join pg_class c on c.oid = attrelid where ${isOwn(sql)}
+      )
+      union all
+      select l.root,
+        case typtype when 'd' then typbasetype else typelem end,
+        case typtype when 'd' then l.depth else l.depth + 1 end,
+        l."isNotNull" or l.depth = 0 and typnotnull
+      from layer l join pg_type on pg_type.oid = l.oid
+      where typtype = 'd' or typinput = 'array_in'::regproc
+    ), "valueType" as (
+      select distinct on (l.root) l.root, l."isNotNull", json_build_object(
+        'schema', nspname, 'name', typname, 'arrayDepth', l.depth,
+        'words', case typtype when 'e' then (
+          select coalesce(json_agg(enumlabel order by enumsortorder), '[]') from pg_enum
+          where enumtypid = t.oid
+        ) end
+      ) as described
+      from layer l join pg_type t on t.oid = l.oid join pg_namespace n on n.oid = typnamespace
+      where not (typtype = 'd' or typinput = 'array_in'::regproc)
+    )
     select
       c.relname as relation,
       case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view'
@@ -165,11 +196,9 @@ export async function readRelations(sql: Sql): Promise<readonly Relation[]> {
       obj_description(c.oid, 'pg_class') as "relationComment",
       a.attname as name,
       format_type(a.atttypid, a.atttypmod) as type,
-      t.typname as "typeName",
-      t.typnamespace::regnamespace::text as "typeSchema",
-      coalesce(e.typtype, t.typtype) = 'c' as "isComposite",
+      v.described as "valueType",
       -- An outer join gives NULL in a view for a domain that is never NULL in a table.
-      not (a.attnotnull or t.typnotnull and c.relkind not in ('v', 'm')) as "isNullable",
+      not (a.attnotnull or v."isNotNull" and c.relkind not in ('v', 'm')) as "isNullable",
       case when a.attgenerated = '' then pg_get_expr(d.adbin, d.adrelid, true) end as default,
       t.typdefault is not null as "hasTypeDefault",
       case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid, true) end as generated,
@@ -180,13 +209,10 @@ export async function readRelations(sql: Sql): Promise<readonly Relation[]> {
     left join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
     left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
     left join pg_type t on t.oid = a.atttypid
-    left join pg_type e on e.oid = t.typelem and t.typcategory = 'A'
+    left join "valueType" v on v.root = a.atttypid
     left join pg_collation l on l.oid = a.attcollation
     where c.relkind in ('r', 'p', 'v', 'm', 'f') and ${isOwn(sql)} and not c.relispartition
-      -- Chunks inherit from their hypertable, and may lie in any schema.
-      and not (
-        c.relname like '%\\_chunk' and exists (select from pg_inherits where inhrelid = c.oid)
-      )
+      ${isTimescale ? isNoChunk(sql) : sql``}
     order by c.relname collate "C", a.attnum`;
   const found = new Map<string, Relation & { readonly columns: Column[] }>();
   for (const { relation: name, kind, relationComment: comment, ...column } of rows) {
@@ -327,6 +353,13 @@ async function readTimescale(sql: Sql): Promise<Pick<Catalog, 'hypertables' | 'j
 function isOwn(sql: Sql) {
   return sql`c.relnamespace = 'public'::regnamespace and not exists (
     select from pg_depend where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'e'
+  )`;
+}
+
+/** Of pg_class as `c`. A hypertable may keep its chunks in schema public. */
+function isNoChunk(sql: Sql) {
+  return sql`and not exists (
+    select from _timescaledb_catalog.chunk where schema_name = 'public' and table_name = c.relname
   )`;
 }
 

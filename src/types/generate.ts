@@ -1,5 +1,4 @@
 import type { Session } from '../database/connection.ts';
-import { borrowedKysely } from '../database/kysely.ts';
 import { isSqlError, sqlErrorCodes } from '../database/sql-errors.ts';
 import { describeTarget } from '../database/target.ts';
 import { withRun } from '../ledger/run.ts';
@@ -46,7 +45,7 @@ export interface CheckResult extends TypesResult {
  * Reads schema public of the database and writes its types to the file. The file is replaced in one
  * step: a failure leaves the previous file. The text depends only on the schema, not on settings of the
  * role or the process.
- * Throws `pending-migrations`, `package-missing`, `name-taken`, `not-permitted` and `file-problem`.
+ * Throws `pending-migrations`, `package-missing`, `unusable-name`, `not-permitted` and `file-problem`.
  *
  * @example
  * await generate({ target: 'postgresql://localhost/app', file: 'src/database/types.ts' });
@@ -101,7 +100,7 @@ async function readTypes(
     ]);
     const described = relations.filter(({ columns }) => columns.length > 0);
     const knowledge = await learn({ relations: described, constraints, views });
-    const text = await renderTypes(described, knowledge, borrowedKysely(session));
+    const text = await renderTypes(described, knowledge);
     return { text, tables: described.length };
   }).catch((error: unknown) => {
     const isRefused = isSqlError(error) && error.code === sqlErrorCodes.insufficientPrivilege;

@@ -1,11 +1,11 @@
 import { createRequire } from 'node:module';
-import type { Kysely } from 'kysely';
 import type * as Codegen from 'kysely-codegen';
 import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
 import { compareText } from '../runtime/order.ts';
-import type { Column, Relation } from '../schema/catalog.ts';
+import type { Column, Relation, ValueType } from '../schema/catalog.ts';
 import { textTypes } from './check-words.ts';
 import type { ColumnKnowledge } from './knowledge.ts';
+import { chooseNames } from './names.ts';
 
 /**
  * The shapes of JSONB columns that the specification gives (4.4, 4.7, 4.9). The server does not
@@ -35,67 +35,105 @@ const typeMapping: Record<string, string> = {
 
 /**
  * The text of the types: kysely-codegen transforms and serializes the relations with what `learn`
- * found. The text does not depend on the locale of this process.
+ * found. The text does not depend on the locale of this process. kysely-codegen gets no name of the
+ * database: it would take some for its own, such as a table called constructor or text.
  * Throws `package-missing` when kysely-codegen, or TypeScript, which it needs, is not installed, and
- * `name-taken`.
+ * `unusable-name`.
  */
 export async function renderTypes(
   relations: readonly Relation[],
   knowledge: ReadonlyMap<string, ColumnKnowledge>,
-  db: Kysely<unknown>,
 ): Promise<string> {
+  refuseUnusable(relations);
   const codegen = await loadCodegen();
   const dialect = new codegen.PostgresDialect({ numericParser: 'string', dateParser: 'timestamp' });
   const definitions: Codegen.Definitions = dialect.adapter.definitions;
   for (const { name, shape } of Object.values(jsonShapes)) {
     definitions[name] = new codegen.RawExpressionNode(shape);
   }
-  const metadata = await introspect(codegen, relations, db);
-  const columns: Record<string, string> = {};
-  for (const table of metadata.tables) {
-    for (const column of table.columns) {
-      const path = `${table.name}.${column.name}`;
-      const known = knowledge.get(path);
-      if (known?.isNeverNull) column.isNullable = false;
-      if (known?.words && textTypes.has(column.dataType) && !column.isArray) {
-        column.enumValues = [...known.words];
-      }
-      const override = overrideOf(column, dialect, {
-        source: known?.source ?? path,
-        isReadOnly: known?.isReadOnly === true,
-      });
-      if (override !== undefined) columns[path] = override;
-    }
+  const enums = enumsOf(relations);
+  const names = chooseNames([...relations.map(({ name }) => name), ...enums.keys()], {
+    convert: codegen.toKyselyPascalCase,
+    taken: [
+      ...Object.keys(definitions),
+      ...Object.keys(codegen.GLOBAL_DEFINITIONS),
+      ...importedNames,
+      ...hiddenGlobals,
+    ],
+  });
+  const nameOf = (id: string) => names.get(id) ?? id;
+  for (const [id, words] of enums) {
+    const union = words.toSorted(compareText).map((word) => JSON.stringify(word));
+    definitions[nameOf(id)] = new codegen.RawExpressionNode(union.join(' | ') || 'never');
   }
-  const text = codegen.serializeFromMetadata({
-    metadata,
+  const overrides: Record<string, string> = {};
+  const tables = relations.map(({ name: table, columns }) => {
+    const symbol = nameOf(table);
+    const described = columns.map((column) => {
+      const known = knowledge.get(`${table}.${column.name}`);
+      const metadata = columnOf(column, { known, scalars: dialect.adapter.scalars });
+      const enumId = enumIdOf(column.valueType);
+      const override = overrideOf(new codegen.ColumnMetadata(metadata), dialect, {
+        source: known?.source ?? `${table}.${column.name}`,
+        isReadOnly: known?.isReadOnly === true,
+        arrayDepth: column.valueType.arrayDepth,
+        enumName: enumId === undefined ? undefined : nameOf(enumId),
+      });
+      if (override !== undefined) overrides[`${symbol}.${column.name}`] = override;
+      return metadata;
+    });
+    return { name: symbol, schema: 'public', columns: described };
+  });
+  return codegen.serializeFromMetadata({
+    metadata: new codegen.DatabaseMetadata({ tables }),
     dialect,
-    overrides: { columns },
+    overrides: { columns: overrides },
     typeMapping,
     customImports: { GeneratedAlways: 'kysely', SelectType: 'kysely' },
-    serializer: new (stableSerializer(codegen, relations))({ typeOnlyImports: true }),
+    serializer: new (stableSerializer(codegen, relations, nameOf))({ typeOnlyImports: true }),
   });
-  refuseTaken(text, definitions);
-  return text;
 }
 
-/** Names that the file declares or imports besides the definitions of its dialect. */
-const ownNames = 'ArrayType ArrayTypeImpl ColumnType DB Generated GeneratedAlways SelectType'.split(
-  ' ',
-);
+/** Names that the file imports, and that of its last interface. */
+const importedNames =
+  'ColumnType DB GeneratedAlways IPostgresInterval JSONColumnType SelectType'.split(' ');
 
-/** The interface of a table called "DB" or array_type would have the name of a type in the file. */
-function refuseTaken(text: string, definitions: Codegen.Definitions): void {
-  const interfaces = [...text.matchAll(/^export interface (\S+) /gm)].map(([, name = '']) => name);
-  const taken = new Set([...Object.keys(definitions), ...ownNames]);
-  // The last interface is the list of tables.
-  const names = interfaces.slice(0, -1).filter((name) => taken.has(name));
+/** Types of TypeScript that the file uses, or that a reader would take for those. */
+const hiddenGlobals = (
+  'Array ArrayBuffer BigInt Boolean Buffer Date Error Exclude Extract Function Map NonNullable Number ' +
+  'Object Omit Partial Pick Promise Readonly ReadonlyArray Record Required Set String Symbol Uint8Array'
+).split(' ');
+
+/** The words of each enum, by the id that `enumIdOf` gives it. */
+function enumsOf(relations: readonly Relation[]): ReadonlyMap<string, readonly string[]> {
+  const types = relations.flatMap(({ columns }) => columns.map(({ valueType }) => valueType));
+  return new Map(
+    types.flatMap((type) => {
+      const id = enumIdOf(type);
+      return id === undefined || type.words === null ? [] : [[id, type.words] as const];
+    }),
+  );
+}
+
+/** undefined for a type that is no enum. No table has this id: `refuseUnusable` refuses dots. */
+function enumIdOf({ schema, name, words }: ValueType): string | undefined {
+  if (words === null) return undefined;
+  return schema === 'public' ? name : `${schema}.${name}`;
+}
+
+/** Kysely reads `a.b` as a table of schema a, and `a as b` as an alias. A row cannot have `__proto__`. */
+function refuseUnusable(relations: readonly Relation[]): void {
+  const tables = relations.filter(({ name }) => /\.| as /.test(name));
+  const columns = relations.flatMap(({ name: table, columns }) =>
+    columns.filter(({ name }) => name === '__proto__').map(({ name }) => `${table}.${name}`),
+  );
+  const names = [...tables.map(({ name }) => name), ...columns];
   if (names.length === 0) return;
   throw new CryptosenseDbError(
-    'name-taken',
+    'unusable-name',
     {
-      message: `the type of a table would be named ${names.join(', ')}, which the file of types uses itself`,
-      hint: 'rename the table',
+      message: `these names cannot be used through Kysely: ${names.map((name) => JSON.stringify(name)).join(', ')}`,
+      hint: 'rename the table or the column',
     },
     { details: { names } },
   );
@@ -129,51 +167,29 @@ function packageMissing(name: string, evidence: string, cause?: unknown) {
   );
 }
 
-type Introspector = InstanceType<typeof Codegen.PostgresIntrospector>;
-
-/**
- * kysely-codegen reads domains and enums; this tool reads the tables, because kysely-codegen would read
- * every chunk of TimescaleDB and the tables of extensions.
- */
-async function introspect(
-  { PostgresIntrospector }: typeof Codegen,
-  relations: readonly Relation[],
-  db: Kysely<unknown>,
-): Promise<Codegen.DatabaseMetadata> {
-  class CatalogIntrospector extends PostgresIntrospector {
-    protected override getTables() {
-      return Promise.resolve(relations.map(tableOf));
-    }
-    override async introspectEnums(...parameters: Parameters<Introspector['introspectEnums']>) {
-      const enums = await super.introspectEnums(...parameters);
-      const wordsOf = enums.get.bind(enums);
-      // Its own order depends on the locale of the process.
-      enums.get = (key) => wordsOf(key)?.toSorted(compareText) ?? null;
-      return enums;
-    }
-    override introspectPartitions() {
-      return Promise.resolve([]);
-    }
-    override introspectMaterializedViews() {
-      return Promise.resolve([]);
-    }
-  }
-  // To TypeScript, kysely's declarations for CommonJS and for ECMAScript modules are two types.
-  return new CatalogIntrospector().introspect({ db: db as never });
-}
-
-function tableOf({ name, kind, columns }: Relation) {
-  const isView = kind === 'view' || kind === 'materialized view';
-  return { name, schema: 'public', isView, isForeign: false, columns: columns.map(columnOf) };
-}
-
-function columnOf(column: Column) {
-  const { name, isNullable, identity, comment } = column;
+/** A column in the terms of kysely-codegen. */
+function columnOf(
+  { name, isNullable, identity, comment, valueType, ...column }: Column,
+  {
+    known,
+    scalars,
+  }: {
+    readonly known: ColumnKnowledge | undefined;
+    readonly scalars: Codegen.Adapter['scalars'];
+  },
+): Codegen.ColumnMetadataOptions {
+  const isOwn = valueType.schema === 'pg_catalog' && Object.hasOwn(scalars, valueType.name);
+  // A type that kysely-codegen does not know arrives as text, such as a range or a row.
+  const dataType = isOwn ? valueType.name : 'text';
+  const isArray = valueType.arrayDepth > 0;
+  const hasWords = isOwn && textTypes.has(dataType) && !isArray;
   return {
     name,
-    dataType: dataTypeOf(column),
-    dataTypeSchema: column.typeSchema,
-    isNullable,
+    dataType,
+    dataTypeSchema: 'pg_catalog',
+    enumValues: hasWords && known?.words ? [...known.words] : null,
+    isArray,
+    isNullable: isNullable && known?.isNeverNull !== true,
     isAutoIncrementing: identity !== null,
     hasDefaultValue:
       column.default !== null ||
@@ -184,72 +200,86 @@ function columnOf(column: Column) {
   };
 }
 
-/** The driver returns a row of a table as text. */
-function dataTypeOf({ type, typeName, isComposite }: Column): string {
-  if (!isComposite) return typeName;
-  return type.endsWith('[]') ? '_text' : 'text';
-}
-
 /** Escapes the end of a comment, which would end the comment in the file. */
 function withoutEnd(comment: string): string {
   return comment.replaceAll('*/', '*\\/');
 }
 
-/** The type of a column that kysely-codegen gets wrong; undefined otherwise. */
+/** The type of a column that kysely-codegen gets wrong, or does not get to see; undefined otherwise. */
 function overrideOf(
   column: Codegen.ColumnMetadata,
   { adapter }: Codegen.PostgresDialect,
-  { source, isReadOnly }: { readonly source: string; readonly isReadOnly: boolean },
+  {
+    source,
+    isReadOnly,
+    arrayDepth,
+    enumName,
+  }: {
+    readonly source: string;
+    readonly isReadOnly: boolean;
+    readonly arrayDepth: number;
+    readonly enumName: string | undefined;
+  },
 ): string | undefined {
-  const shape =
-    /^jsonb?$/.test(column.dataType) && !column.isArray ? jsonShapes[source] : undefined;
+  const isShaped = /^jsonb?$/.test(column.dataType) && arrayDepth === 0;
+  const shape = isShaped && Object.hasOwn(jsonShapes, source) ? jsonShapes[source] : undefined;
   const orNull = (type: string) => (column.isNullable ? `${type} | null` : type);
-  if (isReadOnly) return `GeneratedAlways<${orNull(shape?.name ?? selectType(column, adapter))}>`;
-  if (!shape) return undefined;
-  return column.hasDefaultValue ? `Generated<${orNull(shape.name)}>` : orNull(shape.name);
+  if (isReadOnly) {
+    const one = enumName ?? shape?.name ?? selectType(column, adapter);
+    return `GeneratedAlways<${orNull(`${arrayDepth > 0 ? `(${one})` : one}${'[]'.repeat(arrayDepth)}`)}>`;
+  }
+  // An array within an array: of a domain that is an array itself.
+  const type = arrayDepth > 1 ? `unknown${'[]'.repeat(arrayDepth)}` : (enumName ?? shape?.name);
+  if (type === undefined) return undefined;
+  const all = orNull(enumName !== undefined && arrayDepth === 1 ? `ArrayType<${type}>` : type);
+  return column.hasDefaultValue ? `Generated<${all}>` : all;
 }
 
+/** The type of one value of the column, or of an item of its array, when it is read. */
 function selectType(
-  { dataType, isArray, enumValues }: Codegen.ColumnMetadata,
+  { dataType, enumValues }: Codegen.ColumnMetadata,
   { scalars, definitions }: Codegen.Adapter,
 ): string {
   const scalar = scalars[dataType];
   const name = scalar?.type === 'Identifier' ? scalar.name : 'string';
   const mapped = typeMapping[dataType] ?? name;
   const one = definitions[mapped] ? `SelectType<${mapped}>` : mapped;
-  const words = enumValues?.map((word) => JSON.stringify(word)).join(' | ') ?? one;
-  return isArray ? `(${words})[]` : words;
+  return enumValues?.map((word) => JSON.stringify(word)).join(' | ') ?? one;
 }
 
 /**
- * kysely-codegen's serializer with an order that does not depend on the locale, comments on tables, and
- * a header that names the tool.
+ * kysely-codegen's serializer with an order that does not depend on the locale, the names and comments
+ * of tables, and a header that names the tool.
  */
 function stableSerializer(
-  { TypeScriptSerializer }: typeof Codegen,
+  { PropertyNode, TypeScriptSerializer }: typeof Codegen,
   relations: readonly Relation[],
+  nameOf: (table: string) => string,
 ): typeof Codegen.TypeScriptSerializer {
-  const comments = new Map(relations.map(({ name, comment }) => [name, comment]));
+  const relationOf = new Map(relations.map((relation) => [nameOf(relation.name), relation]));
   return class extends TypeScriptSerializer {
-    #tableOf: ReadonlyMap<string, string> = new Map();
-
     override serializeFile(...parameters: Parameters<Codegen.Serializer['serializeFile']>) {
       const text = super.serializeFile(...parameters);
       return text.replace(/^\/\*\*.*?\*\/\n/s, header);
     }
 
     override serializeStatements(nodes: Codegen.StatementNode[]) {
-      const database = nodes.at(-1);
-      this.#tableOf = database ? tablesBySymbol(database) : new Map();
       return super.serializeStatements(
         nodes.toSorted((a, b) => compareText(sortKey(a), sortKey(b))),
       );
     }
 
     override serializeExportStatement(node: Codegen.ExportStatementNode) {
-      const table = this.#tableOf.get(node.argument.id.name);
-      const comment = table === undefined ? undefined : comments.get(table);
+      const comment = relationOf.get(node.argument.id.name)?.comment;
       return `${comment ? docComment(comment) : ''}${super.serializeExportStatement(node)}`;
+    }
+
+    override serializeInterfaceDeclaration(node: Codegen.InterfaceDeclarationNode) {
+      if (node.id.name !== 'DB') return super.serializeInterfaceDeclaration(node);
+      const properties = node.body.properties.map(
+        ({ key, value }) => new PropertyNode(relationOf.get(key)?.name ?? key, value),
+      );
+      return super.serializeInterfaceDeclaration({ ...node, body: { ...node.body, properties } });
     }
 
     override serializeObjectExpression({ properties }: Codegen.ObjectExpressionNode) {
@@ -269,17 +299,6 @@ const header = `/**
 function docComment(comment: string): string {
   const lines = withoutEnd(comment).split(/\r?\n/);
   return `/**\n${lines.map((line) => ` * ${line}`.trimEnd()).join('\n')}\n */\n`;
-}
-
-/** Interface → table. In the last interface each property is a table, and its type the interface. */
-function tablesBySymbol(database: Codegen.StatementNode): ReadonlyMap<string, string> {
-  const body =
-    database.type === 'ExportStatement' && database.argument.type === 'InterfaceDeclaration'
-      ? database.argument.body.properties
-      : [];
-  return new Map(
-    body.flatMap(({ key, value }) => (value.type === 'Identifier' ? [[value.name, key]] : [])),
-  );
 }
 
 /** Orders imports first, then aliases and interfaces; the list of tables is last. */

