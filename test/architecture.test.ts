@@ -79,7 +79,7 @@ function importsOf(from: string): readonly Import[] {
       add(node.moduleSpecifier, isTypeOnly || areTypes);
     } else if (ts.isExportDeclaration(node)) {
       add(node.moduleSpecifier, node.isTypeOnly);
-    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+    } else if (ts.isCallExpression(node) && isLoading(node.expression)) {
       add(node.arguments[0], false);
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
       add(node.argument.literal, true);
@@ -90,6 +90,11 @@ function importsOf(from: string): readonly Import[] {
   };
   visit(ts.createSourceFile(from, readFileSync(from, 'utf8'), ts.ScriptTarget.ES2023, true));
   return found;
+}
+
+/** `import(…)` or `require(…)`. */
+function isLoading(callee: ts.Expression): boolean {
+  return callee.kind === ts.SyntaxKind.ImportKeyword || callee.getText() === 'require';
 }
 
 /** `process.env`, or `const { env } = process`. */

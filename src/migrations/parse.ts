@@ -1,11 +1,13 @@
 import type { Fault, Finding } from '../runtime/findings.ts';
 import type { Direction } from '../runtime/progress.ts';
 import { locate } from '../sql/location.ts';
-import type { Parse, ParsedStatement, SyntaxFault } from '../sql/parse.ts';
+import type { Grammar, Parse, ParsedStatement, SyntaxFault } from '../sql/parse.ts';
+import { statementSpans } from '../sql/spans.ts';
 import { nodes } from '../sql/tree.ts';
 import { skipTrivia } from '../sql/trivia.ts';
-import { brokenRules, isTransactionControl } from './rules.ts';
+import { brokenRules, escapesQuotes, isTransactionControl, readsRows } from './rules.ts';
 import { createsTimescale, type RunMode, runModeOf, type TransactionMode } from './run-mode.ts';
+import { findForeignMark } from './other-tools.ts';
 import type { SqlFile } from './source.ts';
 
 /** A file that is parsed and breaks no rule. */
@@ -36,11 +38,14 @@ type ReportAt = (index: number, fault: Fault) => void;
 export function parseScript(
   file: SqlFile,
   {
-    parse,
+    grammar,
+    serverVersion = grammar.version,
     direction,
     report,
   }: {
-    readonly parse: Parse;
+    readonly grammar: Grammar;
+    /** The major version of the server that the file is for. */
+    readonly serverVersion?: number | undefined;
     readonly direction: Direction;
     readonly report: (finding: Finding) => void;
   },
@@ -50,12 +55,24 @@ export function parseScript(
   const directives = readDirectives(file.text, reportAt);
   const { transaction } = directives;
   const irreversible = direction === 'down' ? directives.irreversible : undefined;
-  const { statements: parsed, fault } = parse(file.text);
-  if (fault) reportSyntaxError(file.text, fault, reportAt);
+  const foreign = findForeignMark(file.text, direction);
+  if (foreign) {
+    const { tool, mark } = foreign;
+    reportAt(foreign.index, { rule: 'other-tool', tool, mark, direction });
+  }
+  const { statements: parsed, fault } = foreign
+    ? { statements: undefined, fault: undefined }
+    : grammar.parse(file.text);
+  if (fault) reportFault(file.text, fault, { grammar, serverVersion, reportAt });
   const { begin, body } =
     transaction === 'own'
       ? takeOuterPair(parsed ?? [], reportAt)
       : { begin: plainBegin, body: parsed ?? [] };
+  const escaping = body.find(({ node }) => escapesQuotes(node));
+  // Grammar and server would read what follows in two ways.
+  if (escaping && file.text.includes("\\'", escaping.index)) {
+    reportAt(escaping.index, { rule: 'backslash-quote' });
+  }
   for (const statement of body) {
     for (const broken of brokenRules(statement, transaction)) reportAt(statement.index, broken);
   }
@@ -92,20 +109,54 @@ function readDirectives(text: string, reportAt: ReportAt) {
   return { transaction: mode, irreversible: irreversible?.value };
 }
 
-function reportSyntaxError(text: string, { index, reason }: SyntaxFault, reportAt: ReportAt): void {
-  const copyIndex = findCopyBefore(text, index);
+function reportFault(
+  text: string,
+  fault: SyntaxFault,
+  {
+    grammar,
+    serverVersion,
+    reportAt,
+  }: {
+    readonly grammar: Grammar;
+    readonly serverVersion: number;
+    readonly reportAt: ReportAt;
+  },
+): void {
+  const { index } = fault;
+  if (fault.kind === 'too-large') {
+    reportAt(index, { rule: 'too-large', bytes: fault.bytes });
+    return;
+  }
+  const cause = findCauseBefore(text, index, grammar.parse);
   const command = /^\\\S*/.exec(text.slice(index))?.[0];
-  if (copyIndex !== undefined) reportAt(copyIndex, { rule: 'copy-from-stdin' });
+  if (cause) reportAt(cause.index, { rule: cause.rule });
   else if (command !== undefined) reportAt(index, { rule: 'psql-command', command });
-  else reportAt(index, { rule: 'syntax-error', reason });
+  else {
+    const isOlder = serverVersion > grammar.version;
+    const versions = isOlder ? { grammar: grammar.version, server: serverVersion } : undefined;
+    reportAt(index, { rule: 'syntax-error', reason: fault.reason, versions });
+  }
 }
 
-/** The index of the COPY FROM STDIN that ends right before an index; the grammar stops at its first row. */
-function findCopyBefore(text: string, index: number): number | undefined {
-  const head = text.slice(0, index).trimEnd();
-  if (!head.endsWith(';')) return undefined;
-  const start = skipTrivia(head, head.lastIndexOf(';', head.length - 2) + 1);
-  return /^copy\b.*\bfrom\s+stdin\b/is.test(head.slice(start)) ? start : undefined;
+/**
+ * The statement before an index after which a file is not read by the grammar alone: COPY FROM STDIN, whose rows
+ * follow it, or the setting that makes a backslash escape a quote.
+ */
+function findCauseBefore(
+  text: string,
+  index: number,
+  parse: Parse,
+): { readonly index: number; readonly rule: 'copy-from-stdin' | 'backslash-quote' } | undefined {
+  for (const { from, to } of statementSpans(text)) {
+    if (to > index) return undefined;
+    const start = skipTrivia(text, from);
+    if (!/^(copy|set)\s/i.test(text.slice(start, start + 5))) continue;
+    const [statement] = parse(text.slice(start, to)).statements ?? [];
+    if (statement && readsRows(statement.node)) return { index: start, rule: 'copy-from-stdin' };
+    if (statement && escapesQuotes(statement.node))
+      return { index: start, rule: 'backslash-quote' };
+  }
+  return undefined;
 }
 
 const plainBegin = 'begin';

@@ -3,7 +3,12 @@ import { readTimescale, requireTimescale } from '../database/requirements.ts';
 import { type LedgerEntry, readRollbacks } from '../ledger/ledger.ts';
 import { faultyFiles } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/findings.ts';
-import { type GrammarOptions, readRollbackScripts, readScripts } from './scripts.ts';
+import {
+  type GrammarOptions,
+  type ReadingOptions,
+  readRollbackScripts,
+  readScripts,
+} from './scripts.ts';
 import { type MigrationPair, rollbackNameOf, sqlFile } from './source.ts';
 import type { Step } from './step.ts';
 
@@ -22,7 +27,7 @@ export async function prepareUp(
     ? readTimescale(session)
     : undefined;
   facts?.catch(() => {});
-  const scripts = await readScripts(pairs, options);
+  const scripts = await readScripts(pairs, grammarFor(session, options));
   const needsTimescale = scripts.some(({ up, down }) => up.needsTimescale || down.needsTimescale);
   if (facts && needsTimescale) requireTimescale(await facts);
   return pairs.flatMap((pair, index): Step[] => {
@@ -52,7 +57,7 @@ export async function prepareDown(
   const files = entries.map((entry) =>
     sqlFile(rollbackNameOf(entry), texts.get(entry.version) ?? ''),
   );
-  const scripts = await readRollbackScripts(files, options);
+  const scripts = await readRollbackScripts(files, grammarFor(session, options));
   refuse(
     scripts.flatMap(({ file, irreversible: reason }) =>
       reason === undefined ? [] : [{ file: file.name, rule: 'irreversible', reason }],
@@ -63,6 +68,10 @@ export async function prepareDown(
     const step = { version, description, checksum: rollbackChecksum, pair: undefined };
     return script ? [{ direction: 'down', ...step, script }] : [];
   });
+}
+
+function grammarFor({ server }: Session, { beforeGrammar }: GrammarOptions): ReadingOptions {
+  return { beforeGrammar, serverVersion: Math.floor(server.version / 10_000) };
 }
 
 /** Throws `faulty-statements` for files that cannot share one transaction with others. */

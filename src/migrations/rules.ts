@@ -25,13 +25,36 @@ export function isTransactionControl(
   return type === 'TransactionStmt' && kinds.includes(body.kind);
 }
 
+/** True for COPY FROM STDIN, whose rows follow the statement in a file of psql. */
+export function readsRows({ type, body }: StatementNode): boolean {
+  return type === 'CopyStmt' && body.is_from === true && body.filename === undefined;
+}
+
+/** True for the setting under which the server reads `\'` in a plain string as a quote inside the string. */
+export function escapesQuotes({ type, body }: StatementNode): boolean {
+  const [value] = nodes(body.args);
+  return (
+    type === 'VariableSetStmt' &&
+    body.name === 'standard_conforming_strings' &&
+    value !== undefined &&
+    isFalse(value)
+  );
+}
+
+/** PostgreSQL accepts the beginnings of its words for false. */
+function isFalse(value: SyntaxNode): boolean {
+  const { ival, sval } = asNode(value.A_Const);
+  if (ival !== undefined) return Number(asNode(ival).ival ?? 0) === 0;
+  return /^(f(a(l(se?)?)?)?|no?|off?|0)$/i.test(String(asNode(sval).sval ?? ''));
+}
+
 const savepointKinds = ['TRANS_STMT_SAVEPOINT', 'TRANS_STMT_RELEASE', 'TRANS_STMT_ROLLBACK_TO'];
 
 function brokenInAnyMode({ type, body }: StatementNode): readonly Fault[] {
   switch (type) {
     case 'CopyStmt':
       if (body.filename !== undefined) return [];
-      return [{ rule: body.is_from === true ? 'copy-from-stdin' : 'copy-to-stdout' }];
+      return [{ rule: readsRows({ type, body }) ? 'copy-from-stdin' : 'copy-to-stdout' }];
     case 'DiscardStmt':
       return body.target === 'DISCARD_ALL' ? [{ rule: 'discard-all' }] : [];
     case 'SelectStmt':

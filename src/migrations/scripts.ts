@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { faultyFiles, hasCode } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/findings.ts';
 import type { Direction } from '../runtime/progress.ts';
-import { loadGrammar, type Parse } from '../sql/parse.ts';
+import { loadGrammar } from '../sql/parse.ts';
 import { parseScript, type Script, type Statement } from './parse.ts';
 import type { MigrationPair, SqlFile } from './source.ts';
 
@@ -20,13 +20,18 @@ export interface GrammarOptions {
   readonly beforeGrammar?: (() => Promise<void>) | undefined;
 }
 
+export interface ReadingOptions extends GrammarOptions {
+  /** The major version of the server that the files are for. Default: that of the grammar in this package. */
+  readonly serverVersion?: number | undefined;
+}
+
 /**
  * The scripts of pairs, in their order. Files that the build has not parsed are parsed here.
  * Throws `faulty-statements` with every finding in every file.
  */
 export function readScripts(
   pairs: readonly Pick<MigrationPair, 'up' | 'down'>[],
-  options: GrammarOptions = {},
+  options: ReadingOptions = {},
 ): Promise<readonly ScriptPair[]> {
   return withReader(options, async (read) => {
     const scripts: ScriptPair[] = [];
@@ -40,7 +45,7 @@ export function readScripts(
 /** The scripts of rollbacks alone, as the ledger records them. Throws `faulty-statements`. */
 export function readRollbackScripts(
   files: readonly SqlFile[],
-  options: GrammarOptions = {},
+  options: ReadingOptions = {},
 ): Promise<readonly Script[]> {
   return withReader(options, async (read) => {
     const scripts: Script[] = [];
@@ -53,21 +58,21 @@ type ReadScript = (file: SqlFile, direction: Direction) => Promise<Script>;
 
 /** Loads the grammar for the first file that needs it. */
 async function withReader<T>(
-  { beforeGrammar }: GrammarOptions,
+  { beforeGrammar, serverVersion }: ReadingOptions,
   work: (read: ReadScript) => Promise<T>,
 ): Promise<T> {
   const packaged = loadPackagedScripts();
   const findings: Finding[] = [];
-  let grammar: Parse | undefined;
+  let isPrepared = false;
   const scripts = await work(async (file, direction) => {
     const known = packaged[keyOf(file, direction)];
     if (known) return decode(known, file);
-    if (!grammar) {
-      await beforeGrammar?.();
-      grammar = await loadGrammar();
-    }
+    if (!isPrepared) await beforeGrammar?.();
+    isPrepared = true;
+    // For each file: a parser that ran out of memory is not used again.
+    const grammar = await loadGrammar({ serverVersion });
     const report = (finding: Finding) => findings.push(finding);
-    return parseScript(file, { parse: grammar, direction, report });
+    return parseScript(file, { grammar, serverVersion, direction, report });
   });
   if (findings.length > 0) throw faultyFiles('faulty-statements', findings);
   return scripts;

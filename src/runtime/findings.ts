@@ -32,10 +32,26 @@ export type Fault =
   | { readonly rule: 'same-seeder'; readonly seeder: string }
   | { readonly rule: 'unloadable-seeder'; readonly reason: string; readonly isTypeScript: boolean }
   // Statements and directives. Transaction `none`: the file says `-- Transaction: none`.
-  | { readonly rule: 'syntax-error'; readonly reason: string }
+  | {
+      readonly rule: 'syntax-error';
+      readonly reason: string;
+      /** Where the server is newer than the grammar: the major versions of both. */
+      readonly versions?: { readonly grammar: number; readonly server: number } | undefined;
+    }
+  /** The parser's memory does not hold the statement, which has that many bytes. */
+  | { readonly rule: 'too-large'; readonly bytes: number }
   | { readonly rule: 'psql-command'; readonly command: string }
   | { readonly rule: 'copy-from-stdin' | 'copy-to-stdout' | 'missing-reason' | 'unnamed-index' }
+  /** standard_conforming_strings is off, and a quote follows a backslash. */
+  | { readonly rule: 'backslash-quote' }
   | { readonly rule: 'unknown-directive'; readonly directive: string }
+  /** `mark` begins the other half of a migration; `tool` is undefined for marks that several tools write. */
+  | {
+      readonly rule: 'other-tool';
+      readonly tool: string | undefined;
+      readonly mark: string;
+      readonly direction: 'up' | 'down';
+    }
   | { readonly rule: 'no-statement'; readonly direction: 'up' | 'down' }
   | { readonly rule: 'unfinished-transaction' | 'chained-commit' | 'late-set-transaction' }
   | {
@@ -65,7 +81,11 @@ export function placeOf({ folder, file, line, column }: FindingPlace): string {
 /** Lines for logs: place, rule and arguments, `a.sql:3:14 syntax-error (reason: …)`, then the line with a caret. */
 export function summariseFinding(finding: Finding): readonly string[] {
   const { folder: _, file, line, column, lineText, rule, ...known } = finding;
-  const facts = Object.entries(known).map(([name, value]) => `${name}: ${value}`);
+  const facts = Object.entries(known)
+    .filter(([, value]) => value !== undefined)
+    .map(
+      ([name, value]) => `${name}: ${typeof value === 'object' ? JSON.stringify(value) : value}`,
+    );
   const detail = facts.length === 0 ? '' : ` (${facts.join(', ')})`;
   const isLocated = line !== undefined && column !== undefined && lineText !== undefined;
   return [

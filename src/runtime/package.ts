@@ -3,14 +3,14 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The root of the package: this file is in `src/runtime`, or part of a bundle in `dist`. */
-const root = findRoot(dirname(fileURLToPath(import.meta.url)));
+export const packageRoot = findRoot(dirname(fileURLToPath(import.meta.url)));
 
 function findRoot(folder: string): string {
   return existsSync(join(folder, 'package.json')) ? folder : findRoot(dirname(folder));
 }
 
 function packagePath(name: string): string {
-  return join(root, name);
+  return join(packageRoot, name);
 }
 
 /** The folders of the packaged schema. */

@@ -1,4 +1,9 @@
+import { createRequire } from 'node:module';
+import { dirname, sep } from 'node:path';
+import { messageOf } from '../runtime/errors.ts';
+import { packageRoot } from '../runtime/package.ts';
 import { indexOfCharacter } from './location.ts';
+import { type Omission, type StatementSpan, statementSpans } from './spans.ts';
 import { asNode, nodes, type SyntaxNode, typed } from './tree.ts';
 import { endOfText, skipTrivia } from './trivia.ts';
 
@@ -16,12 +21,10 @@ export interface StatementNode {
   readonly body: SyntaxNode;
 }
 
-export interface SyntaxFault {
-  /** Where the grammar stopped, in UTF-16 units. */
-  readonly index: number;
-  /** PostgreSQL's own message. */
-  readonly reason: string;
-}
+/** Where the grammar stopped, in UTF-16 units, and why: in PostgreSQL's own words, or because of the parser's memory. */
+export type SyntaxFault =
+  | { readonly kind: 'syntax'; readonly index: number; readonly reason: string }
+  | { readonly kind: 'too-large'; readonly index: number; readonly bytes: number };
 
 export type ParseResult =
   | { readonly statements: readonly ParsedStatement[]; readonly fault?: undefined }
@@ -29,21 +32,152 @@ export type ParseResult =
 
 export type Parse = (text: string) => ParseResult;
 
-/** Loads the grammar of PostgreSQL 15, a WebAssembly module; a second call finds it loaded. */
-export async function loadGrammar(): Promise<Parse> {
-  const { loadModule, parseSync } = await import('libpg-query');
-  await loadModule();
-  return (text) => {
-    // libpg-query refuses a blank text, which PostgreSQL accepts.
-    if (text.trim() === '') return { statements: [] };
-    let tree: unknown;
-    try {
-      tree = parseSync(text);
-    } catch (error) {
-      return { fault: faultOf(error, text) };
+/** A parser, and the major version of PostgreSQL whose grammar it has. */
+export interface Grammar {
+  readonly parse: Parse;
+  readonly version: number;
+}
+
+/** The major version of the grammar that comes with this package. */
+const ownVersion = 15;
+
+/**
+ * Loads a grammar, a WebAssembly module; a second call finds it loaded. This package comes with the grammar of
+ * PostgreSQL 15. For a newer server, takes that of a libpg-query of the server's major version where one is installed
+ * beside this package. A parser that ran out of memory is replaced by the next call.
+ */
+export async function loadGrammar({
+  serverVersion = ownVersion,
+}: {
+  /** The server's major version. */
+  readonly serverVersion?: number | undefined;
+} = {}): Promise<Grammar> {
+  const path = serverVersion > ownVersion ? findLibrary(serverVersion) : undefined;
+  const version = path === undefined ? ownVersion : serverVersion;
+  const library = loadLibrary(path);
+  await library.loadModule();
+  return { version, parse: (text) => parseText(library, text) };
+}
+
+type Library = Pick<typeof import('libpg-query'), 'loadModule' | 'parseSync'>;
+
+const require = createRequire(import.meta.url);
+
+/** The path of the libpg-query beside this package, as a project installs it, if it has that major version. */
+function findLibrary(major: number): string | undefined {
+  // From above the package: its own dependency is another version.
+  const requireBeside = createRequire(dirname(packageRoot) + sep);
+  try {
+    const { version }: { version: string } = requireBeside('libpg-query/package.json');
+    return version.startsWith(`${major}.`) ? requireBeside.resolve('libpg-query') : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The module starts while it is loaded, and takes hold of the console then: what it prints would mix with results. */
+function loadLibrary(path: string | undefined): Library {
+  const { log, error } = console;
+  Object.assign(console, { log: () => {}, error: () => {} });
+  try {
+    return path === undefined ? require('libpg-query') : require(path);
+  } finally {
+    Object.assign(console, { log, error });
+  }
+}
+
+/** Makes the next `loadGrammar` start a new module: this one has lost its memory, or its place in it. */
+function discardLibrary(): void {
+  for (const path of Object.keys(require.cache)) {
+    if (path.includes(`${sep}libpg-query${sep}`)) delete require.cache[path];
+  }
+}
+
+/** The parser needs some 200 bytes for each byte of a text: a longer text goes through it in pieces. */
+const pieceLength = 128 * 1024;
+
+function parseText(library: Library, text: string): ParseResult {
+  if (text.length < 2 * pieceLength) return parsePiece(library, text);
+  const statements: ParsedStatement[] = [];
+  for (const { from, to, omissions } of piecesOf(text)) {
+    const result = parseReduced(library, text.slice(from, to), shifted(omissions, -from));
+    if (result.fault) return { fault: { ...result.fault, index: result.fault.index + from } };
+    for (const statement of result.statements) {
+      statements.push({ ...statement, index: statement.index + from });
     }
-    return { statements: statementsOf(text, nodes(asNode(tree).stmts)) };
+  }
+  return { statements };
+}
+
+/** Short statements that stand together make one piece. */
+function* piecesOf(text: string): Generator<StatementSpan> {
+  let piece: StatementSpan | undefined;
+  for (const span of statementSpans(text, { pieceLength })) {
+    if (piece && span.to - piece.from > pieceLength) {
+      yield piece;
+      piece = undefined;
+    }
+    piece = {
+      from: piece?.from ?? span.from,
+      to: span.to,
+      omissions: [...(piece?.omissions ?? []), ...span.omissions],
+    };
+  }
+  if (piece) yield piece;
+}
+
+function shifted(omissions: readonly Omission[], by: number): readonly Omission[] {
+  const move = (range: { readonly from: number; readonly to: number }) => ({
+    from: range.from + by,
+    to: range.to + by,
+  });
+  return omissions.map(({ rows, ...range }) => ({ ...move(range), rows: rows.map(move) }));
+}
+
+/** Parses a text without its long parts, and then the rows among them on their own. */
+function parseReduced(library: Library, text: string, omissions: readonly Omission[]): ParseResult {
+  if (omissions.length === 0) return parsePiece(library, text);
+  let reduced = '';
+  let copied = 0;
+  for (const { from, to } of omissions) {
+    reduced += text.slice(copied, from);
+    copied = to;
+  }
+  reduced += text.slice(copied);
+  const { statements, fault } = parsePiece(library, reduced);
+  const original = (index: number) =>
+    omissions.reduce((at, { from, to }) => (at >= from ? at + to - from : at), index);
+  const faults = fault ? [{ ...fault, index: original(fault.index) }] : [];
+  for (const { from, to } of omissions.flatMap(({ rows }) => rows)) {
+    if (faults[0] && faults[0].index < from) break;
+    const { fault: found } = parseText(library, `values ${text.slice(from, to)}`);
+    if (!found) continue;
+    faults.unshift({ ...found, index: found.index - 'values '.length + from });
+    break;
+  }
+  const [first] = faults;
+  if (first) return { fault: first };
+  return {
+    statements: (statements ?? []).map(({ index, text: { length }, node }) => {
+      const start = original(index);
+      return { index: start, text: text.slice(start, original(index + length)), node };
+    }),
   };
+}
+
+function parsePiece(library: Library, text: string): ParseResult {
+  // libpg-query refuses a blank text, which PostgreSQL accepts.
+  if (text.trim() === '') return { statements: [] };
+  const { exitCode } = process;
+  let tree: unknown;
+  try {
+    tree = library.parseSync(text);
+  } catch (error) {
+    // Out of memory, the module ends as a program does.
+    process.exitCode = exitCode;
+    return { fault: faultOf(error, text) };
+  }
+  return { statements: statementsOf(text, nodes(asNode(tree).stmts)) };
 }
 
 /** libpg-query counts in bytes of UTF-8, and starts a statement at the comments before it. */
@@ -71,8 +205,15 @@ function statementsOf(text: string, raws: readonly SyntaxNode[]): readonly Parse
 
 /** Also for what is not an error of the grammar, such as a statement that is nested too deeply. */
 function faultOf(error: unknown, text: string): SyntaxFault {
-  const details = asNode(asNode(error).sqlDetails);
-  const position = Number(details.cursorPosition ?? 0);
-  const reason = error instanceof Error ? error.message : String(error);
-  return { index: indexOfCharacter(text, position), reason };
+  const { sqlDetails } = asNode(error);
+  if (sqlDetails !== undefined) {
+    const position = Number(asNode(sqlDetails).cursorPosition ?? 0);
+    return { kind: 'syntax', index: indexOfCharacter(text, position), reason: messageOf(error) };
+  }
+  discardLibrary();
+  const index = skipTrivia(text, 0);
+  if (text.length > pieceLength && !(error instanceof RangeError)) {
+    return { kind: 'too-large', index, bytes: Buffer.byteLength(text) };
+  }
+  return { kind: 'syntax', index, reason: 'the statement is nested too deeply for the parser' };
 }

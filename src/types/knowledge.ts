@@ -22,7 +22,7 @@ type Source = Pick<Catalog, 'relations' | 'constraints' | 'views'>;
  * expression that the grammar of PostgreSQL 15 refuses.
  */
 export async function learn(catalog: Source): Promise<ReadonlyMap<string, ColumnKnowledge>> {
-  const parse = await loadGrammar();
+  const { parse } = await loadGrammar();
   const words = allowedWords(catalog, parse);
   // When 'A' equals 'a' in a collation, a CHECK that lists one of them allows both.
   for (const { name: table, columns } of catalog.relations) {

@@ -42,6 +42,10 @@ const descriptions = {
     'COPY FROM STDIN needs a client that sends the rows',
     'write the rows as INSERT … VALUES',
   ],
+  'backslash-quote': [
+    'standard_conforming_strings is off, so that the server would end strings elsewhere than the tool',
+    "remove the setting, and write a quote in a string as '' or the string as E'…'",
+  ],
   'copy-to-stdout': [
     'COPY TO STDOUT needs a client that reads the rows',
     'run it with psql instead',
@@ -121,8 +125,20 @@ function describe(fault: Fault): Description {
         'this Node does not run TypeScript: compile the seeders, or use Node 22.18 or later';
       return ['cannot be loaded', fault.isTypeScript ? hint : undefined, fault.reason];
     }
-    case 'syntax-error':
-      return [fault.reason];
+    case 'syntax-error': {
+      if (!fault.versions) return [fault.reason];
+      const { grammar, server } = fault.versions;
+      return [
+        fault.reason,
+        `if the syntax is newer than PostgreSQL ${grammar}, install the grammar of the server beside cryptosense-db: npm install libpg-query@${server}`,
+        `the file was read with the grammar of PostgreSQL ${grammar}; the server is PostgreSQL ${server}`,
+      ];
+    }
+    case 'too-large':
+      return [
+        `a statement of ${(fault.bytes / 1_000_000).toFixed(1)} MB is more than the memory of the parser holds`,
+        'write it as several statements; texts and lists of VALUES may have any length',
+      ];
     case 'psql-command':
       return [
         `${fault.command} is a command of psql, not a statement`,
@@ -130,6 +146,16 @@ function describe(fault: Fault): Description {
       ];
     case 'unknown-directive':
       return [`"${fault.directive}" is not a known directive`, 'the only value is "none"'];
+    case 'other-tool': {
+      const [holds, other] =
+        fault.direction === 'up'
+          ? ['what undoes the migration', 'rollback']
+          : ['what applies the migration', 'migration'];
+      return [
+        `is a file of ${fault.tool ?? 'another tool'}: "${fault.mark}" separates ${holds}, and the run would execute both parts`,
+        `move that part into the file of the ${other}, and remove the mark`,
+      ];
+    }
     case 'no-statement':
       return fault.direction === 'up'
         ? ['contains no statement']
