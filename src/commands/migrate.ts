@@ -139,12 +139,8 @@ const create = defineCommand<
       choices: templateNames,
       default: 'migration',
     }),
-    migrations: flag('--migrations <dir>', 'folder of migrations', {
-      default: 'migrations',
-    }),
-    rollbacks: flag('--rollbacks <dir>', 'folder of rollbacks', {
-      default: 'rollbacks',
-    }),
+    migrations: flag('--migrations <dir>', 'folder of migrations of a schema of your own'),
+    rollbacks: flag('--rollbacks <dir>', 'folder of rollbacks of a schema of your own'),
   },
   examples: [
     ['cryptosense-db migrate new add_price_alerts --template table', 'a table'],

@@ -16,6 +16,7 @@ import {
   type CompletedStep,
   freshSession,
   ownSession,
+  runSettings,
   type Step,
   type StepOptions,
 } from './step.ts';
@@ -119,7 +120,9 @@ async function runInTransaction(
   options: StepOptions,
 ): Promise<number> {
   const batches = composeBatches(step, {
-    opening: [step.script.begin, tagTransaction(step)],
+    opening: [step.script.begin],
+    tagging: [tagTransaction(step)],
+    afterReset: afterReset(session, step, options),
     leaving: [...runDeferred, ...ownSession],
     ending: [recordStep(step, options.writer), ...freshSession(session, options), 'commit'],
   });
@@ -128,6 +131,11 @@ async function runInTransaction(
     if (command !== 'COMMIT') throw transactionLeft(step);
     return durationMs;
   });
+}
+
+/** RESET ALL takes the tag of the transaction and the settings of the run away. */
+function afterReset(session: Session, step: Step, options: StepOptions): readonly string[] {
+  return [tagTransaction(step), ...runSettings(session, options)];
 }
 
 async function runTogether(
@@ -156,7 +164,9 @@ async function runTogether(
           options.onProgress?.({ kind: 'step-started', step: progress });
         }
         const batches = composeBatches(step, {
-          opening: [tagTransaction(step)],
+          opening: [],
+          tagging: [tagTransaction(step)],
+          afterReset: afterReset(session, step, options),
           leaving: ownSession,
           ending: [recordStep(step, options.writer), ...freshSession(session, options)],
         });

@@ -55,6 +55,10 @@ const finishedColumn = 'cryptosense_db_finished';
 /** What the tool runs before and after a step's statements. */
 export interface Around {
   readonly opening: readonly string[];
+  /** Before the first statement that may take the transaction's snapshot. */
+  readonly tagging: readonly string[];
+  /** After each RESET ALL of the file. */
+  readonly afterReset: readonly string[];
   /** After the last statement, under the settings that the file has set. ASCII only, which every encoding can read. */
   readonly leaving: readonly string[];
   /** At the end, after `leaving` has reset the session. */
@@ -62,18 +66,28 @@ export interface Around {
 }
 
 /** The step's statements and what runs around them, in as few batches as possible: one for nearly every file. */
-export function composeBatches(step: Step, { opening, leaving, ending }: Around): readonly Batch[] {
+export function composeBatches(
+  step: Step,
+  { opening, tagging, afterReset, leaving, ending }: Around,
+): readonly Batch[] {
   const { direction, version, script } = step;
   // pg_stat_activity and the server's log show how a query starts.
   const header = `/* cryptosense-db: ${version} ${direction} */ `;
-  const drafts: Draft[] = [];
-  let before = 0;
-  for (const chunk of chunksOf(script.statements)) {
+  // To count would take a snapshot: each statement that needs none is a query of its own.
+  const leading = script.statements.slice(0, script.leading);
+  const drafts: Draft[] = leading.map((statement, before) => ({ before, parts: [statement] }));
+  let before = leading.length;
+  for (const chunk of chunksOf(script.statements.slice(before))) {
     const from = before;
     before += chunk.length;
-    const parts = chunk.flatMap((statement, place) => [statement, countFinished(from + place + 1)]);
+    const parts = chunk.flatMap((statement, place) => [
+      statement,
+      ...(statement.run.isResetAll ? afterReset : []),
+      countFinished(from + place + 1),
+    ]);
     drafts.push({ before: from, parts });
   }
+  drafts[leading.length]?.parts.unshift(...tagging);
   drafts[0]?.parts.unshift(...opening);
   drafts.at(-1)?.parts.push(...leaving);
   // The history row is sent after the answer where the file may have changed how the server reads a query.

@@ -32,6 +32,7 @@ import {
   discardRows,
   freshSession,
   ownSession,
+  runSettings,
   type Step,
   type StepOptions,
   tableLockSetting,
@@ -194,9 +195,10 @@ async function runJournalled(
   options: StepOptions,
 ): Promise<void> {
   const { sql } = session;
-  const { kind } = journalled.statement.run;
+  const { kind, isResetAll } = journalled.statement.run;
   if (kind === 'session') {
     await discardRows(sql.unsafe(journalled.statement.text));
+    if (isResetAll) await sql.unsafe(runSettings(session, options).join('; '));
     return;
   }
   const isDone = kind === 'in-transaction' && (await runInTransaction(sql, journalled, options));
@@ -307,8 +309,11 @@ function rowOf({ step, statement, position }: JournalledStatement): JournalRow {
   return { version, direction, position, checksum: checksumOf(statement.text) };
 }
 
-/** A file may have set a role that may not write to the journal. The file's role is back after the transaction. */
-const localOwnRole = 'set local session authorization default; set local role none';
+/**
+ * The role that the run started with, which may be another one than the login: ALTER ROLE … SET role. A file may have
+ * set a role that may not write to the journal. The file's role is back after the transaction.
+ */
+const localOwnRole = 'set local session authorization default; set local role to default';
 
 function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
   return withTransaction(sql, async () => {

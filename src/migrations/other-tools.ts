@@ -50,8 +50,10 @@ export function findForeignMark(text: string, direction: Direction): ForeignMark
     if (start < to && text[start] === '#') look(lineAt(text, start), start, true);
   }
   const wrong = direction === 'up' ? 'down' : 'up';
-  const first = found.find(({ part }) => part === wrong || part === 'both');
-  if (first) return first;
+  const [first] = found
+    .filter(({ part }) => part === wrong || part === 'both')
+    .sort((a, b) => a.index - b.index);
+  if (first) return { tool: first.tool, mark: first.mark, index: first.index };
   const isPair = plain.some(({ part }) => part === direction);
   return isPair ? plain.find(({ part }) => part === wrong) : undefined;
 }

@@ -5,9 +5,15 @@ import type { Grammar, Parse, ParsedStatement, SyntaxFault } from '../sql/parse.
 import { statementSpans } from '../sql/spans.ts';
 import { nodes } from '../sql/tree.ts';
 import { skipTrivia } from '../sql/trivia.ts';
-import { brokenRules, escapesQuotes, isTransactionControl, readsRows } from './rules.ts';
-import { createsTimescale, type RunMode, runModeOf, type TransactionMode } from './run-mode.ts';
 import { findForeignMark } from './other-tools.ts';
+import { brokenRules, escapesQuotes, isTransactionControl, readsRows } from './rules.ts';
+import {
+  createsTimescale,
+  type RunMode,
+  runModeOf,
+  type TransactionMode,
+  takesNoSnapshot,
+} from './run-mode.ts';
 import type { SqlFile } from './source.ts';
 
 /** A file that is parsed and breaks no rule. */
@@ -17,6 +23,11 @@ export interface Script {
   /** The statement that begins the transaction: the file's own BEGIN if it has options, such as an isolation level. */
   readonly begin: string;
   readonly statements: readonly Statement[];
+  /**
+   * How many statements at the start take no snapshot, where a LOCK is among them: a transaction that keeps one
+   * snapshot shall see what was committed while it waited for the lock.
+   */
+  readonly leading: number;
   /** Why the migration cannot be undone, where a rollback says so. */
   readonly irreversible: string | undefined;
   readonly needsTimescale: boolean;
@@ -84,6 +95,7 @@ export function parseScript(
     transaction,
     begin,
     statements: body.map(({ text, index, node }) => ({ text, index, run: runModeOf(node) })),
+    leading: transaction === 'own' ? countLeading(body) : 0,
     irreversible,
     needsTimescale: body.some(({ node }) => createsTimescale(node)),
   };
@@ -157,6 +169,12 @@ function findCauseBefore(
       return { index: start, rule: 'backslash-quote' };
   }
   return undefined;
+}
+
+function countLeading(statements: readonly ParsedStatement[]): number {
+  const rest = statements.findIndex(({ node }) => !takesNoSnapshot(node));
+  const leading = rest < 0 ? statements : statements.slice(0, rest);
+  return leading.some(({ node }) => node.type === 'LockStmt') ? leading.length : 0;
 }
 
 const plainBegin = 'begin';

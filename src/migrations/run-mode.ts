@@ -19,6 +19,8 @@ export interface RunMode {
   readonly kind: 'in-transaction' | 'session' | 'alone';
   /** What an interruption may leave of it when it runs alone. Absent: a part of its work, and no run can tell which. */
   readonly remains?: Remains;
+  /** RESET ALL takes the settings of the run away too. */
+  readonly isResetAll?: true;
 }
 
 /** A name without its schema, or with it. */
@@ -115,9 +117,22 @@ export function refusesTransaction({ type, body }: StatementNode): string | unde
   }
 }
 
+/**
+ * True for a statement that leaves the transaction without a snapshot: those of PlannedStmtRequiresSnapshot() in the
+ * server's source that a file can begin with.
+ */
+export function takesNoSnapshot({ type, body }: StatementNode): boolean {
+  // After RESET ALL the transaction is tagged again, which takes a snapshot.
+  if (type === 'VariableSetStmt') return body.kind !== 'VAR_RESET_ALL';
+  return type === 'LockStmt' || type === 'ConstraintsSetStmt';
+}
+
 /** How the statement runs in a file without a transaction. */
 export function runModeOf(node: StatementNode): RunMode {
-  if (node.type === 'VariableSetStmt') return { kind: 'session' };
+  if (node.type === 'VariableSetStmt') {
+    const isResetAll = node.body.kind === 'VAR_RESET_ALL';
+    return isResetAll ? { kind: 'session', isResetAll } : { kind: 'session' };
+  }
   const isAlone = mayEndTransaction(node) || refusesTransaction(node) !== undefined;
   const kind = isAlone ? 'alone' : 'in-transaction';
   const remains = remainsOf(node);

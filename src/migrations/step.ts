@@ -50,14 +50,8 @@ export const ownSession = [...ownRole, utf8, 'set search_path = pg_catalog'];
 /**
  * Statements that reset the session to the settings of the run, so that each file does the same alone and among
  * others. Prepared statements and advisory locks stay.
- *
- * client_connection_check_interval lets the server notice in the middle of a long statement that the tool is gone.
- * The embedded engine has no socket to check.
  */
-export function freshSession(
-  { target }: Session,
-  { tableLockTimeoutMs }: StepOptions,
-): readonly string[] {
+export function freshSession(session: Session, options: StepOptions): readonly string[] {
   return [
     ...ownRole,
     // Before DISCARD TEMP, which fails while a cursor is open on a temporary table.
@@ -66,6 +60,21 @@ export function freshSession(
     'unlisten *',
     'discard sequences',
     'reset all',
+    ...runSettings(session, options),
+  ];
+}
+
+/**
+ * Statements that give the session the settings of the run. They follow RESET ALL, in a file too.
+ *
+ * client_connection_check_interval lets the server notice in the middle of a long statement that the tool is gone.
+ * The embedded engine has no socket to check.
+ */
+export function runSettings(
+  { target }: Session,
+  { tableLockTimeoutMs }: StepOptions,
+): readonly string[] {
+  return [
     utf8,
     `set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`,
     // Between two tries of a step the session is idle.

@@ -206,7 +206,7 @@ function statementsOf(text: string, raws: readonly SyntaxNode[]): readonly Parse
 /** Also for what is not an error of the grammar, such as a statement that is nested too deeply. */
 function faultOf(error: unknown, text: string): SyntaxFault {
   const { sqlDetails } = asNode(error);
-  if (sqlDetails !== undefined) {
+  if (sqlDetails !== undefined && messageOf(error) !== 'out of memory') {
     const position = Number(asNode(sqlDetails).cursorPosition ?? 0);
     return { kind: 'syntax', index: indexOfCharacter(text, position), reason: messageOf(error) };
   }

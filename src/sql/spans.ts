@@ -69,8 +69,10 @@ function spanFrom(
     list = undefined;
   };
 
-  const between = onLineComment && ((comment: string, at: number) => onLineComment(comment, at, true));
-  const inside = onLineComment && ((comment: string, at: number) => onLineComment(comment, at, false));
+  const between =
+    onLineComment && ((comment: string, at: number) => onLineComment(comment, at, true));
+  const inside =
+    onLineComment && ((comment: string, at: number) => onLineComment(comment, at, false));
 
   for (let start = skipTrivia(text, from, between); start < text.length; ) {
     const end = endOfToken(text, start);

@@ -111,9 +111,6 @@ describe('the place of a finding', () => {
     ['SELECT 1;\n-- rows\nCOPY t (a, b) FROM stdin WITH (FORMAT csv);\nhello,1\n\\.\n', '3:1'],
     ['copy t from stdin;\n\\N\t1\n\\.\n', '1:1'],
     ['COPY t FROM STDIN;\n\\.\n', '1:1'],
-<<<<<<< HEAD
-  ])('is the COPY, not the first row after it, in %j', (text, place) => {
-=======
     ["SELECT 1;\nCOPY t (a, b) FROM stdin WITH (DELIMITER ';');\nx;y\n\\.\n", '2:1'],
     ["COPY t FROM stdin DELIMITERS ';' /* ; */;\nselect;1;'\n\\.\n", '1:1'],
     [
@@ -122,33 +119,21 @@ describe('the place of a finding', () => {
     ],
     ["COPY t FROM /* ; */ STDIN (NULL ';') WHERE a <> ';';\nselect 1 from\n\\.\n", '1:1'],
     ['COPY t FROM STDIN;\n$$\n\\.\nSELECT 1;', '1:1'],
-  ])('a COPY with rows below it, in %j, is reported instead of its first row', (text, place) => {
->>>>>>> 4d44504 (Statements of any length are parsed, and what the grammar cannot read is named)
+  ])('is the COPY, not the first row after it, in %j', (text, place) => {
     expect(placeIn(text)).toBe(place);
     expect(findingIn(text)).toMatchObject({ rule: 'copy-from-stdin' });
   });
 
-<<<<<<< HEAD
-  it('is not the COPY of a file on the server', () => {
-=======
   it.each([
     ["SET standard_conforming_strings = off;\nSELECT 'it\\'s';", '1:1'],
     ["SELECT 1;\nSET LOCAL standard_conforming_strings TO 'f';\nSELECT 'it\\'s', 'x';\n", '2:1'],
     ["SET standard_conforming_strings = 0; SELECT '\\', 1 -- '", '1:1'],
-  ])('strings that the server would end elsewhere, in %j, are reported', (text, place) => {
+  ])('is the setting by which the server ends strings elsewhere, in %j', (text, place) => {
     expect(placeIn(text)).toBe(place);
     expect(findingIn(text)).toMatchObject({ rule: 'backslash-quote' });
   });
 
-  it.each([
-    ["SET standard_conforming_strings = off; SELECT 'a\\tb'", 2],
-    ["SET standard_conforming_strings = on; SELECT '\\'", 2],
-    ["RESET standard_conforming_strings; SELECT '\\'", 2],
-  ])('%j is read as the server reads it', (text, count) => {
-    expect(statementsOf(text)).toHaveLength(count);
-  });
-
-  it('a syntax error for a newer server names the versions of grammar and server', () => {
+  it('comes with the versions of grammar and server where the server is newer', () => {
     const text = 'CREATE TABLE t (a int GENERATED ALWAYS AS (1) VIRTUAL);';
     expect(parseText(text, 'up', { serverVersion: 18 }).findings).toMatchObject([
       { rule: 'syntax-error', versions: { grammar: 15, server: 18 } },
@@ -156,8 +141,7 @@ describe('the place of a finding', () => {
     expect(findingIn(text)).toMatchObject({ rule: 'syntax-error', versions: undefined });
   });
 
-  it('a COPY that is complete is not reported', () => {
->>>>>>> 4d44504 (Statements of any length are parsed, and what the grammar cannot read is named)
+  it('is not the COPY of a file on the server', () => {
     expect(findingIn("COPY t FROM '/data';\nSELECT 'from stdin' 1;")).toMatchObject({
       rule: 'syntax-error',
       line: 2,
@@ -182,6 +166,14 @@ describe('the place of a finding', () => {
       'd:1:1 no-statement',
     ]);
   });
+});
+
+it.each([
+  "SET standard_conforming_strings = off; SELECT 'a\\tb'",
+  "SET standard_conforming_strings = on; SELECT '\\'",
+  "RESET standard_conforming_strings; SELECT '\\'",
+])('the server ends the strings in %j where the tool does', (text) => {
+  expect(statementsOf(text)).toHaveLength(2);
 });
 
 describe('a file saved with', () => {

@@ -51,6 +51,21 @@ describe('the stamp of a new migration', () => {
     expect(versions).toEqual(['20260301_102030', '20260301_102031', '20260301_102032']);
   });
 
+  it('differs for migrations that are written at the same moment', async () => {
+    const folders = writePairs({ '20260301_102030_before': [sql, sql] });
+    const names = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+    const made = await Promise.all(names.map((name) => write(folders, name)));
+    expect(new Set(made.map(({ version }) => version)).size).toBe(names.length);
+    expect(readMigrations(folders)).toHaveLength(names.length + 1);
+    expect(readdirSync(folders.migrations).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('passes over one that another call has reserved', async () => {
+    const folders = writePairs({});
+    writeFileSync(join(folders.migrations, '.20260301_102030.new'), '');
+    expect((await write(folders, 'a')).version).toBe('20260301_102031');
+  });
+
   it('cannot follow the last possible stamp', async () => {
     const folders = writePairs({ '99991231_235959_a': [sql, sql] });
     await errorOf('bad-configuration', () => write(folders, 'b'));
@@ -147,21 +162,40 @@ describe('the name and the header of a new migration', () => {
 });
 
 describe('cryptosense-db migrate new', () => {
-  it('writes a pair into the folders of the working directory, with the author from git', async () => {
+  it('writes a pair into the folders that are named, with the author from git', async () => {
     const cwd = temporaryFolder();
     writePairs({}, cwd);
     execFileSync('git', ['init', '--quiet'], { cwd });
     execFileSync('git', ['config', 'user.name', 'Grace "Amazing" Hopper'], { cwd });
+    const folders = ['--migrations', 'migrations', '--rollbacks', 'rollbacks'];
     const { code, stdout } = await runCli(
-      ['migrate', 'new', 'add', 'price', 'alerts', '--template', 'table', '--json'],
+      ['migrate', 'new', 'add', 'price', 'alerts', '--template', 'table', ...folders, '--json'],
       { cwd },
     );
     expect(code).toBe(0);
-    const { migration, version } = JSON.parse(stdout);
+    const { migration, version, folderFlags } = JSON.parse(stdout);
+    expect(folderFlags).toBe(` ${folders.join(' ')}`);
     expect(migration).toBe(join('migrations', `${version}_add_price_alerts.sql`));
     const text = readFileSync(join(cwd, migration), 'utf8');
     expect(text).toContain('-- Author: Grace "Amazing" Hopper\n');
     expect(text).toContain('CREATE TABLE price_alerts (');
+  });
+});
+
+describe('without folders', () => {
+  it('a call outside a checkout of this package is refused, and nothing is written', async () => {
+    const cwd = temporaryFolder();
+    writePairs({}, cwd);
+    const { code, stdout } = await runCli(['migrate', 'new', 'add', 'coins', '--json'], { cwd });
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout).error).toMatchObject({ code: 'bad-configuration' });
+    expect(readdirSync(join(cwd, 'migrations'))).toEqual([]);
+  });
+
+  it('a call in a checkout of this package is for the packaged schema', async () => {
+    const options = { description: 'add order', template: 'table', author: 'Ada' };
+    const error = await errorOf('bad-configuration', () => create(options));
+    expect(wordsOf(error)).toContain('"order" cannot be the name of a table');
   });
 });
 

@@ -270,7 +270,7 @@ describe('a setting that a file leaves in the session', () => {
     const database = await scratchDatabase();
     const run = migrate.up({
       target: database.url,
-      ...between('CREATE TABLE kept ();\nRESET ALL;\n'),
+      ...between("CREATE TABLE kept ();\nDO $$ BEGIN EXECUTE 'RESET ALL'; END $$;\n"),
     });
     await expect(run).rejects.toMatchObject({ code: 'faulty-statements' });
     expect(await publicTables(database.sql)).toEqual(['before']);

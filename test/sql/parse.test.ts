@@ -5,14 +5,14 @@ it('a statement that the memory of the parser does not hold is a fault, and leav
   const { exitCode } = process;
   const log = vi.spyOn(console, 'log');
   const { parse } = await loadGrammar();
-  const text = `select 1;\n\n  select array[${'1,'.repeat(8_000_000)}1]`;
+  const text = `select 1;\n\n  select ${'a,'.repeat(3_000_000)}a`;
   expect(parse(text)).toEqual({
     fault: { kind: 'too-large', index: 13, bytes: text.length - 9 },
   });
   expect(process.exitCode).toBe(exitCode);
   expect((await loadGrammar()).parse('select 1')).toMatchObject({ statements: [{ index: 0 }] });
   expect(log).not.toHaveBeenCalled();
-});
+}, 120_000);
 
 it('an INSERT of any length is one statement with its text, and a fault in its rows has its place', async () => {
   const { parse } = await loadGrammar();
@@ -27,7 +27,7 @@ it('an INSERT of any length is one statement with its text, and a fault in its r
   expect(statements?.[1]?.text === insert).toBe(true);
   const start = insert.indexOf(',(2,');
   const faulty = `${insert.slice(0, start)},(1 frm 2)${insert.slice(start)}`;
-  expect(parse(faulty).fault).toMatchObject({ kind: 'syntax', index: start + 8 });
+  expect(parse(faulty).fault).toMatchObject({ kind: 'syntax', index: start + 4 });
 });
 
 it('without a grammar of a newer server, the grammar is that of this package', async () => {

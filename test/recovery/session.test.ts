@@ -1,0 +1,109 @@
+import { afterEach, describe, expect, inject, it } from 'vitest';
+import * as migrate from '../../src/migrations/migrate.ts';
+import {
+  connect,
+  createScratchDatabase,
+  createScratchRole,
+  type ScratchDatabase,
+} from '../support/databases.ts';
+import { type Folders, writePairs } from '../support/fixtures.ts';
+import { until } from '../support/recovery.ts';
+
+/** What the session is in which a file runs. */
+let database: ScratchDatabase;
+afterEach(() => database?.drop());
+
+async function scratch(): Promise<ScratchDatabase> {
+  database = await createScratchDatabase(inject('postgresUrl'));
+  return database;
+}
+
+/** Migrations in order. */
+function folders(...files: readonly string[]): Folders {
+  const pairs = files.map((up, index) => [`20260101_00000${index + 1}_step`, [up, 'select 1;']]);
+  return writePairs(Object.fromEntries(pairs));
+}
+
+describe('RESET ALL', () => {
+  it.each(['', '-- Transaction: none\n'])(
+    'gives a file the settings with which it began, after %j',
+    async (header) => {
+      const { url: target, sql } = await scratch();
+      const file = `${header}
+        create table seen (work_mem text, lock_timeout text);
+        set work_mem = '1234kB'; set lock_timeout = 0;
+        reset all;
+        insert into seen values (current_setting('work_mem'), current_setting('lock_timeout'));`;
+      const options = { target, ...folders(file), tableLockTimeoutMs: 7_000 };
+      expect((await migrate.up(options)).steps).toHaveLength(1);
+      expect(await sql`select * from seen`).toEqual([{ work_mem: '4MB', lock_timeout: '7s' }]);
+    },
+  );
+
+  it.each([{ singleTransaction: true }, {}])(
+    'may stand in each of several files, with %j',
+    async (mode) => {
+      const { url: target } = await scratch();
+      const file = 'select 1; reset all; select 2;';
+      const { steps } = await migrate.up({ target, ...folders(file, file), ...mode });
+      expect(steps).toHaveLength(2);
+    },
+  );
+});
+
+it.each(['lock table t', "set work_mem = '1MB'; lock table t in exclusive mode; lock table u"])(
+  'a transaction with one snapshot sees what was committed while it waited: %s',
+  async (locking) => {
+    const { url: target, sql } = await scratch();
+    await sql.unsafe('create table t (); create table u (); create table seen (n integer)');
+    const other = connect(target, 1);
+    try {
+      await other.unsafe('begin; lock table t; insert into t default values');
+      const run = migrate.up({
+        target,
+        ...folders(`begin isolation level repeatable read; ${locking};
+          insert into seen select count(*) from t; commit;`),
+      });
+      await until('the migration waits for the lock', async () => {
+        const waiting =
+          await sql`select from pg_locks where not granted and relation = 't'::regclass`;
+        return waiting.length > 0;
+      });
+      await other.unsafe('commit');
+      await run;
+      expect(await sql`select n from seen`).toEqual([{ n: 1 }]);
+    } finally {
+      await other.end({ timeout: 1 });
+    }
+  },
+);
+
+it('a lock that is refused among the first statements of a transaction has its place', async () => {
+  const { url: target } = await scratch();
+  const file =
+    'begin isolation level serializable;\nset work_mem = 64;\nlock table nothing;\ncommit;';
+  await expect(migrate.up({ target, ...folders(file) })).rejects.toMatchObject({
+    code: 'migration-failed',
+    details: { location: { line: 3, column: 1 } },
+  });
+});
+
+it('a login that acts as another role by default runs files of both kinds', async () => {
+  const { url, sql, name } = await scratch();
+  const [owner, login] = await Promise.all([createScratchRole(url), createScratchRole(url)]);
+  try {
+    await sql.unsafe(`
+      grant ${owner.name} to ${login.name}; alter role ${login.name} noinherit;
+      alter role ${login.name} set role = ${owner.name};
+      grant create on database ${name} to ${owner.name}; grant create on schema public to ${owner.name}`);
+    const none = '-- Transaction: none\n';
+    const files = folders('create table a ();', `${none}create table b (); analyze b; vacuum b;`);
+    expect((await migrate.up({ target: login.urlOf(url), ...files })).steps).toHaveLength(2);
+    expect(
+      await sql`select distinct tableowner as owner from pg_tables where tablename in ('a', 'b')`,
+    ).toEqual([{ owner: owner.name }]);
+  } finally {
+    await sql.unsafe(`drop owned by ${owner.name}; drop owned by ${login.name}`);
+    await sql.unsafe(`drop role ${login.name}; drop role ${owner.name}`);
+  }
+});
