@@ -111,7 +111,10 @@ const status = defineCommand<MigrateOptions & TargetFlags & { readonly check?: b
   name: 'status',
   summary: 'show the state of every migration',
   flags: {
-    check: flag('--check', 'exit with code 1 unless all migrations are applied and unchanged'),
+    check: flag(
+      '--check',
+      'exit with code 1 unless all migrations are applied and unchanged, and their indexes valid',
+    ),
     ...targetFlags,
     ...folderFlags,
   },

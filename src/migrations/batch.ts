@@ -10,6 +10,7 @@ import { indexOfCharacter } from '../sql/location.ts';
 import { StatementError, transactionLeft } from './failure.ts';
 import type { Statement } from './parse.ts';
 import { discardRows, type Step } from './step.ts';
+import { requireValid } from './valid-indexes.ts';
 
 /**
  * Statements of a step that go to the server as one query. After an error the server runs none of the rest of a
@@ -83,6 +84,7 @@ export function composeBatches(
     const parts = chunk.flatMap((statement, place) => [
       statement,
       ...(statement.run.isResetAll ? afterReset : []),
+      ...(statement.indexes ? [requireValid(statement.indexes)] : []),
       countFinished(from + place + 1),
     ]);
     drafts.push({ before: from, parts });

@@ -37,6 +37,7 @@ import {
   type StepOptions,
   tableLockSetting,
 } from './step.ts';
+import { requireValid } from './valid-indexes.ts';
 
 /**
  * Runs a file that says `-- Transaction: none`: one statement at a time, each with a journal entry. A statement that
@@ -214,6 +215,7 @@ async function runInTransaction(
   const { step, statement } = journalled;
   return withTransaction(sql, async () => {
     await discardRows(sql.unsafe(statement.text));
+    if (statement.indexes) await sql.unsafe(requireValid(statement.indexes));
     await sql.unsafe(localOwnRole);
     const row = rowOf(journalled);
     requireEntry(step, await journalStart(sql, row, writer));
@@ -255,6 +257,7 @@ async function runAlone(
   if (waitsWithoutLimit) {
     await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
   }
+  if (statement.indexes) await sql.unsafe(requireValid(statement.indexes));
   if (isForeign) await start();
   await withOwnRole(sql, async () => requireEntry(step, await journalFinish(sql, row, writer)));
 }

@@ -13,6 +13,7 @@ import { compareVersions, type Version } from '../ledger/version.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { runSteps } from './apply.ts';
+import { findInvalidIndexes } from './invalid-indexes.ts';
 import type {
   BaselineOptions,
   BaselineResult,
@@ -169,12 +170,17 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { access: 'read' }, async ({ session, ledger }) => {
     const statuses = compareWithLedger(pairs, ledger);
+    const begun = statuses.flatMap(({ pair, state }) =>
+      pair && state !== 'pending' && state !== 'out of order' ? [pair] : [],
+    );
+    const invalidIndexes = await findInvalidIndexes(session.sql, begun, options);
     return {
       target: describeTarget(session.target),
       database: session.server.database,
       environment: ledger.environment,
       migrations: statuses.map(reportOf),
-      isCurrent: statuses.every(({ state }) => state === 'applied'),
+      invalidIndexes,
+      isCurrent: invalidIndexes.length === 0 && statuses.every(({ state }) => state === 'applied'),
     };
   });
 }

@@ -1,6 +1,7 @@
 import type { Environment } from '../ledger/ledger.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
+import type { InvalidIndex } from './invalid-indexes.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { Interruption, MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
@@ -90,7 +91,9 @@ export interface StatusResult {
   readonly database: string;
   readonly environment: Environment | undefined;
   readonly migrations: readonly MigrationReport[];
-  /** Every migration is applied and unchanged. */
+  /** Invalid indexes that the migrations name. No query uses them. */
+  readonly invalidIndexes: readonly InvalidIndex[];
+  /** Every migration is applied and unchanged, and every index that they name is valid. */
   readonly isCurrent: boolean;
 }
 

@@ -15,6 +15,7 @@ import {
   takesNoSnapshot,
 } from './run-mode.ts';
 import type { SqlFile } from './source.ts';
+import { type IndexSet, indexesAfter } from './valid-indexes.ts';
 
 /** A file that is parsed and breaks no rule. */
 export interface Script {
@@ -38,6 +39,8 @@ export interface Statement {
   /** Where the text starts in the file, in UTF-16 units. */
   readonly index: number;
   readonly run: RunMode;
+  /** The indexes that have to be valid after it; absent for most statements. */
+  readonly indexes?: IndexSet;
 }
 
 type ReportAt = (index: number, fault: Fault) => void;
@@ -94,11 +97,16 @@ export function parseScript(
     file,
     transaction,
     begin,
-    statements: body.map(({ text, index, node }) => ({ text, index, run: runModeOf(node) })),
+    statements: body.map(statementOf),
     leading: transaction === 'own' ? countLeading(body) : 0,
     irreversible,
     needsTimescale: body.some(({ node }) => createsTimescale(node)),
   };
+}
+
+function statementOf({ text, index, node }: ParsedStatement): Statement {
+  const indexes = indexesAfter(node);
+  return { text, index, run: runModeOf(node), ...(indexes && { indexes }) };
 }
 
 /** Directives stand in the `--` comments before the first statement. */

@@ -115,10 +115,9 @@ function encode({ file: _, statements, ...script }: Script): PackagedScript {
 }
 
 function decode({ statements, irreversible, ...script }: PackagedScript, file: SqlFile): Script {
-  const texts = statements.map(({ index, length, run }) => ({
-    text: file.text.slice(index, index + length),
-    index,
-    run,
+  const texts = statements.map(({ length, ...place }) => ({
+    ...place,
+    text: file.text.slice(place.index, place.index + length),
   }));
   return { ...script, irreversible, file, statements: texts };
 }

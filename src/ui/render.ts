@@ -1,4 +1,5 @@
 import type { CreateResult, DropResult, WaitResult } from '../databases/lifecycle.ts';
+import type { InvalidIndex } from '../migrations/invalid-indexes.ts';
 import type {
   BaselineResult,
   RepairResult,
@@ -22,7 +23,7 @@ import { type Look, renderTable } from './table.ts';
 
 export function renderStatus(result: StatusResult, look: Look): string {
   const { chalk } = look;
-  const { target, environment, migrations } = result;
+  const { target, environment, migrations, invalidIndexes } = result;
   const mark = environment ? `, ${environment}` : '';
   if (migrations.length === 0) return `${target}${mark}: no migrations\n`;
   const paints: Readonly<Record<MigrationState, (text: string) => string>> = {
@@ -50,9 +51,12 @@ export function renderStatus(result: StatusResult, look: Look): string {
     },
     look,
   );
-  const notes = migrations.flatMap(({ version, interruption }) =>
-    interruption ? [`${version}  ${describeInterruption(interruption)}`] : [],
-  );
+  const notes = [
+    ...migrations.flatMap(({ version, interruption }) =>
+      interruption ? [`${version}  ${describeInterruption(interruption)}`] : [],
+    ),
+    ...invalidIndexes.flatMap(describeInvalidIndex),
+  ];
   const states = countEach(migrations.map(({ state }) => state));
   const summary = states.map(([state, count]) => `${count} ${state}`).join(', ');
   const rest = notes.length === 0 ? [] : ['', ...notes];
@@ -65,6 +69,19 @@ function describeInterruption({ direction, finished, started }: Interruption): s
   return started === undefined
     ? before
     : `${before}; statement ${started.statement} started ${formatMinute(started.at)} UTC, and its end is not recorded`;
+}
+
+function describeInvalidIndex(found: InvalidIndex): readonly string[] {
+  const { version, schema, index, table, isPartitioned } = found;
+  const name = `${schema}.${index}`;
+  const quoted = [schema, index].map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
+  const remedy = isPartitioned
+    ? `attach the index of each partition with: alter index ${quoted} attach partition …`
+    : `rebuild it with: reindex index concurrently ${quoted}`;
+  return [
+    `${version}  the index ${name} on ${table} is invalid, and no query uses it`,
+    `hint: ${remedy}`,
+  ];
 }
 
 /** How often each text occurs, in the order of the first occurrences. */

@@ -275,6 +275,63 @@ describe('an index that is built concurrently', () => {
     });
   });
 
+  it('is built again where IF NOT EXISTS finds an invalid one', async () => {
+    const database = await scratchDatabase();
+    await invalidIndex(database);
+    const folders = statementByStatement(temporaryFolder())([
+      'CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS prices_price ON prices (price);',
+    ]);
+    await migrate.up({ target: database.url, ...folders });
+    expect(await indexes(database)).toMatchObject([{ name: 'prices_price', isValid: true }]);
+  });
+
+  /** What a build of another tool leaves when it fails. */
+  async function invalidIndex({ sql }: ScratchDatabase): Promise<void> {
+    await sql.unsafe(table.join(''));
+    await expect(sql.unsafe(build)).rejects.toMatchObject({ code: '23505' });
+    await sql`update prices set price = id`;
+  }
+
+  it.each([
+    ['IF NOT EXISTS', 'own', 'CREATE INDEX IF NOT EXISTS prices_price ON prices (price);'],
+    ['IF NOT EXISTS', 'none', 'CREATE INDEX IF NOT EXISTS prices_price ON prices (price);'],
+    ['REINDEX TABLE CONCURRENTLY', 'none', 'REINDEX TABLE CONCURRENTLY prices;'],
+  ] as const)(
+    'is refused where %s in a file of mode %s steps over an invalid one',
+    async (_, mode, text) => {
+      const database = await scratchDatabase();
+      await invalidIndex(database);
+      const folders =
+        mode === 'none'
+          ? statementByStatement(temporaryFolder())([text])
+          : writePairs({ [`${version}_change`]: [`SELECT 1;\n${text}`, 'SELECT 1;'] });
+      await expect(migrate.up({ target: database.url, ...folders })).rejects.toMatchObject({
+        code: 'migration-failed',
+        details: { sqlState: '55000', location: { line: 2 } },
+        problems: [
+          { hint: expect.stringContaining('drop index concurrently public.prices_price') },
+        ],
+      });
+      expect(await recordedVersions(database.sql)).toEqual([]);
+      await database.sql`drop index prices_price`;
+      await migrate.up({ target: database.url, ...folders });
+      expect(await recordedVersions(database.sql)).toEqual([version]);
+    },
+  );
+
+  it('and becomes invalid later is a finding of the status', async () => {
+    const database = await scratchDatabase();
+    await migrate.up({ target: database.url, ...concurrentIndex });
+    const current = await migrate.status({ target: database.url, ...concurrentIndex });
+    expect(current).toMatchObject({ isCurrent: true, invalidIndexes: [] });
+    await database.sql`
+      update pg_index set indisvalid = false where indexrelid = 'prices_id'::regclass`;
+    expect(await migrate.status({ target: database.url, ...concurrentIndex })).toMatchObject({
+      isCurrent: false,
+      invalidIndexes: [{ version: '20260101_000200', index: 'prices_id', table: 'prices' }],
+    });
+  });
+
   it('is refused by every run while another index has its name', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });

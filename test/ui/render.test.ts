@@ -44,6 +44,7 @@ const status: StatusResult = {
   database: 'cryptosense',
   environment: 'production',
   isCurrent: false,
+  invalidIndexes: [],
   migrations: [
     {
       version: '20251007_120000',
@@ -85,6 +86,19 @@ describe('renderStatus', () => {
         'db.example:5432/cryptosense, production: 1 applied',
         '',
       ].join('\n'),
+    );
+  });
+
+  it('names each invalid index with its remedy', () => {
+    const found = { version: '20251007_120000', schema: 'public', index: 'I x', table: 'users' };
+    const invalidIndexes = [true, false].map((isPartitioned) => ({ ...found, isPartitioned }));
+    const lines = renderStatus({ ...status, invalidIndexes }, plain).split('\n');
+    expect(lines).toContain(
+      '20251007_120000  the index public.I x on users is invalid, and no query uses it',
+    );
+    expect(lines).toContain('hint: rebuild it with: reindex index concurrently "public"."I x"');
+    expect(lines).toContain(
+      'hint: attach the index of each partition with: alter index "public"."I x" attach partition …',
     );
   });
 

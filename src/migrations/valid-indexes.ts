@@ -1,0 +1,62 @@
+import { quoteIdentifier, quoteLiteral } from '../database/connection.ts';
+import type { StatementNode } from '../sql/parse.ts';
+import { asNode } from '../sql/tree.ts';
+import { isIndexBuiltAlone, type Name, nameOf, runModeOf } from './run-mode.ts';
+
+/** The indexes that have to be valid after a statement: one, or all of a table and its partitions. */
+export type IndexSet =
+  | { readonly of: 'created'; readonly index: string; readonly table: Name }
+  | { readonly of: 'rebuilt'; readonly scope: 'index' | 'table'; readonly name: Name };
+
+/**
+ * The indexes to look at after the statement. IF NOT EXISTS steps over an invalid index, and REINDEX TABLE
+ * CONCURRENTLY over those that were invalid before. Undefined for a statement that fails by itself, and for
+ * CREATE INDEX ON ONLY, whose index becomes valid when that of the last partition is attached.
+ */
+export function indexesAfter(node: StatementNode): IndexSet | undefined {
+  const { type, body } = node;
+  if (type === 'IndexStmt' && body.idxname !== undefined && asNode(body.relation).inh === true) {
+    return body.if_not_exists === true || isIndexBuiltAlone(body)
+      ? { of: 'created', index: String(body.idxname), table: nameOf(body.relation) }
+      : undefined;
+  }
+  const { remains } = runModeOf(node);
+  if (remains?.kind !== 'reindex' || !remains.isConcurrent) return undefined;
+  const { scope, name } = remains;
+  return scope === 'index' || scope === 'table' ? { of: 'rebuilt', scope, name } : undefined;
+}
+
+/** A statement that fails, with the remedy, when one of the indexes is invalid. */
+export function requireValid(indexes: IndexSet): string {
+  const body = `
+    declare
+      found record;
+    begin
+      select pg_catalog.format('%I.%I', n.nspname, c.relname) as name, c.relkind = 'I' as partitioned into found
+      from pg_catalog.pg_index i
+        join pg_catalog.pg_class c on c.oid = i.indexrelid
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      where not i.indisvalid and ${conditionOf(indexes)}
+      limit 1;
+      if found.name is not null then
+        raise exception 'the index % is invalid, and no query uses it', found.name
+          using errcode = 'object_not_in_prerequisite_state',
+            hint = 'drop it, then run the command again: drop index '
+              || case when found.partitioned then '' else 'concurrently ' end || found.name;
+      end if;
+    end`;
+  return `do ${quoteLiteral(body)}`;
+}
+
+function conditionOf(indexes: IndexSet): string {
+  if (indexes.of === 'created') {
+    const table = quoteLiteral(quoteIdentifier(...indexes.table));
+    return `i.indrelid = pg_catalog.to_regclass(${table}) and c.relname = ${quoteLiteral(indexes.index)}`;
+  }
+  const name = quoteLiteral(quoteIdentifier(...indexes.name));
+  const column = indexes.scope === 'index' ? 'i.indexrelid' : 'i.indrelid';
+  // REINDEX leaves the index of a partitioned table to its partitions.
+  return `c.relkind = 'i' and ${column} in (
+    select relid from pg_catalog.pg_partition_tree(pg_catalog.to_regclass(${name}))
+    union select pg_catalog.to_regclass(${name}))`;
+}
