@@ -1,18 +1,19 @@
 import { join } from 'node:path';
 import { parseEnv } from 'node:util';
+import { rules, settingVariables } from './database/parameters.ts';
 import {
   defaultEmbeddedFolder,
-  isSslMode,
   parseTarget,
   portRange,
   type ServerTarget,
   serverTarget,
-  sslModes,
   type Target,
+  type TargetDefaults,
 } from './database/target.ts';
 import { CryptosenseDbError, isError, type Problem } from './runtime/errors.ts';
 import { readText } from './runtime/files.ts';
 import { loginName } from './runtime/login-name.ts';
+import { splitShellWords } from './runtime/shell-words.ts';
 import { describeRange, parseWhole } from './runtime/whole-numbers.ts';
 
 /** The flags of the command line that name a target. */
@@ -20,6 +21,8 @@ export interface TargetFlags {
   readonly url?: string | undefined;
   /** true: the default folder, `.cryptosense`. */
   readonly embedded?: string | true | undefined;
+  /** A program and its arguments, as a shell would split them. Its output is the password. */
+  readonly passwordCommand?: string | undefined;
 }
 
 /** Where settings come from. The environment overrides `.env` in the working folder. */
@@ -41,10 +44,17 @@ const groups = {
   database: {
     hosts: 'DATABASE_HOST',
     ports: 'DATABASE_PORT',
+    addresses: undefined,
     database: 'DATABASE_NAME',
     user: 'DATABASE_USER',
   },
-  libpq: { hosts: 'PGHOST', ports: 'PGPORT', database: 'PGDATABASE', user: 'PGUSER' },
+  libpq: {
+    hosts: 'PGHOST',
+    ports: 'PGPORT',
+    addresses: 'PGHOSTADDR',
+    database: 'PGDATABASE',
+    user: 'PGUSER',
+  },
 } as const;
 type Level = 'url' | keyof typeof groups;
 
@@ -71,7 +81,7 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
     return { kind: 'embedded', folder: folder === ':memory:' ? undefined : folder };
   }
 
-  const { url } = flags;
+  const url = flags.url?.trim();
   const own: Variables = {
     ...withoutEmpty(surroundings.environment),
     ...(url !== undefined && { DATABASE_URL: url }),
@@ -87,24 +97,55 @@ export function readTarget(flags: TargetFlags, surroundings: Surroundings): Targ
 
   const named: Variables = isNamed ? own : merged;
   // Variables for a server do not apply to the embedded engine.
-  const isEmbedded = level === 'url' && named.DATABASE_URL?.startsWith('embedded:');
-  const PGSSLMODE = isEmbedded ? undefined : merged.PGSSLMODE;
-  requireValid(level, { ...named, PGSSLMODE });
+  const isEmbedded = level === 'url' && named.DATABASE_URL?.trimStart().startsWith('embedded:');
+  const session = isEmbedded ? {} : merged;
+  requireValid(level, { named, session });
   const defaults = {
     user: userOf(own) ?? userOf(dotEnv) ?? surroundings.osUser,
     password: passwordOf(own) ?? passwordOf(dotEnv),
-    sslMode: PGSSLMODE,
-    rootCertificate: merged.PGSSLROOTCERT,
+    ...(flags.passwordCommand !== undefined && {
+      passwordCommand: splitCommand(flags.passwordCommand),
+    }),
+    ...sessionDefaults(session),
   };
   if (level === 'url') return parseTarget(named.DATABASE_URL ?? '', defaults);
-  const { hosts, ports, database, user } = groups[level];
+  const { hosts, ports, addresses, database, user } = groups[level];
   const parts = {
     hosts: named[hosts],
     ports: named[ports],
+    addresses: addresses && named[addresses],
     database: named[database],
     user: named[user],
   };
   return serverTarget(parts, defaults);
+}
+
+/** What libpq's variables say about every connection. */
+function sessionDefaults(variables: Variables): Pick<TargetDefaults, 'parameters' | 'settings'> {
+  const given = (name: string | undefined, key: string): readonly (readonly [string, string])[] => {
+    const value = name === undefined ? undefined : variables[name];
+    return value === undefined ? [] : [[key, value]];
+  };
+  return {
+    parameters: new Map(
+      Object.entries(rules).flatMap(([name, { variable }]) => given(variable, name)),
+    ),
+    settings: Object.fromEntries(
+      Object.entries(settingVariables).flatMap(([name, key]) => given(name, key)),
+    ),
+  };
+}
+
+/** The words of `--password-command`. Throws `bad-configuration` for none. */
+function splitCommand(command: string): readonly string[] {
+  const words = splitShellWords(command);
+  if (words !== undefined && words.length > 0) return words;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: words
+      ? '--password-command names no program'
+      : '--password-command has a quote that does not end',
+    hint: "name a program and its arguments, as in: --password-command 'vault read -field=password secret/db'",
+  });
 }
 
 /** True when flags, environment or `.env` name a database. */
@@ -130,7 +171,7 @@ export interface NamedTestServer {
  * database never reaches a test server. Throws `bad-configuration`.
  */
 export function readTestServer(
-  { url }: Pick<TargetFlags, 'url'>,
+  { url, passwordCommand }: Pick<TargetFlags, 'url' | 'passwordCommand'>,
   surroundings: Surroundings,
 ): NamedTestServer | undefined {
   const own = withoutEmpty(surroundings.environment);
@@ -138,12 +179,12 @@ export function readTestServer(
   const dotEnv = isNamed ? {} : readDotEnv(surroundings.folder, { isNeeded: true });
   const named = url ?? own.TEST_DATABASE_URL ?? dotEnv.TEST_DATABASE_URL;
   if (named === undefined) return undefined;
-  requireValid('url', own);
+  requireValid('url', { named: own, session: own });
   const target = parseTarget(named, {
     user: own.PGUSER ?? surroundings.osUser,
     password: own.PGPASSWORD,
-    sslMode: own.PGSSLMODE,
-    rootCertificate: own.PGSSLROOTCERT,
+    ...(passwordCommand !== undefined && { passwordCommand: splitCommand(passwordCommand) }),
+    ...sessionDefaults(own),
   });
   if (target.kind === 'embedded') {
     throw new CryptosenseDbError('bad-configuration', {
@@ -195,17 +236,23 @@ function passwordOf(variables: Variables): string | undefined {
 }
 
 /** Throws `bad-configuration` with all problems of the variables in use. */
-function requireValid(level: Level, variables: Variables): void {
-  const check = (name: string, isValid: (text: string) => boolean, allowed: string): Problem[] => {
-    const text = variables[name];
-    if (text === undefined || isValid(text)) return [];
-    return [{ message: `${name} is "${text}"; it can be ${allowed}` }];
-  };
-  const problems = [
-    ...(level === 'url' ? [] : check(groups[level].ports, arePorts, describeRange(portRange))),
-    ...check('PGSSLMODE', isSslMode, sslModes.join(', ')),
-  ];
-  if (level === 'database' && variables.DATABASE_NAME === undefined) {
+function requireValid(
+  level: Level,
+  { named, session }: { readonly named: Variables; readonly session: Variables },
+): void {
+  const problems: Problem[] = [];
+  const ports = level === 'url' ? undefined : groups[level].ports;
+  const port = ports && named[ports];
+  if (port !== undefined && !arePorts(port)) {
+    problems.push({ message: `${ports} is "${port}"; it can be ${describeRange(portRange)}` });
+  }
+  for (const { variable, fault } of Object.values(rules)) {
+    const value = variable === undefined ? undefined : session[variable];
+    const reason = value === undefined ? undefined : fault?.(value);
+    if (reason === undefined) continue;
+    problems.push({ message: `${variable} ${reason}`, hint: `change ${variable}, or unset it` });
+  }
+  if (level === 'database' && named.DATABASE_NAME === undefined) {
     problems.push({
       message: 'DATABASE_HOST is set, but DATABASE_NAME is not',
       hint: 'set both, or DATABASE_URL',
@@ -231,9 +278,13 @@ function readDotEnv(folder: string, { isNeeded }: { readonly isNeeded: boolean }
   }
 }
 
-/** As in libpq, an empty variable counts as not set. */
+/**
+ * As in libpq, an empty variable counts as not set. A blank or a line end around a value, which a mounted secret has,
+ * is never meant.
+ */
 function withoutEmpty(variables: Variables): Variables {
-  return Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
+  const trimmed = Object.entries(variables).map(([name, value]) => [name, value?.trim()] as const);
+  return Object.fromEntries(trimmed.filter(([, value]) => value !== ''));
 }
 
 function noTarget(): CryptosenseDbError<'no-target'> {

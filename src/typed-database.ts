@@ -17,7 +17,8 @@ export interface DatabaseOptions extends PoolOptions {
  * Throws `no-target`, `bad-configuration` at once. Queries reject with `server-unreachable`,
  * `login-refused`, `no-such-database`, `no-primary`, `pool-exhausted` or `pool-closed` when there is
  * no connection for them; with the driver's own error, its `code` a SQLSTATE, when the server refuses
- * them; and with ECONNRESET or a code that begins with CONNECTION_ when the connection is lost.
+ * them or ends the connection; and with ECONNRESET or a code that begins with CONNECTION_ when the connection is lost
+ * without a word of the server.
  *
  * @example
  * const db = createDatabase({ applicationName: 'portfolio-api' });

@@ -98,10 +98,10 @@ describe('readTarget', () => {
           DATABASE_HOST: 'host',
           DATABASE_NAME: 'a/b?c@d',
           DATABASE_USER: 'u:/@%',
-          DATABASE_PASSWORD: 'p:/?#@%&+ ',
+          DATABASE_PASSWORD: 'p:/?#@ %&+',
         },
       },
-      'u:/@%:p:/?#@%&+ @host:5432/a/b?c@d',
+      'u:/@%:p:/?#@ %&+@host:5432/a/b?c@d',
     ],
     [
       'a URL, with the user and the password of the environment',
@@ -244,5 +244,77 @@ describe('readTarget with a fault', () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.env'));
     expect(() => readTarget(flags, { environment, folder, osUser: 'me' })).not.toThrow();
+  });
+});
+
+describe('a variable of libpq', () => {
+  const named = { PGHOST: 'h', PGDATABASE: 'd', PGUSER: 'u' };
+  it.each<[Variables, object]>([
+    [{ PGOPTIONS: '-c geqo=off' }, { settings: { options: '-c geqo=off' } }],
+    [
+      { PGTZ: 'UTC', PGDATESTYLE: 'ISO, DMY' },
+      { settings: { TimeZone: 'UTC', DateStyle: 'ISO, DMY' } },
+    ],
+    [{ PGAPPNAME: 'app' }, { applicationName: 'app' }],
+    [{ PGCONNECT_TIMEOUT: '3' }, { connectTimeoutMs: 3_000 }],
+    [{ PGPASSFILE: '/p' }, { passwordFile: '/p' }],
+    [{ PGHOSTADDR: '10.0.0.1' }, { hosts: [{ host: 'h', port: 5432, address: '10.0.0.1' }] }],
+    [{ PGSSLCERT: '/c', PGSSLKEY: '/k' }, { tls: { certificate: '/c', key: '/k' } }],
+    [{ PGREQUIRESSL: '1' }, { tls: { mode: 'require' } }],
+    [{ PGLOADBALANCEHOSTS: 'random' }, { isOrderRandom: true }],
+    [{ PGCHANNELBINDING: 'prefer', PGGSSENCMODE: 'disable', PGSSLCOMPRESSION: '0' }, {}],
+  ])('is honoured: %j', (environment, expected) => {
+    expect(read({ environment: { ...named, ...environment } })).toMatchObject(expected);
+  });
+
+  it.each<Variables>([
+    { PGSERVICE: 'x' },
+    { PGSERVICEFILE: '/x' },
+    { PGCHANNELBINDING: 'require' },
+    { PGREQUIREAUTH: 'md5' },
+    { PGREQUIREPEER: 'x' },
+    { PGGSSENCMODE: 'require' },
+    { PGGSSLIB: 'x' },
+    { PGKRBSRVNAME: 'x' },
+    { PGSSLCRLDIR: '/x' },
+    { PGSSLCERTMODE: 'require' },
+    { PGSSLMINPROTOCOLVERSION: 'SSLv3' },
+    { PGTARGETSESSIONATTRS: 'standby' },
+    { PGCLIENTENCODING: 'LATIN1' },
+    { PGCONNECT_TIMEOUT: 'soon' },
+  ])('is refused by its name, with a hint, for a URL too: %j', async (variables) => {
+    const [name = ''] = Object.keys(variables);
+    for (const environment of [named, { DATABASE_URL: url('h') }]) {
+      const { problems } = await errorOf('bad-configuration', () =>
+        read({ environment: { ...environment, ...variables } }),
+      );
+      expect(problems).toMatchObject([
+        { message: expect.stringContaining(name), hint: expect.stringContaining(name) },
+      ]);
+    }
+  });
+
+  it('gives way to a parameter of the URL', () => {
+    const environment = { PGAPPNAME: 'variable', PGOPTIONS: '-c geqo=off' };
+    const flags = { url: `${url('h')}?application_name=parameter` };
+    expect(read({ flags, environment })).toMatchObject({
+      applicationName: 'parameter',
+      settings: { options: '-c geqo=off' },
+    });
+  });
+});
+
+describe('what a mounted secret adds', () => {
+  it.each(['\n', '\r\n', ' '])('is taken off a URL, a name and a password: %j', (space) => {
+    const DATABASE_URL = `${space}${url('h')}${space}`;
+    expect(summary({ environment: { DATABASE_URL } })).toBe('me@h:5432/d');
+    expect(summary({ flags: { url: DATABASE_URL } })).toBe('me@h:5432/d');
+    const environment = {
+      DATABASE_HOST: `h${space}`,
+      DATABASE_NAME: `n${space}`,
+      DATABASE_USER: `u${space}`,
+      DATABASE_PASSWORD: `${space}p${space}`,
+    };
+    expect(summary({ environment })).toBe('u:p@h:5432/n');
   });
 });

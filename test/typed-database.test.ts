@@ -69,7 +69,7 @@ async function holdLock() {
 }
 
 /** postgres.js reports the end of the connection, not the server's reason for it. */
-const lost = expect.stringMatching(/^(CONNECTION_|ECONNRESET|EPIPE)/);
+const lost = expect.stringMatching(/^(57P01$|CONNECTION_|ECONNRESET|EPIPE)/);
 
 const untilDone = { timeout: 20_000, interval: 20 };
 

@@ -14,9 +14,15 @@ export function flagsOf(command: Command): Command['flags'] {
   return command.isRaw ? command.flags : { ...command.flags, ...outputFlags };
 }
 
+export const passwordCommandFlag = flag(
+  '--password-command <cmd>',
+  'a program that prints the password of each connection (run without a shell)',
+);
+
 export const targetFlags = grouped('Database:', {
   url: flag('--url <url>', 'postgresql://… or embedded:FOLDER (default: DATABASE_URL)'),
   embedded: flag('--embedded [folder]', 'the embedded engine (default folder: .cryptosense)'),
+  passwordCommand: passwordCommandFlag,
 });
 
 export const folderFlags = grouped('Files:', {
@@ -63,10 +69,10 @@ export const forceFlag = {
  * or the environment names. Throws `no-target` and `bad-configuration`.
  */
 export function onDatabase<Options extends TargetFlags>(
-  { url, embedded, ...options }: Options,
+  { url, embedded, passwordCommand, ...options }: Options,
   { output: { onProgress }, signal }: Tools,
 ) {
-  const target = readTarget({ url, embedded }, surroundings());
+  const target = readTarget({ url, embedded, passwordCommand }, surroundings());
   const beforeGrammar = target.kind === 'server' ? keepWebAssemblyPlain : undefined;
   return { ...options, target, signal, onProgress, beforeGrammar };
 }

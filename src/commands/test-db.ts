@@ -6,15 +6,16 @@ import type { TestServer } from '../test-databases/test-server.ts';
 import type { Output } from '../ui/output.ts';
 import { renderCreated, renderDropped, renderFilled, renderList } from '../ui/test-databases.ts';
 import { argument, defineCommand, flag, type Group, grouped, type Tools } from './command.ts';
-import { folderFlags, lockTimeoutFlag } from './flags.ts';
+import { folderFlags, lockTimeoutFlag, passwordCommandFlag } from './flags.ts';
 import { duration, moment, positiveNumber, variableName } from './values.ts';
 
 const testDatabases = () => import('../test-databases/test-databases.ts');
 
-type ServerFlags = Pick<TargetFlags, 'url'>;
+type ServerFlags = Pick<TargetFlags, 'url' | 'passwordCommand'>;
 
 const serverFlag = grouped('Server:', {
   url: flag('--url <url>', 'the server (default: TEST_DATABASE_URL, or a container)'),
+  passwordCommand: passwordCommandFlag,
 });
 
 const contentFlags = grouped('Content:', {
@@ -55,14 +56,18 @@ const create = defineCommand<
     ['cryptosense-db test-db create --seed dev --count 4', 'one for each worker'],
     ['cryptosense-db test-db create --variable >> "$GITHUB_ENV"', 'in GitHub Actions'],
   ],
-  run: async ({ url, ahead, variable, ...given }, tools) =>
-    withServer({ url }, tools, async (server, options) => {
+  run: async ({ url, passwordCommand, ahead, variable, ...given }, tools) =>
+    withServer({ url, passwordCommand }, tools, async (server, options) => {
       const created = await (await testDatabases()).create(server, { ...given, ...options });
       tools.output.product(created, (result) => renderCreated(result, { variable }));
       if (ahead === undefined) return;
       const { startInBackground } = await import('../runtime/child-process.ts');
       nameTestServer(targetUrl(server.target));
-      startInBackground(['test-db', 'fill', String(ahead), '--quiet', ...contentWords(given)]);
+      const words = [
+        ...contentWords(given),
+        ...(passwordCommand === undefined ? [] : ['--password-command', passwordCommand]),
+      ];
+      startInBackground(['test-db', 'fill', String(ahead), '--quiet', ...words]);
     }),
 });
 
@@ -73,8 +78,8 @@ const fill = defineCommand<CreateOptions & ServerFlags>()({
   flags: { ...contentFlags, ...folderFlags, ...serverFlag, ...lockTimeoutFlag },
   notes,
   examples: [['cryptosense-db test-db fill 8', 'before the tests start']],
-  run: async ({ url, ...given }, tools) =>
-    withServer({ url }, tools, async (server, options) => {
+  run: async ({ url, passwordCommand, ...given }, tools) =>
+    withServer({ url, passwordCommand }, tools, async (server, options) => {
       const filled = await (await testDatabases()).fill(server, { ...given, ...options });
       tools.output.result(filled, renderFilled);
     }),
@@ -93,7 +98,7 @@ const drop = defineCommand<Selection & ServerFlags>()({
     ['cryptosense-db test-db drop "$DATABASE_URL"', 'on the server of that URL'],
     ['cryptosense-db test-db drop --all', 'all test databases'],
   ],
-  run: async ({ url, all, databases = [] }, tools) => {
+  run: async ({ url, passwordCommand, all, databases = [] }, tools) => {
     const { databaseNames, requireSelection, serverUrl } = await import(
       '../test-databases/selection.ts'
     );
@@ -101,7 +106,8 @@ const drop = defineCommand<Selection & ServerFlags>()({
     requireSelection(chosen);
     const readUrl = (text: string) => readTestServer({ url: text }, surroundings())?.target;
     const named = readTestServer({}, surroundings())?.target;
-    await withServer({ url: url ?? serverUrl(chosen, named, readUrl) }, tools, async (server) => {
+    const flags = { url: url ?? serverUrl(chosen, named, readUrl), passwordCommand };
+    await withServer(flags, tools, async (server) => {
       const { dropAll, drop: dropNamed } = await testDatabases();
       const result = all
         ? await dropAll(server)
@@ -137,8 +143,8 @@ const prune = defineCommand<PruneOptions & ServerFlags>()({
   },
   notes,
   examples: [['cryptosense-db test-db prune --older-than 1d', 'those of yesterday']],
-  run: async ({ url, ...given }, tools) =>
-    withServer({ url }, tools, async (server) =>
+  run: async ({ url, passwordCommand, ...given }, tools) =>
+    withServer({ url, passwordCommand }, tools, async (server) =>
       tools.output.result(await (await testDatabases()).prune(server, given), renderDropped),
     ),
 });

@@ -1,11 +1,19 @@
-import type { Duplex } from 'node:stream';
+import { type Duplex, Stream } from 'node:stream';
 import postgres, { type Options, type RowList, type Sql } from 'postgres';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
+import { passwordFor } from './password.ts';
 import { interrupted, type Refusal, refused } from './refusals.ts';
-import { brokenSocket, noAnswer, onTimeoutOrAbort, openSocket, tlsSettings } from './socket.ts';
-import { sqlErrorCodes, sqlState } from './sql-errors.ts';
+import {
+  brokenSocket,
+  type CheckedSocket,
+  noAnswer,
+  onTimeoutOrAbort,
+  openSocket,
+} from './socket.ts';
+import { isConnectionLost, sqlErrorCodes, sqlState } from './sql-errors.ts';
 import type { Host, ServerTarget } from './target.ts';
+import { readTls, type TlsSettings } from './tls.ts';
 import { noParsers, valueReader, withBoundValues } from './values/driver.ts';
 import { builtInTypes, type ValueType } from './values/value-types.ts';
 
@@ -53,8 +61,9 @@ export async function openPrimary(target: ServerTarget, options: ClientOptions):
   const startedAt = performance.now();
   const refusals: Refusal[] = [];
   const standbys: Host[] = [];
-  for (const host of target.hosts) {
-    const client = await openHost(target, host, options).catch((error: unknown) => {
+  const tls = readTls(target.tls);
+  for (const host of target.isOrderRandom ? shuffled(target.hosts) : target.hosts) {
+    const client = await openHost(target, { host, tls }, options).catch((error: unknown) => {
       refusals.push({ host, error });
       return undefined;
     });
@@ -70,26 +79,38 @@ export async function openPrimary(target: ServerTarget, options: ClientOptions):
   throw refused(target, { refusals, standbys, waitedMs: performance.now() - startedAt });
 }
 
+function shuffled<T>(items: readonly T[]): readonly T[] {
+  const keyed = items.map((item) => ({ item, key: Math.random() }));
+  return keyed.sort((a, b) => a.key - b.key).map(({ item }) => item);
+}
+
 /** Tries again while the server is starting up, until the connect timeout is over. */
-function openHost(target: ServerTarget, host: Host, options: ClientOptions): Promise<Client> {
+async function openHost(
+  target: ServerTarget,
+  { host, tls }: { readonly host: Host; readonly tls: TlsSettings | undefined },
+  options: ClientOptions,
+): Promise<Client> {
   const { connectTimeoutMs } = target;
   const { signal, onProgress } = options;
+  const password = await passwordFor(target, host, options);
   const settings = {
     // The driver uses these in its messages only. The socket is opened below.
     host: host.host,
     port: host.port,
     user: target.user,
-    password: target.password ?? '',
+    password: password ?? '',
     database: target.database,
-    ssl: host.host.startsWith('/') ? false : tlsSettings(target.tls),
-    connect_timeout: Math.ceil(connectTimeoutMs / 1000),
-    connection: { application_name: target.applicationName },
-  } as const;
+    connection: { application_name: target.applicationName, ...target.settings },
+  };
+  const patience = { timeoutMs: connectTimeoutMs, signal };
   const open = async () => {
     signal?.throwIfAborted();
-    const openHostSocket = () => openSocket(host, { timeoutMs: connectTimeoutMs, signal });
-    const clientOptions = { ...options, firstAnswerTimeoutMs: connectTimeoutMs };
-    return openClient(settings, openHostSocket, clientOptions);
+    const openHostSocket = () =>
+      openSocket(host, { ...patience, tls, keepAliveMs: target.keepAliveMs });
+    return openClient(settings, openHostSocket, {
+      ...options,
+      firstAnswerTimeoutMs: connectTimeoutMs,
+    });
   };
   return retry(open, {
     signal,
@@ -110,8 +131,8 @@ export function openEmbedded(
   options: ClientOptions,
 ): Promise<Client> {
   return openClient(
-    { user: 'postgres', database: 'postgres', ssl: false, connect_timeout: 60 },
-    async () => engine.connect(),
+    { user: 'postgres', database: 'postgres' },
+    async () => Object.assign(engine.connect(), { lastWords: () => undefined }),
     { ...options, firstAnswerTimeoutMs: 60_000 },
   );
 }
@@ -147,20 +168,24 @@ const openingQuery = `
  */
 async function openClient(
   settings: Options<Record<string, never>>,
-  openFirstSocket: () => Promise<Duplex>,
+  openFirstSocket: () => Promise<Pick<CheckedSocket, 'lastWords'> & Duplex>,
   options: ClientOptions & { readonly firstAnswerTimeoutMs: number },
 ): Promise<Client> {
   const { onProgress, signal, firstAnswerTimeoutMs } = options;
-  let socket: Duplex | undefined;
+  let socket: Awaited<ReturnType<typeof openFirstSocket>> | undefined;
   let isClosed = false;
   const types = new Map(builtInTypes);
-  const sql = postgres({
+  const driver = postgres({
     ...settings,
     types: noParsers as unknown as Record<string, never>,
     transform: { value: { from: valueReader(types) } },
     max: 1,
     max_lifetime: null,
     idle_timeout: 0,
+    // `onTimeoutOrAbort` and `openSocket` see to these.
+    connect_timeout: 0,
+    keep_alive: null,
+    ssl: false,
     // `types` knows the arrays. The driver's own query for them can end the process.
     fetch_types: false,
     backoff: false,
@@ -168,7 +193,7 @@ async function openClient(
     onclose: () => {
       isClosed = true;
       // Without this, a query sent between the socket's error and its close never settles.
-      void sql.end({ timeout: 0 });
+      void driver.end({ timeout: 0 });
     },
     onnotice: ({ severity = 'NOTICE', message = '', code }) => {
       // `withRollback` also sends ROLLBACK when a failed COMMIT has ended the transaction already.
@@ -180,8 +205,12 @@ async function openClient(
       return socket;
     },
   } as Options<Record<string, never>>);
+  const sql = supervised(driver, {
+    reasonOf: (error) => (isConnectionLost(error) ? (socket?.lastWords() ?? error) : error),
+    destroy: (error) => socket?.destroy(error),
+  });
 
-  sql.options.serializers = withBoundValues(sql.options.serializers, types);
+  driver.options.serializers = withBoundValues(driver.options.serializers, types);
 
   const stopWaiting = onTimeoutOrAbort({ timeoutMs: firstAnswerTimeoutMs, signal }, () =>
     socket?.destroy(noAnswer()),
@@ -191,19 +220,64 @@ async function openClient(
     const results = await sql.unsafe<[...RowList<[]>[], RowList<[Facts]>]>(query);
     const result = results[results.length - 1] as RowList<[Facts]>;
     const [{ pid, ...facts }] = result;
-    const server = { ...facts, isPooled: result.state.pid !== pid };
+    const isPooled = result.state.pid !== pid;
+    // In transaction mode, a prepared statement would be in another backend than its next query.
+    if (isPooled) driver.options.prepare = false;
     return {
       sql,
       types,
       pid,
-      server,
+      server: { ...facts, isPooled },
       isClosed: () => isClosed || socket?.destroyed === true,
       destroy: () => socket?.destroy(),
     };
   } catch (error) {
-    await sql.end({ timeout: 0 });
+    await driver.end({ timeout: 0 });
     throw error;
   } finally {
     stopWaiting();
   }
+}
+
+/** The parts of a postgres.js query that its connection calls. */
+interface DriverQuery {
+  resolve: (value: unknown) => void;
+  reject: (error: unknown) => void;
+  readonly streaming?: boolean;
+}
+
+interface Supervision {
+  /** The error that a query rejects with instead. */
+  readonly reasonOf: (error: unknown) => unknown;
+  readonly destroy: (error: Error) => void;
+}
+
+/**
+ * The same client, with queries that reject with the server's own words when it has ended the connection, and for a
+ * COPY that the caller does not expect. postgres.js would resolve the query with a stream, and end the process with
+ * the error of that stream.
+ */
+function supervised(driver: Sql, { reasonOf, destroy }: Supervision): Sql {
+  const supervise = <T>(query: T): T => {
+    if (!isQuery(query)) return query;
+    const { resolve, reject } = query;
+    query.reject = (error) => reject(reasonOf(error));
+    query.resolve = (value) => {
+      if (!(value instanceof Stream) || query.streaming) return resolve(value);
+      const error = new TypeError('COPY needs a stream, which this query does not offer');
+      value.on('error', () => {});
+      reject(error);
+      destroy(error);
+    };
+    return query;
+  };
+  const unsafe: Sql['unsafe'] = (...given) => supervise(driver.unsafe(...given));
+  return new Proxy(driver, {
+    apply: (target, self, given) => supervise(Reflect.apply(target, self, given)),
+    get: (target, key) => (key === 'unsafe' ? unsafe : Reflect.get(target, key)),
+  });
+}
+
+function isQuery(value: unknown): value is DriverQuery {
+  return value instanceof Promise && 'resolve' in value && 'reject' in value;
 }

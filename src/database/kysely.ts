@@ -24,6 +24,11 @@ export interface PoolOptions {
   readonly idleTimeoutMs?: number | undefined;
   /** How long a query waits for a connection, a free or a new one. Default 2,000. */
   readonly connectTimeoutMs?: number | undefined;
+  /**
+   * As in postgres.js, for a pooler in transaction mode. No query leaves a prepared statement on the server, so there is
+   * no other value.
+   */
+  readonly prepare?: false | undefined;
 }
 
 /**

@@ -42,7 +42,7 @@ export function refused(
   const hosts = target.hosts.map(describeHost);
   const evidence = [
     ...standbys.map((host) => `${describeHost(host)}  is a standby or read-only`),
-    ...refusals.map(({ host, error }) => `${describeHost(host)}  ${reasonOf(error)}`),
+    ...refusals.map(({ host, error }) => `${describeHost(host)}  ${messageOf(error)}`),
   ];
   if (standbys.length > 0) {
     return new CryptosenseDbError(
@@ -60,23 +60,18 @@ export function refused(
     {
       message: `no server answered at ${hosts.join(', ')} (tried for ${duration(waitedMs)})`,
       evidence,
-      hint: refusals.some(({ error }) => isWithoutTls(error))
-        ? 'switch TLS on at the server, or set another sslmode in the URL or in PGSSLMODE'
-        : 'start the server, or wait for it with: cryptosense-db db wait',
+      hint:
+        refusals.map(({ error }) => hintOf(error)).find((hint) => hint !== undefined) ??
+        'start the server, or wait for it with: cryptosense-db db wait',
     },
     { details: { hosts, waitedMs }, cause: refusals[0]?.error },
   );
 }
 
-function reasonOf(error: unknown): string {
-  return isWithoutTls(error)
-    ? 'closed the connection before TLS started; sslmode requires TLS, and the server may not offer it'
-    : messageOf(error);
-}
-
-/** Node has no error code for this case. */
-function isWithoutTls(error: unknown): boolean {
-  return /before secure TLS connection was established/.test(messageOf(error));
+/** A fault of TLS says more than that there is no answer. */
+function hintOf(error: unknown): string | undefined {
+  const isHinted = typeof error === 'object' && error !== null && 'hint' in error;
+  return isHinted && typeof error.hint === 'string' ? error.hint : undefined;
 }
 
 function loginRefused(target: ServerTarget, { host, error }: Refusal): CryptosenseDbError {

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
 import { loginName } from './login-name.ts';
 
 /** The author of files in the folder: git's user.name, else the login name. */
@@ -25,4 +25,42 @@ export function startInBackground(args: readonly string[]): void {
   // Without a listener the error would end this process, which does not need the other one.
   child.once('error', () => {});
   child.unref();
+}
+
+/** How a program that was to print something ended without it. */
+export type OutputFailure =
+  | { readonly kind: 'not-found' | 'not-executable' | 'too-slow' | 'too-much' }
+  | { readonly kind: 'exit'; readonly code: number }
+  | { readonly kind: 'signal'; readonly signal: string };
+
+export interface ReadOutputOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const mostOutput = 64 * 1024;
+
+/**
+ * What the program prints to its standard output, or how it failed. It runs without a shell, and has no standard input.
+ * What it prints to its standard error is dropped. Throws an AbortError when the signal fires.
+ */
+export function readOutput(
+  [program = '', ...args]: readonly string[],
+  { timeoutMs, signal }: ReadOutputOptions,
+): Promise<string | OutputFailure> {
+  return new Promise((resolve, reject) => {
+    const options = { timeout: timeoutMs, maxBuffer: mostOutput, killSignal: 'SIGKILL' } as const;
+    const child = execFile(program, args, { ...options, signal }, (error, output) => {
+      if (error === null) return resolve(output);
+      if (signal?.aborted) return reject(error);
+      if (error.code === 'ENOENT') return resolve({ kind: 'not-found' });
+      if (error.code === 'EACCES') return resolve({ kind: 'not-executable' });
+      if (error.code === 'ERR_CHILD_PROCESS_STDIO_MAXBUFFER') return resolve({ kind: 'too-much' });
+      if (typeof error.code === 'number') return resolve({ kind: 'exit', code: error.code });
+      if (error.killed) return resolve({ kind: 'too-slow' });
+      if (error.signal) return resolve({ kind: 'signal', signal: error.signal });
+      reject(error);
+    });
+    child.stdin?.end();
+  });
 }

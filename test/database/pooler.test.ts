@@ -3,10 +3,12 @@ import { once } from 'node:events';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { wait } from '../../src/databases/lifecycle.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { isError } from '../../src/runtime/errors.ts';
+import { createDatabase } from '../../src/typed-database.ts';
 import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
 import { freePort } from '../support/embedded-postgres.ts';
 import { fixture, writePairs } from '../support/fixtures.ts';
@@ -139,6 +141,26 @@ describe.skipIf(binary === undefined)(
         );
       expect(isError(error) ? error.code : error).toBe('interrupted');
     });
+
+    it.each([1, 3])(
+      'serves createDatabase in transaction mode with %i connections',
+      async (size) => {
+        const target = await startPooler({ mode: 'transaction', size });
+        const db = createDatabase({ target, prepare: false, connectTimeoutMs: 20_000 });
+        onTestFinished(() => db.destroy());
+        const work = Array.from({ length: 40 }, (_, turn) =>
+          db.transaction().execute(async (transaction) => {
+            const { rows } = await sql<{ turn: number; list: (number | null)[] }>`
+            select ${turn}::integer as turn, array[${turn}::integer, null] as list`.execute(
+              transaction,
+            );
+            return rows[0];
+          }),
+        );
+        const answers = await Promise.all(work);
+        expect(answers).toEqual(answers.map((_, turn) => ({ turn, list: [turn, null] })));
+      },
+    );
 
     it('answers migrate status in every mode', async () => {
       const target = await startPooler({ mode: 'transaction' });

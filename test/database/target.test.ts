@@ -4,6 +4,7 @@ import {
   parseTarget,
   type ServerTarget,
   type TargetDefaults,
+  targetUrl,
 } from '../../src/database/target.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 
@@ -64,9 +65,11 @@ describe('the user, the password and the database of a URL', () => {
     const given = {
       user: 'u',
       password: 'p',
-      sslMode: 'verify-full',
-      rootCertificate: '/ca.pem',
-    } as const;
+      parameters: new Map([
+        ['sslmode', 'verify-full'],
+        ['sslrootcert', '/ca.pem'],
+      ]),
+    };
     expect(parse('postgresql://h/d', given)).toMatchObject({
       user: 'u',
       password: 'p',
@@ -210,4 +213,131 @@ describe('the parts of a password', () => {
       return [message, stack, String(cause), JSON.stringify(error)].join('\n');
     }
   }
+});
+
+describe('what stands around a URL', () => {
+  it.each(['\n', '\r\n', ' ', '\t', '\uFEFF'])('is taken off: %j', (space) => {
+    const text = `${space}postgresql://u:p@h/d${space}`;
+    expect(parse(text)).toEqual(parse('postgresql://u:p@h/d'));
+  });
+});
+
+describe('a fault of a URL', () => {
+  const faults: readonly (readonly [fault: string, url: string])[] = [
+    ['quotes around it', '"postgresql://h/d"'],
+    ['a line end inside', 'postgresql://h\n/d'],
+    ['the scheme of JDBC', 'jdbc:postgresql://h/d'],
+    ['the scheme of SQLAlchemy', 'postgresql+asyncpg://h/d'],
+    ['the scheme of Prisma', 'prisma+postgres://h/d'],
+    ['another scheme', 'mysql://h/d'],
+    ['a scheme in capital letters', 'POSTGRESQL://h/d'],
+    ['keywords and values', 'host=h dbname=d'],
+    ['a string of ADO.NET', 'Host=h;Database=d'],
+    ['no scheme', 'h:5432/d'],
+    ['no text', ''],
+    ['no slashes', 'postgresql:h/d'],
+    ['a #', 'postgresql://u:a#b@h/d'],
+    ['a / in the password', 'postgresql://u:a/b@h/d'],
+    ['a bare %', 'postgresql://u:a%b@h/d'],
+    ['a zero byte', 'postgresql://u@h/d%00options'],
+    ['a port that is none', 'postgresql://h:x/d'],
+    ['an empty host', 'postgresql://h,/d'],
+    ['too many ports', 'postgresql://a,b/d?port=1,2,3'],
+    ['too many addresses', 'postgresql://a/d?hostaddr=10.0.0.1,10.0.0.2'],
+    ['an address that is a name', 'postgresql://a/d?hostaddr=b'],
+    [
+      'a CA for everyone without a check of the host',
+      'postgresql://h/d?sslmode=require&sslrootcert=system',
+    ],
+    ['TLS at once without TLS', 'postgresql://h/d?sslmode=prefer&sslnegotiation=direct'],
+    ['an unknown parameter', 'postgresql://h/d?unknown=1'],
+    ...[
+      'pgbouncer=true',
+      'schema=public',
+      'connection_limit=1',
+      'prepareThreshold=0',
+      'currentSchema=x',
+      'ssl=true',
+      'sslmode=no-verify',
+      'options=endpoint%3Dep-x-1',
+      'statement_timeout=1',
+      'channel_binding=require',
+      'require_auth=scram-sha-256',
+      'service=x',
+      'servicefile=x',
+      'gssencmode=require',
+      'krbsrvname=x',
+      'gsslib=gssapi',
+      'gssdelegation=1',
+      'keepalives=2',
+      'keepalives_idle=x',
+      'keepalives_interval=1',
+      'keepalives_count=1',
+      'tcp_user_timeout=1',
+      'replication=database',
+      'requiressl=2',
+      'requirepeer=x',
+      'sslcertmode=require',
+      'sslcompression=1',
+      'sslcrldir=x',
+      'sslkeylogfile=x',
+      'sslsni=2',
+      'ssl_min_protocol_version=SSLv3',
+      'min_protocol_version=3.2',
+      'max_protocol_version=4',
+      'load_balance_hosts=always',
+      'target_session_attrs=standby',
+      'client_encoding=LATIN1',
+      'scram_client_key=x',
+      'oauth_issuer=x',
+    ].map((query) => [`the parameter ${query}`, `postgresql://h/d?${query}`] as const),
+  ];
+
+  it('is told in a sentence of its own, with a hint of its own kind', async () => {
+    const told = new Map<string, string>();
+    for (const [fault, url] of faults) {
+      const error = await errorOf('bad-configuration', () => parseTarget(url, defaults));
+      const { message = '', hint = '' } = error.problems[0] ?? {};
+      expect(hint).not.toBe('');
+      expect({ fault, alike: told.get(message) }).toEqual({ fault, alike: undefined });
+      told.set(message, fault);
+    }
+  });
+
+  it.each(faults.filter(([fault]) => fault.startsWith('the parameter')))(
+    'names %s',
+    async (fault, url) => {
+      const error = await errorOf('bad-configuration', () => parseTarget(url, defaults));
+      const [name = ''] = fault.replace('the parameter ', '').split('=');
+      expect(wordsOf(error).toLowerCase()).toContain(name.toLowerCase());
+    },
+  );
+});
+
+describe('the parameters of libpq', () => {
+  it.each<[string, object]>([
+    ['options=-c%20statement_timeout%3D5', { settings: { options: '-c statement_timeout=5' } }],
+    ['fallback_application_name=a', { applicationName: 'a' }],
+    ['fallback_application_name=a&application_name=b', { applicationName: 'b' }],
+    ['keepalives=0', { keepAliveMs: undefined }],
+    ['keepalives_idle=7', { keepAliveMs: 7_000 }],
+    ['keepalives=1&keepalives_count=0&tcp_user_timeout=0', { keepAliveMs: 60_000 }],
+    ['load_balance_hosts=random', { isOrderRandom: true }],
+    ['hostaddr=10.0.0.1', { hosts: [{ host: 'h', port: 5432, address: '10.0.0.1' }] }],
+    ['passfile=/p', { passwordFile: '/p' }],
+    ['channel_binding=prefer&gssencmode=prefer&client_encoding=UTF8', {}],
+    ['requiressl=1', { tls: { mode: 'require' } }],
+    ['sslrootcert=system', { tls: { mode: 'verify-full', rootCertificate: 'system' } }],
+    ['sslpassword=s&sslcrl=/crl', { tls: { passphrase: 's', revocationList: '/crl' } }],
+    ['sslsni=0&sslcertmode=disable', { tls: { isNameSent: false, isCertificateSent: false } }],
+    [
+      'ssl_min_protocol_version=TLSv1.2&ssl_max_protocol_version=TLSv1.3',
+      { tls: { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.3' } },
+    ],
+    ['sslmode=require&sslnegotiation=direct', { tls: { isDirect: true } }],
+  ])('are honoured, and stay in the URL of the target: %s', (query, expected) => {
+    const target = parse(`postgresql://u@h/d?${query}`);
+    expect(target).toMatchObject(expected);
+    expect(parse(targetUrl(target))).toEqual(target);
+  });
 });
