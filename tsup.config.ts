@@ -16,7 +16,7 @@ type Plugin = NonNullable<Options['esbuildPlugins']>[number];
  */
 export default defineConfig([
   {
-    entry: { index: 'src/index.ts', testing: 'src/testing.ts' },
+    entry: { index: 'src/index.ts', client: 'src/client.ts', testing: 'src/testing.ts' },
     format: 'esm',
     target: 'node20',
     removeNodeProtocol: false,

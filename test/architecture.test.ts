@@ -8,7 +8,7 @@ import { describe, expect, it } from 'vitest';
  * lower layers. Within a layer only `neighbours` may be imported.
  */
 const layers: readonly (readonly string[])[] = [
-  ['cli.ts', 'index.ts', 'testing.ts'],
+  ['cli.ts', 'index.ts', 'client.ts', 'testing.ts'],
   ['typed-database.ts', 'commands', 'ui'],
   ['databases', 'market', 'migrations', 'schema', 'seeding', 'test-databases', 'types'],
   ['config.ts', 'ledger'],

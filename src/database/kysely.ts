@@ -1,11 +1,10 @@
 import { Kysely } from 'kysely';
 import { PostgresJSDialect, type PostgresJSDialectConfig } from 'kysely-postgres-js';
 import { requireWhole } from '../runtime/whole-numbers.ts';
-import { openEmbedded, openPrimary } from './client.ts';
+import { openPrimary } from './client.ts';
 import type { Session } from './connection.ts';
-import type { EmbeddedEngine } from './embedded/engine.ts';
-import { openPool } from './pool.ts';
-import type { Target } from './target.ts';
+import { openPool, type PoolSettings } from './pool.ts';
+import type { ServerTarget, Target } from './target.ts';
 import { runTyped, streamTyped, type TypedClient } from './typed-query.ts';
 import type { DB } from './types.ts';
 
@@ -31,70 +30,40 @@ export interface PoolOptions {
   readonly prepare?: false | undefined;
 }
 
+export interface DatabaseOptions extends PoolOptions {
+  /** A URL, or a target that was read before. Default: the one that environment and `.env` name. */
+  readonly target?: Target | string | undefined;
+}
+
 /**
- * A Kysely over its own pool of connections, which `destroy()` closes. Connects with the first query. The defaults are
- * those of the specification (2.2). Throws `bad-configuration` for a setting out of range.
+ * A Kysely over its own pool of connections to a server, which `destroy()` closes. Connects with the first query.
+ * Throws `bad-configuration` for a setting out of range.
  */
-export function openDatabase(
-  target: Target,
-  {
-    applicationName,
-    maxConnections = 20,
-    idleTimeoutMs = 30_000,
-    connectTimeoutMs = 2_000,
-  }: PoolOptions = {},
-): Kysely<DB> {
-  const settings = { maxConnections, idleTimeoutMs, connectTimeoutMs };
-  requireWhole(settings, { from: 1, to: mostTimerMs });
-  if (target.kind === 'embedded') {
-    const { folder } = target;
-    return embeddedKysely(async () => {
-      const { openEmbeddedEngine } = await import('./embedded/engine.ts');
-      return openEmbeddedEngine({ folder, lockTimeoutMs: connectTimeoutMs });
-    }, idleTimeoutMs);
-  }
+export function openServerDatabase(target: ServerTarget, options: PoolOptions = {}): Kysely<DB> {
+  const { connectTimeoutMs, ...settings } = poolSettings(options);
   const named = {
     ...target,
     connectTimeoutMs,
-    applicationName: applicationName ?? target.applicationName,
+    applicationName: options.applicationName ?? target.applicationName,
   };
   // A URL with one host may name a replica on purpose. With several hosts, the primary is meant.
-  const options = { isReadOnlyFine: target.hosts.length === 1, isForValues: true };
-  return kyselyOver(openPool(() => openPrimary(named, options), settings));
+  const use = { isReadOnlyFine: target.hosts.length === 1, isForValues: true };
+  return kyselyOver(openPool(() => openPrimary(named, use), { ...settings, connectTimeoutMs }));
+}
+
+/** The defaults are those of the specification (2.2). Throws `bad-configuration`. */
+export function poolSettings({
+  maxConnections = 20,
+  idleTimeoutMs = 30_000,
+  connectTimeoutMs = 2_000,
+}: PoolOptions): PoolSettings {
+  const settings = { maxConnections, idleTimeoutMs, connectTimeoutMs };
+  requireWhole(settings, { from: 1, to: mostTimerMs });
+  return settings;
 }
 
 /** The longest time that a timer of Node takes. */
 const mostTimerMs = 2 ** 31 - 1;
-
-/** A Kysely over an open engine, which `destroy()` closes. */
-export function engineKysely(engine: EmbeddedEngine): Kysely<DB> {
-  return embeddedKysely(async () => engine, 30_000);
-}
-
-const embeddedPatienceMs = 60_000;
-
-/** The engine has one session and takes seconds to start, so callers wait for their turn. */
-function embeddedKysely(open: () => Promise<EmbeddedEngine>, idleTimeoutMs: number): Kysely<DB> {
-  let engine: Promise<EmbeddedEngine> | undefined;
-  const pool = openPool(
-    async () => {
-      engine ??= open();
-      const started = await engine.catch((error: unknown) => {
-        engine = undefined;
-        throw error;
-      });
-      return openEmbedded(started, { isForValues: true });
-    },
-    { idleTimeoutMs, maxConnections: 1, connectTimeoutMs: embeddedPatienceMs },
-  );
-  return kyselyOver({
-    lease: pool.lease,
-    end: async () => {
-      await pool.end();
-      await (await engine)?.close();
-    },
-  });
-}
 
 interface Lending {
   readonly lease: () => Promise<{
@@ -108,7 +77,7 @@ interface Lending {
  * kysely-postgres-js calls only `reserve()` and `end()` of its postgres.js client. It awaits a query, or
  * calls the query's `cursor` at once.
  */
-function kyselyOver<Tables>({ lease, end }: Lending): Kysely<Tables> {
+export function kyselyOver<Tables>({ lease, end }: Lending): Kysely<Tables> {
   const reserve = async () => {
     const { client, release } = await lease();
     const unsafe = (query: string, parameters: readonly unknown[]) => {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Kysely } from 'kysely';
 import { nameTestServer, readTestServer, surroundings } from '../config.ts';
-import { engineKysely, openDatabase } from '../database/kysely.ts';
+import { engineKysely } from '../database/embedded/kysely.ts';
+import { openServerDatabase } from '../database/kysely.ts';
 import { targetUrl } from '../database/target.ts';
 import type { DB } from '../database/types.ts';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
@@ -85,7 +86,7 @@ export async function createTestDatabase(options: TestDatabaseOptions = {}): Pro
   const target = { ...server.target, database: name };
   let opened: Kysely<DB> | undefined;
   const open = () => {
-    opened ??= openDatabase(target, { maxConnections, idleTimeoutMs: 2_000 });
+    opened ??= openServerDatabase(target, { maxConnections, idleTimeoutMs: 2_000 });
     return opened;
   };
   return {

@@ -1,0 +1,52 @@
+import type { Kysely } from 'kysely';
+import { openEmbedded } from '../client.ts';
+import { kyselyOver, type PoolOptions, poolSettings } from '../kysely.ts';
+import { openPool } from '../pool.ts';
+import type { EmbeddedTarget } from '../target.ts';
+import type { DB } from '../types.ts';
+import type { EmbeddedEngine } from './engine.ts';
+
+/**
+ * A Kysely over the embedded engine in a folder, which starts with the first query and which `destroy()` closes.
+ * Throws `bad-configuration` for a setting out of range.
+ */
+export function openEmbeddedDatabase(
+  { folder }: EmbeddedTarget,
+  options: PoolOptions = {},
+): Kysely<DB> {
+  const { connectTimeoutMs, idleTimeoutMs } = poolSettings(options);
+  return embeddedKysely(async () => {
+    const { openEmbeddedEngine } = await import('./engine.ts');
+    return openEmbeddedEngine({ folder, lockTimeoutMs: connectTimeoutMs });
+  }, idleTimeoutMs);
+}
+
+/** A Kysely over an open engine, which `destroy()` closes. */
+export function engineKysely(engine: EmbeddedEngine): Kysely<DB> {
+  return embeddedKysely(async () => engine, 30_000);
+}
+
+const embeddedPatienceMs = 60_000;
+
+/** The engine has one session and takes seconds to start, so callers wait for their turn. */
+function embeddedKysely(open: () => Promise<EmbeddedEngine>, idleTimeoutMs: number): Kysely<DB> {
+  let engine: Promise<EmbeddedEngine> | undefined;
+  const pool = openPool(
+    async () => {
+      engine ??= open();
+      const started = await engine.catch((error: unknown) => {
+        engine = undefined;
+        throw error;
+      });
+      return openEmbedded(started, { isForValues: true });
+    },
+    { idleTimeoutMs, maxConnections: 1, connectTimeoutMs: embeddedPatienceMs },
+  );
+  return kyselyOver({
+    lease: pool.lease,
+    end: async () => {
+      await pool.end();
+      await (await engine)?.close();
+    },
+  });
+}
