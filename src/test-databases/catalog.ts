@@ -14,6 +14,7 @@ import {
   printName,
   type TemplateKey,
 } from './name.ts';
+import { propertiesOf } from './properties.ts';
 
 /** A test database, as the server's catalog shows it. */
 export interface FoundDatabase extends DatabaseState {
@@ -64,7 +65,8 @@ export async function listOwn(
 }
 
 /**
- * Creates a test database and returns its name: a copy of `template`, or an empty one.
+ * Creates a test database and returns its name: a copy of `template` with the settings and privileges of that database,
+ * or an empty one.
  *
  * It is a template in the server's sense (IS_TEMPLATE). TimescaleDB starts no scheduler in such a database
  * (src/loader/bgw_launcher.c). A scheduler would run jobs, take one of the server's few workers, and stay
@@ -80,11 +82,21 @@ export async function createDatabase(
   }: Pick<DatabaseState, 'kind' | 'key'> & { readonly template?: string | undefined },
 ): Promise<string> {
   const from = template === undefined ? '' : ` template ${quoteIdentifier(template)}`;
+  const { kind, key } = state;
   try {
-    const name = printName({ ...state, since: await readClock(sql) });
+    const since = await readClock(sql);
+    // No other process takes a clone. It becomes a ready one when it is complete.
+    const name = printName({ kind: kind === 'ready' ? 'clone' : kind, key, since });
+    const properties =
+      template === undefined
+        ? [`comment on database ${quoteIdentifier(name)} is ${quoteLiteral(remark)}`]
+        : await propertiesOf(sql, { template, copy: name });
     await sql.unsafe(`create database ${quoteIdentifier(name)}${from} is_template true`);
-    await sql.unsafe(`comment on database ${quoteIdentifier(name)} is ${quoteLiteral(remark)}`);
-    return name;
+    await sql.unsafe(properties.join('; '));
+    if (kind !== 'ready') return name;
+    const ready = printName({ kind, key, since });
+    await sql.unsafe(renaming(name, ready));
+    return ready;
   } catch (error) {
     throw permissionProblem(error, createProblem(server));
   }

@@ -47,6 +47,50 @@ describe('the module cryptosense-db/testing', () => {
 });
 
 describe('createTestDatabase', () => {
+  it.each([0, 1])(
+    'has the settings, privileges and comment that migrations set on their database, with %i made ahead',
+    async (ahead) => {
+      const { url: server, role } = await ownTestServer();
+      const onIt = (statement: string) => `execute format($f$${statement}$f$, current_database());`;
+      const up = `create schema app; create schema "My Own";
+        do $$ begin
+          ${onIt('alter database %I set default_statistics_target = 123')}
+          ${onIt('alter database %I set search_path = app, "My Own", public')}
+          ${onIt(`alter role ${role} in database %I set work_mem = '1234kB'`)}
+          ${onIt("alter role current_user in database %I set temp_tablespaces = ''")}
+          ${onIt('revoke connect, temporary on database %I from public')}
+          ${onIt('grant connect on database %I to pg_monitor with grant option')}
+          ${onIt('grant create on database %I to pg_read_all_data')}
+          ${onIt('alter database %I connection limit 7')}
+          ${onIt("comment on database %I is 'the database''s own'")}
+        end $$;`;
+      const folders = writePairs({ '20260101_000000_settings': [up, 'select 1;'] });
+      if (ahead > 0) {
+        const prepared = await testing.openTestServer({ server });
+        await testing.testDatabases.fill(prepared, { ...folders, count: ahead });
+        await prepared.close();
+      }
+      const database = await createTestDatabase({ ...folders, server });
+      onTestFinished(database.drop);
+      const show = sql<object>`
+        select current_setting('default_statistics_target') as target, current_setting('search_path') as path,
+          current_setting('work_mem') as memory, current_setting('temp_tablespaces') as temporary,
+          datacl::text as acl, datconnlimit as "limit", shobj_description(oid, 'pg_database') as comment
+        from pg_database where datname = current_database()`;
+      expect((await show.execute(database.db)).rows).toEqual([
+        {
+          target: '123',
+          path: 'app, "My Own", public',
+          temporary: '""',
+          memory: '1234kB',
+          acl: `{${role}=CTc/${role},pg_monitor=c*/${role},pg_read_all_data=C/${role}}`,
+          limit: 7,
+          comment: "the database's own",
+        },
+      ]);
+    },
+  );
+
   it('returns a URL for other programs, a typed Kysely, and the server that it comes from', async () => {
     const { url: server } = await ownTestServer();
     const events: object[] = [];
