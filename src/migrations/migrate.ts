@@ -13,6 +13,7 @@ import { compareVersions, type Version } from '../ledger/version.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { runSteps } from './apply.ts';
+import { refuseHandmade } from './handmade.ts';
 import { findInvalidIndexes } from './invalid-indexes.ts';
 import type {
   BaselineOptions,
@@ -42,7 +43,8 @@ export { templateNames } from './templates.ts';
 /**
  * Applies pending migrations, oldest first, each in one transaction with its history row. With nothing pending it
  * does nothing and succeeds. When a migration fails, the ones before it stay applied (with `singleTransaction` none
- * does), and the error's details name them.
+ * does), and the error's details name them. Throws `history-mismatch` for a database without a history that holds
+ * what the migrations create; nothing is recorded then.
  *
  * After `connection-lost`, the first of the `pending` migrations may be committed: the server had it when the
  * connection broke. The next run finds out.
@@ -59,6 +61,7 @@ export async function up(options: UpOptions): Promise<RunResult> {
     });
     const steps = await prepareUp(session, chosen, options);
     if (options.singleTransaction) refuseTogether(steps);
+    await refuseHandmade(session, ledger, steps);
     if (options.dryRun) {
       return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, options);
     }

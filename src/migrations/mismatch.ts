@@ -1,5 +1,5 @@
 import type { LedgerEntry } from '../ledger/ledger.ts';
-import type { Checksum } from '../ledger/version.ts';
+import { type Checksum, compareVersions } from '../ledger/version.ts';
 import type { Problem } from '../runtime/errors.ts';
 import type { MigrationPair } from './source.ts';
 import { findDifference, findRenamed, type Interruption, type MigrationStatus } from './status.ts';
@@ -12,7 +12,10 @@ export function describeMismatch(
   const { version, description, pair, entry, interruption } = status;
   const file = pair?.up.name ?? (description ? `${version}_${description}.sql` : version);
   if (interruption) {
-    return describeInterrupted(file, { version, interruption, hasFiles: pair !== undefined });
+    const newestFile = statuses.findLast((other) => other.pair)?.version;
+    const isNewer = newestFile !== undefined && compareVersions(newestFile, version) < 0;
+    const files = pair ? 'here' : isNewer ? 'newer' : 'gone';
+    return describeInterrupted(file, { version, interruption, files });
   }
   if (entry && pair) return describeChanged(pair, entry);
   if (entry) return describeMissing(file, entry, findRenamed(entry, statuses));
@@ -29,16 +32,20 @@ function describeInterrupted(
   {
     version,
     interruption,
-    hasFiles,
+    files,
   }: Pick<MigrationStatus, 'version'> & {
     readonly interruption: Interruption;
-    readonly hasFiles: boolean;
+    /** `newer`: no file is as new, so that a newer release is likely to have them. */
+    readonly files: 'here' | 'gone' | 'newer';
   },
 ): Problem {
   const { direction, finished, started } = interruption;
-  const resume = hasFiles
+  const resumable = files === 'here' || direction === 'down';
+  const resume = resumable
     ? `resume it with: cryptosense-db migrate ${direction}`
-    : 'restore its files under their former stamp';
+    : files === 'newer'
+      ? 'a newer release began it: finish it with the files of that release and cryptosense-db migrate up'
+      : 'restore its files under their former stamp';
   return {
     message: `${file} is ${direction === 'up' ? 'applied' : 'rolled back'} in part`,
     evidence: [

@@ -265,6 +265,31 @@ function isContinuousWithData(body: SyntaxNode): boolean {
   return hasOption(into.options, 'continuous', timescaleNamespaces) && into.skipData !== true;
 }
 
+/** The name of a lasting relation that the statement creates, and that it fails for where it exists. */
+export function createdRelation({ type, body }: StatementNode): Name | undefined {
+  if (body.if_not_exists === true || body.replace === true) return undefined;
+  const relation = asNode(newRelation(type, body));
+  const isLasting = typeof relation.relname === 'string' && relation.relpersistence !== 't';
+  return isLasting ? nameOf(relation) : undefined;
+}
+
+function newRelation(type: string, body: SyntaxNode): unknown {
+  switch (type) {
+    case 'CreateStmt':
+      return body.relation;
+    case 'CreateForeignTableStmt':
+      return asNode(body.base).relation;
+    case 'CreateTableAsStmt':
+      return asNode(body.into).rel;
+    case 'ViewStmt':
+      return body.view;
+    case 'CreateSeqStmt':
+      return body.sequence;
+    default:
+      return undefined;
+  }
+}
+
 /** True for CREATE EXTENSION timescaledb, and for a DO block that contains it. */
 export function createsTimescale({ type, body }: StatementNode): boolean {
   if (type === 'CreateExtensionStmt') return body.extname === 'timescaledb';

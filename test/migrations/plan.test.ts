@@ -289,6 +289,21 @@ describe('the text of a mismatch', () => {
     expect(hint).not.toContain('migrate up');
   });
 
+  it.each<[direction: 'up' | 'down', remedy: string]>([
+    ['up', 'a newer release began it: finish it with the files of that release'],
+    ['down', 'resume it with: cryptosense-db migrate down'],
+  ])(
+    'for an interrupted %s that is newer than all files names who can finish it',
+    (direction, remedy) => {
+      const entry = { position: 0, checksum: '', isFinished: true, startedAt: new Date(0) };
+      const journal: JournalEntry[] = [{ version: versionOf('2'), direction, ...entry }];
+      const statuses = compareWithLedger([pairOf('1')], { entries: [], journal });
+      const last = statuses.at(-1);
+      if (!last) throw new Error('the journal has a version');
+      expect(describeMismatch(last, statuses).hint).toContain(remedy);
+    },
+  );
+
   it.each<[Scene, string]>([
     ['1m', '20250101_000001_step_1.sql'],
     ['1r', '20250101_000001_step_1_rollback.sql'],
