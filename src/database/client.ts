@@ -34,9 +34,20 @@ export interface ClientOptions {
   readonly onProgress?: OnProgress | undefined;
   /** Accept a standby or a read-only server. */
   readonly isReadOnlyFine?: boolean;
+  /** Keep TimescaleDB unloaded until `releaseTimescale` has run: see there. */
+  readonly holdsTimescale?: boolean;
   /** Values are written and read under the settings of `valueSettings`, whatever role and database say. */
   readonly isForValues?: boolean;
 }
+
+const timescaleHold = 'timescaledb.disable_load';
+
+/**
+ * ALTER EXTENSION timescaledb UPDATE has to come before TimescaleDB is loaded, and every statement loads it
+ * (TimescaleDB documentation, "Upgrade"). In a session that holds TimescaleDB, this statement ends the hold; the
+ * update has to follow at once.
+ */
+export const releaseTimescale = `set ${timescaleHold} = off`;
 
 /**
  * One connection. `sql` never reconnects: once the backend is gone, every query fails. So locks and
@@ -100,7 +111,11 @@ async function openHost(
     user: target.user,
     password: password ?? '',
     database: target.database,
-    connection: { application_name: target.applicationName, ...target.settings },
+    connection: {
+      application_name: target.applicationName,
+      ...target.settings,
+      ...(options.holdsTimescale && { [timescaleHold]: 'on' }),
+    },
   };
   const patience = { timeoutMs: connectTimeoutMs, signal };
   const open = async () => {

@@ -6,7 +6,7 @@ import { connectionLost, interrupted, statementRefused, throwIfInterrupted } fro
 import { isConnectionLost, isSqlError } from './sql-errors.ts';
 import { describeTarget, type EmbeddedTarget, type ServerTarget, type Target } from './target.ts';
 
-export { type ServerFacts, type Sql, valueSettings } from './client.ts';
+export { releaseTimescale, type ServerFacts, type Sql, valueSettings } from './client.ts';
 
 /**
  * One backend, from opening to closing. `sql` never reconnects: once the backend is gone, every
@@ -28,6 +28,8 @@ export interface SessionOptions {
   readonly lockTimeoutMs?: number | undefined;
   /** Accept a standby or a read-only server, and do not create a missing embedded database. */
   readonly isReadOnlyFine?: boolean;
+  /** Keep TimescaleDB unloaded, for `releaseTimescale`. Without effect on the embedded engine. */
+  readonly holdsTimescale?: boolean;
 }
 
 /**

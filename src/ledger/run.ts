@@ -34,12 +34,25 @@ export interface Run {
  */
 export async function withRun<T>(
   options: RunOptions,
-  { access }: { readonly access: 'read' | 'write' },
+  {
+    access,
+    holdsTimescale = false,
+  }: {
+    readonly access: 'read' | 'write';
+    /** For a run that updates TimescaleDB, which has to be unloaded until then. */
+    readonly holdsTimescale?: boolean;
+  },
   work: (run: Run) => Promise<T>,
 ): Promise<T> {
   const { signal, onProgress, lockTimeoutMs = defaultLockTimeoutMs } = options;
   const target = resolveTarget(options.target);
-  const sessionOptions = { signal, onProgress, lockTimeoutMs, isReadOnlyFine: access === 'read' };
+  const sessionOptions = {
+    signal,
+    onProgress,
+    lockTimeoutMs,
+    isReadOnlyFine: access === 'read',
+    holdsTimescale,
+  };
   return withSession(target, sessionOptions, async (session) => {
     requireServerVersion(session);
     const writer = { pid: session.pid, toolVersion: toolVersion() };

@@ -36,7 +36,11 @@ export type Manner = 'one by one' | 'together';
 export async function runSteps(
   { session, ledger, writer, onProgress }: Run,
   steps: readonly Step[],
-  control: RunControl & { readonly manner: Manner },
+  control: RunControl & {
+    readonly manner: Manner;
+    /** What an earlier session of the same operation has run. */
+    readonly before?: readonly CompletedStep[];
+  },
 ): Promise<readonly CompletedStep[]> {
   if (steps.length === 0) return [];
   refuseUnjournalled(steps, ledger);
@@ -56,7 +60,7 @@ export async function runSteps(
     });
     return done;
   } catch (error) {
-    const completed = done.map(({ version }) => version);
+    const completed = [...(control.before ?? []), ...done].map(({ version }) => version);
     const pending = steps.slice(done.length).map(({ version }) => version);
     if (session.signal?.aborted) throw interrupted({ completed, pending });
     const cause = error instanceof StatementError ? error.cause : error;

@@ -1,4 +1,4 @@
-import type { Sql } from '../database/connection.ts';
+import { releaseTimescale, type Sql } from '../database/connection.ts';
 import {
   isConnectionLost,
   isSqlError,
@@ -82,6 +82,7 @@ export function composeBatches(
     const from = before;
     before += chunk.length;
     const parts = chunk.flatMap((statement, place) => [
+      ...(statement.run.updatesTimescale ? [releaseTimescale] : []),
       statement,
       ...(statement.run.isResetAll ? afterReset : []),
       ...(statement.indexes ? [requireValid(statement.indexes)] : []),

@@ -1,4 +1,10 @@
-import { type Session, type Sql, withRollback, withTransaction } from '../database/connection.ts';
+import {
+  releaseTimescale,
+  type Session,
+  type Sql,
+  withRollback,
+  withTransaction,
+} from '../database/connection.ts';
 import { isConnectionLost, isRefusedInTransaction, isSqlError } from '../database/sql-errors.ts';
 import {
   durationColumn,
@@ -214,6 +220,7 @@ async function runInTransaction(
 ): Promise<boolean> {
   const { step, statement } = journalled;
   return withTransaction(sql, async () => {
+    if (statement.run.updatesTimescale) await sql.unsafe(releaseTimescale);
     await discardRows(sql.unsafe(statement.text));
     if (statement.indexes) await sql.unsafe(requireValid(statement.indexes));
     await sql.unsafe(localOwnRole);

@@ -34,7 +34,7 @@ import { type Extent, planDown, planRedo, planRepair, planUp, requireKnown } fro
 import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
 import { compareWithLedger, type MigrationStatus } from './status.ts';
-import type { CompletedStep, Step } from './step.ts';
+import { type CompletedStep, needsOwnSession, type Step } from './step.ts';
 
 export type * from './options.ts';
 export { create } from './scaffold.ts';
@@ -51,19 +51,57 @@ export { templateNames } from './templates.ts';
  */
 export async function up(options: UpOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
+  let session: SessionKind = 'shared';
+  let before: readonly CompletedStep[] = [];
+  for (;;) {
+    const part: Part = await upInSession(options, { pairs, session, before });
+    if (part.next === undefined) return part.result;
+    session = part.next;
+    before = part.result.steps;
+  }
+}
+
+/** A file that updates TimescaleDB has a session of its own; the files before and after it share one. */
+type SessionKind = 'shared' | 'own';
+
+interface Part {
+  readonly result: RunResult;
+  /** The session of the steps that remain; undefined when none remains. */
+  readonly next: SessionKind | undefined;
+}
+
+/** Applies what one session can apply. Plans again, since another run may have applied migrations in between. */
+async function upInSession(
+  options: UpOptions,
+  {
+    pairs,
+    session: kind,
+    before,
+  }: {
+    readonly pairs: readonly MigrationPair[];
+    readonly session: SessionKind;
+    readonly before: readonly CompletedStep[];
+  },
+): Promise<Part> {
   const extent = extentOf(options) ?? { kind: 'all' };
-  return withRun(options, { access: options.dryRun ? 'read' : 'write' }, async (run) => {
+  const access = options.dryRun ? 'read' : 'write';
+  return withRun(options, { access, holdsTimescale: kind === 'own' }, async (run) => {
     const { session, ledger } = run;
     requireMark(session, { mark: ledger.environment, environment: options.environment });
     const chosen = planUp(compareWithLedger(pairs, ledger), {
-      extent,
+      extent: extent.kind === 'steps' ? { ...extent, count: extent.count - before.length } : extent,
       outOfOrder: options.allowOutOfOrder ? 'allow' : 'refuse',
     });
     const steps = await prepareUp(session, chosen, options);
     if (options.singleTransaction) refuseTogether(steps);
     await refuseHandmade(session, ledger, steps);
     if (options.dryRun) {
-      return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, options);
+      const result = summarise(
+        run,
+        { steps: steps.map(plannedStep), pairs, isDryRun: true },
+        options,
+      );
+      return { result, next: undefined };
     }
     if (steps.length > 0 || options.environment !== undefined) {
       await ensureLedger(run, 'migrations');
@@ -71,9 +109,23 @@ export async function up(options: UpOptions): Promise<RunResult> {
     // Before the first step, so that a first deployment that fails halfway has marked its database.
     if (options.environment) await markAs(session, options.environment);
     const manner = options.singleTransaction ? 'together' : 'one by one';
-    const done = await runSteps(run, steps, { ...options, manner });
-    return summarise(run, { steps: done, pairs, isDryRun: false }, options);
+    const part = stepsOfSession(steps, kind);
+    const done = await runSteps(run, part, { ...options, manner, before });
+    const result = summarise(run, { steps: [...before, ...done], pairs, isDryRun: false }, options);
+    const rest = steps[part.length];
+    return { result, next: rest && sessionOf(rest) };
   });
+}
+
+function sessionOf({ script }: Step): SessionKind {
+  return needsOwnSession(script) ? 'own' : 'shared';
+}
+
+/** The steps at the start that a session of that kind can run; none when it has to be the other kind. */
+function stepsOfSession(steps: readonly Step[], kind: SessionKind): readonly Step[] {
+  const end = steps.findIndex((step) => sessionOf(step) !== kind);
+  const fit = end < 0 ? steps : steps.slice(0, end);
+  return kind === 'own' ? fit.slice(0, 1) : fit;
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   runModeOf,
   type TransactionMode,
   takesNoSnapshot,
+  updatesTimescale,
 } from './run-mode.ts';
 import type { SqlFile } from './source.ts';
 import { type IndexSet, indexesAfter } from './valid-indexes.ts';
@@ -97,6 +98,9 @@ export function parseScript(
   if (escaping && file.text.includes("\\'", escaping.index)) {
     reportAt(escaping.index, { rule: 'backslash-quote' });
   }
+  const opening = body.findIndex(({ node }) => node.type !== 'VariableSetStmt');
+  const late = body.find(({ node }, at) => updatesTimescale(node) && at > opening);
+  if (late) reportAt(late.index, { rule: 'late-update' });
   for (const statement of body) {
     for (const broken of brokenRules(statement, transaction)) reportAt(statement.index, broken);
   }

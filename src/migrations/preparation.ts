@@ -10,7 +10,7 @@ import {
   readScripts,
 } from './scripts.ts';
 import { type MigrationPair, rollbackNameOf, sqlFile } from './source.ts';
-import type { Step } from './step.ts';
+import { needsOwnSession, type Step } from './step.ts';
 
 /**
  * The steps that apply the pairs. Nothing runs before every migration and every rollback is parsed.
@@ -77,7 +77,11 @@ function grammarFor({ server }: Session, { beforeGrammar }: GrammarOptions): Rea
 /** Throws `faulty-statements` for files that cannot share one transaction with others. */
 export function refuseTogether(steps: readonly Step[]): void {
   refuse(
-    steps.flatMap(({ script: { file, transaction, begin } }): readonly Finding[] => {
+    steps.flatMap(({ script }): readonly Finding[] => {
+      const { file, transaction, begin } = script;
+      if (steps.length > 1 && needsOwnSession(script)) {
+        return [{ file: file.name, rule: 'own-session' }];
+      }
       const place = { file: file.name, rule: 'own-transaction' } as const;
       if (transaction === 'none') return [{ ...place, begin: undefined }];
       return begin === 'begin' ? [] : [{ ...place, begin }];

@@ -21,6 +21,8 @@ export interface RunMode {
   readonly remains?: Remains;
   /** RESET ALL takes the settings of the run away too. */
   readonly isResetAll?: true;
+  /** ALTER EXTENSION timescaledb UPDATE, which needs a session of its own. */
+  readonly updatesTimescale?: true;
 }
 
 /** A name without its schema, or with it. */
@@ -134,9 +136,12 @@ export function runModeOf(node: StatementNode): RunMode {
     return isResetAll ? { kind: 'session', isResetAll } : { kind: 'session' };
   }
   const isAlone = mayEndTransaction(node) || refusesTransaction(node) !== undefined;
-  const kind = isAlone ? 'alone' : 'in-transaction';
   const remains = remainsOf(node);
-  return remains ? { kind, remains } : { kind };
+  return {
+    kind: isAlone ? 'alone' : 'in-transaction',
+    ...(remains && { remains }),
+    ...(updatesTimescale(node) && { updatesTimescale: true }),
+  };
 }
 
 /** True for CALL, and for a DO block with a word that may end a transaction; `execute` may hide a CALL. */
@@ -288,6 +293,11 @@ function newRelation(type: string, body: SyntaxNode): unknown {
     default:
       return undefined;
   }
+}
+
+/** True for ALTER EXTENSION timescaledb UPDATE. */
+export function updatesTimescale({ type, body }: StatementNode): boolean {
+  return type === 'AlterExtensionStmt' && body.extname === 'timescaledb';
 }
 
 /** True for CREATE EXTENSION timescaledb, and for a DO block that contains it. */

@@ -18,6 +18,11 @@ export interface Step {
   readonly irreversible?: string | undefined;
 }
 
+/** True for a file that updates TimescaleDB: its session may not have loaded the old version. */
+export function needsOwnSession({ statements }: Script): boolean {
+  return statements.some(({ run }) => run.updatesTimescale);
+}
+
 /** A step that is committed. */
 export interface CompletedStep {
   readonly direction: Direction;

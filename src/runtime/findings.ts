@@ -53,7 +53,13 @@ export type Fault =
       readonly direction: 'up' | 'down';
     }
   | { readonly rule: 'no-statement'; readonly direction: 'up' | 'down' }
-  | { readonly rule: 'unfinished-transaction' | 'chained-commit' | 'late-set-transaction' }
+  | {
+      readonly rule:
+        | 'unfinished-transaction'
+        | 'chained-commit'
+        | 'late-set-transaction'
+        | 'late-update';
+    }
   | {
       readonly rule: 'transaction-control';
       readonly command: string;
@@ -65,6 +71,7 @@ export type Fault =
   // What a run asks of a file
   | { readonly rule: 'irreversible'; readonly reason: string }
   | { readonly rule: 'own-transaction'; readonly begin: string | undefined }
+  | { readonly rule: 'own-session' }
   | { readonly rule: 'left-transaction'; readonly transaction: 'own' | 'none' };
 
 export type FindingRule = Fault['rule'];

@@ -63,6 +63,14 @@ const descriptions = {
     'SET TRANSACTION comes too late: the transaction has begun',
     'set it in the first statement, as in: BEGIN ISOLATION LEVEL SERIALIZABLE;',
   ],
+  'late-update': [
+    'ALTER EXTENSION timescaledb UPDATE comes after other statements, which load the old version',
+    'make it the first statement of a file of its own',
+  ],
+  'own-session': [
+    'updates TimescaleDB, which needs a session of its own',
+    'run without --single-transaction',
+  ],
   'discard-all': [
     'DISCARD ALL releases the lock that the run holds',
     'use RESET ALL, DISCARD TEMP, DISCARD PLANS or DISCARD SEQUENCES',

@@ -342,6 +342,10 @@ describe('the mode in which a statement of a file without a transaction runs', (
     ['CLUSTER t USING i', { kind: 'in-transaction', remains: repeatable }],
     ['ALTER EXTENSION e UPDATE', { kind: 'in-transaction', remains: repeatable }],
     [
+      'ALTER EXTENSION timescaledb UPDATE',
+      { kind: 'in-transaction', remains: repeatable, updatesTimescale: true },
+    ],
+    [
       'REINDEX TABLE t',
       { kind: 'in-transaction', remains: { ...reindex, scope: 'table', name: ['t'] } },
     ],
@@ -397,6 +401,21 @@ describe('the mode in which a statement of a file without a transaction runs', (
     expect(find('-- Transaction: none\nCREATE INDEX CONCURRENTLY ON t (a);')).toEqual([
       'f.sql:2:1 unnamed-index',
     ]);
+  });
+});
+
+describe('ALTER EXTENSION timescaledb UPDATE', () => {
+  const update = 'ALTER EXTENSION timescaledb UPDATE';
+
+  it.each([
+    [`${update};`, []],
+    [`SET lock_timeout = '1s'; ${update}; SELECT 1;`, []],
+    ['SELECT 1; ALTER EXTENSION pgcrypto UPDATE;', []],
+    [`SELECT 1; ${update};`, ['f.sql:2:11 late-update']],
+    [`${update}; ${update};`, [`f.sql:2:37 late-update`]],
+  ])('may only be the first statement of its file: %s', (text, places) => {
+    expect(find(`-- Author: me\n${text}`)).toEqual(places);
+    expect(find(`-- Transaction: none\n${text}`)).toEqual(places);
   });
 });
 

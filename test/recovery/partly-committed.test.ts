@@ -73,8 +73,8 @@ describe('a procedure that commits a part of its work', () => {
 
   async function expectUnknown(database: ScratchDatabase, folders: Folders): Promise<void> {
     expect(await stateOf(database, folders)).toEqual(['interrupted']);
-    for (const run of [up(database, folders), up(database, folders)]) {
-      await expect(run).rejects.toMatchObject({
+    for (const _ of [1, 2]) {
+      await expect(up(database, folders)).rejects.toMatchObject({
         code: 'history-mismatch',
         details: { versions: [version] },
         problems: [
@@ -222,6 +222,52 @@ describe('a statement that is interrupted half done', () => {
 });
 
 const noServer = inject('timescaleUrl') ? '' : ' (skipped: no server with TimescaleDB)';
+
+describe.skipIf(noServer !== '')(`an update of TimescaleDB${noServer}`, () => {
+  const update = 'ALTER EXTENSION timescaledb UPDATE;';
+  const table = (name: string) =>
+    `CREATE TABLE ${name} (time timestamptz NOT NULL); SELECT create_hypertable('${name}', 'time');`;
+  const folders = (header: string) =>
+    writePairs({
+      '20260101_000100_a': ['CREATE EXTENSION timescaledb;', 'SELECT 1;'],
+      '20260101_000200_b': [table('one'), 'SELECT 1;'],
+      '20260101_000300_c': [`${header}${update} ${table('two')}`, 'SELECT 1;'],
+      '20260101_000400_d': [`${header}${update}`, 'SELECT 1;'],
+      '20260101_000500_e': [table('three'), 'SELECT 1;'],
+      '20260101_000600_f': ['SELECT 1 / 0;', 'SELECT 1;'],
+    });
+
+  it.each(['-- Transaction: none\n', ''])(
+    'runs in a session that has not loaded it, after the header %j',
+    async (header) => {
+      const database = await scratchDatabase(inject('timescaleUrl'));
+      const { steps } = await migrate.up({ target: database.url, ...folders(header), steps: 5 });
+      expect(steps).toHaveLength(5);
+      expect(await publicTables(database.sql)).toEqual(['one', 'three', 'two']);
+      await expect(up(database, folders(header))).rejects.toMatchObject({
+        details: { completed: [] },
+      });
+    },
+  );
+
+  it('is followed by other sessions, whose failure names all that was applied', async () => {
+    const database = await scratchDatabase(inject('timescaleUrl'));
+    await expect(up(database, folders(''))).rejects.toMatchObject({
+      code: 'migration-failed',
+      details: { version: '20260101_000600', completed: { length: 5 }, pending: [] },
+    });
+  });
+
+  it('does not share a transaction with other migrations', async () => {
+    const database = await scratchDatabase(inject('timescaleUrl'));
+    await expect(
+      migrate.up({ target: database.url, ...folders(''), singleTransaction: true }),
+    ).rejects.toMatchObject({
+      code: 'faulty-statements',
+      details: { findings: [{ rule: 'own-session' }, { rule: 'own-session' }] },
+    });
+  });
+});
 
 describe.skipIf(noServer !== '')(`a continuous aggregate WITH DATA${noServer}`, () => {
   const create =

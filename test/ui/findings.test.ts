@@ -44,6 +44,8 @@ const faults: { readonly [R in FindingRule]: Fault & { readonly rule: R } } = {
   'unfinished-transaction': { rule: 'unfinished-transaction' },
   'chained-commit': { rule: 'chained-commit' },
   'late-set-transaction': { rule: 'late-set-transaction' },
+  'late-update': { rule: 'late-update' },
+  'own-session': { rule: 'own-session' },
   'transaction-control': { rule: 'transaction-control', command: 'COMMIT', transaction: 'own' },
   'needs-no-transaction': { rule: 'needs-no-transaction', statement: 'VACUUM' },
   'discard-all': { rule: 'discard-all' },
