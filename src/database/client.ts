@@ -3,7 +3,8 @@ import postgres, { type Options, type RowList, type Sql } from 'postgres';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
 import { passwordFor } from './password.ts';
-import { interrupted, type Refusal, refused } from './refusals.ts';
+import { interrupted, type ReadOnlyHost, type Refusal, refused } from './refusals.ts';
+import type { ServerFacts } from './server-facts.ts';
 import {
   brokenSocket,
   type CheckedSocket,
@@ -18,16 +19,7 @@ import { noParsers, valueReader, withBoundValues } from './values/driver.ts';
 import { builtInTypes, type ValueType } from './values/value-types.ts';
 
 export type { Sql } from 'postgres';
-
-/** Facts that the server reported when the connection opened. */
-export interface ServerFacts {
-  readonly version: number;
-  readonly database: string;
-  readonly user: string;
-  readonly isReadOnly: boolean;
-  /** True behind a pooler: it reports another process id than the backend has. */
-  readonly isPooled: boolean;
-}
+export type { ServerFacts } from './server-facts.ts';
 
 export interface ClientOptions {
   readonly signal?: AbortSignal | undefined;
@@ -71,7 +63,7 @@ export interface Client {
 export async function openPrimary(target: ServerTarget, options: ClientOptions): Promise<Client> {
   const startedAt = performance.now();
   const refusals: Refusal[] = [];
-  const standbys: Host[] = [];
+  const standbys: ReadOnlyHost[] = [];
   const tls = readTls(target.tls);
   for (const host of target.isOrderRandom ? shuffled(target.hosts) : target.hosts) {
     const client = await openHost(target, { host, tls }, options).catch((error: unknown) => {
@@ -84,7 +76,7 @@ export async function openPrimary(target: ServerTarget, options: ClientOptions):
     }
     if (!client) continue;
     if (!client.server.isReadOnly || options.isReadOnlyFine) return client;
-    standbys.push(host);
+    standbys.push({ host, server: client.server });
     await client.sql.end({ timeout: 2 });
   }
   throw refused(target, { refusals, standbys, waitedMs: performance.now() - startedAt });
@@ -152,6 +144,13 @@ export function openEmbedded(
   );
 }
 
+/** The server took the connection, and says nothing. */
+function silence(): Error {
+  const hint =
+    'the server takes connections and does not answer: it is overloaded or stopped, or it is a pooler without a free connection (raise its pool_size, or connect to the server itself)';
+  return Object.assign(noAnswer(), { hint });
+}
+
 interface Facts extends Omit<ServerFacts, 'isPooled'> {
   readonly pid: number;
 }
@@ -174,7 +173,10 @@ const openingQuery = `
     current_setting('server_version_num')::int as version,
     current_database() as database,
     current_user as user,
-    pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly"`;
+    pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly",
+    case when current_setting('default_transaction_read_only')::bool and not pg_is_in_recovery() then
+      (select source from pg_catalog.pg_settings where name = 'default_transaction_read_only')
+    end as "readOnlySource"`;
 
 /**
  * Opens a postgres.js client with exactly one connection. By default postgres.js replaces a lost
@@ -228,7 +230,7 @@ async function openClient(
   driver.options.serializers = withBoundValues(driver.options.serializers, types);
 
   const stopWaiting = onTimeoutOrAbort({ timeoutMs: firstAnswerTimeoutMs, signal }, () =>
-    socket?.destroy(noAnswer()),
+    socket?.destroy(silence()),
   );
   try {
     const query = `${options.isForValues ? valueSettings : ''}${openingQuery}`;

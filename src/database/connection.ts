@@ -7,6 +7,7 @@ import { isConnectionLost, isSqlError } from './sql-errors.ts';
 import { describeTarget, type EmbeddedTarget, type ServerTarget, type Target } from './target.ts';
 
 export { releaseTimescale, type ServerFacts, type Sql, valueSettings } from './client.ts';
+export { quoteIdentifier, quoteLiteral } from './quote.ts';
 
 /**
  * One backend, from opening to closing. `sql` never reconnects: once the backend is gone, every
@@ -121,13 +122,16 @@ async function useClient<T>(
 /** Turns an error of the server or the connection into an error of this package. Returns others unchanged. */
 export function explained(
   error: unknown,
-  { client, target }: { readonly client: Pick<Client, 'isClosed'>; readonly target: Target },
+  {
+    client,
+    target,
+  }: { readonly client: Pick<Client, 'isClosed' | 'server'>; readonly target: Target },
 ): unknown {
   if (isError(error)) return error;
   if (client.isClosed() || isConnectionLost(error)) {
     return connectionLost(target, { cause: error, completed: [], pending: [] });
   }
-  return isSqlError(error) ? statementRefused(error) : error;
+  return isSqlError(error) ? statementRefused(error, client.server) : error;
 }
 
 /**
@@ -177,14 +181,4 @@ export async function withRollback<T>(sql: Sql, work: () => Promise<T>): Promise
     await sql.unsafe('rollback').catch(() => {});
     throw error;
   }
-}
-
-/** Quotes a name as an identifier. Several parts make a qualified name, joined by dots. */
-export function quoteIdentifier(...parts: readonly string[]): string {
-  return parts.map((part) => `"${part.replaceAll('"', '""')}"`).join('.');
-}
-
-/** Quotes a text as a literal, for statements that take no parameters. */
-export function quoteLiteral(text: string): string {
-  return `E'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CryptosenseDbError, describeHolder, isError, type LockHolder } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
@@ -139,13 +140,98 @@ async function findHolder(
       a.application_name as "applicationName",
       case when a.backend_start is not null
         then coalesce(host(a.client_addr), 'a local socket') end as address,
-      a.backend_start as since
+      a.backend_start as since,
+      left(a.query, 1000) as query,
+      a.query_start as "queryStartedAt"
     from pg_locks l join pg_stat_activity a using (pid)
     where l.locktype = 'advisory' and l.granted
       and l.database = (select oid from pg_database where datname = current_database())
       -- pg_locks shows the halves of a key as unsigned integers.
       and l.classid = ${lockClass >>> 0} and l.objid = ${lockObject >>> 0}`;
-  return holder;
+  return holder && withoutLiterals(holder);
+}
+
+/** The tool looks for the session that blocks a statement when this part of the time has passed that it may wait. */
+const patience = 0.4;
+
+export interface BlockedWork<T> {
+  readonly result: Promise<T>;
+  /** The session that blocked the work when it had waited for half of the time. */
+  readonly blocker: () => LockHolder | undefined;
+}
+
+/**
+ * Runs `work`, whose statements wait `timeoutMs` for a table lock at most, and looks with a second session who blocks
+ * it. Without a wait it opens none.
+ */
+export function watchBlocker<T>(
+  session: Session,
+  { timeoutMs }: { readonly timeoutMs: number },
+  work: () => Promise<T>,
+): BlockedWork<T> {
+  const { target, pid } = session;
+  const ended = new AbortController();
+  const { signal } = ended;
+  const pauseMs = Math.max(100, timeoutMs * patience);
+  let blocker: LockHolder | undefined;
+  const look = async () => {
+    if (target.kind === 'embedded') return;
+    await sleep(pauseMs, undefined, { signal });
+    const patient = { ...target, connectTimeoutMs: 2_000 };
+    await withSession(patient, { isReadOnlyFine: true }, async ({ sql }) => {
+      while (!signal.aborted) {
+        blocker = (await findBlocker(sql, pid)) ?? blocker;
+        await sleep(pauseMs, undefined, { signal });
+      }
+    });
+  };
+  const run = async () => {
+    // What a look cannot find out is not named. The error of the work counts.
+    const looking = look().catch(() => {});
+    try {
+      return await work();
+    } finally {
+      ended.abort();
+      await looking;
+    }
+  };
+  return { result: run(), blocker: () => blocker };
+}
+
+async function findBlocker(sql: Sql, pid: number): Promise<LockHolder | undefined> {
+  const [blocker] = await sql<LockHolder[]>`
+    select
+      pid,
+      application_name as "applicationName",
+      case when backend_start is not null
+        then coalesce(host(client_addr), 'a local socket') end as address,
+      backend_start as since,
+      left(query, 1000) as query,
+      query_start as "queryStartedAt"
+    from pg_stat_activity
+    where pid = any(pg_blocking_pids(${pid}))
+    order by query_start limit 1`;
+  return blocker && withoutLiterals(blocker);
+}
+
+const shownQuery = 80;
+
+/** Comments, strings in dollars and in quotes, quoted names, numbers. The text may end within one. */
+const tokens =
+  /--[^\n]*|\/\*.*?(?:\*\/|$)|\$(\w*)\$.*?(?:\$\1\$|$)|(?<!\w)[eE]'(?:\\.|''|[^'\\])*(?:'|$)|'(?:''|[^'])*(?:'|$)|"(?:""|[^"])*(?:"|$)|(?<![\w$])\d[\w.]*/gs;
+
+/** The text of a query may hold the data of a customer: comments go, and literals become `?`. */
+export function withoutLiterals({ query, ...holder }: LockHolder): LockHolder {
+  if (!query) return holder;
+  const bare = query
+    .replace(tokens, (token) => {
+      if (token.startsWith('"')) return token;
+      return /^(--|\/\*)/.test(token) ? ' ' : '?';
+    })
+    .replace(/\s+/g, ' ')
+    .trim();
+  const shown = bare.length > shownQuery ? `${bare.slice(0, shownQuery)}…` : bare;
+  return { ...holder, query: shown };
 }
 
 function lockTimeout(

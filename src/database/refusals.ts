@@ -1,11 +1,15 @@
 import {
   type Completion,
   CryptosenseDbError,
+  hasCode,
   isError,
   messageOf,
   type Problem,
   withSensitive,
 } from '../runtime/errors.ts';
+import { quoteIdentifier } from './quote.ts';
+import { remedyOf, type Situation } from './remedies.ts';
+import type { ServerFacts } from './server-facts.ts';
 import { serverWords } from './server-words.ts';
 import { isSqlError, type SqlError, sqlErrorCodes, sqlState } from './sql-errors.ts';
 import {
@@ -22,9 +26,15 @@ export interface Refusal {
   readonly error: unknown;
 }
 
+/** A host that answered, and takes no writes. */
+export interface ReadOnlyHost {
+  readonly host: Host;
+  readonly server: ServerFacts;
+}
+
 export interface Refusals {
   readonly refusals: readonly Refusal[];
-  readonly standbys: readonly Host[];
+  readonly standbys: readonly ReadOnlyHost[];
   readonly waitedMs: number;
 }
 
@@ -41,7 +51,7 @@ export function refused(
 
   const hosts = target.hosts.map(describeHost);
   const evidence = [
-    ...standbys.map((host) => `${describeHost(host)}  is a standby or read-only`),
+    ...standbys.map(({ host, server }) => `${describeHost(host)}  ${readOnlyReason(server)}`),
     ...refusals.map(({ host, error }) => `${describeHost(host)}  ${messageOf(error)}`),
   ];
   if (standbys.length > 0) {
@@ -50,7 +60,9 @@ export function refused(
       {
         message: `no primary that accepts writes among ${hosts.join(', ')}`,
         evidence,
-        hint: 'name the primary, or every host of the cluster: postgresql://user@host1,host2/database',
+        hint: standbys.every(({ server }) => isByRole(server))
+          ? `let the session write: alter role ${quoteIdentifier(target.user)} set default_transaction_read_only = off`
+          : 'name the primary, or every host of the cluster: postgresql://user@host1,host2/database',
       },
       { details: { hosts } },
     );
@@ -58,13 +70,28 @@ export function refused(
   return new CryptosenseDbError(
     'server-unreachable',
     {
-      message: `no server answered at ${hosts.join(', ')} (tried for ${duration(waitedMs)})`,
+      message: refusals.some(({ error }) => hintOf(error) && !hasCode(error, 'ETIMEDOUT'))
+        ? `no connection to ${hosts.join(', ')}`
+        : `no server answered at ${hosts.join(', ')} (tried for ${duration(waitedMs)})`,
       evidence,
       hint:
         refusals.map(({ error }) => hintOf(error)).find((hint) => hint !== undefined) ??
         'start the server, or wait for it with: cryptosense-db db wait',
     },
     { details: { hosts, waitedMs }, cause: refusals[0]?.error },
+  );
+}
+
+function readOnlyReason(server: ServerFacts): string {
+  return isByRole(server)
+    ? `is read-only for the role "${server.user}": default_transaction_read_only is on for the ${server.readOnlySource}`
+    : 'is a standby or read-only';
+}
+
+/** True where role or database make a server read-only that takes writes of others. */
+function isByRole({ readOnlySource }: ServerFacts): boolean {
+  return ['user', 'database', 'database user', 'client'].some(
+    (source) => source === readOnlySource,
   );
 }
 
@@ -77,6 +104,7 @@ function hintOf(error: unknown): string | undefined {
 function loginRefused(target: ServerTarget, { host, error }: Refusal): CryptosenseDbError {
   const { user, database, password } = target;
   const evidence = [`${describeHost(host)}  ${messageOf(error)}`];
+  const hint = isSqlError(error) ? remedyOf(error, { user }) : undefined;
   switch (sqlState(error)) {
     case sqlErrorCodes.noSuchDatabase:
       return new CryptosenseDbError(
@@ -100,7 +128,11 @@ function loginRefused(target: ServerTarget, { host, error }: Refusal): Cryptosen
     default:
       return new CryptosenseDbError(
         'server-unreachable',
-        { message: `the server refused the connection to "${database}"`, evidence },
+        {
+          message: `the server refused the connection to "${database}"`,
+          evidence,
+          ...(hint && { hint }),
+        },
         { details: { hosts: [describeHost(host)], waitedMs: 0 }, cause: error },
       );
   }
@@ -116,6 +148,7 @@ export function connectionLost(
   target: Target,
   { cause, ...progress }: Completion & { readonly cause: unknown },
 ): CryptosenseDbError<'connection-lost'> {
+  const reason = isSqlError(cause) ? remedyOf(cause) : undefined;
   return new CryptosenseDbError(
     'connection-lost',
     {
@@ -124,7 +157,10 @@ export function connectionLost(
         isSqlError(cause) ? messageOf(cause) : 'the server or the network closed it',
         ...progressLines(progress),
       ],
-      hint: 'the server rolls uncommitted work back; run the same command again to continue',
+      hint: [
+        ...(reason === undefined ? [] : [reason]),
+        'the server rolls uncommitted work back; run the same command again to continue',
+      ].join('; '),
     },
     { details: progress, cause },
   );
@@ -142,8 +178,9 @@ function progressLines({ completed, pending }: Completion): readonly string[] {
 }
 
 /** The error for a refused statement of the tool itself. Failures of migrations have their own error. */
-export function statementRefused(error: SqlError): CryptosenseDbError {
-  const { code, hint } = error;
+export function statementRefused(error: SqlError, situation: Situation): CryptosenseDbError {
+  const { code } = error;
+  const hint = error.hint ?? remedyOf(error, situation);
   const { message, evidence, sensitive, cause } = serverWords(error, { ownText: '' });
   const problem: Problem = { message, evidence, ...(hint && { hint }) };
   if (code === sqlErrorCodes.insufficientPrivilege) {

@@ -59,7 +59,8 @@ export function isSqlError(error: unknown): error is SqlError {
 /** True when the backend is gone: killed, crashed, restarted or unreachable. */
 export function isConnectionLost(error: unknown): boolean {
   if (isSqlError(error)) {
-    return error.severity === 'FATAL' || error.severity === 'PANIC';
+    // A pooler may report the end of a connection (class 08) as an ERROR.
+    return ['FATAL', 'PANIC'].includes(error.severity) || error.code.startsWith('08');
   }
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   return [

@@ -1,11 +1,11 @@
 import { type Session, withRollback } from '../database/connection.ts';
-import { isLockConflict } from '../database/lock.ts';
+import { isLockConflict, watchBlocker } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
 import { isConnectionLost } from '../database/sql-errors.ts';
 import { recordStep, tagTransaction } from '../ledger/history.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Run } from '../ledger/run.ts';
-import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { CryptosenseDbError, describeHolder, messageOf } from '../runtime/errors.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
 import { type Batch, composeBatches, runBatches } from './batch.ts';
@@ -70,7 +70,7 @@ export async function runSteps(
     if (!(error instanceof StatementError)) throw error;
     await logFailure(session, error, writer);
     const others = pending.filter((version) => version !== error.step.version);
-    throw migrationFailed(error, { completed, pending: others });
+    throw migrationFailed(error, { completed, pending: others, user: session.server.user });
   }
 }
 
@@ -202,12 +202,20 @@ function progressStep(
  * pass that waited behind it.
  */
 function retryOnLock<T>(
-  { signal }: Session,
+  session: Session,
   step: ProgressStep,
-  { tableLockRetries, onProgress }: StepOptions,
+  { tableLockRetries, tableLockTimeoutMs, onProgress }: StepOptions,
   attempt: () => Promise<T>,
 ): Promise<T> {
-  return retry(attempt, {
+  const { signal } = session;
+  const watched = async () => {
+    const { result, blocker } = watchBlocker(session, { timeoutMs: tableLockTimeoutMs }, attempt);
+    return result.catch((error: unknown) => {
+      const isBlocked = error instanceof StatementError && isLockConflict(error.cause);
+      throw isBlocked ? error.blockedBy(blocker()) : error;
+    });
+  };
+  return retry(watched, {
     signal,
     waitMs: ({ error, attempts }) => {
       const cause = error instanceof StatementError ? error.cause : error;
@@ -215,7 +223,9 @@ function retryOnLock<T>(
       const isWorthIt = isLockConflict(cause) && !isUnknown;
       if (!isWorthIt || attempts > tableLockRetries) return undefined;
       const delayMs = backoffMs(attempts, { firstMs: 500, lastMs: 8_000 });
-      onProgress?.({ kind: 'step-retried', step, reason: messageOf(cause), delayMs });
+      const blocker = error instanceof StatementError ? error.blocker : undefined;
+      const by = blocker ? `, blocked by ${describeHolder(blocker)}` : '';
+      onProgress?.({ kind: 'step-retried', step, reason: `${messageOf(cause)}${by}`, delayMs });
       return delayMs;
     },
   });

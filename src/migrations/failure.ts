@@ -1,4 +1,5 @@
 import type { Session } from '../database/connection.ts';
+import { remedyOf, type Situation } from '../database/remedies.ts';
 import { serverWords, withoutValues } from '../database/server-words.ts';
 import {
   isRefusedInTransaction,
@@ -10,7 +11,9 @@ import { recordFailure, type Writer } from '../ledger/history.ts';
 import {
   type Completion,
   CryptosenseDbError,
+  describeHolder,
   faultyFiles,
+  type LockHolder,
   messageOf,
   noConstraint,
   withSensitive,
@@ -30,6 +33,8 @@ export class StatementError extends Error {
   readonly isAfterLast: boolean;
   /** A part of the statement's work may be committed: it ran alone, and the server does not show the contrary. */
   readonly mayHaveCommitted: boolean;
+  /** The session that blocked the statement, where the server told. */
+  readonly blocker: LockHolder | undefined;
 
   constructor(
     step: Step,
@@ -39,11 +44,13 @@ export class StatementError extends Error {
       offset = 0,
       isAfterLast = false,
       mayHaveCommitted = false,
+      blocker,
     }: {
       readonly cause: unknown;
       readonly offset?: number;
       readonly isAfterLast?: boolean;
       readonly mayHaveCommitted?: boolean;
+      readonly blocker?: LockHolder | undefined;
     },
   ) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
@@ -52,6 +59,14 @@ export class StatementError extends Error {
     this.offset = offset;
     this.isAfterLast = isAfterLast;
     this.mayHaveCommitted = mayHaveCommitted;
+    this.blocker = blocker;
+  }
+
+  /** The same failure, with the session that blocked the statement. */
+  blockedBy(blocker: LockHolder | undefined): StatementError {
+    const { cause, offset, isAfterLast, mayHaveCommitted } = this;
+    const place = { cause, offset, isAfterLast, mayHaveCommitted, blocker };
+    return new StatementError(this.step, this.statement, place);
   }
 
   /** True when no run can tell which part of the statement's work is committed. */
@@ -70,9 +85,9 @@ export function transactionLeft({ script: { file, transaction } }: Step) {
 /** The error of a run that a refused statement ended: its place in the file, and all that PostgreSQL says about it. */
 export function migrationFailed(
   error: StatementError,
-  { completed, pending }: Completion,
+  { completed, pending, user }: Completion & Situation,
 ): CryptosenseDbError<'migration-failed'> {
-  const { step, statement, offset, isAfterLast, cause } = error;
+  const { step, statement, offset, isAfterLast, blocker, cause } = error;
   const { version, direction, script } = step;
   const { file } = script;
   const refusal = isSqlError(cause) ? cause : undefined;
@@ -87,9 +102,10 @@ export function migrationFailed(
         ...excerpt(place),
         ...(isAfterLast ? [afterLast] : []),
         ...(words?.evidence ?? []),
+        ...(blocker ? [`blocked by ${describeHolder(blocker)}`] : []),
         `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}; ${whatStays(error)}; still to do: ${pending.length}`,
       ],
-      ...failureHint(error, refusal),
+      ...failureHint(error, { refusal, user }),
     },
     {
       details: withSensitive(
@@ -120,8 +136,8 @@ const afterLast =
   'after the last statement: in a deferred constraint or trigger, in the history row, or in COMMIT';
 
 function failureHint(
-  { step: { version, script }, leavesUnknown }: StatementError,
-  refusal: SqlError | undefined,
+  { step: { version, script }, leavesUnknown, blocker }: StatementError,
+  { refusal, user }: Situation & { readonly refusal: SqlError | undefined },
 ): { readonly hint?: string } {
   if (refusal?.message.includes('"apache" license')) {
     return {
@@ -140,10 +156,11 @@ function failureHint(
   }
   if (refusal?.code === sqlErrorCodes.lockNotAvailable) {
     return {
-      hint: 'another session holds the lock (see pg_blocking_pids); run the command again when that session ends, or wait longer with --table-lock-timeout and --table-lock-retries',
+      hint: `another session holds the lock (${blocker ? `to end it: select pg_terminate_backend(${blocker.pid})` : 'see pg_blocking_pids'}); run the command again when that session ends, or wait longer with --table-lock-timeout and --table-lock-retries`,
     };
   }
-  return refusal?.hint ? { hint: refusal.hint } : {};
+  const hint = refusal && (refusal.hint ?? remedyOf(refusal, { user }));
+  return hint === undefined ? {} : { hint };
 }
 
 /** Records the failure in the log, without values of rows. A second error while doing so is dropped: the first one is what counts. */

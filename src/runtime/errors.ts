@@ -103,14 +103,23 @@ export interface LockHolder {
   readonly applicationName: string;
   readonly address: string | null;
   readonly since: Date | null;
+  /** How its query begins, without values. */
+  readonly query?: string | null;
+  readonly queryStartedAt?: Date | null;
 }
 
 /** `pid 4711, cryptosense-db from 10.0.0.7, since 2026-11-20 14:02:11 UTC` */
-export function describeHolder({ pid, applicationName, address, since }: LockHolder): string {
+export function describeHolder(holder: LockHolder): string {
+  const { pid, applicationName, address, since, query, queryStartedAt } = holder;
   const from = address === null ? '' : ` from ${address}`;
-  const when = since?.toISOString().replace('T', ' ').slice(0, 19);
-  const connected = when === undefined ? '' : `, connected since ${when} UTC`;
-  return `pid ${pid}, ${applicationName || 'unnamed'}${from}${connected}`;
+  const connected = since === null ? '' : `, connected since ${formatSecond(since)}`;
+  const started = queryStartedAt ? ` (started ${formatSecond(queryStartedAt)})` : '';
+  const running = query ? `, query: ${query}${started}` : '';
+  return `pid ${pid}, ${applicationName || 'unnamed'}${from}${connected}${running}`;
+}
+
+function formatSecond(time: Date): string {
+  return `${time.toISOString().replace('T', ' ').slice(0, 19)} UTC`;
 }
 
 /** Words of the server that may hold values of rows, such as a password's hash. */

@@ -1,5 +1,6 @@
 import type { Session } from '../database/connection.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
+import { remedyOf, type Situation } from '../database/remedies.ts';
 import { serverWords, withoutValues } from '../database/server-words.ts';
 import { isConnectionLost, isSqlError } from '../database/sql-errors.ts';
 import {
@@ -20,20 +21,21 @@ interface SeederStop extends Completion {
 }
 
 /** The error to throw for a seeder that stopped: which one, why, and what has been seeded. */
-export function seederStopped({ target, signal }: Session, stop: SeederStop): Error {
+export function seederStopped({ target, signal, server }: Session, stop: SeederStop): Error {
   const { seeder, cause, isWritten, completed, pending } = stop;
   const whole = isWritten
     ? { completed: [...completed, seeder], pending }
     : { completed, pending: [seeder, ...pending] };
   if (signal?.aborted) return interrupted(whole);
   if (isConnectionLost(cause)) return connectionLost(target, { cause, ...whole });
-  return isError(cause) ? cause : seedFailed(stop);
+  return isError(cause) ? cause : seedFailed(stop, server);
 }
 
-function seedFailed(stop: SeederStop): CryptosenseDbError<'seed-failed'> {
+function seedFailed(stop: SeederStop, situation: Situation): CryptosenseDbError<'seed-failed'> {
   const { seeder, cause, isWritten, completed, pending } = stop;
   const own = { ownText: '' };
   const error = isSqlError(cause) ? cause : undefined;
+  const hint = error && (error.hint ?? remedyOf(error, situation));
   const words = error && serverWords(error, own);
   const shown = words?.cause ?? withoutValues(cause, own);
   const left = isWritten
@@ -47,7 +49,7 @@ function seedFailed(stop: SeederStop): CryptosenseDbError<'seed-failed'> {
         ...(words?.evidence ?? []),
         `seeded before it: ${completed.length}, ${left}, still to do: ${pending.length}`,
       ],
-      ...(error?.hint && { hint: error.hint }),
+      ...(hint && { hint }),
     },
     {
       details: withSensitive(

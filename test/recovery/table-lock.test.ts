@@ -80,6 +80,27 @@ describe('a table that a long query reads', () => {
     ]);
   });
 
+  it('is named with the session that reads it, and with its query without values', async () => {
+    const database = await scratchDatabase();
+    await migrate.up({ target: database.url, ...hotTable, steps: 1 });
+    const sql = connect(database.url, 1);
+    onTestFinished(() => sql.end({ timeout: 1 }));
+    await sql.unsafe("begin; select 'secret' from orders");
+    const [{ pid }] = await sql<[{ pid: number }]>`
+      select pg_backend_pid() as pid, ${'secret'}::text, 'secret' as word from orders`;
+    const run = migrate.up({
+      target: database.url,
+      ...hotTable,
+      tableLockTimeoutMs: 1_500,
+      tableLockRetries: 0,
+    });
+    const error: unknown = await run.catch((reason: unknown) => reason);
+    const words = JSON.stringify(error);
+    expect(words).toContain(`blocked by pid ${pid}`);
+    expect(words).toContain('select pg_backend_pid() as pid, $1::text, ? as word');
+    expect(words).not.toContain('secret');
+  });
+
   it('fails the migration at once with a timeout of 0', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...hotTable, steps: 1 });
