@@ -107,13 +107,18 @@ describe('a wrong target', () => {
     ['postgresql://user@host:port/db', 'a port in it is not a whole number from 1 to 65535'],
     ['postgresql://user@host:99999/db', 'a port in it is not a whole number from 1 to 65535'],
     ['postgresql://us%er@host/db', 'has a % that does not start an escape'],
-    ['postgresql://user@host/db?ssl=on', 'the parameter "ssl", which is not one of host, port'],
+    ['postgresql://user@host/db?ssl=on', 'the parameter "ssl" is one of JDBC'],
+    ['postgresql://user@host/db?pgbouncer=true', 'the parameter "pgbouncer" is one of Prisma'],
+    ['postgresql://user@host/db?unknown=1', 'it has the parameter "unknown"'],
+    ['postgresql://user@host/db?channel_binding=require', 'this tool has no channel binding'],
+    ['jdbc:postgresql://host/db', 'its scheme is one of JDBC'],
+    ['"postgresql://user@host/db"', 'it has quotes around it'],
     ['postgresql://user@host/db?sslmode=on', 'sslmode is "on"; it can be disable'],
     ['postgresql://user@host/db?target_session_attrs=standby', 'connects to a primary only'],
     ['postgresql://user@h1,,h2/db', 'a host in it is empty'],
-    ['mysql://user@host/db', 'it is not of the form postgresql://'],
-    ['host=localhost dbname=x', 'it is not of the form postgresql://'],
-    ['', 'it is not of the form postgresql://'],
+    ['mysql://user@host/db', 'its scheme is not postgresql://'],
+    ['host=localhost dbname=x', "it is libpq's form of keywords and values"],
+    ['', 'it is empty'],
   ])('is refused in --url: %s', async (url, fact) => {
     const { text, error } = await refuse(['migrate', 'up', '--url', url]);
     expect(error.code).toBe('bad-configuration');
