@@ -64,6 +64,40 @@ export async function withAdvisoryLock<T>(
   }
 }
 
+/**
+ * Lends the migration lock to another session while `use` runs. At no moment is it free for a third session: the two
+ * share it while it changes hands.
+ */
+export async function lendMigrationLock<T>(
+  from: Session,
+  to: Session,
+  use: () => Promise<T>,
+): Promise<T> {
+  await handOver(from, to);
+  try {
+    return await use();
+  } finally {
+    await handOver(to, from).catch(() => {
+      // A backend that is gone holds no lock. The error that ended the work is reported.
+    });
+  }
+}
+
+async function handOver(from: Session, to: Session): Promise<void> {
+  const key = keyOf(migrationLock);
+  const share = `select pg_try_advisory_lock_shared(${key})`;
+  const endSharing = `select pg_advisory_unlock_shared(${key})`;
+  const release = `select pg_advisory_unlock(${key})`;
+  await from.sql.unsafe(`${share}; ${release}; ${release}`);
+  await to.sql.unsafe(share);
+  await from.sql.unsafe(endSharing);
+  const isHeld = await tryLock(to.sql, migrationLock);
+  await to.sql.unsafe(endSharing);
+  if (isHeld) return;
+  const holder = await findHolder(to, migrationLock);
+  throw lockTimeout(migrationLock, { holder, waitedMs: 0 });
+}
+
 /** Runs `work` with the lock held. Returns undefined, and runs nothing, when another session holds the lock. */
 export async function ifFree<T>(
   sql: Sql,

@@ -1,11 +1,11 @@
-import { type Session, withRollback } from '../database/connection.ts';
-import { isLockConflict, watchBlocker } from '../database/lock.ts';
+import { type Session, withRollback, withSession } from '../database/connection.ts';
+import { isLockConflict, lendMigrationLock, watchBlocker } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
 import { isConnectionLost } from '../database/sql-errors.ts';
 import { recordStep, tagTransaction } from '../ledger/history.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Run } from '../ledger/run.ts';
-import { CryptosenseDbError, describeHolder, messageOf } from '../runtime/errors.ts';
+import { CryptosenseDbError, describeHolder, isError, messageOf } from '../runtime/errors.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
 import { type Batch, composeBatches, runBatches } from './batch.ts';
@@ -20,6 +20,7 @@ import {
   type Step,
   type StepOptions,
 } from './step.ts';
+import { leavesTraces, readSessionFacts } from './traces.ts';
 
 /** How the steps of a run share transactions: each has its own, or all have one. */
 export type Manner = 'one by one' | 'together';
@@ -53,7 +54,6 @@ export async function runSteps(
     onProgress?.({ kind: 'step-finished', step, durationMs });
   };
   try {
-    await session.sql.unsafe(freshSession(session, options).join('; '));
     await (manner === 'together' ? runTogether : runOneByOne)(session, steps, {
       ...options,
       finish,
@@ -64,7 +64,7 @@ export async function runSteps(
     const pending = steps.slice(done.length).map(({ version }) => version);
     if (session.signal?.aborted) throw interrupted({ completed, pending });
     const cause = error instanceof StatementError ? error.cause : error;
-    if (isConnectionLost(cause)) {
+    if (isConnectionLost(cause) || isError(error, 'connection-lost')) {
       throw connectionLost(session.target, { cause, completed, pending });
     }
     if (!(error instanceof StatementError)) throw error;
@@ -97,12 +97,36 @@ interface RunningOptions extends StepOptions {
   readonly finish: (step: ProgressStep, durationMs: number) => void;
 }
 
+/** Each file begins in the session as it opens: where a reset is not enough for that, in another one. */
 async function runOneByOne(
   session: Session,
   steps: readonly Step[],
   options: RunningOptions,
 ): Promise<void> {
+  let next = await runInSession(session, { steps, from: 0 }, options);
+  while (next < steps.length) {
+    const from = next;
+    const { signal, target } = session;
+    next = await withSession(target, { signal, onProgress: options.onProgress }, (fresh) =>
+      lendMigrationLock(session, fresh, async () => {
+        const writer = { ...options.writer, pid: fresh.pid };
+        return runInSession(fresh, { steps, from }, { ...options, writer });
+      }),
+    );
+  }
+}
+
+/** Runs steps up to one after which the session is not as it was. Returns the index of the next step. */
+async function runInSession(
+  session: Session,
+  { steps, from }: { readonly steps: readonly Step[]; readonly from: number },
+  options: RunningOptions,
+): Promise<number> {
+  await session.sql.unsafe(freshSession(session, options).join('; '));
+  const isLast = (index: number) => index + 1 >= steps.length;
+  const before = isLast(from) ? undefined : await readSessionFacts(session.sql);
   for (const [index, step] of steps.entries()) {
+    if (index < from) continue;
     session.throwIfInterrupted();
     const progress = progressStep(step, { index, total: steps.length });
     options.onProgress?.({ kind: 'step-started', step: progress });
@@ -112,7 +136,10 @@ async function runOneByOne(
         : runInTransaction(session, step, options),
     );
     options.finish(progress, durationMs);
+    const isDone = isLast(index) || !before;
+    if (!isDone && (await leavesTraces(session, step.script, before))) return index + 1;
   }
+  return steps.length;
 }
 
 /** COMMIT would run deferred work with the tool's own settings. As in COMMIT, statement_timeout does not end it. */
@@ -155,6 +182,7 @@ async function runTogether(
   }));
   const [first, last] = [runs[0], runs.at(-1)];
   if (!first || !last) return;
+  await sql.unsafe(freshSession(session, options).join('; '));
   let started = 0;
   const durations = await retryOnLock(session, first.progress, options, () =>
     withRollback(sql, async () => {

@@ -54,7 +54,7 @@ export const ownSession = [...ownRole, utf8, 'set search_path = pg_catalog'];
 
 /**
  * Statements that reset the session to the settings of the run, so that each file does the same alone and among
- * others. Prepared statements and advisory locks stay.
+ * others. `traces.ts` knows what they do not undo.
  */
 export function freshSession(session: Session, options: StepOptions): readonly string[] {
   return [

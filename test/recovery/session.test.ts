@@ -107,3 +107,102 @@ it('a login that acts as another role by default runs files of both kinds', asyn
     await sql.unsafe(`drop role ${login.name}; drop role ${owner.name}`);
   }
 });
+
+describe('a file finds the session as it opens', () => {
+  const onDatabase = (what: string) =>
+    `do $$ begin execute format('alter database %I ${what}', current_database()); end $$;`;
+
+  it.each<[before: string, probe: string, expected: string]>([
+    [onDatabase("set work_mem = ''1234kB''"), "current_setting('work_mem')", '1234kB'],
+    ["alter role current_user set work_mem = '2345kB';", "current_setting('work_mem')", '2345kB'],
+    [
+      "-- Transaction: none\nalter role current_user set work_mem = '2345kB';",
+      "current_setting('work_mem')",
+      '2345kB',
+    ],
+    ["set app.tenant = 'a';", "coalesce(current_setting('app.tenant', true), 'none')", 'none'],
+    [
+      "select set_config('a.b', 'c', true);",
+      "coalesce(current_setting('a.b', true), 'none')",
+      'none',
+    ],
+    [
+      'prepare p as select 1;',
+      'select count(*)::text from pg_prepared_statements where from_sql',
+      '0',
+    ],
+    [
+      'select pg_advisory_lock(4711);',
+      "select count(*)::text from pg_locks where pid = pg_backend_pid() and locktype = 'advisory' and objid = 4711",
+      '0',
+    ],
+    [
+      "load 'auto_explain';",
+      "(to_jsonb(current_setting('auto_explain.log_format', true)) is null)::text",
+      'true',
+    ],
+    [
+      'create temp table a (); listen c; set search_path = pg_temp;',
+      "coalesce(to_regclass('a')::text, 'none')",
+      'none',
+    ],
+    [
+      'set session characteristics as transaction isolation level serializable;',
+      "current_setting('transaction_isolation')",
+      'read committed',
+    ],
+  ])('after %s', async (before, probe, expected) => {
+    const admin = await scratch();
+    const role = await createScratchRole(admin.url);
+    try {
+      await admin.sql.unsafe(
+        `alter database ${admin.name} owner to ${role.name}; grant create on schema public to ${role.name}; alter role ${role.name} superuser`,
+      );
+      const target = role.urlOf(admin.url);
+      const probing = `create table seen_N as select (${probe}) as value`;
+      const { steps } = await migrate.up({
+        target,
+        ...folders(before, probing.replace('_N', '_1'), probing.replace('_N', '_2')),
+      });
+      expect(steps).toHaveLength(3);
+      const rows = await admin.sql.unsafe(
+        'select (select value from seen_1) as one, (select value from seen_2) as two',
+      );
+      expect(rows).toEqual([{ one: expected, two: expected }]);
+      expect(
+        await admin.sql`select from pg_locks where locktype = 'advisory'
+        and database = (select oid from pg_database where datname = current_database())`,
+      ).toEqual([]);
+    } finally {
+      await admin.sql.unsafe(
+        `reassign owned by ${role.name} to current_user; drop owned by ${role.name}; drop role ${role.name}`,
+      );
+    }
+  });
+
+  it('and no other run gets the lock while it changes hands', async () => {
+    const { url: target, sql } = await scratch();
+    const change = (n: number) =>
+      `${onDatabase(`set work_mem = ''${n}MB''`)} create table t${n} ();`;
+    const files = folders(change(1), change(2), change(3), change(4), change(5));
+    const runs = await Promise.all([1, 2, 3].map(() => migrate.up({ target, ...files })));
+    expect(runs.map(({ steps }) => steps.length).sort()).toEqual([0, 0, 5]);
+    expect(await sql`select from cryptosense_db.migrations`).toHaveLength(5);
+  });
+
+  it('and a failure in a later session names what was applied before it', async () => {
+    const { url: target, sql } = await scratch();
+    const files = folders(
+      onDatabase("set work_mem = ''2MB''"),
+      'select 1;',
+      'select 1/0;',
+      'select 1;',
+    );
+    await expect(migrate.up({ target, ...files })).rejects.toMatchObject({
+      code: 'migration-failed',
+      details: { completed: ['20260101_000001', '20260101_000002'], pending: ['20260101_000004'] },
+    });
+    const log = await sql`select event from cryptosense_db.migration_log order by id`;
+    expect(log.map(({ event }) => event)).toEqual(['apply', 'apply', 'failure']);
+  });
+});

@@ -1,0 +1,45 @@
+import type { Session, Sql } from '../database/connection.ts';
+import type { Script } from './parse.ts';
+
+/** What the next file would meet in this session, and not in a session of its own. */
+export interface SessionFacts {
+  /** The settings of role and database, which a session takes when it opens. */
+  readonly settings: string;
+  readonly hasPrepared: boolean;
+}
+
+export async function readSessionFacts(sql: Sql): Promise<SessionFacts> {
+  const [facts] = await sql<[SessionFacts]>`
+    select
+      coalesce((
+        select string_agg(setconfig::text, ' ' order by setdatabase, setrole)
+        from pg_db_role_setting
+        where setdatabase in (0, (select oid from pg_database where datname = current_database()))
+          and setrole in (0, (select oid from pg_roles where rolname = session_user))
+      ), '') as settings,
+      exists (select from pg_prepared_statements where from_sql) as "hasPrepared"`;
+  return facts;
+}
+
+/**
+ * True when the script has changed what no RESET undoes, so that the next file needs a new session to do the same as
+ * it does alone. The embedded engine has no second session.
+ */
+export async function leavesTraces(
+  { sql, target }: Session,
+  { statements }: Script,
+  before: SessionFacts,
+): Promise<boolean> {
+  if (target.kind === 'embedded') return false;
+  if (statements.some(({ text }) => trace.test(text))) return true;
+  const { settings, hasPrepared } = await readSessionFacts(sql);
+  return hasPrepared || settings !== before.settings;
+}
+
+/**
+ * Words for what the server does not show: libraries, settings of one's own (a reset leaves them empty, not unknown),
+ * advisory locks, the seed of random(), and connections and variables of extensions. A word too many costs one
+ * connection.
+ */
+const trace =
+  /\b(?:load|set_config|setseed|dblink\w*|pg_(?:try_)?advisory_lock\w*|pg_replication_origin\w*|plperlu?|plpython3?u|pltclu?)\b|\bset\s+(?:local\s+|session\s+)?(?:"[^"]+"|\w+)\s*\./i;
