@@ -30,6 +30,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 const publicModules = [
   'src/market/market.ts',
   'src/market/obtain.ts',
+  'src/migrations/elsewhere.ts',
   'src/migrations/migrate.ts',
   'src/migrations/pending.ts',
   'src/migrations/scripts.ts',

@@ -48,7 +48,7 @@ describe('the exports of the library', () => {
     ]);
     expect(Object.keys(library.seed).sort()).toEqual(['dev', 'list', 'production', 'saveMarket']);
     expect(Object.keys(library.types).sort()).toEqual(['check', 'generate']);
-    expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'reset', 'wait']);
+    expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'mark', 'reset', 'wait']);
   });
 
   it('include no function without a command', () => {
@@ -130,6 +130,7 @@ describe('the exports of the library', () => {
     });
     expect(kinds.filter((kind) => kind !== 'notice')).toEqual([
       'connected',
+      'unmarked',
       ...Array.from({ length: 3 }, () => ['step-started', 'step-finished']).flat(),
     ]);
   });

@@ -2,12 +2,14 @@ import type { TargetFlags } from '../config.ts';
 import type {
   DatabaseOptions,
   DropOptions,
+  MarkOptions,
   ResetOptions,
   WaitOptions,
 } from '../databases/lifecycle.ts';
-import { renderCreate, renderDrop, renderRun, renderWait } from '../ui/render.ts';
-import { defineCommand, flag, type Group } from './command.ts';
-import { forceFlag, onDatabase, runFlags, targetFlags } from './flags.ts';
+import { environments } from '../ledger/marks.ts';
+import { renderCreate, renderDrop, renderMark, renderRun, renderWait } from '../ui/render.ts';
+import { argument, defineCommand, flag, type Group } from './command.ts';
+import { forceFlag, lockTimeoutFlag, onDatabase, runFlags, targetFlags } from './flags.ts';
 import { duration } from './values.ts';
 
 const lifecycle = () => import('../databases/lifecycle.ts');
@@ -25,7 +27,11 @@ const drop = defineCommand<DropOptions & TargetFlags>()({
   name: 'drop',
   summary: 'drop the database and end all connections to it',
   flags: { ...forceFlag, ...targetFlags },
-  examples: [['cryptosense-db db drop', 'refused for a production database']],
+  notes: ['It refuses a database that has content and no ledger of this tool.'],
+  examples: [
+    ['cryptosense-db db drop', 'a development database'],
+    ['cryptosense-db db drop --force shop', 'also one in production'],
+  ],
   run: async (given, tools) =>
     tools.output.result(await (await lifecycle()).drop(onDatabase(given, tools)), renderDrop),
 });
@@ -35,12 +41,31 @@ const reset = defineCommand<ResetOptions & TargetFlags>()({
   summary: 'drop the database, create it again and apply all migrations',
   flags: { ...forceFlag, ...runFlags },
   notes: [
-    'The new database keeps the mark of the dropped one.',
+    'It refuses what `db drop` refuses. The new database keeps the mark of the dropped one.',
     'Its owner, grants and settings are the defaults.',
   ],
   examples: [['cryptosense-db db reset', 'a new start in development']],
   run: async (given, tools) =>
     tools.output.result(await (await lifecycle()).reset(onDatabase(given, tools)), renderRun),
+});
+
+const mark = defineCommand<MarkOptions & TargetFlags>()({
+  name: 'mark',
+  summary:
+    'say what the database is; what destroys data asks for --force in production and staging',
+  arguments: { environment: argument('<name>', 'the mark', { choices: environments }) },
+  flags: {
+    force: flag('--force <database>', 'the name of the database, to confirm another mark'),
+    ...targetFlags,
+    ...lockTimeoutFlag,
+  },
+  notes: ['The ledger logs each change.'],
+  examples: [
+    ['cryptosense-db db mark dev', 'a database without a mark'],
+    ['cryptosense-db db mark production --force shop', 'another mark'],
+  ],
+  run: async (given, tools) =>
+    tools.output.result(await (await lifecycle()).mark(onDatabase(given, tools)), renderMark),
 });
 
 const wait = defineCommand<WaitOptions & TargetFlags>()({
@@ -60,6 +85,6 @@ const wait = defineCommand<WaitOptions & TargetFlags>()({
 
 export const dbCommands: Group = {
   name: 'db',
-  summary: 'create, drop, reset and wait for the database',
-  commands: [create, drop, reset, wait],
+  summary: 'create, mark, drop, reset and wait for the database',
+  commands: [create, mark, drop, reset, wait],
 };

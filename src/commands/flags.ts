@@ -58,10 +58,7 @@ export const runFlags = {
 };
 
 export const forceFlag = {
-  force: flag(
-    '--force <database>',
-    'the name of a production database, to confirm that it is meant',
-  ),
+  force: flag('--force <database>', 'the name of the database, to confirm that it is meant'),
 };
 
 /**

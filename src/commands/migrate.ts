@@ -1,4 +1,5 @@
 import type { TargetFlags } from '../config.ts';
+import { environments } from '../ledger/marks.ts';
 import type {
   BaselineOptions,
   DownOptions,
@@ -46,9 +47,7 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
       '--allow-out-of-order',
       'also apply migrations older than the newest applied one',
     ),
-    environment: flag('--env <name>', 'mark the database, permanently', {
-      choices: ['dev', 'test', 'production'],
-    }),
+    environment: flag('--env <name>', 'mark the database', { choices: environments }),
     types: flag('--types <file>', 'then write the Kysely types of the database'),
     ...runFlags,
   },

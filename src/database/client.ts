@@ -1,5 +1,5 @@
 import { type Duplex, Stream } from 'node:stream';
-import postgres, { type Options, type RowList, type Sql } from 'postgres';
+import postgres, { type Options, type Sql } from 'postgres';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
 import { passwordFor } from './password.ts';
@@ -30,6 +30,8 @@ export interface ClientOptions {
   readonly holdsTimescale?: boolean;
   /** Values are written and read under the settings of `valueSettings`, whatever role and database say. */
   readonly isForValues?: boolean;
+  /** The role's own search path stays, for a service that queries its tables. Default: pg_catalog alone. */
+  readonly keepsSearchPath?: boolean;
 }
 
 const timescaleHold = 'timescaledb.disable_load';
@@ -166,16 +168,27 @@ export const valueSettings = `
   set intervalstyle = 'postgres';`;
 
 /** The driver reads dates in ISO form only, but database or role may have set another DateStyle. */
-const openingQuery = `
-  set datestyle = 'ISO';
+const isoDates = `set datestyle = 'ISO'`;
+
+/** Functions and operators of other schemas, which the search path of role or database may name first, never run. */
+const catalogOnly = 'set search_path = pg_catalog';
+
+/** The names have their schema: a service keeps the search path that its database may have set. */
+const factsQuery = `
   select
-    pg_backend_pid() as pid,
-    current_setting('server_version_num')::int as version,
-    current_database() as database,
+    pg_catalog.pg_backend_pid() as pid,
+    pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version,
+    pg_catalog.current_database() as database,
     current_user as user,
-    pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "isReadOnly",
-    case when current_setting('default_transaction_read_only')::bool and not pg_is_in_recovery() then
-      (select source from pg_catalog.pg_settings where name = 'default_transaction_read_only')
+    pg_catalog.pg_is_in_recovery()
+      or pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool as "isReadOnly",
+    case
+      when pg_catalog.current_setting('default_transaction_read_only')::pg_catalog.bool
+        and not pg_catalog.pg_is_in_recovery()
+      then (
+        select source from pg_catalog.pg_settings
+        where name operator(pg_catalog.=) 'default_transaction_read_only'
+      )
     end as "readOnlySource"`;
 
 /**
@@ -233,9 +246,10 @@ async function openClient(
     socket?.destroy(silence()),
   );
   try {
-    const query = `${options.isForValues ? valueSettings : ''}${openingQuery}`;
-    const results = await sql.unsafe<[...RowList<[]>[], RowList<[Facts]>]>(query);
-    const result = results[results.length - 1] as RowList<[Facts]>;
+    const values = options.isForValues ? valueSettings : '';
+    const path = options.keepsSearchPath ? '' : catalogOnly;
+    // The driver adds a result to its list when a second statement has rows, and here one has.
+    const result = await sql.unsafe<[Facts]>(`${factsQuery}; ${isoDates}; ${values} ${path}`);
     const [{ pid, ...facts }] = result;
     const isPooled = result.state.pid !== pid;
     // In transaction mode, a prepared statement would be in another backend than its next query.

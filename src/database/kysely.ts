@@ -47,7 +47,8 @@ export function openServerDatabase(target: ServerTarget, options: PoolOptions = 
     applicationName: options.applicationName ?? target.applicationName,
   };
   // A URL with one host may name a replica on purpose. With several hosts, the primary is meant.
-  const use = { isReadOnlyFine: target.hosts.length === 1, isForValues: true };
+  const isReadOnlyFine = target.hosts.length === 1;
+  const use = { isReadOnlyFine, isForValues: true, keepsSearchPath: true };
   return kyselyOver(openPool(() => openPrimary(named, use), { ...settings, connectTimeoutMs }));
 }
 

@@ -114,13 +114,13 @@ export async function ifFree<T>(
 
 /** Takes the lock twice, for `holdsMigrationLock`. Without parameters, which would cost a round trip. */
 async function tryLock(sql: Sql, lock: AdvisoryLock): Promise<boolean> {
-  const take = `pg_try_advisory_lock(${keyOf(lock)})`;
+  const take = `pg_catalog.pg_try_advisory_lock(${keyOf(lock)})`;
   const [row] = await sql.unsafe<[{ isHeld: boolean }]>(`select ${take} and ${take} as "isHeld"`);
   return row.isHeld;
 }
 
 async function unlock(sql: Sql, lock: AdvisoryLock): Promise<void> {
-  const release = `pg_advisory_unlock(${keyOf(lock)})`;
+  const release = `pg_catalog.pg_advisory_unlock(${keyOf(lock)})`;
   await sql.unsafe(`select ${release} and ${release}`).catch(() => {
     // The backend is gone, and so is its lock. The error that ended the work is reported.
   });
@@ -335,7 +335,8 @@ function poolerRefused(): CryptosenseDbError<'pooler-refused'> {
  * that asks for a lock. The subselect makes the server evaluate the condition once per statement.
  */
 export const holdsMigrationLock = `
-  (select pg_advisory_unlock(${keyOf(migrationLock)}) and pg_try_advisory_lock(${keyOf(migrationLock)}))`;
+  (select pg_catalog.pg_advisory_unlock(${keyOf(migrationLock)})
+    and pg_catalog.pg_try_advisory_lock(${keyOf(migrationLock)}))`;
 
 /** True when a statement did not get a lock in time, or was the victim of a deadlock. Worth a retry. */
 export function isLockConflict(error: unknown): boolean {

@@ -11,6 +11,17 @@ export function createProblem({ user }: Pick<ServerFacts, 'user'>): Problem {
   };
 }
 
+/** The problem of a role that may not read the server's catalog, which every role may by default. */
+export function catalogProblem({
+  user,
+  database,
+}: Pick<ServerFacts, 'user' | 'database'>): Problem {
+  return {
+    message: `the role "${user}" may not read the catalog of "${database}"`,
+    hint: 'use a role that may read pg_catalog, as every role may by default',
+  };
+}
+
 /** Turns the server's error for a missing privilege into `not-permitted`. Returns other errors unchanged. */
 export function permissionProblem(error: unknown, problem: Problem): unknown {
   if (sqlState(error) !== sqlErrorCodes.insufficientPrivilege) return error;

@@ -11,14 +11,17 @@ import {
   type ServerTarget,
   type Target,
 } from '../database/target.ts';
-import { guardProduction } from '../ledger/environment.ts';
-import { type Environment, readLedger } from '../ledger/ledger.ts';
+import { changeMark, guardDestruction, requireConfirmed } from '../ledger/environment.ts';
+import { type Ledger, readLedger } from '../ledger/ledger.ts';
+import type { Environment } from '../ledger/marks.ts';
+import { ensureLedger, type RunOptions, withRun } from '../ledger/run.ts';
 import { type MigrateOptions, type RunControl, type RunResult, up } from '../migrations/migrate.ts';
 import { readScripts } from '../migrations/scripts.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError, type ErrorCode, isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
 
 export interface DatabaseOptions {
   /** A URL or a target: the database to create, drop, reset or wait for. */
@@ -28,7 +31,16 @@ export interface DatabaseOptions {
 }
 
 export interface DropOptions extends DatabaseOptions {
-  /** The database's name, which confirms that a production database is meant. */
+  /**
+   * The database's name, which confirms that it is meant: a production or staging database, one that has rows and no
+   * mark, or one without a ledger.
+   */
+  readonly force?: string | undefined;
+}
+
+export interface MarkOptions extends RunOptions {
+  readonly environment: Environment;
+  /** The database's name, which confirms the change of a mark. The first mark needs none. */
   readonly force?: string | undefined;
 }
 
@@ -51,6 +63,15 @@ export interface DropResult {
   readonly target: string;
   /** false: the database did not exist. */
   readonly isDropped: boolean;
+}
+
+export interface MarkResult {
+  readonly target: string;
+  readonly environment: Environment;
+  /** The mark before; undefined when there was none. */
+  readonly before: Environment | undefined;
+  /** false: the database bore that mark already. */
+  readonly isChanged: boolean;
 }
 
 export interface WaitResult {
@@ -94,7 +115,26 @@ export async function create(options: DatabaseOptions): Promise<CreateResult> {
 }
 
 /**
- * Drops the database and ends the sessions in it. Refuses a production database without `force`.
+ * Marks the database. A mark is changed only with `force`; the log of the ledger keeps each call that changes it.
+ * Throws `environment-refused`, `not-permitted`.
+ */
+export async function mark(options: MarkOptions): Promise<MarkResult> {
+  const { environment, force } = options;
+  return withRun(options, { access: 'write' }, async (run) => {
+    const before = run.ledger.environment;
+    requireConfirmed(run.session, { before, environment, force });
+    const isChanged = before !== environment;
+    if (isChanged) {
+      await ensureLedger(run, 'mark');
+      await changeMark(run, { before, environment });
+    }
+    return { target: describeTarget(run.session.target), environment, before, isChanged };
+  });
+}
+
+/**
+ * Drops the database and ends the sessions in it. Without `force` it refuses a production or staging database, one
+ * that has rows and no mark, and one that has content and no ledger.
  * Throws `environment-refused`, `not-permitted`.
  */
 export async function drop(options: DropOptions): Promise<DropResult> {
@@ -103,7 +143,7 @@ export async function drop(options: DropOptions): Promise<DropResult> {
 }
 
 /**
- * Drops the database, creates it again and applies all migrations. The mark of its environment is kept. Its owner,
+ * Drops the database, creates it again and applies all migrations. Refuses as `drop` does. The mark is kept. Its owner,
  * grants and settings (`alter database … set`) are those of a new database.
  * Nothing is dropped when a file has a fault, when the server cannot run the files, or when the role may not create
  * databases. When a migration fails, the new database keeps the migrations before it.
@@ -154,14 +194,66 @@ async function readMark(
     if (!(await isEmbeddedDatabase(target.folder))) return undefined;
   }
   const guard = async (session: Session) => {
-    const environment = (await readLedger(session)).environment;
-    guardProduction(session, environment, { operation: 'be dropped', force: options.force });
-    return { environment };
+    const ledger = await readLedger(session);
+    const { force } = options;
+    await guardDestruction({ session, ledger }, { operation: 'be dropped', force });
+    if (force === undefined) await requireOwn(session, ledger);
+    return { environment: ledger.environment };
   };
   return withSession(target, options, guard).catch((error: unknown) => {
     if (isError(error, 'no-such-database')) return undefined;
     throw error;
   });
+}
+
+/**
+ * Refuses a database that this tool never migrated, unless it is empty: a name in `.env` may be that of another
+ * application's. A folder of the embedded engine is this tool's own.
+ */
+async function requireOwn(session: Session, { format }: Ledger): Promise<void> {
+  const { target, server } = session;
+  if (format > 0 || target.kind === 'embedded') return;
+  const isServersOwn = server.database === 'postgres';
+  if (!isServersOwn && (await isEmpty(session))) return;
+  throw new CryptosenseDbError(
+    'environment-refused',
+    {
+      message: `"${server.database}" ${isServersOwn ? "is the server's own database" : 'is not empty, and this tool has not made its content: it has no ledger'}; it refuses to be dropped`,
+      hint: `name the right database, or confirm it with the database's name: --force ${quoteShellWord(server.database)}`,
+    },
+    { details: { environment: undefined } },
+  );
+}
+
+/** Without schemas, tables, functions, types and large objects other than those of the server and of extensions. */
+async function isEmpty({ sql }: Session): Promise<boolean> {
+  const [found] = await sql`
+    with members as (
+      select classid, objid from pg_depend where deptype = 'e'
+    ), spaces as (
+      select oid, nspname from pg_namespace
+      where nspname !~ '^pg_' and nspname <> 'information_schema'
+        and not exists (
+          select from members where classid = 'pg_namespace'::regclass and objid = pg_namespace.oid
+        )
+    ), objects (class, id, space) as (
+      select 'pg_class'::regclass, oid, relnamespace from pg_class
+      union all select 'pg_proc'::regclass, oid, pronamespace from pg_proc
+      union all select 'pg_type'::regclass, oid, typnamespace from pg_type
+    )
+    select from spaces where nspname <> 'public'
+    union all
+    select from objects join spaces on spaces.oid = space
+    where not exists (select from members where classid = class and objid = id)
+      -- The array and the row type of an extension's table are members of nothing.
+      and not exists (
+        select from pg_depend d
+        where d.classid = class and d.objid = id and deptype = 'i'
+      )
+    union all
+    select from pg_largeobject_metadata
+    limit 1`;
+  return found === undefined;
 }
 
 async function dropFolder(

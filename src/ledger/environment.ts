@@ -1,7 +1,9 @@
 import type { Session } from '../database/connection.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
-import type { Environment } from './ledger.ts';
+import type { Environment } from './marks.ts';
+import { findRows } from './rows.ts';
+import type { Run } from './run.ts';
 
 /** What a destructive operation is asked to do, and how the caller confirmed it. */
 export interface DestructiveRequest {
@@ -12,32 +14,53 @@ export interface DestructiveRequest {
 }
 
 /**
- * Stops an operation that destroys data of a production database, unless `force` is the database's name. Any database
- * stops it when `force` is another name: the caller means another database. Throws `environment-refused`.
+ * Stops an operation that destroys data of a production or staging database, or of a database that has rows and no
+ * mark, unless `force` is the database's name. Rows that migrations have written do not count. Any database stops it when `force` is another name: the caller means
+ * another database. Throws `environment-refused`.
  */
-export function guardProduction(
-  { server: { database } }: Session,
-  environment: Environment | undefined,
+export async function guardDestruction(
+  { session, ledger: { environment, format } }: Pick<Run, 'session' | 'ledger'>,
   { operation, force }: DestructiveRequest,
-): void {
+): Promise<void> {
+  const { database } = session.server;
   if (force === database) return;
-  const isProduction = environment === 'production';
-  if (!isProduction && force === undefined) return;
-  throw new CryptosenseDbError(
-    'environment-refused',
-    {
-      message: `"${database}" ${isProduction ? 'is a production database and ' : ''}refuses to ${operation}`,
-      evidence: force === undefined ? [] : [`--force names "${force}", which is another database`],
-      hint: isProduction
-        ? `if it must be done, confirm it with the database's name: --force ${quoteShellWord(database)}`
-        : 'name the right database, or leave --force out',
-    },
-    { details: { environment } },
-  );
+  if (environment === 'production' || environment === 'staging') {
+    throw refused(environment, {
+      message: `"${database}" is a ${environment} database and refuses to ${operation}`,
+      evidence: force === undefined ? [] : [namesAnother(force)],
+      hint: `if it must be done, confirm it with the database's name: ${forceFlag(database)}`,
+    });
+  }
+  requireName(session, { environment, force, operation });
+  if (environment !== undefined) return;
+  const rows = await findRows(session, { besides: format > 0 ? 'migrations' : undefined });
+  if (rows.length === 0) return;
+  throw refused(environment, {
+    message: `"${database}" has no mark, and has rows that may be production data; it refuses to ${operation}`,
+    evidence: rows,
+    hint: `mark a development database first: cryptosense-db db mark dev; or confirm it with the database's name: ${forceFlag(database)}`,
+  });
+}
+
+/** Throws `environment-refused` when `force` is given and names another database. */
+export function requireName(
+  { server: { database } }: Session,
+  {
+    environment,
+    force,
+    operation,
+  }: DestructiveRequest & { readonly environment: Environment | undefined },
+): void {
+  if (force === undefined || force === database) return;
+  throw refused(environment, {
+    message: `"${database}" refuses to ${operation}`,
+    evidence: [namesAnother(force)],
+    hint: 'name the right database, or leave --force out',
+  });
 }
 
 /**
- * Marks the database as that environment unless it bears a mark already; a mark never changes.
+ * Marks the database as that environment unless it bears a mark already.
  * Throws `environment-refused` when the database bears another mark.
  */
 export async function markAs(session: Session, environment: Environment): Promise<void> {
@@ -64,12 +87,68 @@ export function requireMark(
   },
 ): void {
   if (!mark || !environment || mark === environment) return;
-  throw new CryptosenseDbError(
-    'environment-refused',
-    {
-      message: `"${database}" is marked as ${mark}, not as ${environment}`,
-      hint: `name the right database, or leave --env ${environment} out`,
-    },
-    { details: { environment: mark } },
-  );
+  throw refused(mark, {
+    message: `"${database}" is marked as ${mark}, not as ${environment}`,
+    hint: `name the right database, or leave --env ${environment} out; ${howToChange(database, environment)}`,
+  });
+}
+
+/**
+ * Marks the database, also one that bears another mark, and logs it. Call `requireConfirmed` and `ensureLedger` first.
+ */
+export async function changeMark(
+  { session, writer }: Run,
+  {
+    before,
+    environment,
+  }: { readonly before: Environment | undefined; readonly environment: Environment },
+): Promise<void> {
+  const detail = before === undefined ? 'it had no mark' : `it was ${before}`;
+  await session.sql`
+    with marked as (
+      insert into cryptosense_db.environment (name) values (${environment})
+      on conflict (is_only) do update
+        set name = excluded.name, marked_at = clock_timestamp(), marked_by = session_user
+      returning name
+    )
+    insert into cryptosense_db.migration_log (event, version, description, detail, tool_version)
+    select 'mark', '', name, ${detail}::text, ${writer.toolVersion}::text from marked`;
+}
+
+/** Throws `environment-refused` when the change of a mark is not confirmed with the database's name. The first mark needs no confirmation. */
+export function requireConfirmed(
+  session: Session,
+  {
+    before,
+    environment,
+    force,
+  }: {
+    readonly before: Environment | undefined;
+    readonly environment: Environment;
+    readonly force: string | undefined;
+  },
+): void {
+  const { database } = session.server;
+  requireName(session, { environment: before, force, operation: 'change its mark' });
+  if (before === undefined || before === environment || force !== undefined) return;
+  throw refused(before, {
+    message: `"${database}" is marked as ${before}`,
+    hint: howToChange(database, environment),
+  });
+}
+
+function refused(environment: Environment | undefined, problem: Problem) {
+  return new CryptosenseDbError('environment-refused', problem, { details: { environment } });
+}
+
+function namesAnother(force: string): string {
+  return `--force names "${force}", which is another database`;
+}
+
+function forceFlag(database: string): string {
+  return `--force ${quoteShellWord(database)}`;
+}
+
+function howToChange(database: string, environment: Environment): string {
+  return `change the mark with: cryptosense-db db mark ${environment} ${forceFlag(database)}`;
 }

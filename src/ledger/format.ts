@@ -105,6 +105,21 @@ const steps: readonly string[] = [
         'What seeders returned whose work after their transaction is still to be done.';
     end if;
   end $$;`,
+
+  // Format 3: the mark staging, and the log of changed marks.
+  `
+  alter table cryptosense_db.environment
+    drop constraint environment_name_check,
+    add constraint environment_name_check
+      check (name in ('dev', 'test', 'staging', 'production'));
+  comment on table cryptosense_db.environment is
+    'What this database is; the log keeps what it was before.';
+
+  alter table cryptosense_db.migration_log
+    drop constraint migration_log_event_check,
+    add constraint migration_log_event_check check (
+      event in ('apply', 'rollback', 'repair', 'forget', 'baseline', 'failure', 'mark')
+    );`,
 ];
 
 /** The format that this release writes. An older release refuses a ledger of a newer format. */
@@ -120,6 +135,8 @@ export async function upgradeLedger(
 ): Promise<void> {
   const { sql } = session;
   const changes = [
+    // A function or operator of another schema would stay in the definition.
+    'set local search_path = pg_catalog',
     ...steps.slice(from),
     'delete from cryptosense_db.ledger',
     `insert into cryptosense_db.ledger values (${ledgerFormat})`,
@@ -154,7 +171,7 @@ function upgradeRefused(
     {
       message: `the role "${user}" may not change the ledger in "${database}", which has format ${from} and needs format ${ledgerFormat}`,
       evidence: [
-        'the ledger is the schema cryptosense_db; this release adds tables to it',
+        'the ledger is the schema cryptosense_db; this release changes its tables',
         messageOf(cause),
       ],
       hint: 'run this command once as the role that owns the schema cryptosense_db',

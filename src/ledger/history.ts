@@ -32,23 +32,30 @@ export interface TransactionTag {
  * A statement that tags the transaction as that of a step. The history row is written only in a transaction with the
  * step's tag: a COMMIT that no parser has seen removes the tag, and the transaction of another step has another one.
  * `elapsedMs` is how long the step has run before this transaction.
+ *
+ * It runs under the search path of files, so that its functions and operators have their schema.
  */
 export function tagTransaction(
   { version, direction }: TransactionTag,
   { elapsedMs = 0 }: { readonly elapsedMs?: number } = {},
 ): string {
-  // Both are digits, an underscore or a fixed word: there is nothing to quote.
   return `
   select
-    set_config('cryptosense_db.transaction',
-      pg_current_xact_id()::text || ':${version}:${direction}', true),
-    set_config('cryptosense_db.started_at',
-      (extract(epoch from clock_timestamp()) - ${elapsedMs / 1000})::text, true)`;
+    pg_catalog.set_config('cryptosense_db.transaction', ${tagOf({ version, direction })}, true),
+    pg_catalog.set_config('cryptosense_db.started_at', (
+      extract(epoch from pg_catalog.clock_timestamp())
+        operator(pg_catalog.-) ${elapsedMs / 1000}::pg_catalog.numeric
+    )::pg_catalog.text, true)`;
+}
+
+/** SQL for the tag of the step in this transaction. Version and direction are digits and fixed words: nothing to quote. */
+function tagOf({ version, direction }: TransactionTag): string {
+  return `pg_catalog.concat(pg_catalog.pg_current_xact_id(), ':${version}:${direction}')`;
 }
 
 /** An SQL condition: this is still the backend that the run started on, and it still holds the lock. */
 export function isSameRun({ pid }: Writer): string {
-  return `pg_backend_pid() = ${pid} and ${holdsMigrationLock}`;
+  return `pg_catalog.pg_backend_pid() operator(pg_catalog.=) ${pid} and ${holdsMigrationLock}`;
 }
 
 const elapsedMs = `
@@ -60,7 +67,7 @@ export const durationColumn = 'cryptosense_db_duration_ms';
 
 /**
  * The statement that records a step up as applied, or removes the row of a step down. Run it in the step's
- * transaction.
+ * transaction, with pg_catalog as the search path.
  *
  * In another transaction there is no entry, and the row of the log has no version. The log refuses that row, which
  * fails the transaction; `isRefusedEntry` recognises the error.
@@ -78,8 +85,7 @@ export function recordStep(
 ): string {
   const toolVersion = quoteLiteral(writer.toolVersion);
   const isStepsTransaction = `${isSameRun(writer)}
-    and current_setting('cryptosense_db.transaction', true)
-      = pg_current_xact_id()::text || ':${version}:${direction}'`;
+    and current_setting('cryptosense_db.transaction', true) = ${tagOf({ version, direction })}`;
   const entry = pair
     ? `insert into cryptosense_db.migrations
         (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)

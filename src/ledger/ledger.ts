@@ -3,6 +3,8 @@ import { isSqlError, sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { Direction } from '../runtime/progress.ts';
 import { ledgerFormat } from './format.ts';
+import type { Environment } from './marks.ts';
+import { type LedgerUse, requireTrustedLedger } from './trust.ts';
 import type { Checksum, Version } from './version.ts';
 
 /** A migration that the database records as applied. */
@@ -37,18 +39,17 @@ export interface Ledger {
   readonly environment: Environment | undefined;
 }
 
-export const environments = ['dev', 'test', 'production'] as const;
-export type Environment = (typeof environments)[number];
-
 /** The ledger of a database that has none. */
 export const emptyLedger: Ledger = { format: 0, entries: [], journal: [], environment: undefined };
 
 /**
- * Reads the ledger, of this release's format or an older one; `emptyLedger` when the database has none.
- * Throws `ledger-newer`, and `not-permitted` when the role may not read it.
+ * Checks that the ledger runs no code of another role, and reads it, of this release's format or an older one;
+ * `emptyLedger` when the database has none. Call it first in a session.
+ * Throws `ledger-untrusted`, `ledger-newer`, and `not-permitted` when the role may not read it.
  */
-export async function readLedger(session: Session): Promise<Ledger> {
+export async function readLedger(session: Session, use: LedgerUse = 'migrations'): Promise<Ledger> {
   const { sql } = session;
+  if (!(await requireTrustedLedger(session, use))) return emptyLedger;
   const rows = await Promise.all([
     sql<LedgerEntry[]>`
       select
@@ -92,9 +93,6 @@ function refuseNewer(format: number): void {
   );
 }
 
-/** What a run writes to the ledger: the history of migrations, or the record of seeder runs. */
-export type LedgerUse = 'migrations' | 'seeds';
-
 const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, string])[]>> = {
   migrations: [
     ['migrations', 'insert, update, delete'],
@@ -107,6 +105,10 @@ const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, s
     ['seed_afterwards', 'insert, update, delete'],
     ['environment', 'insert'],
   ],
+  mark: [
+    ['environment', 'insert, update'],
+    ['migration_log', 'insert'],
+  ],
 };
 
 /** Throws `not-permitted` when the role may read the ledger but not write to the tables of that use. */
@@ -115,8 +117,9 @@ export async function requireLedgerWritable(session: Session, use: LedgerUse): P
     privileges.split(', ').map((privilege) => ({ table: `cryptosense_db.${table}`, privilege })),
   );
   const [{ isAllowed }] = await session.sql<[{ isAllowed: boolean }]>`
-    select bool_and(has_table_privilege("table", privilege)) as "isAllowed"
-    from json_to_recordset(${JSON.stringify(needed)}::text::json) as needed ("table" text, privilege text)`;
+    select pg_catalog.bool_and(pg_catalog.has_table_privilege("table", privilege)) as "isAllowed"
+    from pg_catalog.json_to_recordset(${JSON.stringify(needed)}::text::json)
+      as needed ("table" text, privilege text)`;
   if (!isAllowed) throw ledgerRefused(session, 'write to');
 }
 

@@ -6,7 +6,8 @@ import { toolVersion } from '../runtime/package.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { ledgerFormat, upgradeLedger } from './format.ts';
 import type { Writer } from './history.ts';
-import { type Ledger, type LedgerUse, readLedger, requireLedgerWritable } from './ledger.ts';
+import { type Ledger, readLedger, requireLedgerWritable } from './ledger.ts';
+import type { LedgerUse } from './trust.ts';
 
 /** What every operation on a database with a ledger takes. */
 export interface RunOptions {
@@ -29,16 +30,19 @@ export interface Run {
 
 /**
  * Opens a session, takes the migration lock unless `access` is `read`, reads the ledger, and calls `work` with them.
- * Releases the lock and closes the session however `work` ends.
- * Throws what `withSession` throws; `server-unsuitable`, `ledger-newer`, `not-permitted`, `lock-timeout`.
+ * Releases the lock and closes the session however `work` ends. `use` says which tables of the ledger `work` touches.
+ * Throws what `withSession` throws; `server-unsuitable`, `ledger-untrusted`, `ledger-newer`, `not-permitted`,
+ * `lock-timeout`.
  */
 export async function withRun<T>(
   options: RunOptions,
   {
     access,
+    use,
     holdsTimescale = false,
   }: {
     readonly access: 'read' | 'write';
+    readonly use?: LedgerUse;
     /** For a run that updates TimescaleDB, which has to be unloaded until then. */
     readonly holdsTimescale?: boolean;
   },
@@ -57,7 +61,7 @@ export async function withRun<T>(
     requireServerVersion(session);
     const writer = { pid: session.pid, toolVersion: toolVersion() };
     const readAndWork = async () =>
-      work({ session, writer, onProgress, ledger: await readLedger(session) });
+      work({ session, writer, onProgress, ledger: await readLedger(session, use) });
     return access === 'write'
       ? withMigrationLock(session, { lockTimeoutMs, onProgress }, readAndWork)
       : readAndWork();

@@ -24,15 +24,15 @@ export interface SeedRun {
 export async function owe(sql: Sql, seeder: string, outcome: unknown): Promise<readonly unknown[]> {
   const [row] = await sql<{ outcomes: readonly unknown[] }[]>`
     insert into cryptosense_db.seed_afterwards as owed (seeder, outcomes)
-    values (${seeder}, jsonb_build_array(${JSON.stringify(outcome ?? null)}::text::jsonb))
-    on conflict (seeder) do update set outcomes = owed.outcomes || excluded.outcomes
+    values (${seeder}, pg_catalog.jsonb_build_array(${JSON.stringify(outcome ?? null)}::text::jsonb))
+    on conflict (seeder) do update set outcomes = owed.outcomes operator(pg_catalog.||) excluded.outcomes
     returning outcomes`;
   return row?.outcomes ?? [];
 }
 
 /** Removes the record of that work. */
 export async function settle(sql: Sql, seeder: string): Promise<void> {
-  await sql`delete from cryptosense_db.seed_afterwards where seeder = ${seeder}`;
+  await sql`delete from cryptosense_db.seed_afterwards where seeder operator(pg_catalog.=) ${seeder}`;
 }
 
 /** The settings of the last dev run; undefined before the first one. */
@@ -43,15 +43,15 @@ export async function readLastRun({
 > {
   if (!(await hasSeedRuns(sql))) return undefined;
   const [row] = await sql<{ asOf: Date; seed: number; scale: number }[]>`
-    select as_of as "asOf", seed::float, scale
-    from cryptosense_db.seed_runs where environment = 'dev' order by id desc limit 1`;
+    select as_of as "asOf", seed::float8, scale
+    from cryptosense_db.seed_runs where environment operator(pg_catalog.=) 'dev' order by id desc limit 1`;
   return row;
 }
 
 /** Reading does not upgrade a ledger, and one of format 1 may lack the tables. */
 async function hasSeedRuns(sql: Sql): Promise<boolean> {
   const [{ isThere }] = await sql<[{ isThere: boolean }]>`
-    select to_regclass('cryptosense_db.seed_afterwards') is not null as "isThere"`;
+    select pg_catalog.to_regclass('cryptosense_db.seed_afterwards') is not null as "isThere"`;
   return isThere;
 }
 
@@ -76,6 +76,6 @@ export async function readOutcome(
   if (!(await hasSeedRuns(sql))) return undefined;
   const [row] = await sql<{ outcome: unknown }[]>`
     select outcome from cryptosense_db.seed_runs
-    where environment = ${environment} and seeder = ${seeder} order by id desc limit 1`;
+    where environment operator(pg_catalog.=) ${environment} and seeder operator(pg_catalog.=) ${seeder} order by id desc limit 1`;
   return row?.outcome ?? undefined;
 }

@@ -1,18 +1,25 @@
 import { withTransaction } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
-import { guardProduction, markAs, requireMark } from '../ledger/environment.ts';
+import {
+  type DestructiveRequest,
+  guardDestruction,
+  markAs,
+  requireMark,
+} from '../ledger/environment.ts';
 import {
   recordBaseline,
   recordForgotten,
   recordRepaired,
   recordSettled,
 } from '../ledger/history.ts';
-import type { Environment } from '../ledger/ledger.ts';
+import type { Environment } from '../ledger/marks.ts';
 import { ensureLedger, type Run, withRun } from '../ledger/run.ts';
+import { requireSafePath } from '../ledger/search-path.ts';
 import { compareVersions, type Version } from '../ledger/version.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { runSteps } from './apply.ts';
+import { refuseElsewhere } from './elsewhere.ts';
 import { refuseHandmade } from './handmade.ts';
 import { findInvalidIndexes } from './invalid-indexes.ts';
 import type {
@@ -88,11 +95,13 @@ async function upInSession(
   return withRun(options, { access, holdsTimescale: kind === 'own' }, async (run) => {
     const { session, ledger } = run;
     requireMark(session, { mark: ledger.environment, environment: options.environment });
+    await refuseElsewhere(run, pairs, options);
     const chosen = planUp(compareWithLedger(pairs, ledger), {
       extent: extent.kind === 'steps' ? { ...extent, count: extent.count - before.length } : extent,
       outOfOrder: options.allowOutOfOrder ? 'allow' : 'refuse',
     });
     const steps = await prepareUp(session, chosen, options);
+    if (steps.length > 0) await requireSafePath(session);
     if (options.singleTransaction) refuseTogether(steps);
     await refuseHandmade(session, ledger, steps);
     if (options.dryRun) {
@@ -105,6 +114,7 @@ async function upInSession(
     }
     if (steps.length > 0 || options.environment !== undefined) {
       await ensureLedger(run, 'migrations');
+      announceUnmarked(run, options);
     }
     // Before the first step, so that a first deployment that fails halfway has marked its database.
     if (options.environment) await markAs(session, options.environment);
@@ -130,23 +140,24 @@ function stepsOfSession(steps: readonly Step[], kind: SessionKind): readonly Ste
 
 /**
  * Rolls back applied migrations, newest first: those newer than `to`, a number of `steps`, `all`, or one by default.
- * Runs the rollbacks that were recorded with the migrations, so the files may be gone. Refuses a production database
- * without `force`, and rollbacks that say "-- Irreversible"; nothing has run then.
+ * Runs the rollbacks that were recorded with the migrations, so the files may be gone. Refuses, without `force`, a
+ * production or staging database and one that has rows and no mark; and rollbacks that say "-- Irreversible". Nothing
+ * has run then.
  */
 export async function down(options: DownOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
   const extent = options.all ? { kind: 'all' as const } : extentOf(options);
   return withRun(options, { access: options.dryRun ? 'read' : 'write' }, async (run) => {
     const { session, ledger } = run;
-    guardProduction(session, ledger.environment, {
-      operation: 'roll back migrations',
-      force: options.force,
-    });
+    // A dry run destroys nothing.
+    if (!options.dryRun) await guardDestruction(run, rollingBack(options));
+    await refuseElsewhere(run, pairs, options);
     const chosen = planDown(
       compareWithLedger(pairs, ledger),
       extent ?? { kind: 'steps', count: 1 },
     );
     const steps = await prepareDown(session, chosen, options);
+    if (steps.length > 0) await requireSafePath(session);
     if (options.dryRun) {
       return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, {});
     }
@@ -158,7 +169,7 @@ export async function down(options: DownOptions): Promise<RunResult> {
 
 /**
  * Rolls the newest migrations back as recorded (one, or `steps`), and applies them again from their files, which may
- * have been edited. Refuses a production database without `force`. When applying fails, they stay rolled back.
+ * have been edited. Refuses as `down` does without `force`. When applying fails, they stay rolled back.
  *
  * Applies them in a second session: a backend that has dropped TimescaleDB cannot load it again. A migration that
  * another run has applied in between is not applied again.
@@ -169,10 +180,8 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
   extentOf({ steps });
   const undone = await withRun(options, { access: 'write' }, async (run) => {
     const { session, ledger } = run;
-    guardProduction(session, ledger.environment, {
-      operation: 'roll back migrations',
-      force: options.force,
-    });
+    await guardDestruction(run, rollingBack(options));
+    await refuseElsewhere(run, pairs, options);
     const chosen = planRedo(compareWithLedger(pairs, ledger), steps ?? 1);
     const back = await prepareDown(
       session,
@@ -185,6 +194,7 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
       chosen.map(({ pair }) => pair),
       options,
     );
+    if (back.length > 0) await requireSafePath(session);
     if (back.length > 0) await ensureLedger(run, 'migrations');
     return runSteps(run, back, { ...options, manner: 'one by one' });
   });
@@ -224,6 +234,7 @@ function hasProgress(
 export async function status(options: MigrateOptions): Promise<StatusResult> {
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { access: 'read' }, async ({ session, ledger }) => {
+    await refuseElsewhere({ session, ledger }, pairs, options);
     const statuses = compareWithLedger(pairs, ledger);
     const begun = statuses.flatMap(({ pair, state }) =>
       pair && state !== 'pending' && state !== 'out of order' ? [pair] : [],
@@ -309,6 +320,19 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
     });
     return { recorded: recorded.map(migrationName) };
   });
+}
+
+/** Says of a new database on a server that it has no mark, in the run that creates its ledger and in no other. */
+function announceUnmarked(
+  { session: { target, server }, ledger, onProgress }: Run,
+  { environment }: Pick<UpOptions, 'environment'>,
+): void {
+  if (ledger.format > 0 || environment !== undefined || target.kind === 'embedded') return;
+  onProgress?.({ kind: 'unmarked', database: server.database });
+}
+
+function rollingBack({ force }: Pick<DownOptions, 'force'>): DestructiveRequest {
+  return { operation: 'roll back migrations', force };
 }
 
 function plannedStep({ direction, version, description, irreversible }: Step): CompletedStep {

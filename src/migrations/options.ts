@@ -1,4 +1,4 @@
-import type { Environment } from '../ledger/ledger.ts';
+import type { Environment } from '../ledger/marks.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
 import type { InvalidIndex } from './invalid-indexes.ts';
@@ -33,14 +33,14 @@ export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions {
   /** Check and list everything, change nothing. */
   readonly dryRun?: boolean | undefined;
   readonly allowOutOfOrder?: boolean | undefined;
-  /** Mark the database as this environment; a mark never changes. */
+  /** Mark the database as this environment. It refuses one that bears another mark. */
   readonly environment?: Environment | undefined;
 }
 
 export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions {
   readonly all?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
-  /** The database's name, to confirm a rollback of a production database. */
+  /** The database's name, to confirm a rollback in production or staging, or where there are rows and no mark. */
   readonly force?: string | undefined;
 }
 

@@ -1,5 +1,6 @@
 import type { Session } from '../database/connection.ts';
 import type { Writer } from '../ledger/history.ts';
+import { runSearchPath } from '../ledger/search-path.ts';
 import type { Checksum, Version } from '../ledger/version.ts';
 import type { Direction, OnProgress } from '../runtime/progress.ts';
 import type { Script } from './parse.ts';
@@ -80,6 +81,7 @@ export function runSettings(
   { tableLockTimeoutMs }: StepOptions,
 ): readonly string[] {
   return [
+    ...runSearchPath,
     utf8,
     `set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`,
     // Between two tries of a step the session is idle.

@@ -63,8 +63,14 @@ export interface ErrorDetails {
   'migration-failed': MigrationFailure;
   /** SIGHUP, SIGINT, SIGTERM or an aborted signal; the running step was rolled back. */
   interrupted: Completion;
-  /** Production refuses the operation, the mark is another, or `force` names another database. */
+  /** The mark or the content of the database refuses the operation, or `force` names another database. */
   'environment-refused': { readonly environment: string | undefined };
+  /** Another role owns the ledger, or has changed its definition: its code would run as this role. Nothing was run. */
+  'ledger-untrusted': { readonly reasons: readonly string[] };
+  /** Functions or operators of another role stand where a migration would call them. Nothing was run. */
+  'schema-untrusted': { readonly names: readonly string[] };
+  /** Tables that migrations have made stand in another schema than public. Nothing was run. */
+  'schema-elsewhere': { readonly names: readonly string[] };
   /** The ledger was written by a newer release of this tool. */
   'ledger-newer': { readonly format: number };
   /** A file or folder cannot be read or written. */

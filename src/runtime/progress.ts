@@ -7,6 +7,8 @@ export type ProgressEvent =
   | { readonly kind: 'connected'; readonly target: string }
   | { readonly kind: 'waiting-for-server'; readonly reason: string }
   | { readonly kind: 'waiting-for-lock'; readonly holder: LockHolder | undefined }
+  /** A new database on a server has no mark; told once. */
+  | { readonly kind: 'unmarked'; readonly database: string }
   | { readonly kind: 'step-started'; readonly step: ProgressStep }
   | { readonly kind: 'statement-started'; readonly step: ProgressStep; readonly position: number }
   | {

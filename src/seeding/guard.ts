@@ -1,14 +1,15 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Session } from '../database/connection.ts';
 import type { DB } from '../database/types.ts';
-import type { Environment } from '../ledger/ledger.ts';
+import type { Environment } from '../ledger/marks.ts';
+import { findRows, tablesInUse } from '../ledger/rows.ts';
 import type { SeedEnvironment } from '../ledger/seed-runs.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 
 /**
- * Refuses development data for a production database, and production data for any other database. No
- * option overrides this. The rows of a database decide while it has no mark.
- * Throws `environment-refused`.
+ * Refuses development data for a production or staging database, and production data for any other database. No
+ * option overrides this. The rows of a database decide while it has no mark. Call it before the session's search
+ * path is changed. Throws `environment-refused`.
  */
 export async function guardEnvironment(
   session: Session,
@@ -19,7 +20,7 @@ export async function guardEnvironment(
   }: { readonly mark: Environment | undefined; readonly environment: SeedEnvironment },
 ): Promise<void> {
   const { database } = session.server;
-  const { data, isMeantFor, signs, proof, hint } = rules[environment];
+  const { data, isMeantFor, findSigns, proof, hint } = rules[environment];
   const details = { environment: mark };
   if (mark !== undefined) {
     if (isMeantFor(mark)) return;
@@ -32,7 +33,7 @@ export async function guardEnvironment(
       { details },
     );
   }
-  const evidence = await findSigns(db, signs);
+  const evidence = await findSigns(session, db);
   if (evidence.length === 0) return;
   throw new CryptosenseDbError(
     'environment-refused',
@@ -51,13 +52,6 @@ interface Sign {
   readonly fact: string;
   readonly where: RawBuilder<boolean>;
 }
-
-/** Rows that a new database does not have. */
-const anyRows: readonly Sign[] = (['users', 'assets', 'price_history'] as const).map((table) => ({
-  table,
-  fact: `rows in ${table}`,
-  where: sql`true`,
-}));
 
 /** Rows that `seeds/story` makes and a production database never has. */
 const inventedRows: readonly Sign[] = [
@@ -87,28 +81,33 @@ const rules = {
   dev: {
     data: 'development',
     // A test database takes the same data as a developer's database.
-    isMeantFor: (mark: Environment) => mark !== 'production',
-    signs: anyRows,
+    isMeantFor: (mark: Environment) => mark === 'dev' || mark === 'test',
+    findSigns: (session: Session) => findRows(session, { tables: tablesInUse }),
     proof: 'may be',
-    hint: 'mark a development database first: cryptosense-db migrate up --env dev',
+    hint: 'mark a development database first: cryptosense-db db mark dev',
   },
   production: {
     data: 'production',
-    isMeantFor: (mark: Environment) => mark === 'production',
-    signs: inventedRows,
+    isMeantFor: (mark: Environment) => mark === 'production' || mark === 'staging',
+    findSigns: (_: Session, db: Kysely<DB>) => findInvented(db),
     proof: 'cannot be',
     hint: 'name the right database, or remove the development data',
   },
 };
 
 /** A schema other than the packaged one may lack these tables. */
-async function findSigns(db: Kysely<DB>, signs: readonly Sign[]): Promise<readonly string[]> {
+async function findInvented(db: Kysely<DB>): Promise<readonly string[]> {
   const facts: string[] = [];
-  for (const { table, fact, where } of signs) {
+  for (const { table, fact, where } of inventedRows) {
     const { rows: tables } = await sql`
       select where to_regclass(${`public.${table}`}) is not null`.execute(db);
     if (tables.length === 0) continue;
-    const rows = db.selectFrom(table).select(sql`1`.as('one')).where(where).limit(1);
+    const rows = db
+      .withSchema('public')
+      .selectFrom(table)
+      .select(sql`1`.as('one'))
+      .where(where)
+      .limit(1);
     const found = await rows.execute();
     if (found.length > 0) facts.push(`there are ${fact}`);
   }

@@ -3,9 +3,11 @@ import { borrowedKysely } from '../database/kysely.ts';
 import { isLockConflict } from '../database/lock.ts';
 import { describeTarget } from '../database/target.ts';
 import { markAs } from '../ledger/environment.ts';
-import type { Environment } from '../ledger/ledger.ts';
+import type { Environment } from '../ledger/marks.ts';
 import { ensureLedger, type Run } from '../ledger/run.ts';
+import { requireSafePath, runSearchPath } from '../ledger/search-path.ts';
 import { owe, recordRun, type SeedEnvironment, settle } from '../ledger/seed-runs.ts';
+import { refuseElsewhere } from '../migrations/elsewhere.ts';
 import { findLacking, pendingMigrations } from '../migrations/pending.ts';
 import type { MigrationPair } from '../migrations/source.ts';
 import type { Completion } from '../runtime/errors.ts';
@@ -67,15 +69,15 @@ export interface SeedResult {
 }
 
 /**
- * Checks that the database has every migration and fits the environment. Sets the session's
- * search_path to schema public, and how values are written and read. Throws `pending-migrations` and `environment-refused`.
+ * Checks that the database has every migration and fits the environment, and sets the session's search path for
+ * seeders and how values are written and read. Throws `pending-migrations`, `environment-refused`, `schema-elsewhere`
+ * and `schema-untrusted`.
  */
 export async function requireFit<E extends SeedEnvironment>(
   { session, ledger }: Run,
   { environment, pairs }: SeedPlan<E>,
 ): Promise<void> {
-  await searchPublic(session);
-  await session.sql.unsafe(valueSettings);
+  await refuseElsewhere({ session, ledger }, pairs, {});
   const lacking = findLacking(pairs, ledger);
   if (lacking.length > 0) {
     throw pendingMigrations(session, lacking, {
@@ -85,6 +87,10 @@ export async function requireFit<E extends SeedEnvironment>(
   }
   const mark = ledger.environment;
   await guardEnvironment(session, borrowedKysely(session), { mark, environment });
+  await requireSafePath(session);
+  // Seeders write `users` and mean the table of schema public.
+  await session.sql.unsafe(runSearchPath.join('; '));
+  await session.sql.unsafe(valueSettings);
 }
 
 /** Runs each seeder in its own transaction. A dry run rolls back one transaction of all seeders. */
@@ -216,18 +222,6 @@ async function runSeeder<E extends SeedEnvironment>(
 /** A policy of TimescaleDB may hold a lock on the same view or table for a moment. */
 function waitForLock({ error, attempts }: FailedAttempt): number | undefined {
   return attempts < 5 && isLockConflict(error) ? backoffMs(attempts, { firstMs: 250 }) : undefined;
-}
-
-/**
- * Seeders write `users` and mean the table of schema public, under any settings of the role or the
- * database. TimescaleDB's functions are in the schema of its extension.
- */
-function searchPublic({ sql }: Session): Promise<unknown> {
-  return sql`
-    select set_config('search_path', concat_ws(', ', 'public', (
-      select quote_ident(nspname) from pg_extension join pg_namespace n on n.oid = extnamespace
-      where extname = 'timescaledb' and nspname <> 'public'
-    )), false)`;
 }
 
 /** A load may take longer than a role's settings allow for a statement. */

@@ -109,7 +109,7 @@ export async function dev(options: DevOptions): Promise<DevResult> {
   requireMoment(givenNow);
   const plan = await prepare(options, 'dev');
   const isPart = (options.only ?? []).length > 0;
-  return withRun(options, { access: 'write' }, async (run) => {
+  return withRun(options, { access: 'write', use: 'seeds' }, async (run) => {
     const last = isPart ? await readLastRun(run.session) : undefined;
     const {
       seed = last?.seed ?? givenSeed,
@@ -143,9 +143,9 @@ export async function production(options: ProductionOptions): Promise<Production
   const { obtainMarket, requireSound } = await import('../market/obtain.ts');
   requireSound(options);
   const plan = await prepare(options, 'production');
-  await withRun(options, { access: 'read' }, (run) => requireFit(run, plan));
+  await withRun(options, { access: 'read', use: 'seeds' }, (run) => requireFit(run, plan));
   const market = await obtainMarket(options);
-  const result = await withRun(options, { access: 'write' }, (run) =>
+  const result = await withRun(options, { access: 'write', use: 'seeds' }, (run) =>
     runAll(run, plan, {
       now: new Date(),
       seed: null,

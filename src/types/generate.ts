@@ -1,11 +1,12 @@
 import type { Session } from '../database/connection.ts';
-import { isSqlError, sqlErrorCodes } from '../database/sql-errors.ts';
+import { catalogProblem, permissionProblem } from '../database/permission.ts';
 import { describeTarget } from '../database/target.ts';
 import { withRun } from '../ledger/run.ts';
+import { refuseElsewhere } from '../migrations/elsewhere.ts';
 import type { MigrateOptions } from '../migrations/migrate.ts';
 import { findLacking, pendingMigrations } from '../migrations/pending.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
-import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import { readText, replaceFile } from '../runtime/files.ts';
 import { readConstraints, readRelations, readViews, withCatalog } from '../schema/catalog.ts';
 import { type Difference, differencesOf } from './difference.ts';
@@ -45,7 +46,8 @@ export interface CheckResult extends TypesResult {
  * Reads schema public of the database and writes its types to the file. The file is replaced in one
  * step: a failure leaves the previous file. The text depends only on the schema, not on settings of the
  * role or the process.
- * Throws `pending-migrations`, `package-missing`, `unusable-name`, `not-permitted` and `file-problem`.
+ * Throws `pending-migrations`, `schema-elsewhere`, `package-missing`, `unusable-name`, `not-permitted` and
+ * `file-problem`.
  *
  * @example
  * await generate({ target: 'postgresql://localhost/app', file: 'src/database/types.ts' });
@@ -76,6 +78,7 @@ async function typesOf(options: TypesOptions): Promise<TypesResult & { readonly 
   }
   const pairs = readMigrations(resolveFolders(options));
   return withRun(options, { access: 'read' }, async ({ session, ledger }) => {
+    await refuseElsewhere({ session, ledger }, pairs, options);
     const lacking = findLacking(pairs, ledger);
     if (lacking.length > 0 && !allowPending) {
       throw pendingMigrations(session, lacking, {
@@ -103,19 +106,6 @@ async function readTypes(
     const text = await renderTypes(described, knowledge);
     return { text, tables: described.length };
   }).catch((error: unknown) => {
-    const isRefused = isSqlError(error) && error.code === sqlErrorCodes.insufficientPrivilege;
-    throw isRefused ? catalogRefused(session, error) : error;
+    throw permissionProblem(error, catalogProblem(session.server));
   });
-}
-
-function catalogRefused({ server }: Session, cause: Error) {
-  return new CryptosenseDbError(
-    'not-permitted',
-    {
-      message: `the role "${server.user}" may not read the catalog of "${server.database}"`,
-      evidence: [messageOf(cause)],
-      hint: 'use a role that may read pg_catalog, as every role may by default',
-    },
-    { cause },
-  );
 }

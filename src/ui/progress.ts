@@ -70,6 +70,11 @@ function describe(
       const holder = event.holder ? `: ${describeHolder(event.holder)}` : '';
       return { busy: 'waiting for another run to end', line: `waiting for another run${holder}` };
     }
+    case 'unmarked': {
+      const marks = 'dev, test, staging or production';
+      const how = 'set it with: cryptosense-db db mark NAME';
+      return { line: chalk.yellow(`"${event.database}" has no mark (${marks}); ${how}`) };
+    }
     case 'step-started':
       return { busy: nameStep(event.step) };
     case 'statement-started': {

@@ -1,4 +1,4 @@
-import type { CreateResult, DropResult, WaitResult } from '../databases/lifecycle.ts';
+import type { CreateResult, DropResult, MarkResult, WaitResult } from '../databases/lifecycle.ts';
 import type { InvalidIndex } from '../migrations/invalid-indexes.ts';
 import type {
   BaselineResult,
@@ -148,6 +148,12 @@ export function renderCreate({ target, isCreated }: CreateResult): string {
 
 export function renderDrop({ target, isDropped }: DropResult): string {
   return isDropped ? `dropped ${target}\n` : `${target} does not exist\n`;
+}
+
+export function renderMark({ target, environment, before, isChanged }: MarkResult): string {
+  if (!isChanged) return `${target} is marked as ${environment} already\n`;
+  const was = before === undefined ? '' : `, and no longer as ${before}`;
+  return `${target} is marked as ${environment}${was}\n`;
 }
 
 export function renderWait(result: WaitResult): string {

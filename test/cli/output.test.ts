@@ -38,7 +38,10 @@ describe('migrate up into a pipe', () => {
   it('shows one line for each migration with its time, and one line at the end', async () => {
     const { code, stdout, stderr } = await runCli(['migrate', 'up', ...basic]);
     expect(code).toBe(0);
-    const lines = stderr.trimEnd().split('\n');
+    const [first, ...lines] = stderr.trimEnd().split('\n');
+    expect(first).toMatch(
+      /^"\w+" has no mark \(dev, test, staging or production\); set it with: cryptosense-db db mark NAME$/,
+    );
     expect(lines).toHaveLength(3);
     for (const line of lines) {
       expect(line).toMatch(/^up {3}2026010[123]_000000 /);
@@ -253,7 +256,7 @@ describe.skipIf(!hasTerminal)(
       const { code, screen } = await runInTerminal(['migrate', 'up', ...basic, ...flags], { env });
       expect(code).toBe(0);
       expect(screen).not.toContain(esc);
-      expect(screen.trimEnd().split('\n')).toHaveLength(4);
+      expect(screen.trimEnd().split('\n')).toHaveLength(5);
     });
 
     it.each([80, 100, 60])('of %i columns shows no line that is wider', async (columns) => {

@@ -124,7 +124,7 @@ describe('wrong arguments', () => {
     [['migrate', 'up', '--steps', '0'], 'Use a whole number from 1', ' migrate up'],
     [['migrate', 'up', '--steps', '-1'], 'Use a whole number', ' migrate up'],
     [['migrate', 'redo', '--steps', '1.5'], 'Use a whole number', ' migrate redo'],
-    [['migrate', 'up', '--env', 'staging'], 'Allowed choices are dev, test, prod', ' migrate up'],
+    [['migrate', 'up', '--env', 'live'], 'Allowed choices are dev, test, stag', ' migrate up'],
     [['migrate', 'up', '--lock-timeout', 'soon'], 'Use a time such as', ' migrate up'],
     [['migrate', 'up', '--lock-timeout', '-5s'], 'Use a time such as', ' migrate up'],
     [['migrate', 'up', '--table-lock-timeout', '5 s'], 'Use a time such as', ' migrate up'],

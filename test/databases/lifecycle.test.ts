@@ -13,7 +13,7 @@ import {
   onTestFinished,
 } from 'vitest';
 import { lockFolder } from '../../src/database/embedded/folder-lock.ts';
-import { create, drop, reset, wait } from '../../src/databases/lifecycle.ts';
+import { create, drop, mark, reset, wait } from '../../src/databases/lifecycle.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { isError } from '../../src/runtime/errors.ts';
 import type { ProgressEvent } from '../../src/runtime/progress.ts';
@@ -280,6 +280,205 @@ describe('the mark of an environment', () => {
       await migrate.up({ target, ...basic, steps: 1, environment: 'production' });
       expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
     });
+  });
+});
+
+describe('a database without a mark', () => {
+  const operations: readonly (readonly [string, (force?: string) => Promise<unknown>])[] = [
+    ['migrate down', (force) => migrate.down({ target: database.url, ...basic, force })],
+    ['migrate redo', (force) => migrate.redo({ target: database.url, ...basic, force })],
+    ['db reset', (force) => reset({ target: database.url, ...basic, force })],
+    ['db drop', (force) => drop({ target: database.url, force })],
+  ];
+
+  it.each(operations)('that has rows refuses %s unless --force is its name', async (_, operate) => {
+    const target = database.url;
+    await migrate.up({ target, ...basic });
+    await database.sql`insert into coins values ('bitcoin')`;
+    const error: unknown = await operate().catch((reason: unknown) => reason);
+    expect(error).toMatchObject({
+      code: 'environment-refused',
+      details: { environment: undefined },
+      problems: [{ evidence: ['there are rows in coins'] }],
+    });
+    expect(await migrate.down({ target, ...basic, all: true, dryRun: true })).toMatchObject({
+      isDryRun: true,
+    });
+    expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
+    await operate(database.name);
+  });
+
+  it('that has no rows is rolled back, reset and dropped; so is one of tests that has rows', async () => {
+    const target = database.url;
+    for (const environment of [undefined, 'test'] as const) {
+      const options = { target, ...basic, environment };
+      const fill = async () => {
+        await migrate.up(options);
+        if (environment) await onServer(target, (sql) => sql`insert into coins values ('bitcoin')`);
+      };
+      await fill();
+      expect(await migrate.redo(options)).toMatchObject({ applied: 3 });
+      expect(await migrate.down(options)).toMatchObject({ applied: 2 });
+      expect(await reset(options)).toMatchObject({ applied: 3 });
+      await onServer(target, (sql) => sql`truncate coins cascade`);
+      await fill();
+      expect(await drop({ target })).toMatchObject({ isDropped: true });
+      await create({ target });
+    }
+  });
+
+  it('may lose rows that its migrations have written, and no others', async () => {
+    const target = database.url;
+    const filled = writePairs({
+      '20260101_000000_a': [
+        'create table words (word text); insert into words values (1);',
+        'drop table words;',
+      ],
+      '20260101_000001_b': ["update words set word = 'one';", 'select 1;'],
+    });
+    await migrate.up({ target, ...filled });
+    expect(await migrate.redo({ target, ...filled, steps: 2 })).toMatchObject({ applied: 2 });
+    await database.sql`insert into words values ('two')`;
+    expect(await codeOf(migrate.redo({ target, ...filled }))).toBe('environment-refused');
+  });
+
+  it.each([
+    [
+      'in another schema',
+      'create schema app; create table app.orders as select 1',
+      'there are rows in app.orders',
+    ],
+    [
+      'in a partition',
+      `create table sales (at date) partition by range (at);
+      create table sales_2026 partition of sales for values from ('2026-01-01') to ('2027-01-01');
+      insert into sales values ('2026-02-02')`,
+      'there are rows in sales',
+    ],
+  ])('that has rows %s refuses db drop', async (_, statement, fact) => {
+    const target = database.url;
+    await migrate.up({ target, ...basic });
+    await database.sql.unsafe(statement);
+    await expect(drop({ target })).rejects.toMatchObject({
+      code: 'environment-refused',
+      problems: [{ evidence: [fact] }],
+    });
+  });
+
+  it('that has tables which the role cannot read refuses to be dropped', async () => {
+    const role = await createScratchRole(server);
+    await database.sql.unsafe(`
+      grant create on schema public to ${role.name}; grant create on database ${database.name} to ${role.name}`);
+    const target = role.urlOf(database.url);
+    await migrate.up({ target, ...basic });
+    await database.sql.unsafe(`
+      create table hidden (); create table veiled (id int); grant select on veiled to ${role.name};
+      alter table veiled enable row level security`);
+    await expect(drop({ target })).rejects.toMatchObject({
+      code: 'environment-refused',
+      problems: [
+        {
+          evidence: [
+            'this role cannot see all rows of hidden',
+            'this role cannot see all rows of veiled',
+          ],
+        },
+      ],
+    });
+    await database.sql.unsafe(`drop owned by ${role.name} cascade`);
+    await role.drop();
+  });
+
+  it('is told so in the run that creates its ledger, and in no other', async () => {
+    const target = database.url;
+    const told: string[] = [];
+    const onProgress = ({ kind }: ProgressEvent) => void (kind === 'unmarked' && told.push(kind));
+    await migrate.up({ target, ...basic, steps: 1, onProgress });
+    await migrate.up({ target, ...basic, onProgress });
+    expect(told).toEqual(['unmarked']);
+    await drop({ target });
+    await create({ target });
+    await migrate.up({ target, ...basic, environment: 'dev', onProgress });
+    expect(told).toEqual(['unmarked']);
+  });
+});
+
+describe('a database without a ledger', () => {
+  it.each([
+    ['a table', 'create table orders ()'],
+    ['a function', "create function f() returns int language sql as 'select 1'"],
+    ['a type', "create type mood as enum ('good')"],
+    ['a schema', 'create schema app'],
+    ['a large object', 'select lo_create(0)'],
+  ])(
+    'that has %s is neither dropped nor reset unless --force is its name',
+    async (_, statement) => {
+      const target = database.url;
+      await database.sql.unsafe(statement);
+      for (const operate of [() => drop({ target }), () => reset({ target, ...basic })]) {
+        expect(await codeOf(operate())).toBe('environment-refused');
+      }
+      expect(await isThere(database.name)).toBe(true);
+      expect(await drop({ target, force: database.name })).toMatchObject({ isDropped: true });
+    },
+  );
+
+  it('that is empty but for extensions is reset and dropped', async () => {
+    const target = database.url;
+    await database.sql`create extension pgcrypto`;
+    expect(await reset({ target, ...basic })).toMatchObject({ applied: 3 });
+    await drop({ target });
+    await create({ target });
+    expect(await drop({ target })).toMatchObject({ isDropped: true });
+  });
+
+  it("is not dropped when it is the server's own", async () => {
+    expect(await codeOf(drop({ target: databaseUrl(server, 'postgres') }))).toBe(
+      'environment-refused',
+    );
+  });
+});
+
+describe('mark', () => {
+  const logged = () => database.sql`
+    select event, description, detail from cryptosense_db.migration_log where event = 'mark' order by id`;
+
+  it('marks a database that has no mark, even one without a ledger', async () => {
+    const target = database.url;
+    expect(await mark({ target, environment: 'dev' })).toMatchObject({
+      environment: 'dev',
+      before: undefined,
+      isChanged: true,
+    });
+    expect(await mark({ target, environment: 'dev' })).toMatchObject({ isChanged: false });
+    expect(await migrate.up({ target, ...basic })).toMatchObject({ environment: 'dev' });
+    expect(await logged()).toEqual([
+      { event: 'mark', description: 'dev', detail: 'it had no mark' },
+    ]);
+  });
+
+  it("changes a mark with the database's name only, and the log keeps the one before", async () => {
+    const target = database.url;
+    await migrate.up({ target, ...basic, environment: 'production' });
+    for (const force of [undefined, '', 'postgres']) {
+      const error: unknown = await mark({ target, environment: 'dev', force }).catch(
+        (reason: unknown) => reason,
+      );
+      expect(error).toMatchObject({
+        code: 'environment-refused',
+        details: { environment: 'production' },
+      });
+    }
+    expect(await mark({ target, environment: 'staging', force: database.name })).toMatchObject({
+      before: 'production',
+      isChanged: true,
+    });
+    expect(await logged()).toEqual([
+      { event: 'mark', description: 'staging', detail: 'it was production' },
+    ]);
+    expect(await codeOf(migrate.down({ target, ...basic }))).toBe('environment-refused');
+    await mark({ target, environment: 'dev', force: database.name });
+    expect(await migrate.down({ target, ...basic })).toMatchObject({ environment: 'dev' });
   });
 });
 

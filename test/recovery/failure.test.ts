@@ -260,7 +260,7 @@ describe('a setting that a file leaves in the session', () => {
       await migrate.up({ target: database.url, ...folders, ...mode });
       const [owner] = await database.sql`select current_user::text as role`;
       expect(await database.sql`select * from public.next`).toEqual([
-        { role: owner?.role, path: '"$user", public', bodies: 'on', temporary: null },
+        { role: owner?.role, path: 'public', bodies: 'on', temporary: null },
       ]);
       expect(await recordedVersions(database.sql)).toEqual([v1, v2]);
     },

@@ -66,6 +66,16 @@ describe('the environment of a database', () => {
     });
   });
 
+  it('accepts production data for staging and refuses development data', async () => {
+    await migrate.up({ target: database.url, environment: 'staging' });
+    await expect(seeding.dev({ target: database.url })).rejects.toMatchObject({
+      code: 'environment-refused',
+      details: { environment: 'staging' },
+    });
+    const { environment } = await seeding.production({ target: database.url, ...offline });
+    expect(environment).toBe('staging');
+  });
+
   it('refuses development data when an unmarked database has users', async () => {
     await database.withSql(
       (sql) => sql`insert into users (email, password_hash) values ('a@example.org', 'x')`,
@@ -75,7 +85,7 @@ describe('the environment of a database', () => {
       {
         message: expect.stringContaining('is not marked'),
         evidence: ['there are rows in users'],
-        hint: expect.stringContaining('migrate up --env dev'),
+        hint: expect.stringContaining('db mark dev'),
       },
     ]);
     await migrate.up({ target: database.url, environment: 'dev' });

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { Sql } from 'postgres';
 import { inject } from 'vitest';
 import { openEmbeddedEngine } from '../../src/database/embedded/engine.ts';
-import type { Environment } from '../../src/ledger/ledger.ts';
+import type { Environment } from '../../src/ledger/marks.ts';
 import { createTestDatabase } from '../../src/testing.ts';
 import { connect, createScratchDatabase } from './databases.ts';
 import { serveEngine } from './engine-server.ts';
