@@ -68,10 +68,16 @@ export async function openPrimary(target: ServerTarget, options: ClientOptions):
   const standbys: ReadOnlyHost[] = [];
   const tls = readTls(target.tls);
   for (const host of target.isOrderRandom ? shuffled(target.hosts) : target.hosts) {
-    const client = await openHost(target, { host, tls }, options).catch((error: unknown) => {
-      refusals.push({ host, error });
-      return undefined;
-    });
+    let hasPassword = false;
+    const client = await passwordFor(target, host, options)
+      .then((password) => {
+        hasPassword = Boolean(password);
+        return openHost(target, { host, tls, password }, options);
+      })
+      .catch((error: unknown) => {
+        refusals.push({ host, error, hasPassword });
+        return undefined;
+      });
     if (options.signal?.aborted) {
       await client?.sql.end({ timeout: 2 });
       throw interrupted();
@@ -90,14 +96,21 @@ function shuffled<T>(items: readonly T[]): readonly T[] {
 }
 
 /** Tries again while the server is starting up, until the connect timeout is over. */
-async function openHost(
+function openHost(
   target: ServerTarget,
-  { host, tls }: { readonly host: Host; readonly tls: TlsSettings | undefined },
+  {
+    host,
+    tls,
+    password,
+  }: {
+    readonly host: Host;
+    readonly tls: TlsSettings | undefined;
+    readonly password: string | undefined;
+  },
   options: ClientOptions,
 ): Promise<Client> {
   const { connectTimeoutMs } = target;
   const { signal, onProgress } = options;
-  const password = await passwordFor(target, host, options);
   const settings = {
     // The driver uses these in its messages only. The socket is opened below.
     host: host.host,

@@ -24,6 +24,7 @@ import {
 export interface Refusal {
   readonly host: Host;
   readonly error: unknown;
+  readonly hasPassword: boolean;
 }
 
 /** A host that answered, and takes no writes. */
@@ -101,8 +102,11 @@ function hintOf(error: unknown): string | undefined {
   return isHinted && typeof error.hint === 'string' ? error.hint : undefined;
 }
 
-function loginRefused(target: ServerTarget, { host, error }: Refusal): CryptosenseDbError {
-  const { user, database, password } = target;
+function loginRefused(
+  target: ServerTarget,
+  { host, error, hasPassword }: Refusal,
+): CryptosenseDbError {
+  const { user, database, passwordCommand } = target;
   const evidence = [`${describeHost(host)}  ${messageOf(error)}`];
   const hint = isSqlError(error) ? remedyOf(error, { user }) : undefined;
   switch (sqlState(error)) {
@@ -119,9 +123,11 @@ function loginRefused(target: ServerTarget, { host, error }: Refusal): Cryptosen
     case sqlErrorCodes.invalidPassword:
     case sqlErrorCodes.invalidAuthorization: {
       const problem: Problem = {
-        message: `the server refused the login of the user "${user}"${password ? '' : ' without a password'}`,
+        message: `the server refused the login of the user "${user}"${hasPassword ? '' : ' without a password'}`,
         evidence,
-        hint: 'check the user and the password in DATABASE_URL or DATABASE_PASSWORD',
+        hint: passwordCommand
+          ? 'check the user, and run the program of --password-command by hand'
+          : 'check the user and the password in DATABASE_URL, DATABASE_PASSWORD or ~/.pgpass',
       };
       return new CryptosenseDbError('login-refused', problem, { details: { user }, cause: error });
     }
