@@ -35,6 +35,8 @@ export function remedyOf(error: SqlError, { user }: Situation = {}): string | un
       return `the session is read-only: the server is a standby, or default_transaction_read_only is on; for the role: alter role ${role} set default_transaction_read_only = off`;
     case '42501':
       return missingRight(message, role);
+    case '55006':
+      return 'end the other sessions in the database; a pooler keeps its sessions open, so connect to the server itself';
     case '53300':
       return `there are too many connections: close some, ask for fewer at once, or raise the limit (max_connections; alter role ${role} connection limit N; alter database … connection limit N)`;
     default:

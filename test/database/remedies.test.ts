@@ -17,6 +17,7 @@ describe('an error of the server', () => {
     ['42501', 'permission denied for schema public', /grant create on schema "public" to "me"$/],
     ['42501', 'permission denied for database d', /grant create on database "d" to "me"$/],
     ['42501', 'must be owner of table t', /owner/],
+    ['55006', 'database "d" is being accessed by other users', /pooler/],
     ['53300', 'sorry, too many clients already', /max_connections/],
   ])('has a remedy: %s %s', (code, message, remedy) => {
     expect(remedyOf(errorOf(code, message), { user: 'me' })).toMatch(remedy);
