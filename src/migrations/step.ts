@@ -84,6 +84,8 @@ export function runSettings(
     ...runSearchPath,
     utf8,
     `set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`,
+    // The grammar reads strings so, whatever role and database say.
+    'set standard_conforming_strings = on',
     // Between two tries of a step the session is idle.
     'set idle_session_timeout = 0',
     ...(target.kind === 'server' ? ["set client_connection_check_interval = '2s'"] : []),

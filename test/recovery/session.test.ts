@@ -78,6 +78,18 @@ it.each(['lock table t', "set work_mem = '1MB'; lock table t in exclusive mode; 
   },
 );
 
+it('a file is read as the grammar reads it, whatever the database says about strings', async () => {
+  const { url: target, sql, name } = await scratch();
+  await sql.unsafe(`alter database ${name} set standard_conforming_strings = off`);
+  const file =
+    "create table t as select 'C:\\new\\' as path; reset all; insert into t values ('a\\');";
+  await migrate.up({ target, ...folders(file) });
+  expect(await sql`select path from t order by path`).toEqual([
+    { path: 'C:\\new\\' },
+    { path: 'a\\' },
+  ]);
+});
+
 it('a lock that is refused among the first statements of a transaction has its place', async () => {
   const { url: target } = await scratch();
   const file =
