@@ -79,6 +79,8 @@ describe('an applied file', () => {
     expect(await migrate.repair(options)).toMatchObject({
       repaired: [{ version: v2 }],
       forgotten: [],
+      toRepeat: [],
+      finished: [],
     });
     expect(await migrate.up(options)).toMatchObject({ steps: [], applied: 3 });
     expect(await loggedEvents(base.sql)).toContain(`repair ${v2}`);
@@ -162,6 +164,8 @@ describe('an applied file', () => {
     expect(await migrate.repair({ ...options, forget: [v2] })).toEqual({
       repaired: [],
       forgotten: [v2],
+      toRepeat: [],
+      finished: [],
     });
     expect(await migrate.up(options)).toMatchObject({ applied: 1, pending: [] });
     expect(await publicTables(base.sql)).toEqual(['one', 'two']);
@@ -177,6 +181,8 @@ describe('an applied file', () => {
       expect(await migrate.repair({ ...options, forget: [version] })).toEqual({
         repaired: [],
         forgotten: [version],
+        toRepeat: [],
+        finished: [],
       });
     }
     expect(await statesOf(base, options)).toEqual({ [v1]: 'changed' });
