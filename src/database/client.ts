@@ -30,8 +30,8 @@ export interface ClientOptions {
   readonly holdsTimescale?: boolean;
   /** Values are written and read under the settings of `valueSettings`, whatever role and database say. */
   readonly isForValues?: boolean;
-  /** The role's own search path stays, for a service that queries its tables. Default: pg_catalog alone. */
-  readonly keepsSearchPath?: boolean;
+  /** Search pg_catalog alone, so that no function or operator of another schema runs. */
+  readonly isCatalogOnly?: boolean;
 }
 
 const timescaleHold = 'timescaledb.disable_load';
@@ -183,10 +183,10 @@ export const valueSettings = `
 /** The driver reads dates in ISO form only, but database or role may have set another DateStyle. */
 const isoDates = `set datestyle = 'ISO'`;
 
-/** Functions and operators of other schemas, which the search path of role or database may name first, never run. */
-const catalogOnly = 'set search_path = pg_catalog';
+/** Also fixes how the server writes definitions, which the ledger's are compared with. */
+const catalogOnly = 'set search_path = pg_catalog; set quote_all_identifiers = off';
 
-/** The names have their schema: a service keeps the search path that its database may have set. */
+/** The names have their schema: the search path of role or database may name another one before pg_catalog. */
 const factsQuery = `
   select
     pg_catalog.pg_backend_pid() as pid,
@@ -260,7 +260,7 @@ async function openClient(
   );
   try {
     const values = options.isForValues ? valueSettings : '';
-    const path = options.keepsSearchPath ? '' : catalogOnly;
+    const path = options.isCatalogOnly ? catalogOnly : '';
     // The driver adds a result to its list when a second statement has rows, and here one has.
     const result = await sql.unsafe<[Facts]>(`${factsQuery}; ${isoDates}; ${values} ${path}`);
     const [{ pid, ...facts }] = result;

@@ -29,6 +29,11 @@ export interface SessionOptions {
   readonly lockTimeoutMs?: number | undefined;
   /** Accept a standby or a read-only server, and do not create a missing embedded database. */
   readonly isReadOnlyFine?: boolean;
+  /**
+   * Search pg_catalog alone, so that no function or operator of another schema runs. A run sets another search path for
+   * files and seeders only.
+   */
+  readonly isCatalogOnly?: boolean;
   /** Keep TimescaleDB unloaded, for `releaseTimescale`. Without effect on the embedded engine. */
   readonly holdsTimescale?: boolean;
 }

@@ -47,8 +47,7 @@ export function openServerDatabase(target: ServerTarget, options: PoolOptions = 
     applicationName: options.applicationName ?? target.applicationName,
   };
   // A URL with one host may name a replica on purpose. With several hosts, the primary is meant.
-  const isReadOnlyFine = target.hosts.length === 1;
-  const use = { isReadOnlyFine, isForValues: true, keepsSearchPath: true };
+  const use = { isReadOnlyFine: target.hosts.length === 1, isForValues: true };
   return kyselyOver(openPool(() => openPrimary(named, use), { ...settings, connectTimeoutMs }));
 }
 

@@ -196,11 +196,14 @@ async function readMark(
   const guard = async (session: Session) => {
     const ledger = await readLedger(session);
     const { force } = options;
-    await guardDestruction({ session, ledger }, { operation: 'be dropped', force });
+    await guardDestruction(
+      { session, ledger },
+      { operation: 'be dropped', lookInto: 'all tables', force },
+    );
     if (force === undefined) await requireOwn(session, ledger);
     return { environment: ledger.environment };
   };
-  return withSession(target, options, guard).catch((error: unknown) => {
+  return withSession(target, { ...options, isCatalogOnly: true }, guard).catch((error: unknown) => {
     if (isError(error, 'no-such-database')) return undefined;
     throw error;
   });
@@ -287,7 +290,7 @@ async function withMaintenance<T>(
   { signal, onProgress }: DatabaseOptions,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const options = { signal, onProgress };
+  const options = { signal, onProgress, isCatalogOnly: true };
   return withSession(target, { ...options, database: 'postgres' }, use).catch((error: unknown) => {
     if (!isError(error, 'no-such-database')) throw error;
     return withSession(target, { ...options, database: 'template1' }, use);

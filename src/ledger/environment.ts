@@ -2,25 +2,29 @@ import type { Session } from '../database/connection.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { Environment } from './marks.ts';
-import { findRows } from './rows.ts';
+import { findRows, tablesInUse } from './rows.ts';
 import type { Run } from './run.ts';
 
 /** What a destructive operation is asked to do, and how the caller confirmed it. */
 export interface DestructiveRequest {
   /** In words: "roll back migrations". */
   readonly operation: string;
+  /**
+   * Which rows count in a database without a mark: those of `tablesInUse`, or all that no migration has written.
+   */
+  readonly lookInto: 'tables in use' | 'all tables';
   /** The database's name, typed by the caller to confirm. */
   readonly force?: string | undefined;
 }
 
 /**
  * Stops an operation that destroys data of a production or staging database, or of a database that has rows and no
- * mark, unless `force` is the database's name. Rows that migrations have written do not count. Any database stops it when `force` is another name: the caller means
+ * mark, unless `force` is the database's name. Any database stops it when `force` is another name: the caller means
  * another database. Throws `environment-refused`.
  */
 export async function guardDestruction(
   { session, ledger: { environment, format } }: Pick<Run, 'session' | 'ledger'>,
-  { operation, force }: DestructiveRequest,
+  { operation, lookInto, force }: DestructiveRequest,
 ): Promise<void> {
   const { database } = session.server;
   if (force === database) return;
@@ -33,7 +37,12 @@ export async function guardDestruction(
   }
   requireName(session, { environment, force, operation });
   if (environment !== undefined) return;
-  const rows = await findRows(session, { besides: format > 0 ? 'migrations' : undefined });
+  const rows = await findRows(
+    session,
+    lookInto === 'all tables'
+      ? { besides: format > 0 ? 'migrations' : undefined }
+      : { tables: tablesInUse },
+  );
   if (rows.length === 0) return;
   throw refused(environment, {
     message: `"${database}" has no mark, and has rows that may be production data; it refuses to ${operation}`,
@@ -49,7 +58,7 @@ export function requireName(
     environment,
     force,
     operation,
-  }: DestructiveRequest & { readonly environment: Environment | undefined },
+  }: Omit<DestructiveRequest, 'lookInto'> & { readonly environment: Environment | undefined },
 ): void {
   if (force === undefined || force === database) return;
   throw refused(environment, {

@@ -55,6 +55,7 @@ export async function withRun<T>(
     onProgress,
     lockTimeoutMs,
     isReadOnlyFine: access === 'read',
+    isCatalogOnly: true,
     holdsTimescale,
   };
   return withSession(target, sessionOptions, async (session) => {

@@ -89,7 +89,7 @@ async function make(
   try {
     const target = { ...server.target, database: name };
     await fillDatabase(recipe, { target, signal, onProgress });
-    await withSession(target, { signal }, ({ sql }) => makeReadyToCopy(sql));
+    await withSession(target, { signal, isCatalogOnly: true }, ({ sql }) => makeReadyToCopy(sql));
     session.throwIfInterrupted();
     return await sealTemplate(session.sql, { name, key });
   } catch (error) {

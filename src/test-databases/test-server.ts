@@ -59,7 +59,9 @@ const poolSettings = {
 export function openTestServer(target: ServerTarget, origin: TestServerOrigin): TestServer {
   const meeting = { ...target, database: meetingPlace };
   const pool = openPool(async () => {
-    const client = await orElse(meeting, target, (named) => openPrimary(named, {}));
+    const client = await orElse(meeting, target, (named) =>
+      openPrimary(named, { isCatalogOnly: true }),
+    );
     try {
       requireServerVersion(client);
       await client.sql.unsafe(sessionSettings);
@@ -94,7 +96,7 @@ export function openTestServer(target: ServerTarget, origin: TestServerOrigin): 
     use,
     withSession: (options, work) =>
       orElse(meeting, target, (named) =>
-        withSession(named, options, async (session) => {
+        withSession(named, { ...options, isCatalogOnly: true }, async (session) => {
           await session.sql.unsafe(sessionSettings);
           return work(session);
         }),

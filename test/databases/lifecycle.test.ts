@@ -284,28 +284,32 @@ describe('the mark of an environment', () => {
 });
 
 describe('a database without a mark', () => {
-  const operations: readonly (readonly [string, (force?: string) => Promise<unknown>])[] = [
-    ['migrate down', (force) => migrate.down({ target: database.url, ...basic, force })],
-    ['migrate redo', (force) => migrate.redo({ target: database.url, ...basic, force })],
-    ['db reset', (force) => reset({ target: database.url, ...basic, force })],
-    ['db drop', (force) => drop({ target: database.url, force })],
-  ];
+  const users = () =>
+    writePairs({
+      '20260101_000000_create_users': ['create table users (id text);', 'drop table users;'],
+    });
 
-  it.each(operations)('that has rows refuses %s unless --force is its name', async (_, operate) => {
+  it('that has rows refuses what destroys them, unless --force is its name', async () => {
     const target = database.url;
-    await migrate.up({ target, ...basic });
-    await database.sql`insert into coins values ('bitcoin')`;
-    const error: unknown = await operate().catch((reason: unknown) => reason);
-    expect(error).toMatchObject({
-      code: 'environment-refused',
-      details: { environment: undefined },
-      problems: [{ evidence: ['there are rows in coins'] }],
-    });
-    expect(await migrate.down({ target, ...basic, all: true, dryRun: true })).toMatchObject({
-      isDryRun: true,
-    });
-    expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
-    await operate(database.name);
+    const options = { target, ...users() };
+    const operations = [
+      (force?: string) => migrate.redo({ ...options, force }),
+      (force?: string) => migrate.down({ ...options, force }),
+      (force?: string) => reset({ ...options, force }),
+      (force?: string) => drop({ target, force }),
+    ];
+    for (const operate of operations) {
+      await migrate.up(options);
+      await onServer(target, (sql) => sql`insert into users values ('a')`);
+      expect(await operate().catch((reason: unknown) => reason)).toMatchObject({
+        code: 'environment-refused',
+        details: { environment: undefined },
+        problems: [{ evidence: ['there are rows in users'] }],
+      });
+      expect(await migrate.down({ ...options, dryRun: true })).toMatchObject({ isDryRun: true });
+      expect(await migrate.status(options)).toMatchObject({ isCurrent: true });
+      await operate(database.name);
+    }
   });
 
   it('that has no rows is rolled back, reset and dropped; so is one of tests that has rows', async () => {
@@ -327,7 +331,7 @@ describe('a database without a mark', () => {
     }
   });
 
-  it('may lose rows that its migrations have written, and no others', async () => {
+  it('is reset with the rows that its migrations have written, and with no others', async () => {
     const target = database.url;
     const filled = writePairs({
       '20260101_000000_a': [
@@ -337,9 +341,9 @@ describe('a database without a mark', () => {
       '20260101_000001_b': ["update words set word = 'one';", 'select 1;'],
     });
     await migrate.up({ target, ...filled });
-    expect(await migrate.redo({ target, ...filled, steps: 2 })).toMatchObject({ applied: 2 });
-    await database.sql`insert into words values ('two')`;
-    expect(await codeOf(migrate.redo({ target, ...filled }))).toBe('environment-refused');
+    expect(await reset({ target, ...filled })).toMatchObject({ applied: 2 });
+    await onServer(target, (sql) => sql`insert into words values ('two')`);
+    expect(await codeOf(reset({ target, ...filled }))).toBe('environment-refused');
   });
 
   it.each([

@@ -113,7 +113,7 @@ describe(`the packaged schema on ${inject('timescaleUrl') ? 'a server' : 'the em
 
   it('is rolled back while its tables hold rows', async () => {
     const before = await look(listObjects);
-    await up();
+    await up({ environment: 'dev' });
     await look(
       (sql) => sql`
         insert into price_history (time, asset_symbol, price_usd)

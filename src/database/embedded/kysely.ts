@@ -38,7 +38,7 @@ function embeddedKysely(open: () => Promise<EmbeddedEngine>, idleTimeoutMs: numb
         engine = undefined;
         throw error;
       });
-      return openEmbedded(started, { isForValues: true, keepsSearchPath: true });
+      return openEmbedded(started, { isForValues: true });
     },
     { idleTimeoutMs, maxConnections: 1, connectTimeoutMs: embeddedPatienceMs },
   );
