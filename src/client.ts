@@ -1,6 +1,6 @@
 /**
- * The typed client for services, and nothing else: without migrations, seeds and the embedded engine, so
- * that a bundler takes it as it is.
+ * The typed client for services, without migrations, seeds and the embedded engine. A bundler takes it without
+ * configuration.
  */
 
 import type { Kysely } from 'kysely';

@@ -28,7 +28,7 @@ export interface ClientOptions {
   readonly isReadOnlyFine?: boolean;
   /** Keep TimescaleDB unloaded until `releaseTimescale` has run: see there. */
   readonly holdsTimescale?: boolean;
-  /** Values are written and read under the settings of `valueSettings`, whatever role and database say. */
+  /** Write and read values under `valueSettings` instead of the settings of role and database. */
   readonly isForValues?: boolean;
   /** Search pg_catalog alone, so that no function or operator of another schema runs. */
   readonly isCatalogOnly?: boolean;

@@ -218,7 +218,7 @@ const errorFields: Readonly<Record<string, string>> = {
 };
 
 /** An error of the server. Of PostgreSQL's older forms and of poolers some lack fields. */
-export function readError(body: Buffer): SqlError {
+function readError(body: Buffer): SqlError {
   const fields = body.toString('utf8').split('\0').filter(Boolean);
   const text = (letter: string) => fields.find((field) => field.startsWith(letter))?.slice(1);
   const severity = text('V') ?? text('S') ?? 'ERROR';

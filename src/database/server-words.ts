@@ -52,7 +52,7 @@ export function serverWords(
 
 /**
  * An error for a log or for `cause`: that of the server without values of rows, and one that has it as its cause
- * without repeating its message. Any other error is returned as it is.
+ * without repeating its message. Returns any other error unchanged.
  */
 export function withoutValues(error: unknown, own: { readonly ownText: string }): unknown {
   if (isSqlError(error)) return serverWords(error, own).cause;

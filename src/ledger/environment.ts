@@ -52,7 +52,7 @@ export async function guardDestruction(
 }
 
 /** Throws `environment-refused` when `force` is given and names another database. */
-export function requireName(
+function requireName(
   { server: { database } }: Session,
   {
     environment,

@@ -44,6 +44,17 @@ export async function findRows(
   return [...facts, ...hidden.map((table) => `this role cannot see all rows of ${nameOf(table)}`)];
 }
 
+/** An SQL condition: the relation `c` in the schema `n` belongs to no extension. */
+export function ofNoExtension(sql: Sql) {
+  return sql`not exists (
+    select from pg_depend
+    where deptype = 'e' and (
+      classid = 'pg_class'::regclass and objid = c.oid
+      or classid = 'pg_namespace'::regclass and objid = n.oid
+    )
+  )`;
+}
+
 async function listTables(sql: Sql): Promise<readonly FoundTable[]> {
   return sql<FoundTable[]>`
     select nspname as schema, relname as name,
@@ -52,13 +63,7 @@ async function listTables(sql: Sql): Promise<readonly FoundTable[]> {
     from pg_class c join pg_namespace n on n.oid = relnamespace
     where relkind in ('r', 'p') and not relispartition
       and nspname !~ '^pg_' and nspname not in ('information_schema', 'cryptosense_db')
-      and not exists (
-        select from pg_depend
-        where deptype = 'e' and (
-          classid = 'pg_class'::regclass and objid = c.oid
-          or classid = 'pg_namespace'::regclass and objid = n.oid
-        )
-      )
+      and ${ofNoExtension(sql)}
     order by nspname <> 'public', nspname, relname`;
 }
 

@@ -4,7 +4,7 @@ import { trustedRoles } from './trust.ts';
 
 /**
  * Statements that set the session's search path for files and seeders: `public`, then the schemas in which extensions
- * are, whatever role, database or connection have set. The first one keeps functions of other schemas out of the
+ * are. They replace what role, database or connection have set. The first one keeps functions of other schemas out of the
  * second.
  */
 export const runSearchPath: readonly string[] = [
@@ -24,8 +24,8 @@ interface Shadow {
 
 /**
  * Refuses a database in which a file would call code of another role: a function or an operator on the run's search
- * path that has the name of one of the server's or of an extension. PostgreSQL takes the one that fits the types best,
- * whatever the order of the path. Call it before the session's search path is changed.
+ * path that has the name of one of the server's or of an extension. PostgreSQL takes the one that fits the types best;
+ * the order of the path decides only between equals. Call it before the session's search path is changed.
  * Throws `schema-untrusted`, and `not-permitted` where schema public is missing or closed to the role.
  */
 export async function requireSafePath(session: Session): Promise<void> {

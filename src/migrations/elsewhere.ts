@@ -5,9 +5,11 @@ import {
   withTransaction,
 } from '../database/connection.ts';
 import { type Ledger, readRollbacks } from '../ledger/ledger.ts';
+import { ofNoExtension } from '../ledger/rows.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { loadGrammar, type Parse, type StatementNode } from '../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
+import { newRelation } from './run-mode.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { MigrationPair } from './source.ts';
 
@@ -57,13 +59,7 @@ async function readOutside(sql: Sql): Promise<readonly Relation[]> {
     from pg_class c join pg_namespace n on n.oid = relnamespace
     where relkind in ('r', 'p', 'v', 'm', 'f') and not relispartition
       and nspname !~ '^pg_' and nspname not in ('public', 'information_schema', 'cryptosense_db')
-      and not exists (
-        select from pg_depend
-        where deptype = 'e' and (
-          classid = 'pg_class'::regclass and objid = c.oid
-          or classid = 'pg_namespace'::regclass and objid = n.oid
-        )
-      )
+      and ${ofNoExtension(sql)}
     order by nspname, relname`;
 }
 
@@ -122,23 +118,14 @@ function follow(statements: readonly StatementNode[], made: Set<string>): void {
 }
 
 /** The name without a schema that the statement gives to a relation. */
-function madeBy({ type, body }: StatementNode): string | undefined {
-  switch (type) {
-    case 'CreateStmt':
-      return unqualified(asNode(body.relation));
-    case 'CreateForeignTableStmt':
-      return unqualified(asNode(asNode(body.base).relation));
-    case 'ViewStmt':
-      return unqualified(asNode(body.view));
-    case 'CreateTableAsStmt':
-      return unqualified(asNode(asNode(body.into).rel));
-    case 'RenameStmt':
-      return unqualified(asNode(body.relation)) === undefined || body.subname !== undefined
-        ? undefined
-        : String(body.newname);
-    default:
-      return undefined;
-  }
+function madeBy(node: StatementNode): string | undefined {
+  const { type, body } = node;
+  // A table in another schema is never a sequence of the migrations.
+  if (type === 'CreateSeqStmt') return undefined;
+  if (type !== 'RenameStmt') return unqualified(asNode(newRelation(node)));
+  const isOfRelation =
+    unqualified(asNode(body.relation)) !== undefined && body.subname === undefined;
+  return isOfRelation ? String(body.newname) : undefined;
 }
 
 function removedBy({ type, body }: StatementNode): readonly string[] {

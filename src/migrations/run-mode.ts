@@ -236,7 +236,7 @@ function reindexed({ kind, relation, name }: SyntaxNode): { scope: ReindexScope;
   return { scope: 'database', name: [] };
 }
 
-/** A relation's name as it is written. */
+/** A relation's name in the parts that the statement gives. */
 export function nameOf(relation: unknown): Name {
   const { schemaname, relname } = asNode(relation);
   return [schemaname, relname].filter((part) => typeof part === 'string');
@@ -271,14 +271,16 @@ function isContinuousWithData(body: SyntaxNode): boolean {
 }
 
 /** The name of a lasting relation that the statement creates, and that it fails for where it exists. */
-export function createdRelation({ type, body }: StatementNode): Name | undefined {
+export function createdRelation(node: StatementNode): Name | undefined {
+  const { body } = node;
   if (body.if_not_exists === true || body.replace === true) return undefined;
-  const relation = asNode(newRelation(type, body));
+  const relation = asNode(newRelation(node));
   const isLasting = typeof relation.relname === 'string' && relation.relpersistence !== 't';
   return isLasting ? nameOf(relation) : undefined;
 }
 
-function newRelation(type: string, body: SyntaxNode): unknown {
+/** The relation that a CREATE statement makes; undefined for any other statement. */
+export function newRelation({ type, body }: StatementNode): unknown {
   switch (type) {
     case 'CreateStmt':
       return body.relation;

@@ -84,7 +84,7 @@ export function runSettings(
     ...runSearchPath,
     utf8,
     `set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`,
-    // The grammar reads strings so, whatever role and database say.
+    // The grammar reads strings so. Role and database may have set it otherwise.
     'set standard_conforming_strings = on',
     // Between two tries of a step the session is idle.
     'set idle_session_timeout = 0',

@@ -37,7 +37,7 @@ describe('a line of the password file', () => {
     expect(findPassword(text, key)).toBe(password);
   });
 
-  it('names a socket in the default folder localhost, and an address as it is', () => {
+  it('calls a socket in the default folder localhost, and an address by itself', () => {
     const line = 'localhost:5432:d:u:p';
     expect(findPassword(line, { ...key, host: '/run/postgresql' })).toBe('p');
     expect(findPassword('\\:\\:1:5432:d:u:p', { ...key, host: '::1' })).toBe('p');

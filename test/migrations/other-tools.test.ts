@@ -55,7 +55,7 @@ describe('a file with one half', () => {
     `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$\n-- migrate:up\n-- migrate:down\nSELECT 'a' $$;`,
     `-- the price goes up and down\n${create}\n-- scale it up\n-- and scale it down again\n${drop}`,
     `/* -- migrate:down */ ${create}`,
-  ])('runs, whatever its comments say: %j', (text) => {
+  ])('runs when its comments are no marks of another tool: %j', (text) => {
     expect(parseText(text).findings).toEqual([]);
   });
 

@@ -78,7 +78,7 @@ it.each(['lock table t', "set work_mem = '1MB'; lock table t in exclusive mode; 
   },
 );
 
-it('a file is read as the grammar reads it, whatever the database says about strings', async () => {
+it('a file is read as the grammar reads it, also where the database has another setting for strings', async () => {
   const { url: target, sql, name } = await scratch();
   await sql.unsafe(`alter database ${name} set standard_conforming_strings = off`);
   const file =

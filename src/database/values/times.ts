@@ -3,8 +3,8 @@ const timeForm =
   /^(\d{4,})-(\d\d)-(\d\d)(?: (\d\d):(\d\d):(\d\d)(?:\.(\d+))?)?(?:([+-])(\d\d)(?::(\d\d)(?::(\d\d))?)?)?( BC)?$/;
 
 /**
- * The moment of a date, timestamp or timestamptz in text form. Without a zone the fields are UTC,
- * whatever the zone of the process is. Digits beyond milliseconds are cut off. Throws RangeError for
+ * The moment of a date, timestamp or timestamptz in text form. Without a zone the fields are UTC;
+ * the zone of the process does not matter. Digits beyond milliseconds are cut off. Throws RangeError for
  * what a Date cannot hold: infinity, and years after 275760.
  */
 export function readTime(text: string): Date {
