@@ -329,11 +329,17 @@ describe.skipIf(noServer !== '')(`a continuous aggregate WITH DATA${noServer}`, 
 
   it('under a name that is taken leaves nothing behind, and is refused by every run', async () => {
     const database = await pricesDatabase();
+    // A database with a history: without one, the existing view is refused before any statement runs.
+    const root = temporaryFolder();
+    await up(
+      database,
+      writePairs({ '20260101_000000_first': ['SELECT 1;\n', 'SELECT 1;\n'] }, root),
+    );
     await database.sql`create view daily as select 1 as day`;
-    const folders = write([create]);
+    const folders = write([create], root);
     for (const _ of [1, 2]) {
       await expect(up(database, folders)).rejects.toMatchObject({ details: { sqlState: '42P07' } });
-      expect(await stateOf(database, folders)).toEqual(['pending']);
+      expect(await stateOf(database, folders)).toEqual(['applied', 'pending']);
     }
   });
 });
