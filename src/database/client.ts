@@ -186,7 +186,7 @@ const isoDates = `set datestyle = 'ISO'`;
 /** Also fixes how the server writes definitions, which the ledger's are compared with. */
 const catalogOnly = 'set search_path = pg_catalog; set quote_all_identifiers = off';
 
-/** The names have their schema: the search path of role or database may name another one before pg_catalog. */
+/** Qualified names: the search path of the role or the database may have another schema before pg_catalog. */
 const factsQuery = `
   select
     pg_catalog.pg_backend_pid() as pid,
@@ -297,9 +297,9 @@ interface Supervision {
 }
 
 /**
- * The same client, with queries that reject with the server's own words when it has ended the connection, and for a
- * COPY that the caller does not expect. postgres.js would resolve the query with a stream, and end the process with
- * the error of that stream.
+ * The same client with two changes. When the server has ended the connection, a query rejects with the server's own
+ * words. A COPY that the caller does not expect rejects: postgres.js would resolve the query with a stream, and the
+ * error of that stream would end the process.
  */
 function supervised(driver: Sql, { reasonOf, destroy }: Supervision): Sql {
   const supervise = <T>(query: T): T => {

@@ -185,7 +185,7 @@ async function findHolder(
   return holder && withoutLiterals(holder);
 }
 
-/** The tool looks for the session that blocks a statement when this part of the time has passed that it may wait. */
+/** The part of the lock timeout after which the tool looks for the session that blocks the statement. */
 const patience = 0.4;
 
 export interface BlockedWork<T> {

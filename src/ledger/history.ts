@@ -33,7 +33,7 @@ export interface TransactionTag {
  * step's tag: a COMMIT that no parser has seen removes the tag, and the transaction of another step has another one.
  * `elapsedMs` is how long the step has run before this transaction.
  *
- * It runs under the search path of files, so that its functions and operators have their schema.
+ * It runs under the search path of files. Therefore its functions and operators are named with their schema.
  */
 export function tagTransaction(
   { version, direction }: TransactionTag,

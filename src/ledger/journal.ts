@@ -6,7 +6,8 @@ import type { Version } from './version.ts';
 /** A statement's row, as a run writes it. */
 export type JournalRow = Omit<JournalEntry, 'isFinished' | 'startedAt'>;
 
-// These statements run under the search path that a file has set: functions, operators and types have their schema.
+// These statements run under the search path that a file has set. Therefore functions, operators and types are named
+// with their schema.
 
 /** The journal of a file whose run has not finished; empty for every other. */
 export function readJournal(sql: Sql, { version, direction }: TransactionTag) {

@@ -7,7 +7,7 @@ import type { DB } from '../types.ts';
 import type { EmbeddedEngine } from './engine.ts';
 
 /**
- * A Kysely over the embedded engine in a folder, which starts with the first query and which `destroy()` closes.
+ * A Kysely over the embedded engine in a folder. The first query starts the engine, and `destroy()` closes it.
  * Throws `bad-configuration` for a setting out of range.
  */
 export function openEmbeddedDatabase(
