@@ -98,29 +98,20 @@ describe.skipIf(binary === undefined)(
       expect(locks).toHaveLength(0);
     });
 
-    it.each([1, 2, 20])('runs every command in session mode with %i connections', async (size) => {
+    it.each([1, 2])('runs every command in session mode with %i connections', async (size) => {
       const target = await startPooler({ mode: 'session', size });
       expect(await migrate.up({ target, ...basic })).toMatchObject({ applied: 3 });
-      expect(await migrate.redo({ target, ...basic })).toMatchObject({ applied: 3 });
       expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
       expect(await migrate.down({ target, ...basic, all: true })).toMatchObject({ applied: 0 });
       expect(await tables()).toEqual([]);
     });
 
-    it.each([1, 3])(
-      'completes several runs at once in session mode with %i connections',
-      { timeout: 120_000 },
-      async (size) => {
-        const target = await startPooler({ mode: 'session', size });
-        const runs = await Promise.all(
-          Array.from({ length: 4 }, () =>
-            migrate.up({ target: `${target}?connect_timeout=60`, ...basic }),
-          ),
-        );
-        expect(runs.flatMap(({ steps }) => steps)).toHaveLength(3);
-        expect(await tables()).toEqual(['coins', 'quotes']);
-      },
-    );
+    it('completes several runs at once in session mode with one connection', async () => {
+      const target = `${await startPooler({ mode: 'session', size: 1 })}?connect_timeout=60`;
+      const runs = await Promise.all([1, 2].map(() => migrate.up({ target, ...basic })));
+      expect(runs.flatMap(({ steps }) => steps)).toHaveLength(3);
+      expect(await tables()).toEqual(['coins', 'quotes']);
+    });
 
     it('cancels the running statement in session mode when the signal fires', async () => {
       const target = await startPooler({ mode: 'session' });

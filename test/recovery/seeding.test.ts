@@ -146,7 +146,7 @@ describe('a run that ends early', () => {
   });
 });
 
-const kills = rounds(5);
+const kills = rounds(3);
 
 describe('the packaged seeds', () => {
   const now = new Date('2026-11-22T10:00:00Z');
@@ -160,7 +160,7 @@ describe('the packaged seeds', () => {
         (select count(*)::int from price_history where asset_symbol = 'BTC') as bitcoin,
         (select md5(string_agg(t::text, '|' order by day, asset_symbol)) from price_history_daily t) as days`;
 
-  it('are complete after runs that were killed in each part, and after two runs at once', {
+  it('are complete after runs that were killed in different parts, and after two runs at once', {
     timeout: 120_000 + kills * 10_000,
   }, async () => {
     const database = await migratedDatabase({ embeddedAs: 'folder' });

@@ -60,13 +60,10 @@ async function listObjects(sql: Sql): Promise<readonly string[]> {
 }
 
 describe(`the packaged schema on ${inject('timescaleUrl') ? 'a server' : 'the embedded engine'}`, () => {
-  it.each([
-    ['with a transaction for each migration', {}],
-    ['in a single transaction', { singleTransaction: true }],
-  ])('is applied, rolled back and applied again %s, and leaves nothing behind', async (_, how) => {
+  it('is applied, rolled back and applied again, at last in a single transaction, and leaves nothing behind', async () => {
     const before = await look(listObjects);
 
-    expect((await up(how)).steps).toHaveLength(total);
+    expect((await up()).steps).toHaveLength(total);
     const first = await look(readCatalog);
     expect(await status()).toMatchObject({ isCurrent: true });
     expect((await up()).steps).toEqual([]);
@@ -75,24 +72,20 @@ describe(`the packaged schema on ${inject('timescaleUrl') ? 'a server' : 'the em
     expect(await look(listObjects)).toEqual(before);
     expect((await down({ all: true })).steps).toEqual([]);
 
-    expect((await up(how)).steps).toHaveLength(total);
+    expect((await up({ singleTransaction: true })).steps).toHaveLength(total);
     expect(await look(readCatalog)).toEqual(first);
 
     expect((await down({ all: true })).steps).toHaveLength(total);
     expect(await look(listObjects)).toEqual(before);
   });
 
-  it('is the same after each migration on the way up, after a redo, and on the way down', async () => {
+  it('is the same after each migration on the way up and on the way down', async () => {
     const before = await look(listObjects);
     const levels = [];
     for (let applied = 1; applied <= total; applied += 1) {
       expect(await up({ steps: 1 })).toMatchObject({ applied });
-      const level = await look(readCatalog);
-      expect(await redo({ steps: 1 })).toMatchObject({ applied, steps: { length: 2 } });
-      expect(await look(readCatalog), `after redo at ${applied}`).toEqual(level);
-      levels.push(level);
+      levels.push(await look(readCatalog));
     }
-    expect(levels).toHaveLength(total);
     for (const [below, level] of levels.slice(0, -1).entries()) {
       expect(level, `level ${below}`).not.toEqual(levels[below + 1]);
     }
@@ -158,16 +151,13 @@ describe(`the packaged schema on ${inject('timescaleUrl') ? 'a server' : 'the em
   });
 });
 
-it('the packaged schema is applied, rolled back and applied again in a folder of the embedded engine', async () => {
+it('the packaged schema is applied and rolled back in a folder of the embedded engine', async () => {
   const { url: target, withSql, drop } = await createFolderDatabase('empty');
   onTestFinished(drop);
   const before = await withSql(listObjects);
   expect((await migrate.up({ target })).steps).toHaveLength(total);
-  const first = await withSql(readCatalog);
   expect((await migrate.down({ target, all: true })).steps).toHaveLength(total);
   expect(await withSql(listObjects)).toEqual(before);
-  expect((await migrate.up({ target })).steps).toHaveLength(total);
-  expect(await withSql(readCatalog)).toEqual(first);
 });
 
 async function readExtensions(sql: Sql): Promise<readonly string[]> {
