@@ -2,6 +2,7 @@ import type { Entry } from './command.ts';
 import { completionCommand } from './completion.ts';
 import { dbCommands } from './db.ts';
 import { migrateCommands } from './migrate.ts';
+import { pricesCommands } from './prices.ts';
 import { seedCommand } from './seed.ts';
 import { testDbCommands } from './test-db.ts';
 import { typesCommands } from './types.ts';
@@ -12,6 +13,7 @@ export const entries: readonly Entry[] = [
   dbCommands,
   typesCommands,
   seedCommand,
+  pricesCommands,
   testDbCommands,
   completionCommand,
 ];

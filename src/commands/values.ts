@@ -57,3 +57,12 @@ export const variableName: ValueKind<string> = {
   expected: 'the name of a variable such as DATABASE_URL',
   read: (text) => (/^[A-Za-z_]\w*$/.test(text) ? text : undefined),
 };
+
+/** `BTC,ETH,SOL` */
+export const list: ValueKind<readonly string[]> = {
+  expected: 'words with commas between them',
+  read: (text) => {
+    const words = text.split(',').map((word) => word.trim());
+    return words.every((word) => word !== '') ? words : undefined;
+  },
+};

@@ -120,6 +120,41 @@ const steps: readonly string[] = [
     add constraint migration_log_event_check check (
       event in ('apply', 'rollback', 'repair', 'forget', 'baseline', 'failure', 'mark')
     );`,
+  // The record of imports of prices.
+  `
+  create table cryptosense_db.price_imports (
+    id bigint generated always as identity primary key,
+    source text not null,
+    symbol text not null,
+    "interval" text not null,
+    range_from timestamptz not null,
+    range_to timestamptz not null,
+    rows integer not null,
+    slots integer not null,
+    at timestamptz not null default clock_timestamp(),
+    by text not null default session_user,
+    tool_version text not null
+  );
+  comment on table cryptosense_db.price_imports is
+    'One row for each asset and month that an import of prices has read to its end.';
+
+  create table cryptosense_db.price_files (
+    checksum text not null,
+    name text not null,
+    lines bigint not null,
+    is_finished boolean not null,
+    at timestamptz not null default clock_timestamp(),
+    primary key (checksum, name)
+  );
+  comment on table cryptosense_db.price_files is 'Files of prices, and how far each is imported.';
+
+  create table cryptosense_db.candles_owed (
+    id bigint generated always as identity primary key,
+    range_from timestamptz not null,
+    range_to timestamptz not null
+  );
+  comment on table cryptosense_db.candles_owed is
+    'Ranges of imported prices whose daily candles are still to be refreshed.';`,
 ];
 
 /** The format that this release writes. An older release refuses a ledger of a newer format. */

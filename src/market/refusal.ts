@@ -14,6 +14,8 @@ export interface FailedRequest {
   /** How long the answer asks to wait. */
   readonly retryAfterMs: number | undefined;
   readonly cause: unknown;
+  /** What to do when the plan of the key does not cover the request. */
+  readonly planHint: string;
 }
 
 /** What the body of an answer says. */
@@ -67,7 +69,7 @@ function problemOf(request: FailedRequest, { errorCode, isPage }: Words): Proble
     case 10_012:
       return {
         message: "the plan of CoinGecko's key does not cover this request",
-        hint: 'request fewer assets, or set COINGECKO_API_KEY to a key of a larger plan',
+        hint: request.planHint,
       };
     default:
   }

@@ -53,6 +53,15 @@ export interface ErrorDetails {
     readonly errorCode: number | undefined;
     readonly attempts: number;
   };
+  /** Coins that the table `assets` does not have, or has several of. */
+  'unknown-asset': undefined;
+  /** Another host of prices gave no answer, refused, or sent a damaged file. Pieces before it are written. */
+  'source-failed': {
+    readonly host: string;
+    /** undefined: no answer came. */
+    readonly status: number | undefined;
+    readonly attempts: number;
+  };
   /** An answer of CoinGecko's, or a file of one, does not hold what it should; nothing was written. */
   'faulty-answer': { readonly source: string };
   /** Tables or columns have names that Kysely or JavaScript cannot use; no types were written. */

@@ -46,7 +46,31 @@ export type ProgressEvent =
     }
   | { readonly kind: 'template-started'; readonly key: string }
   | { readonly kind: 'template-finished'; readonly key: string; readonly durationMs: number }
+  | ImportProgress
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
+
+/** What an import of prices reports after each piece. */
+export type ImportProgress =
+  | {
+      readonly kind: 'prices-written';
+      /** A symbol, or the name of a file. */
+      readonly of: string;
+      /** New rows of the import so far. */
+      readonly rows: number;
+      readonly rowsPerSecond: number;
+      readonly requestsLeft: number;
+      /** undefined for files, whose length in rows is not known. */
+      readonly leftMs: number | undefined;
+    }
+  | {
+      readonly kind: 'prices-finished';
+      readonly of: string;
+      /** From 1. */
+      readonly index: number;
+      readonly total: number;
+      readonly rows: number;
+    }
+  | { readonly kind: 'candles-started' };
 
 export interface ProgressStep {
   readonly direction: Direction;

@@ -6,7 +6,7 @@ import type {
   ProgressSeeder,
   ProgressStep,
 } from '../runtime/progress.ts';
-import { renderBar } from './bar.ts';
+import { formatCount, renderBar } from './bar.ts';
 import { formatDuration, plural } from './render.ts';
 import type { Look } from './table.ts';
 
@@ -122,6 +122,24 @@ function describe(
       const template = `the template ${event.key.slice(0, 8)} of the test databases`;
       return { line: `${chalk.green('made')} ${template} in ${formatDuration(event.durationMs)}` };
     }
+    case 'prices-written': {
+      const { of, rows, rowsPerSecond, requestsLeft, leftMs } = event;
+      const speed = rows > 0 ? `, ${formatCount(rowsPerSecond)} a second` : '';
+      const left =
+        leftMs === undefined
+          ? ''
+          : `, ${plural(requestsLeft, 'request')} left, about ${formatDuration(Math.max(leftMs, 0))}`;
+      return { busy: `${of}: ${plural(rows, 'row')}${speed}${left}` };
+    }
+    case 'prices-finished': {
+      const { of, index, total, rows } = event;
+      const place = chalk.dim(`${index} of ${total}`);
+      return {
+        line: `${chalk.green('import')} ${of.padEnd(24)} ${plural(rows, 'row').padStart(14)}  ${place}`,
+      };
+    }
+    case 'candles-started':
+      return { busy: 'refreshing the daily candles' };
     case 'notice': {
       const { severity, message } = event;
       return severity === 'WARNING'

@@ -12,7 +12,7 @@ import { formatDuration, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
 
 /** CoinGecko's terms ask for this line beside the data (https://www.coingecko.com/en/api_terms). */
-const attribution = 'Data provided by CoinGecko (https://www.coingecko.com)';
+export const attribution = 'Data provided by CoinGecko (https://www.coingecko.com)';
 
 /** Renders one line for each seeder, below its environment. */
 export function renderSeeders(seeders: readonly ListedSeeder[], look: Look): string {

@@ -1,0 +1,111 @@
+import type { Sql } from '../database/connection.ts';
+import { toolVersion } from '../runtime/package.ts';
+
+/** A part of an import that is committed: a row of `cryptosense_db.price_imports`. */
+export interface PriceImport {
+  /** As `price_history.data_source` names it. */
+  readonly source: string;
+  readonly symbol: string;
+  readonly interval: string;
+  /** The first moment that this import or one before it has read, in milliseconds since 1970. */
+  readonly from: number;
+  /** The moment after the last one. */
+  readonly to: number;
+  /** Prices that the source had in this part. */
+  readonly rows: number;
+  /** Hours or days of the range that have a price now. */
+  readonly slots: number;
+}
+
+/** Records parts of an import. Call it in the transaction that writes their rows. */
+export async function recordPriceImports(sql: Sql, parts: readonly PriceImport[]): Promise<void> {
+  const rows = parts.map((part) => ({
+    ...part,
+    from: new Date(part.from).toISOString(),
+    to: new Date(part.to).toISOString(),
+  }));
+  await sql`
+    insert into cryptosense_db.price_imports
+      (source, symbol, "interval", range_from, range_to, rows, slots, tool_version)
+    select source, symbol, "interval", "from", "to", rows, slots, ${toolVersion()}
+    from json_to_recordset(${JSON.stringify(rows)}::text::json) as part (
+      source text, symbol text, "interval" text, "from" timestamptz, "to" timestamptz, rows integer, slots integer
+    )`;
+}
+
+/** The newest record of each asset and month. */
+export async function readPriceImports(
+  sql: Sql,
+  { source, interval }: Pick<PriceImport, 'source' | 'interval'>,
+): Promise<readonly PriceImport[]> {
+  if (!(await hasPriceImports(sql))) return [];
+  return sql<PriceImport[]>`
+    select distinct on (symbol, date_trunc('month', range_from, 'UTC'))
+      source, symbol, "interval", rows, slots,
+      extract(epoch from range_from)::float8 * 1000 as "from",
+      extract(epoch from range_to)::float8 * 1000 as "to"
+    from cryptosense_db.price_imports
+    where source = ${source} and "interval" = ${interval}
+    order by symbol, date_trunc('month', range_from, 'UTC'), range_to desc, id desc`;
+}
+
+/** A file whose rows are imported, in whole or up to a row. */
+export interface PriceFile {
+  /** SHA-256 of its bytes. */
+  readonly checksum: string;
+  readonly name: string;
+  /** How many of its lines are written, or left out for good. */
+  readonly lines: number;
+  readonly isFinished: boolean;
+}
+
+/** Records how far a file is imported. Call it in the transaction that writes the rows. */
+export async function recordPriceFile(sql: Sql, file: PriceFile): Promise<void> {
+  await sql`
+    insert into cryptosense_db.price_files (checksum, name, lines, is_finished)
+    values (${file.checksum}, ${file.name}, ${file.lines}, ${file.isFinished})
+    on conflict (checksum, name) do update set
+      lines = excluded.lines, is_finished = excluded.is_finished, at = clock_timestamp()`;
+}
+
+export async function readPriceFiles(sql: Sql): Promise<readonly PriceFile[]> {
+  if (!(await hasPriceImports(sql))) return [];
+  return sql<PriceFile[]>`
+    select checksum, name, lines::float8, is_finished as "isFinished"
+    from cryptosense_db.price_files order by checksum, name`;
+}
+
+/** Records that candles of a range are to be refreshed. Call it in the transaction that writes the rows. */
+export async function oweCandles(
+  sql: Sql,
+  { from, to }: { readonly from: number; readonly to: number },
+): Promise<void> {
+  await sql`
+    insert into cryptosense_db.candles_owed (range_from, range_to)
+    values (${new Date(from).toISOString()}, ${new Date(to).toISOString()})`;
+}
+
+/** The range of all candles to be refreshed, and the newest record of it; undefined when there are none. */
+export async function readOwedCandles(
+  sql: Sql,
+): Promise<{ readonly from: number; readonly to: number; readonly last: string } | undefined> {
+  if (!(await hasPriceImports(sql))) return undefined;
+  const [owed] = await sql<{ from: number | null; to: number; last: string }[]>`
+    select
+      extract(epoch from min(range_from))::float8 * 1000 as "from",
+      extract(epoch from max(range_to))::float8 * 1000 as "to", max(id)::text as last
+    from cryptosense_db.candles_owed`;
+  return owed && owed.from !== null ? { ...owed, from: owed.from } : undefined;
+}
+
+/** Removes the records up to the one that `readOwedCandles` returned. */
+export async function settleCandles(sql: Sql, last: string): Promise<void> {
+  await sql`delete from cryptosense_db.candles_owed where id <= ${last}`;
+}
+
+/** Reading does not upgrade a ledger, and an older one lacks the tables. */
+async function hasPriceImports(sql: Sql): Promise<boolean> {
+  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
+    select to_regclass('cryptosense_db.candles_owed') is not null as "isThere"`;
+  return isThere;
+}

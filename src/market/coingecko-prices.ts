@@ -1,0 +1,109 @@
+import * as v from 'valibot';
+import { faultyAnswer } from './answer.ts';
+import { type CoinGeckoOptions, createAsker } from './coingecko.ts';
+import {
+  dayMs,
+  type Price,
+  type PriceQuery,
+  type PriceSource,
+  splitRange,
+  startOf,
+} from './prices.ts';
+
+/** A range of more than 90 days has daily prices, a shorter one hourly prices (CoinGecko, market_chart/range). */
+const hourlyRangeMs = 90 * dayMs;
+/** Keeps a request for daily prices in the granularity of days, and its answer small. */
+const dailyRangeMs = 5 * 366 * dayMs;
+/** History that a Demo key and no key have. */
+const demoDays = 365;
+/** Requests a minute without a key, with a Demo key, and with the smallest Pro key. */
+const requestsPerMinute = { none: 5, demo: 30, pro: 250 } as const;
+
+/** `[milliseconds, value]`, where a value can be null. */
+const series = v.array(v.tuple([v.number(), v.nullable(v.number())]));
+const chartSchema = v.object({
+  prices: series,
+  market_caps: v.optional(series, []),
+  total_volumes: v.optional(series, []),
+});
+
+/** CoinGecko's `/coins/{id}/market_chart/range`, with market capitalization and 24-hour volume. */
+export function createCoinGeckoSource(
+  options: CoinGeckoOptions,
+  { now }: { readonly now: number },
+): PriceSource {
+  const { plan = 'demo', apiKey } = options;
+  const ask = createAsker(options);
+  const perMinute =
+    plan === 'pro' ? requestsPerMinute.pro : requestsPerMinute[apiKey ? 'demo' : 'none'];
+  return {
+    name: 'coingecko',
+    oldest:
+      plan === 'pro'
+        ? undefined
+        : {
+            time: startOf(now, 'daily') - (demoDays - 1) * dayMs,
+            reason: `CoinGecko's Demo plan ends after ${demoDays} days`,
+            hint: `ask for --days ${demoDays - 1}, set COINGECKO_PLAN=pro with a Pro key, or use --source binance`,
+          },
+    findUnknown: () => [],
+    split: (range, interval) =>
+      splitRange(range, interval === 'hourly' ? hourlyRangeMs : dailyRangeMs),
+    cost: () => ({ requests: 1, ms: 60_000 / perMinute }),
+    async *read(query) {
+      const { asset, range } = query;
+      const chart = await ask({
+        ask: (client, control) =>
+          client.coins.marketChart.getRange(
+            asset.id,
+            // The last moment is part of the answer.
+            {
+              vs_currency: 'usd',
+              from: String(range.from / 1000),
+              to: String(range.to / 1000 - 1),
+              precision: 'full',
+            },
+            control,
+          ),
+        read: (body) => (v.is(chartSchema, body) ? body : undefined),
+        planHint: `ask for fewer days: --days ${demoDays - 1}; or use --source binance`,
+      });
+      yield* pricesOf(v.parse(chartSchema, chart), query);
+    },
+  };
+}
+
+/** The first price of each hour or day. CoinGecko's times are seconds or minutes after the hour. */
+function pricesOf(
+  { prices, market_caps, total_volumes }: v.InferOutput<typeof chartSchema>,
+  { asset, interval, range }: PriceQuery,
+): readonly Price[] {
+  const caps = new Map(market_caps);
+  const volumes = new Map(total_volumes);
+  const found = new Map<number, Price>();
+  for (const [moment, price] of [...prices].sort(([a], [b]) => a - b)) {
+    if (!Number.isFinite(moment)) {
+      throw faultyAnswer("CoinGecko's answer", [{ message: `a price of ${asset.id} has no time` }]);
+    }
+    const time = startOf(moment, interval);
+    if (price === null || time < range.from || time >= range.to || found.has(time)) continue;
+    found.set(time, {
+      symbol: asset.symbol,
+      time,
+      priceUsd: decimal(price),
+      marketCapUsd: optional(caps.get(moment)),
+      volume24hUsd: optional(volumes.get(moment)),
+    });
+  }
+  return [...found.values()];
+}
+
+/** CoinGecko gives 0 where it knows no market capitalization or volume. */
+function optional(value: number | null | undefined): string | null {
+  return value === null || value === undefined || value === 0 ? null : decimal(value);
+}
+
+/** Without an exponent, which `String` writes for very large and very small numbers. */
+function decimal(value: number): string {
+  return Math.abs(value) >= 1e-6 && Math.abs(value) < 1e21 ? String(value) : value.toFixed(20);
+}

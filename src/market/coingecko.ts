@@ -1,0 +1,167 @@
+import Coingecko from '@coingecko/coingecko-typescript';
+import { interrupted } from '../database/refusals.ts';
+import { isError } from '../runtime/errors.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
+import { fetchBounded, longestWaitMs, mostAttempts, readRetryAfter } from './fetch.ts';
+import { describeRefusal, type FailedRequest, readWords } from './refusal.ts';
+
+export type Plan = 'demo' | 'pro';
+
+/** How to reach CoinGecko. */
+export interface CoinGeckoOptions {
+  readonly apiKey?: string | undefined;
+  /** Chooses host and header. Default `demo`, which needs no key. */
+  readonly plan?: Plan | undefined;
+  /** A mirror to ask instead of the plan's host. */
+  readonly baseUrl?: string | undefined;
+  /** The first wait before another try; each is twice the one before. Default 1,000. */
+  readonly retryDelayMs?: number | undefined;
+  /** How long one answer may take, to its last byte. Default 30,000. */
+  readonly answerTimeoutMs?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const hosts: Readonly<Record<Plan, string>> = {
+  demo: 'https://api.coingecko.com/api/v3',
+  pro: 'https://pro-api.coingecko.com/api/v3',
+};
+
+/** CoinGecko limits requests per minute: the waits between five attempts have to add up to more. */
+const rateLimitFactor = 5;
+
+/** One request through CoinGecko's client, and what its answer must hold. */
+export interface Question<T> {
+  readonly ask: (client: Coingecko, options: { readonly signal: AbortSignal }) => Promise<unknown>;
+  /** undefined: the body is not an answer to the question. */
+  readonly read: (body: unknown) => T | undefined;
+  /** What to do when the plan of the key does not cover the question. */
+  readonly planHint: string;
+}
+
+export type Ask = <T>(question: Question<T>) => Promise<T>;
+
+/**
+ * Returns a function that asks CoinGecko one question. It tries again after no answer, an incomplete answer, 408, 429
+ * and 5xx, and waits as long as `retry-after` says. It throws `coingecko-failed` and `interrupted`.
+ */
+export function createAsker(options: CoinGeckoOptions): Ask {
+  const { apiKey, plan = 'demo', retryDelayMs = 1_000, onProgress, signal } = options;
+  const client = createClient(options);
+  const about = {
+    isPro: plan === 'pro',
+    hasKey: apiKey !== undefined,
+    host: new URL(client.baseURL).host,
+  };
+  return async <T>(question: Question<T>): Promise<T> => {
+    let failure: Failure | undefined;
+    const ask = async (attempt: number) => {
+      const outcome = await askOnce(client, question, options);
+      if ('answer' in outcome) return outcome.answer;
+      failure = outcome;
+      const { planHint } = question;
+      throw describeRefusal({ ...about, ...outcome, planHint, attempts: attempt });
+    };
+    const waitMs = ({ error, attempts }: FailedAttempt) => {
+      const delayMs = failure && delayAfter(failure, { attempts, retryDelayMs });
+      if (delayMs === undefined || attempts === mostAttempts) return undefined;
+      const reason = isError(error) ? (error.problems[0]?.message ?? '') : '';
+      onProgress?.({ kind: 'market-retried', reason, delayMs });
+      return delayMs;
+    };
+    return retry(ask, { waitMs, signal }).catch((error: unknown) => {
+      throw signal?.aborted ? interrupted({ completed: [], pending: [] }) : error;
+    });
+  };
+}
+
+/** Undefined where another request would fail as well, or CoinGecko asks to wait too long. */
+function delayAfter(
+  { isWorthAnother, retryAfterMs, status, body }: Failure,
+  { attempts, retryDelayMs }: { readonly attempts: number; readonly retryDelayMs: number },
+): number | undefined {
+  const isLimited = status === 429 || readWords(body).errorCode === 429;
+  const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
+  const delayMs = retryAfterMs ?? Math.round(backoffMs(attempts, { firstMs }));
+  return isWorthAnother && delayMs <= longestWaitMs ? delayMs : undefined;
+}
+
+/** Without the client's own retries: they neither limit the time that they wait nor report it. */
+function createClient({ apiKey, plan = 'demo', baseUrl }: CoinGeckoOptions): Coingecko {
+  const key = apiKey ?? null;
+  return new Coingecko({
+    // With null, unlike undefined, the client reads no environment variable.
+    demoAPIKey: plan === 'demo' ? key : null,
+    proAPIKey: plan === 'pro' ? key : null,
+    baseURL: (baseUrl ?? hosts[plan]).replace(/\/+$/, ''),
+    maxRetries: 0,
+    logLevel: 'off',
+    fetch: fetchBounded,
+    // A redirect would send the key to another host.
+    fetchOptions: { redirect: 'manual' },
+    ...(key === null && { defaultHeaders: { 'x-cg-demo-api-key': null } }),
+  });
+}
+
+interface Failure extends Pick<FailedRequest, 'status' | 'body' | 'retryAfterMs' | 'cause'> {
+  readonly isWorthAnother: boolean;
+}
+
+async function askOnce<T>(
+  client: Coingecko,
+  { ask, read }: Question<T>,
+  { signal, answerTimeoutMs = 30_000 }: CoinGeckoOptions,
+): Promise<{ readonly answer: T } | Failure> {
+  // The client's own timeout covers the headers only.
+  const timeout = AbortSignal.timeout(answerTimeoutMs);
+  try {
+    const text = await ask(client, {
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+    const body = typeof text === 'string' ? parsed(text) : text;
+    const answer = read(body);
+    if (answer !== undefined) return { answer };
+    // A mirror may pass on CoinGecko's refusal with status 200.
+    const isWorthAnother = readWords(body).errorCode === 429;
+    return { ...silence, status: 200, body, isWorthAnother, cause: undefined };
+  } catch (error) {
+    if (!(error instanceof Coingecko.APIError) || error.status === undefined) {
+      if (error instanceof SyntaxError && /token '?</.test(error.message)) {
+        return { ...silence, status: 200, body: '<html>', cause: error };
+      }
+      const isLate = timeout.aborted && !signal?.aborted;
+      const cause = isLate ? new Error(`no complete answer within ${answerTimeoutMs} ms`) : error;
+      return { ...silence, isWorthAnother: true, cause };
+    }
+    const { status, headers } = error;
+    return {
+      status,
+      body: error.error ?? textOf(error),
+      retryAfterMs: readRetryAfter(headers?.get('retry-after') ?? null),
+      isWorthAnother: status === 408 || status === 429 || status >= 500,
+      cause: error,
+    };
+  }
+}
+
+/** JSON that came with another content type, or the text itself. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+const silence = {
+  status: undefined,
+  body: undefined,
+  retryAfterMs: undefined,
+  isWorthAnother: false,
+} as const;
+
+/** The client puts a body that is not JSON into its message, after the status. */
+function textOf({ message, status }: { message: string; status: number | undefined }): string {
+  return message.replace(`${status} `, '');
+}

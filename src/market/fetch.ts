@@ -1,0 +1,131 @@
+import { interrupted } from '../database/refusals.ts';
+import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
+
+export const mostAttempts = 5;
+/** An answer that asks to wait longer ends the attempts with an error. */
+export const longestWaitMs = 120_000;
+
+/** Some sixty times the size of a page of 250 assets, and a hundred times that of a month of hourly prices. */
+const largestAnswerBytes = 16 * 1024 * 1024;
+
+/** `fetch` with a limit on the size of the answer. */
+export async function fetchBounded(...request: Parameters<typeof fetch>): Promise<Response> {
+  const response = await fetch(...request);
+  if (!response.body) return response;
+  let bytes = 0;
+  const bounded = new TransformStream<Uint8Array, Uint8Array>({
+    transform: (chunk, controller) => {
+      bytes += chunk.length;
+      if (bytes <= largestAnswerBytes) controller.enqueue(chunk);
+      else controller.error(new Error(`the answer is larger than ${largestAnswerBytes} bytes`));
+    },
+  });
+  const { status, statusText, headers } = response;
+  return new Response(response.body.pipeThrough(bounded), { status, statusText, headers });
+}
+
+/** From seconds or a date (RFC 9110, 10.2.3); undefined for anything but a time in the future. */
+export function readRetryAfter(text: string | null): number | undefined {
+  if (text === null) return undefined;
+  const isSeconds = /^\s*\d+(\.\d+)?\s*$/.test(text);
+  const isDate = /^\s*[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} /.test(text);
+  if (!isSeconds && !isDate) return undefined;
+  const ms = isSeconds ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return ms > 0 ? ms : undefined;
+}
+
+/** How to fetch files of a public host. */
+export interface FetchOptions {
+  /** The first wait before another try; each is twice the one before. Default 1,000. */
+  readonly retryDelayMs?: number | undefined;
+  /** How long one answer may take, to its last byte. Default 30,000. */
+  readonly answerTimeoutMs?: number | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * The bytes of a file; undefined when the host answers 404. Tries again after no answer, an incomplete answer, 408,
+ * 429 and 5xx, and waits as long as `retry-after` says. Throws `source-failed` and `interrupted`.
+ */
+export async function fetchFile(url: string, options: FetchOptions): Promise<Buffer | undefined> {
+  const { retryDelayMs = 1_000, signal, onProgress } = options;
+  let retryAfterMs: number | undefined;
+  const fetchOnce = async (attempt: number) => {
+    const answer = await ask(url, options);
+    if ('bytes' in answer) return answer.bytes;
+    retryAfterMs = answer.retryAfterMs;
+    throw sourceFailed(url, { ...answer, attempts: attempt });
+  };
+  const waitMs = ({ error, attempts }: FailedAttempt) => {
+    if (!isError(error, 'source-failed') || attempts === mostAttempts) return undefined;
+    const { status } = error.details;
+    const isWorthAnother =
+      status === undefined || status === 408 || status === 429 || status >= 500;
+    const delayMs = retryAfterMs ?? Math.round(backoffMs(attempts, { firstMs: retryDelayMs }));
+    if (!isWorthAnother || delayMs > longestWaitMs) return undefined;
+    onProgress?.({ kind: 'market-retried', reason: error.problems[0]?.message ?? '', delayMs });
+    return delayMs;
+  };
+  return retry(fetchOnce, { waitMs, signal }).catch((error: unknown) => {
+    throw signal?.aborted ? interrupted({ completed: [], pending: [] }) : error;
+  });
+}
+
+type Answer =
+  | { readonly bytes: Buffer | undefined }
+  | {
+      readonly status: number | undefined;
+      readonly retryAfterMs: number | undefined;
+      readonly cause: unknown;
+    };
+
+async function ask(
+  url: string,
+  { signal, answerTimeoutMs = 30_000 }: FetchOptions,
+): Promise<Answer> {
+  const timeout = AbortSignal.timeout(answerTimeoutMs);
+  try {
+    const answer = await fetchBounded(url, {
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      redirect: 'error',
+    });
+    const { status, headers } = answer;
+    if (answer.ok) return { bytes: Buffer.from(await answer.arrayBuffer()) };
+    await answer.body?.cancel();
+    if (status === 404) return { bytes: undefined };
+    return { status, retryAfterMs: readRetryAfter(headers.get('retry-after')), cause: undefined };
+  } catch (error) {
+    const isLate = timeout.aborted && !signal?.aborted;
+    const cause = isLate ? new Error(`no complete answer within ${answerTimeoutMs} ms`) : error;
+    return { status: undefined, retryAfterMs: undefined, cause };
+  }
+}
+
+function sourceFailed(
+  url: string,
+  {
+    status,
+    cause,
+    attempts,
+  }: { readonly status: number | undefined; readonly cause: unknown; readonly attempts: number },
+): CryptosenseDbError<'source-failed'> {
+  const { host } = new URL(url);
+  const reason = cause instanceof Error && cause.cause ? cause.cause : cause;
+  return new CryptosenseDbError(
+    'source-failed',
+    {
+      message:
+        status === undefined ? `${host} does not answer` : `${host} answers with HTTP ${status}`,
+      evidence: [
+        url,
+        ...(status === undefined ? [messageOf(reason)] : []),
+        attempts === 1 ? '1 request' : `${attempts} requests`,
+      ],
+      hint: 'run the command again; it goes on where it stopped',
+    },
+    { details: { host, status, attempts }, cause },
+  );
+}

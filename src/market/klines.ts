@@ -1,0 +1,93 @@
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import type { Line } from './archive.ts';
+
+/** One candle of an exchange: the price at its start, and what was traded in it. */
+export interface Kline {
+  /** In milliseconds since 1970. */
+  readonly time: number;
+  readonly open: string;
+  /** In the quote currency; undefined where the file does not have it. */
+  readonly quoteVolume: number | undefined;
+}
+
+/**
+ * A moment as exchanges write it: seconds, milliseconds or microseconds since 1970, told apart by magnitude, or ISO
+ * 8601 with a time zone. Returns milliseconds; undefined for any other text.
+ */
+export function readMoment(text: string): number | undefined {
+  if (/^\d{9,16}(\.\d+)?$/.test(text)) {
+    const value = Number(text);
+    if (value < 1e11) return value * 1_000;
+    return value < 1e14 ? value : Math.floor(value / 1_000);
+  }
+  const isIso =
+    /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?))?$/.test(text);
+  const moment = isIso
+    ? Date.parse(text.replace(' ', 'T').replace(/(T.*[+-]\d{2})$/, '$1:00'))
+    : Number.NaN;
+  return Number.isNaN(moment) ? undefined : moment;
+}
+
+const decimalNumber = /^\d+(\.\d+)?$/;
+
+/** Binance: open time, open, high, low, close, volume, close time, quote volume and four more. */
+export function readBinanceKline(line: Line, place: string): Kline | undefined {
+  const [time = '', open = '', , , , , , quoteVolume = ''] = line.text.split(',');
+  if (line.number === 1 && /^open/i.test(time)) return undefined;
+  const moment = /^\d{13,16}$/.test(time) ? readMoment(time) : undefined;
+  if (moment === undefined || !decimalNumber.test(open) || !decimalNumber.test(quoteVolume)) {
+    throw faultyLine(place, line, 'it is not a row of a kline file of Binance');
+  }
+  return { time: moment, open, quoteVolume: Number(quoteVolume) };
+}
+
+/** Kraken's OHLCVT: time in seconds, open, high, low, close, volume in the base currency, trades. */
+export function readKrakenKline(line: Line, place: string): Kline {
+  const [time = '', open = ''] = line.text.split(',');
+  const moment = /^\d{9,10}$/.test(time) ? readMoment(time) : undefined;
+  if (moment === undefined || !decimalNumber.test(open)) {
+    throw faultyLine(place, line, "it is not a row of Kraken's OHLCVT");
+  }
+  return { time: moment, open, quoteVolume: undefined };
+}
+
+export function faultyLine(
+  place: string,
+  { number, text }: Line,
+  fault: string,
+): CryptosenseDbError<'faulty-answer'> {
+  const shown = text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  return new CryptosenseDbError(
+    'faulty-answer',
+    { message: `${place}:${number}: ${fault}`, evidence: [shown] },
+    { details: { source: place } },
+  );
+}
+
+/**
+ * The volume of the 24 hours before a moment, from candles of an hour or a day. `add` each candle in order of time.
+ * `at` is null when the candles do not reach back 24 hours; an hour without a trade counts as none.
+ */
+export function createRollingVolume(dayLengthMs: number): {
+  readonly add: (kline: Kline) => void;
+  readonly at: (time: number) => string | null;
+} {
+  const window: Kline[] = [];
+  let first: number | undefined;
+  return {
+    add: (kline) => {
+      first ??= kline.time;
+      window.push(kline);
+    },
+    at: (time) => {
+      while (window[0] && window[0].time < time - dayLengthMs) window.shift();
+      if (first === undefined || first > time - dayLengthMs) return null;
+      let sum = 0;
+      for (const { quoteVolume } of window) {
+        if (quoteVolume === undefined) return null;
+        sum += quoteVolume;
+      }
+      return sum.toFixed(2);
+    },
+  };
+}

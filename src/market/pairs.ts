@@ -1,0 +1,86 @@
+import type { PricedAsset, UnknownAsset } from './prices.ts';
+
+export interface PairNames {
+  readonly quote: string;
+  /** By symbol. */
+  readonly pairs: Readonly<Record<string, string>>;
+}
+
+/**
+ * The base currency that Binance lists an asset under, by CoinGecko's id. An asset that was renamed has a base for the
+ * time before `until`, which is the first day of the new name.
+ */
+const bases: Readonly<
+  Record<string, readonly { readonly base: string; readonly until?: string }[]>
+> = {
+  aave: [{ base: 'AAVE' }],
+  algorand: [{ base: 'ALGO' }],
+  aptos: [{ base: 'APT' }],
+  arbitrum: [{ base: 'ARB' }],
+  'avalanche-2': [{ base: 'AVAX' }],
+  binancecoin: [{ base: 'BNB' }],
+  bitcoin: [{ base: 'BTC' }],
+  'bitcoin-cash': [{ base: 'BCH' }],
+  cardano: [{ base: 'ADA' }],
+  chainlink: [{ base: 'LINK' }],
+  cosmos: [{ base: 'ATOM' }],
+  dogecoin: [{ base: 'DOGE' }],
+  ethereum: [{ base: 'ETH' }],
+  'ethereum-classic': [{ base: 'ETC' }],
+  filecoin: [{ base: 'FIL' }],
+  'hedera-hashgraph': [{ base: 'HBAR' }],
+  'injective-protocol': [{ base: 'INJ' }],
+  'internet-computer': [{ base: 'ICP' }],
+  litecoin: [{ base: 'LTC' }],
+  near: [{ base: 'NEAR' }],
+  optimism: [{ base: 'OP' }],
+  pepe: [{ base: 'PEPE' }],
+  polkadot: [{ base: 'DOT' }],
+  'polygon-ecosystem-token': [{ base: 'MATIC', until: '2024-09-13' }, { base: 'POL' }],
+  'render-token': [{ base: 'RNDR', until: '2024-07-26' }, { base: 'RENDER' }],
+  ripple: [{ base: 'XRP' }],
+  'shiba-inu': [{ base: 'SHIB' }],
+  solana: [{ base: 'SOL' }],
+  stellar: [{ base: 'XLM' }],
+  sui: [{ base: 'SUI' }],
+  'the-graph': [{ base: 'GRT' }],
+  'the-open-network': [{ base: 'TON' }],
+  tron: [{ base: 'TRX' }],
+  uniswap: [{ base: 'UNI' }],
+  vechain: [{ base: 'VET' }],
+};
+
+/** The pair of an asset at a moment, such as `BTCUSDT`. The asset must have one: see `findPairs`. */
+export function pairAt(
+  { id, symbol }: PricedAsset,
+  time: number,
+  { quote, pairs }: PairNames,
+): string {
+  const named = Object.hasOwn(pairs, symbol) ? pairs[symbol] : undefined;
+  if (named !== undefined) return named;
+  const known = Object.hasOwn(bases, id) ? (bases[id] ?? []) : [];
+  const current = known.find(({ until }) => until === undefined || time < Date.parse(until));
+  return `${current?.base ?? symbol}${quote}`;
+}
+
+/** The assets that neither the table nor `pairs` has a pair for. */
+export function findPairs(
+  assets: readonly PricedAsset[],
+  { quote, pairs }: PairNames,
+): readonly UnknownAsset[] {
+  return assets
+    .filter(({ id, symbol }) => !Object.hasOwn(pairs, symbol) && !Object.hasOwn(bases, id))
+    .map((asset) => ({
+      asset,
+      hint: `name its pair on Binance: --pair ${asset.symbol}=${asset.symbol}${quote}`,
+    }));
+}
+
+/** The symbol that a pair such as `BTCUSDT` stands for; undefined when it is not in the quote currency. */
+export function baseOfPair(pair: string, { quote, pairs }: PairNames): string | undefined {
+  const [named] = Object.entries(pairs).find(([, each]) => each === pair) ?? [];
+  if (named !== undefined) return named;
+  return pair.endsWith(quote) && pair.length > quote.length
+    ? pair.slice(0, -quote.length)
+    : undefined;
+}

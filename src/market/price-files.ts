@@ -1,0 +1,183 @@
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { compareText } from '../runtime/order.ts';
+import { type Line, readLines, readTextFiles, type TextFile } from './archive.ts';
+import {
+  createRollingVolume,
+  faultyLine,
+  type Kline,
+  readBinanceKline,
+  readKrakenKline,
+  readMoment,
+} from './klines.ts';
+import { baseOfPair, type PairNames } from './pairs.ts';
+import { dayMs, type Price } from './prices.ts';
+
+export type { TextFile } from './archive.ts';
+export type { PairNames } from './pairs.ts';
+
+/** Prices of a line; undefined for a line without one, such as a header. */
+export interface FilePrices {
+  readonly prices: readonly Price[];
+  /** How many lines of the file have been read with this batch. */
+  readonly lines: number;
+}
+
+/** A file of prices that was recognized by its name or its header. */
+export interface PriceFormat {
+  /** As `price_history.data_source` names the source. */
+  readonly source: 'binance' | 'kraken' | 'file';
+  /** Reads the prices in the order of the file, in batches, without those of the first lines. */
+  readonly read: (file: TextFile, skipLines: number) => AsyncIterable<FilePrices>;
+}
+
+/** The paths of the files in a folder and the folders below it, in the order of their names; or the file itself. */
+export async function listPriceFiles(path: string): Promise<readonly string[]> {
+  try {
+    if (!(await stat(path)).isDirectory()) return [path];
+    const entries = await readdir(path, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isFile() && /\.(csv|zip|gz)$/i.test(entry.name))
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort(compareText);
+  } catch (error) {
+    throw new CryptosenseDbError(
+      'file-problem',
+      { message: `${path} cannot be read`, evidence: [messageOf(error)] },
+      { details: { path }, cause: error },
+    );
+  }
+}
+
+/** The text files of a path: the file, what is in it when it is a zip, or what it holds when it is a gzip. */
+export function openPriceFile(path: string): Promise<readonly TextFile[]> {
+  return readTextFiles(path, basename(path));
+}
+
+/** Finds the format of a file by its name; the format with a header is the one for every other name. */
+export function formatOf({ name }: TextFile, names: PairNames): PriceFormat {
+  const binance = /^([A-Z0-9]+)-(\d+[a-zA-Z]+)-\d{4}-\d{2}(-\d{2})?\.csv$/.exec(name)?.[1];
+  if (binance !== undefined) {
+    const symbol = baseOfPair(binance, names);
+    if (symbol !== undefined) {
+      return { source: 'binance', read: readKlines(symbol, readBinanceKline) };
+    }
+  }
+  const kraken = /^([A-Z0-9.]+?)(USD|USDT|USDC)_\d+\.csv$/.exec(name)?.[1];
+  if (kraken !== undefined) {
+    return { source: 'kraken', read: readKlines(krakenNames[kraken] ?? kraken, readKrakenKline) };
+  }
+  return { source: 'file', read: readTable };
+}
+
+/** Kraken's names where they differ from the usual ones. */
+const krakenNames: Readonly<Record<string, string>> = { XBT: 'BTC', XDG: 'DOGE' };
+
+function readKlines(
+  symbol: string,
+  readLine: (line: Line, place: string) => Kline | undefined,
+): PriceFormat['read'] {
+  return async function* (file, skipLines) {
+    const volume = createRollingVolume(dayMs);
+    for await (const lines of readLines(file)) {
+      const prices: Price[] = [];
+      for (const line of lines) {
+        const kline = line.text === '' ? undefined : readLine(line, file.place);
+        if (!kline) continue;
+        const { time, open } = kline;
+        if (line.number > skipLines) {
+          const volume24hUsd = volume.at(time);
+          prices.push({ symbol, time, priceUsd: open, marketCapUsd: null, volume24hUsd });
+        }
+        volume.add(kline);
+      }
+      yield { prices, lines: lines.at(-1)?.number ?? 0 };
+    }
+  };
+}
+
+const tableColumns = [
+  'time',
+  'asset_symbol',
+  'price_usd',
+  'market_cap_usd',
+  'volume_24h_usd',
+] as const;
+type TableColumn = (typeof tableColumns)[number];
+const neededColumns: readonly TableColumn[] = ['time', 'asset_symbol', 'price_usd'];
+const figure = /^\d+(\.\d+)?([eE][+-]?\d+)?$/;
+
+/** CSV with a header: `time,asset_symbol,price_usd[,market_cap_usd,volume_24h_usd]`. No value has a comma or quotes. */
+async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<FilePrices> {
+  let places: readonly (number | undefined)[] | undefined;
+  for await (const lines of readLines(file)) {
+    const prices: Price[] = [];
+    for (const line of lines) {
+      if (line.text === '') continue;
+      if (places === undefined) {
+        places = readHeader(line, file.place);
+        continue;
+      }
+      if (line.number > skipLines) prices.push(readRow(line, places, file.place));
+    }
+    yield { prices, lines: lines.at(-1)?.number ?? 0 };
+  }
+}
+
+/** The place of each of `tableColumns` in a row. */
+function readHeader(line: Line, place: string): readonly (number | undefined)[] {
+  const names = line.text
+    .replace(/^\uFEFF/, '')
+    .split(',')
+    .map((name) =>
+      name
+        .trim()
+        .replace(/^"(.*)"$/, '$1')
+        .toLowerCase(),
+    );
+  const missing = neededColumns.filter((name) => !names.includes(name));
+  if (missing.length > 0) {
+    throw faultyLine(
+      place,
+      line,
+      `the header has no ${missing.join(', ')}; a file of prices starts with time,asset_symbol,price_usd`,
+    );
+  }
+  return tableColumns.map((name) => (names.includes(name) ? names.indexOf(name) : undefined));
+}
+
+function readRow(line: Line, places: readonly (number | undefined)[], file: string): Price {
+  const values = line.text.includes('"') ? unquoted(line.text) : line.text.split(',');
+  const [time, symbol, price, cap, volume] = places.map((place) =>
+    place === undefined ? '' : (values[place] ?? '').trim(),
+  );
+  const moment = readMoment(time ?? '');
+  if (moment === undefined) {
+    throw faultyLine(
+      file,
+      line,
+      `"${time}" is not a time: write ISO 8601 with a time zone, or seconds since 1970`,
+    );
+  }
+  if (symbol === undefined || symbol === '' || /[\s\\]/.test(symbol)) {
+    throw faultyLine(file, line, 'it has no symbol of an asset');
+  }
+  const isFigure = (text: string | undefined) => text !== undefined && figure.test(text);
+  if (!isFigure(price)) throw faultyLine(file, line, `"${price}" is not a price`);
+  for (const text of [cap, volume]) {
+    if (text !== '' && !isFigure(text)) throw faultyLine(file, line, `"${text}" is not a number`);
+  }
+  return {
+    symbol: symbol.toUpperCase(),
+    time: moment,
+    priceUsd: price ?? '',
+    marketCapUsd: cap || null,
+    volume24hUsd: volume || null,
+  };
+}
+
+/** Takes off the quotes that spreadsheets put around every value. */
+function unquoted(text: string): readonly string[] {
+  return text.split(',').map((value) => value.trim().replace(/^"(.*)"$/, '$1'));
+}

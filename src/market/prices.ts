@@ -1,0 +1,92 @@
+/** The spacing of imported prices. */
+export type Interval = 'daily' | 'hourly';
+export const intervals: readonly Interval[] = ['daily', 'hourly'];
+
+export const hourMs = 3_600_000;
+export const dayMs = 24 * hourMs;
+export const intervalMs: Readonly<Record<Interval, number>> = { daily: dayMs, hourly: hourMs };
+
+/** Moments from `from` until before `to`, in milliseconds since 1970. */
+export interface TimeRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A price at the start of an hour or a day, in milliseconds since 1970. Figures are decimal numbers as text. */
+export interface Price {
+  readonly symbol: string;
+  readonly time: number;
+  readonly priceUsd: string;
+  readonly marketCapUsd: string | null;
+  readonly volume24hUsd: string | null;
+}
+
+/** An asset of the table `assets`. */
+export interface PricedAsset {
+  /** CoinGecko's id, which is unique. */
+  readonly id: string;
+  readonly symbol: string;
+  readonly name: string;
+}
+
+/** What one read of a source takes: an asset, and a range of whole hours or days. */
+export interface PriceQuery {
+  readonly asset: PricedAsset;
+  readonly interval: Interval;
+  readonly range: TimeRange;
+}
+
+/** A source of prices by asset and range: CoinGecko, or Binance. */
+export interface PriceSource {
+  /** As the column `data_source` names it. */
+  readonly name: string;
+  /** The oldest moment that the source has, where that is known before a request. */
+  readonly oldest:
+    | { readonly time: number; readonly reason: string; readonly hint: string }
+    | undefined;
+  /** The assets that the source has no prices for, with what to do about them. */
+  readonly findUnknown: (assets: readonly PricedAsset[]) => readonly UnknownAsset[];
+  /** Ranges that one read takes each, in order, from one range of any length. */
+  readonly split: (range: TimeRange, interval: Interval) => readonly TimeRange[];
+  /** How many requests a read takes, and how long one takes, for the plan. */
+  readonly cost: (query: PriceQuery) => { readonly requests: number; readonly ms: number };
+  /**
+   * The prices of a range in order of time, at most one an hour or a day. An hour without a price is left out. Throws
+   * `source-failed`, `coingecko-failed`, `faulty-answer` and `interrupted`.
+   */
+  readonly read: (query: PriceQuery) => AsyncIterable<Price>;
+}
+
+export interface UnknownAsset {
+  readonly asset: PricedAsset;
+  readonly hint: string;
+}
+
+/** Ranges of at most `mostMs`, in order, that together are `range`. */
+export function splitRange({ from, to }: TimeRange, mostMs: number): readonly TimeRange[] {
+  const ranges: TimeRange[] = [];
+  for (let start = from; start < to; start += mostMs) {
+    ranges.push({ from: start, to: Math.min(start + mostMs, to) });
+  }
+  return ranges;
+}
+
+/** The start of the hour or the day in UTC. */
+export function startOf(time: number, interval: Interval): number {
+  return Math.floor(time / intervalMs[interval]) * intervalMs[interval];
+}
+
+/** The start of the next calendar month in UTC. */
+export function nextMonth(time: number): number {
+  const date = new Date(time);
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1);
+}
+
+/** The calendar months of a range, in UTC. */
+export function byMonth({ from, to }: TimeRange): readonly TimeRange[] {
+  const months: TimeRange[] = [];
+  for (let start = from; start < to; start = nextMonth(start)) {
+    months.push({ from: start, to: Math.min(nextMonth(start), to) });
+  }
+  return months;
+}

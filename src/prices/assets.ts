@@ -1,0 +1,138 @@
+import type { Sql } from '../database/connection.ts';
+import type { PricedAsset } from '../market/prices.ts';
+import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+
+/** The longest symbol that `price_history.asset_symbol` holds. */
+const longestSymbol = 20;
+
+export interface AssetChoice {
+  /** Symbols, or ids of CoinGecko. Undefined: the largest `top` assets. */
+  readonly coins: readonly string[] | undefined;
+  readonly top: number;
+}
+
+export interface ChosenAssets {
+  /** One for a symbol. */
+  readonly assets: readonly PricedAsset[];
+  /** Assets among the largest whose symbol a larger asset has, or that is too long for the column. */
+  readonly leftOut: readonly PricedAsset[];
+}
+
+/**
+ * The assets to import prices of, from the table `assets`. Throws `unknown-asset` for coins that are not in the table
+ * or share a symbol with others, and for an empty table.
+ */
+export async function chooseAssets(sql: Sql, { coins, top }: AssetChoice): Promise<ChosenAssets> {
+  const all = await readAssets(sql);
+  if (all.length === 0) {
+    throw unknownAssets([
+      {
+        message: 'the table assets is empty, so no asset can be chosen',
+        hint: 'fill it with: cryptosense-db seed --env production',
+      },
+    ]);
+  }
+  return coins === undefined ? chooseLargest(all, top) : chooseNamed(all, coins);
+}
+
+/** By rank, then by id. */
+function readAssets(sql: Sql): Promise<readonly PricedAsset[]> {
+  return sql<PricedAsset[]>`
+    select coingecko_id as id, upper(symbol) as symbol, name from assets
+    where is_active order by market_cap_rank nulls last, coingecko_id`;
+}
+
+function chooseLargest(all: readonly PricedAsset[], top: number): ChosenAssets {
+  const assets: PricedAsset[] = [];
+  const leftOut: PricedAsset[] = [];
+  const taken = new Set<string>();
+  for (const asset of all.slice(0, top)) {
+    const isFree = !taken.has(asset.symbol) && asset.symbol.length <= longestSymbol;
+    (isFree ? assets : leftOut).push(asset);
+    taken.add(asset.symbol);
+  }
+  return { assets, leftOut };
+}
+
+/** Finds assets by symbol or by id; returns a fault for a word that names none or several. */
+export function findAsset(
+  all: readonly PricedAsset[],
+  word: string,
+): { readonly asset: PricedAsset } | { readonly fault: Problem } {
+  const byId = all.find(({ id }) => id === word);
+  const bySymbol = all.filter(({ symbol }) => symbol === word.toUpperCase());
+  const [asset = byId, ...others] = bySymbol;
+  if (byId && bySymbol.length === 0) return { asset: byId };
+  if (asset === undefined) {
+    return {
+      fault: {
+        message: `${word} is not in the table assets, neither as a symbol nor as an id of CoinGecko`,
+        hint: 'add it with a larger: cryptosense-db seed --env production --top 250',
+      },
+    };
+  }
+  if (others.length > 0) {
+    return {
+      fault: {
+        message: `${word} is the symbol of ${bySymbol.length} assets`,
+        evidence: bySymbol.map(({ id, name }) => `${id} (${name})`),
+        hint: `name one by its id: --coins ${asset.id}`,
+      },
+    };
+  }
+  if (asset.symbol.length > longestSymbol) {
+    return {
+      fault: {
+        message: `the symbol ${asset.symbol} is longer than the ${longestSymbol} characters of price_history.asset_symbol`,
+      },
+    };
+  }
+  return { asset };
+}
+
+function chooseNamed(all: readonly PricedAsset[], coins: readonly string[]): ChosenAssets {
+  const faults: Problem[] = [];
+  const chosen = new Map<string, PricedAsset>();
+  for (const word of coins) {
+    const found = findAsset(all, word);
+    if ('fault' in found) {
+      faults.push(found.fault);
+      continue;
+    }
+    const { asset } = found;
+    const other = chosen.get(asset.symbol);
+    if (other && other.id !== asset.id) {
+      faults.push({
+        message: `${other.id} and ${asset.id} have the same symbol ${asset.symbol}, which price_history cannot tell apart`,
+        hint: 'import one of them',
+      });
+    }
+    chosen.set(asset.symbol, asset);
+  }
+  if (faults.length > 0) throw unknownAssets(faults);
+  return { assets: [...chosen.values()], leftOut: [] };
+}
+
+function unknownAssets(problems: readonly Problem[]): CryptosenseDbError<'unknown-asset'> {
+  return new CryptosenseDbError('unknown-asset', problems);
+}
+
+/** The assets that the symbols of files stand for. Throws `unknown-asset` as `chooseAssets` does. */
+export async function assetsBySymbol(
+  sql: Sql,
+  coins: readonly string[] | undefined,
+): Promise<(symbol: string) => PricedAsset | undefined> {
+  const all = await readAssets(sql);
+  const chosen =
+    coins && new Map(chooseNamed(all, coins).assets.map((each) => [each.symbol, each]));
+  const known = new Map<string, PricedAsset>();
+  return (symbol) => {
+    if (chosen) return chosen.get(symbol);
+    const kept = known.get(symbol);
+    if (kept) return kept;
+    const found = findAsset(all, symbol);
+    if ('fault' in found) throw unknownAssets([found.fault]);
+    known.set(symbol, found.asset);
+    return found.asset;
+  };
+}

@@ -1,0 +1,91 @@
+import type { Session, Sql } from '../database/connection.ts';
+import { isLockConflict } from '../database/lock.ts';
+import { readOwedCandles, settleCandles } from '../ledger/price-imports.ts';
+import { dayMs, startOf } from '../market/prices.ts';
+import { backoffMs, retry } from '../runtime/retry.ts';
+import type { CandleState } from './safe-order.ts';
+
+/** The range of candles that a refresh covered, in milliseconds since 1970. */
+export interface RefreshedCandles {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Refreshes `price_history_daily` over every range that an import owes, in one call and never past the start of today
+ * in UTC: once today is stored, its candle does not show later prices. Returns undefined when nothing is owed. When it
+ * fails, the range stays owed.
+ */
+export async function refreshOwed(session: Session): Promise<RefreshedCandles | undefined> {
+  const { sql } = session;
+  const owed = await readOwedCandles(sql);
+  if (!owed) return undefined;
+  const today = await startOfToday(sql);
+  const range = { from: startOf(owed.from, 'daily'), to: Math.min(endOfDay(owed.to), today) };
+  if (range.from < range.to) await refresh(session, range);
+  await settleCandles(sql, owed.last);
+  return range.from < range.to ? range : undefined;
+}
+
+function endOfDay(time: number): number {
+  return Math.ceil(time / dayMs) * dayMs;
+}
+
+/** TimescaleDB refuses the call inside a transaction. The hourly policy may hold a lock for a moment. */
+async function refresh(session: Session, { from, to }: RefreshedCandles): Promise<void> {
+  const call = () => {
+    session.throwIfInterrupted();
+    return session.sql`
+      call refresh_continuous_aggregate(
+        'price_history_daily', ${new Date(from)}::timestamptz, ${new Date(to)}::timestamptz
+      )`;
+  };
+  await retry(call, {
+    signal: session.signal,
+    waitMs: ({ error, attempts }) =>
+      attempts < 8 && isLockConflict(error) ? backoffMs(attempts, { firstMs: 250 }) : undefined,
+  });
+}
+
+/**
+ * Stores the candles of every complete day that has prices, and says up to which day candles are stored. From then on
+ * the hourly policy cannot move that border past prices that were there before.
+ */
+export async function storeCandles(session: Session): Promise<CandleState> {
+  const { sql } = session;
+  await refreshOwed(session);
+  const today = await startOfToday(sql);
+  const [ends] = await sql<[{ first: Date | null; last: Date | null }]>`
+    select min("time") as first, max("time") as last
+    from price_history where "time" < ${new Date(today)}`;
+  if (ends.first === null || ends.last === null) return { today, storedUntil: 0 };
+  const storedUntil = startOf(ends.last.getTime(), 'daily') + dayMs;
+  await refresh(session, { from: startOf(ends.first.getTime(), 'daily'), to: storedUntil });
+  return { today, storedUntil };
+}
+
+async function startOfToday(sql: Sql): Promise<number> {
+  const [{ today }] = await sql<[{ today: Date }]>`select date_trunc('day', now(), 'UTC') as today`;
+  return today.getTime();
+}
+
+/** Compresses again the chunks of a range that imported rows have left partially compressed; returns how many. */
+export async function compressPartial(
+  { sql }: Session,
+  { from, to }: RefreshedCandles,
+): Promise<number> {
+  // Bit 3 of a chunk's status says that it is compressed in part (TimescaleDB, CHUNK_STATUS_COMPRESSED_PARTIAL).
+  const chunks = await sql<{ name: string }[]>`
+    select format('%I.%I', shown.chunk_schema, shown.chunk_name) as name
+    from timescaledb_information.chunks shown
+    join _timescaledb_catalog.chunk chunk
+      on chunk.schema_name = shown.chunk_schema and chunk.table_name = shown.chunk_name
+    where shown.hypertable_schema = 'public' and shown.hypertable_name = 'price_history'
+      and shown.range_start < ${new Date(to)} and shown.range_end > ${new Date(from)}
+      and chunk.status & 8 > 0
+    order by 1`;
+  for (const { name } of chunks) {
+    await sql`select compress_chunk(${name}::regclass)`;
+  }
+  return chunks.length;
+}

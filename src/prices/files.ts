@@ -1,0 +1,177 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import type { Session } from '../database/connection.ts';
+import { type PriceFile, readPriceFiles, recordPriceFile } from '../ledger/price-imports.ts';
+import {
+  formatOf,
+  listPriceFiles,
+  openPriceFile,
+  type PairNames,
+  type PriceFormat,
+  type TextFile,
+} from '../market/price-files.ts';
+import {
+  type Interval,
+  type Price,
+  type PricedAsset,
+  startOf,
+  type TimeRange,
+} from '../market/prices.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import type { PriceSink } from './sink.ts';
+
+export interface FilesRequest {
+  /** A folder, or a file. */
+  readonly path: string;
+  readonly names: PairNames;
+  readonly range: TimeRange;
+  /** Keeps the first price of each hour or day. undefined: keeps every price at its own time. */
+  readonly interval: Interval | undefined;
+  readonly isOverwriting: boolean;
+}
+
+/** A file that is to be read, and how much of it is written already. */
+export interface PlannedFile {
+  readonly name: string;
+  readonly file: TextFile;
+  readonly format: PriceFormat;
+  /** SHA-256 of the file on the disk. */
+  readonly checksum: string;
+  readonly skipLines: number;
+}
+
+export interface FilesPlan {
+  readonly files: readonly PlannedFile[];
+  /** Names of files that an import has read to their end. */
+  readonly finished: readonly string[];
+}
+
+/** Compares the files with those that imports have recorded. Throws `file-problem`. */
+export async function planFiles(session: Session, request: FilesRequest): Promise<FilesPlan> {
+  const recorded = await readPriceFiles(session.sql);
+  const files: PlannedFile[] = [];
+  const finished: string[] = [];
+  for (const path of await listPriceFiles(request.path)) {
+    session.throwIfInterrupted();
+    const checksum = await hash(path);
+    for (const file of await openPriceFile(path)) {
+      if (!/\.csv$/i.test(file.name) && path !== request.path) continue;
+      const key = keyOf(file, request);
+      const isSame = (each: PriceFile) => each.checksum === checksum && each.name === key;
+      const known = request.isOverwriting ? undefined : recorded.find(isSame);
+      if (known?.isFinished) finished.push(file.name);
+      else {
+        const format = formatOf(file, request.names);
+        files.push({ name: key, file, format, checksum, skipLines: known?.lines ?? 0 });
+      }
+    }
+  }
+  if (files.length === 0 && finished.length === 0) {
+    throw new CryptosenseDbError(
+      'file-problem',
+      {
+        message: `${request.path} has no file of prices`,
+        evidence: ['a file of prices is a .csv, also within a .zip or a .gz'],
+      },
+      { details: { path: request.path } },
+    );
+  }
+  return { files, finished };
+}
+
+/** Another interval or range makes another import of the same file. */
+function keyOf({ name }: TextFile, { interval, range: { from } }: FilesRequest): string {
+  const since = from === Number.NEGATIVE_INFINITY ? '' : ` since ${new Date(from).toISOString()}`;
+  return `${name}${interval === undefined ? '' : ` ${interval}`}${since}`;
+}
+
+async function hash(path: string): Promise<string> {
+  const sum = createHash('sha256');
+  for await (const chunk of createReadStream(path)) sum.update(chunk as Buffer);
+  return sum.digest('hex');
+}
+
+/** Prices in one transaction. */
+const pieceSize = 50_000;
+
+/** Reads and writes the files in the order of their names. Each piece is recorded in the transaction that writes it. */
+export async function importFiles(
+  session: Session,
+  {
+    plan,
+    request,
+    sink,
+    assetOf,
+    onProgress,
+  }: {
+    readonly plan: FilesPlan;
+    readonly request: FilesRequest;
+    readonly sink: PriceSink;
+    /** undefined: prices of this symbol are not asked for. Throws `unknown-asset`. */
+    readonly assetOf: (symbol: string) => PricedAsset | undefined;
+    readonly onProgress: OnProgress | undefined;
+  },
+): Promise<number> {
+  const startedAt = performance.now();
+  let rows = 0;
+  for (const [index, planned] of plan.files.entries()) {
+    const { file, format, checksum, name, skipLines } = planned;
+    let own = 0;
+    let piece: Price[] = [];
+    let read = skipLines;
+    const flush = async (isFinished: boolean) => {
+      session.throwIfInterrupted();
+      own += await sink.write(piece, {
+        source: format.source,
+        record: () => recordPriceFile(session.sql, { checksum, name, lines: read, isFinished }),
+      });
+      piece = [];
+      const elapsed = performance.now() - startedAt;
+      onProgress?.({
+        kind: 'prices-written',
+        of: file.name,
+        rows: rows + own,
+        rowsPerSecond: Math.round(((rows + own) * 1_000) / elapsed),
+        requestsLeft: 0,
+        leftMs: undefined,
+      });
+    };
+    const keep = createFilter(request, assetOf);
+    for await (const { prices, lines } of format.read(file, skipLines)) {
+      for (const price of prices) {
+        const kept = keep(price);
+        if (kept) piece.push(kept);
+      }
+      read = Math.max(read, lines);
+      if (piece.length >= pieceSize) await flush(false);
+    }
+    await flush(true);
+    rows += own;
+    onProgress?.({
+      kind: 'prices-finished',
+      of: file.name,
+      index: index + 1,
+      total: plan.files.length,
+      rows: own,
+    });
+  }
+  return rows;
+}
+
+/** Keeps prices of the wanted assets and the range, and with an interval the first of each hour or day. */
+function createFilter(
+  { range, interval }: FilesRequest,
+  assetOf: (symbol: string) => PricedAsset | undefined,
+): (price: Price) => Price | undefined {
+  const last = new Map<string, number>();
+  return (price) => {
+    const asset = assetOf(price.symbol);
+    if (!asset || price.time < range.from || price.time >= range.to) return undefined;
+    if (interval === undefined) return price;
+    const time = startOf(price.time, interval);
+    if (last.get(price.symbol) === time) return undefined;
+    last.set(price.symbol, time);
+    return { ...price, time };
+  };
+}

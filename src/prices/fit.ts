@@ -1,0 +1,43 @@
+import type { Price } from '../market/prices.ts';
+
+/** What is said about prices that a column cannot hold as they are. */
+export type MisfitKind =
+  /** The price has more than the 12 digits before the point that the column has. The row is left out. */
+  | 'price too large'
+  /** The price is zero, or becomes zero with the column's 8 decimals. The row is left out. */
+  | 'price is zero'
+  /** The price keeps three digits or fewer of its own. */
+  | 'price keeps few digits'
+  /** Market capitalization or volume have more than 18 digits before the point. The row has NULL there. */
+  | 'figure too large';
+
+const mostPrice = 1e12;
+const mostFigure = 1e18;
+/** The smallest that NUMERIC(20, 8) does not round to zero. */
+const leastPrice = 5e-9;
+const fewDigitsBelow = 1e-5;
+
+/** The price as its columns can hold it, undefined when they cannot, and what there is to say about it. */
+export function fitPrice(price: Price): {
+  readonly fitted: Price | undefined;
+  readonly misfits: readonly MisfitKind[];
+} {
+  const value = Number(price.priceUsd);
+  if (value >= mostPrice) return { fitted: undefined, misfits: ['price too large'] };
+  if (!(value >= leastPrice)) return { fitted: undefined, misfits: ['price is zero'] };
+  const { marketCapUsd, volume24hUsd } = price;
+  const isTooLarge = (figure: string | null) => figure !== null && Number(figure) >= mostFigure;
+  const hasLargeFigure = isTooLarge(marketCapUsd) || isTooLarge(volume24hUsd);
+  if (value >= fewDigitsBelow && !hasLargeFigure) return { fitted: price, misfits: [] };
+  return {
+    fitted: {
+      ...price,
+      marketCapUsd: isTooLarge(marketCapUsd) ? null : marketCapUsd,
+      volume24hUsd: isTooLarge(volume24hUsd) ? null : volume24hUsd,
+    },
+    misfits: [
+      ...(value < fewDigitsBelow ? (['price keeps few digits'] as const) : []),
+      ...(hasLargeFigure ? (['figure too large'] as const) : []),
+    ],
+  };
+}

@@ -1,0 +1,289 @@
+import { type LockOptions, withAdvisoryLock, withMigrationLock } from '../database/lock.ts';
+import { describeTarget } from '../database/target.ts';
+import { ensureLedger, type Run, type RunOptions, withRun } from '../ledger/run.ts';
+import {
+  dayMs,
+  type Interval,
+  type PricedAsset,
+  startOf,
+  type TimeRange,
+} from '../market/prices.ts';
+import { createSource, type Plan } from '../market/sources.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { requireWhole } from '../runtime/whole-numbers.ts';
+import { assetsBySymbol, chooseAssets } from './assets.ts';
+import { compressPartial } from './candles.ts';
+import { type FilesRequest, importFiles, planFiles } from './files.ts';
+import { readRetention } from './presence.ts';
+import { importSeries, planSeries } from './series.ts';
+import { openSink, type PriceSink } from './sink.ts';
+import type { Misfit } from './writer.ts';
+
+export const priceSources = ['coingecko', 'binance', 'files'] as const;
+export type PriceSourceName = (typeof priceSources)[number];
+
+export interface ImportOptions extends RunOptions {
+  /** Symbols, or ids of CoinGecko. Default: the `top` largest of `assets`; for files, every asset in them. */
+  readonly coins?: readonly string[] | undefined;
+  /** Default 50. */
+  readonly top?: number | undefined;
+  /** How many days back from today. Default 1,825. */
+  readonly days?: number | undefined;
+  /** The first moment, instead of `days`. */
+  readonly from?: Date | undefined;
+  /** The moment after the last one. Default: now. */
+  readonly to?: Date | undefined;
+  /** Default `daily`; for files, every price keeps its own time. */
+  readonly interval?: Interval | undefined;
+  /** Default `coingecko`. */
+  readonly source?: PriceSourceName | undefined;
+  /** With source `files`: a folder, or a file. */
+  readonly files?: string | undefined;
+  /** The currency of Binance's pairs. Default `USDT`. */
+  readonly quote?: string | undefined;
+  /** Pairs on Binance by symbol, besides those that this package knows: `{ BTC: 'BTCUSDT' }`. */
+  readonly pairs?: Readonly<Record<string, string>> | undefined;
+  /** Replace rows of the same source. Rows of other sources stay. */
+  readonly overwrite?: boolean | undefined;
+  /** Return the plan, and request and write nothing. */
+  readonly dryRun?: boolean | undefined;
+  /** A mirror of the source. */
+  readonly baseUrl?: string | undefined;
+  /** CoinGecko's key. */
+  readonly apiKey?: string | undefined;
+  readonly plan?: Plan | undefined;
+  /** The first wait before a request is tried again. Default 1,000. */
+  readonly retryDelayMs?: number | undefined;
+}
+
+/** What is to be read of one asset, or how many rows a file has given. */
+export interface ImportedAsset {
+  readonly symbol: string;
+  readonly id: string;
+  /** Months in which prices are missing, as `2024-01`. */
+  readonly months: readonly string[];
+  /** How many prices are missing at most. */
+  readonly missing: number;
+  readonly requests: number;
+}
+
+export interface ImportResult {
+  /** `host:port/database` or `embedded:FOLDER`. */
+  readonly target: string;
+  readonly source: PriceSourceName;
+  readonly interval: Interval | undefined;
+  readonly isDryRun: boolean;
+  /** For files without `days` and `from`: undefined. */
+  readonly range: { readonly from: Date; readonly to: Date } | undefined;
+  /** The plan: the assets with missing prices. Empty for files. */
+  readonly assets: readonly ImportedAsset[];
+  /** The files to read, and those that are imported already. Empty for other sources. */
+  readonly files: { readonly unread: readonly string[]; readonly finished: readonly string[] };
+  readonly requests: number;
+  /** By the source's rate limit. */
+  readonly estimatedMs: number;
+  /** New rows. */
+  readonly rows: number;
+  /** Prices that the columns cannot hold as they are. */
+  readonly misfits: readonly Misfit[];
+  /** Assets among the largest whose symbol a larger one has, or that is too long. */
+  readonly leftOut: readonly PricedAsset[];
+  /** What the retention policy would drop, and was not asked for. */
+  readonly beyondRetention: { readonly from: Date; readonly to: Date } | undefined;
+  readonly candles: { readonly from: Date; readonly to: Date } | undefined;
+  /** Chunks that were compressed again. */
+  readonly compressedChunks: number;
+  readonly durationMs: number;
+}
+
+/** One import at a time in a database. Migrations and seeds may run meanwhile. */
+const importLock = {
+  lockClass: 842_341_073,
+  lockObject: 1_867_245_301,
+  name: 'the lock of price imports',
+};
+
+/**
+ * Imports price history: reads what is missing, writes it piece by piece, and refreshes the daily candles. An import
+ * that stops goes on where it was when it is run again. Rows that are there stay.
+ * Throws `bad-configuration`, `unknown-asset`, `coingecko-failed`, `source-failed`, `faulty-answer`, `file-problem`,
+ * `lock-timeout` and `interrupted`. Pieces that were written before the error stay, and their candles are owed.
+ */
+export async function importPrices(options: ImportOptions): Promise<ImportResult> {
+  requireSound(options);
+  return withRun(options, { access: options.dryRun ? 'read' : 'import' }, (run) =>
+    options.dryRun ? importWith(run, options) : withImportLock(run, options),
+  );
+}
+
+async function withImportLock(run: Run, options: ImportOptions): Promise<ImportResult> {
+  const { session, onProgress } = run;
+  const wait: LockOptions = { lockTimeoutMs: options.lockTimeoutMs, onProgress };
+  return withAdvisoryLock(session, { ...wait, lock: importLock }, async () => {
+    await withMigrationLock(session, wait, () => ensureLedger(run, 'prices'));
+    return importWith(run, options);
+  });
+}
+
+function requireSound(options: ImportOptions): void {
+  const { top, days, from, to, source = 'coingecko', files, coins, pairs } = options;
+  const refuse = (message: string, hint?: string) => {
+    throw new CryptosenseDbError('bad-configuration', { message, ...(hint && { hint }) });
+  };
+  requireWhole(
+    { ...(top !== undefined && { top }), ...(days !== undefined && { days }) },
+    { from: 1, to: 50_000 },
+  );
+  if (source === 'files' && files === undefined) {
+    refuse('no file of prices is named', 'name a folder or a file with --from');
+  }
+  if (source !== 'files' && files !== undefined) {
+    refuse(`a file of prices is named, and ${source} is not asked for files`, 'add --source files');
+  }
+  if (days !== undefined && from !== undefined)
+    refuse('days and a first date are both named; name one of them');
+  if (coins !== undefined && top !== undefined)
+    refuse('coins and top are both named; name one of them');
+  if (coins?.length === 0) refuse('no coin is named');
+  if (from !== undefined && to !== undefined && from >= to)
+    refuse('the first date is not before the last one');
+  for (const [symbol, pair] of Object.entries(pairs ?? {})) {
+    if (!/^[A-Z0-9]+$/.test(symbol) || !/^[A-Z0-9]+$/.test(pair)) {
+      refuse(`${symbol}=${pair} is not a pair`, 'write it as BTC=BTCUSDT');
+    }
+  }
+}
+
+type Outcome = Pick<
+  ImportResult,
+  'assets' | 'files' | 'leftOut' | 'requests' | 'estimatedMs' | 'rows' | 'misfits'
+>;
+
+/** An import that is to be written into a sink, and what is said about it before. */
+interface Planned extends Omit<Outcome, 'rows' | 'misfits'> {
+  readonly isEmpty: boolean;
+  /** Returns how many rows are new. */
+  readonly write: (sink: PriceSink) => Promise<number>;
+}
+
+async function importWith(run: Run, options: ImportOptions): Promise<ImportResult> {
+  const { session, onProgress } = run;
+  const { source = 'coingecko', dryRun: isDryRun = false, overwrite = false } = options;
+  const startedAt = performance.now();
+  await session.sql`select set_config('search_path', 'public', false)`;
+  const scope = await readScope(run, options);
+  const { isEmpty, write, ...planned } = await (source === 'files'
+    ? planFileImport(run, options, scope)
+    : planSeriesImport(run, { ...options, source }, scope));
+  let written: Pick<ImportResult, 'rows' | 'misfits' | 'candles' | 'compressedChunks'> = {
+    rows: 0,
+    misfits: [],
+    candles: undefined,
+    compressedChunks: 0,
+  };
+  if (!isDryRun) {
+    const sink = await openSink(session, { isOverwriting: overwrite });
+    const rows = isEmpty ? 0 : await write(sink);
+    onProgress?.({ kind: 'candles-started' });
+    const candles = await sink.finish();
+    const compressedChunks = candles ? await compressPartial(session, candles) : 0;
+    if (rows > 0) await session.sql`analyze price_history`;
+    written = {
+      rows,
+      misfits: sink.misfits(),
+      candles: candles && datesOf(candles),
+      compressedChunks,
+    };
+  }
+  const { range, interval, beyondRetention } = scope;
+  return {
+    target: describeTarget(session.target),
+    source,
+    interval,
+    isDryRun,
+    range: Number.isFinite(range.from) ? datesOf(range) : undefined,
+    ...planned,
+    ...written,
+    beyondRetention: beyondRetention && datesOf(beyondRetention),
+    durationMs: Math.round(performance.now() - startedAt),
+  };
+}
+
+function datesOf({ from, to }: TimeRange): { readonly from: Date; readonly to: Date } {
+  return { from: new Date(from), to: new Date(to) };
+}
+
+interface Scope {
+  readonly now: number;
+  readonly range: TimeRange;
+  readonly interval: Interval | undefined;
+  readonly beyondRetention: TimeRange | undefined;
+}
+
+/** The range that is asked for, without what the retention policy would drop. */
+async function readScope({ session: { sql } }: Run, options: ImportOptions): Promise<Scope> {
+  const { source, days, from, to, interval = source === 'files' ? undefined : 'daily' } = options;
+  const [{ now: clock }] = await sql<[{ now: Date }]>`select now() as now`;
+  const now = clock.getTime();
+  const end = Math.min(to?.getTime() ?? now, now);
+  const isOpen = source === 'files' && days === undefined && from === undefined;
+  const wanted = isOpen
+    ? Number.NEGATIVE_INFINITY
+    : (from?.getTime() ?? startOf(now, 'daily') - (days ?? 1_825) * dayMs);
+  const kept = await readRetention(sql);
+  const oldest = kept === undefined ? Number.NEGATIVE_INFINITY : startOf(kept, 'daily') + dayMs;
+  const range = { from: Math.max(wanted, oldest), to: end };
+  const beyondRetention =
+    Number.isFinite(wanted) && wanted < oldest
+      ? { from: wanted, to: Math.min(oldest, end) }
+      : undefined;
+  return { now, range, interval, beyondRetention };
+}
+
+async function planSeriesImport(
+  { session, onProgress }: Run,
+  options: ImportOptions & { readonly source: 'coingecko' | 'binance' },
+  { now, range, interval = 'daily' }: Scope,
+): Promise<Planned> {
+  const { coins, top = 50, overwrite: isOverwriting = false } = options;
+  const source = createSource(options.source, { ...options, onProgress }, { now });
+  const { assets, leftOut } = await chooseAssets(session.sql, { coins, top });
+  const whole = { from: startOf(range.from, interval), to: range.to };
+  const plan = await planSeries(session, source, { assets, range: whole, interval, isOverwriting });
+  return {
+    assets: plan.assets.map(({ asset: { id, symbol }, missing, queries }) => ({
+      id,
+      symbol,
+      months: missing.map(({ month }) => new Date(month).toISOString().slice(0, 7)),
+      missing: missing.reduce((sum, { expected, present }) => sum + expected - present, 0),
+      requests: queries.reduce((sum, query) => sum + source.cost(query).requests, 0),
+    })),
+    files: { unread: [], finished: [] },
+    leftOut,
+    requests: plan.requests,
+    estimatedMs: plan.estimatedMs,
+    isEmpty: plan.assets.length === 0,
+    write: (sink) => importSeries(session, { source, plan, sink, onProgress }),
+  };
+}
+
+async function planFileImport(
+  { session, onProgress }: Run,
+  options: ImportOptions,
+  { range, interval }: Scope,
+): Promise<Planned> {
+  const { files = '', quote = 'USDT', pairs = {}, overwrite: isOverwriting = false } = options;
+  const names = { quote, pairs };
+  const request: FilesRequest = { path: files, names, range, interval, isOverwriting };
+  const plan = await planFiles(session, request);
+  const assetOf = await assetsBySymbol(session.sql, options.coins);
+  return {
+    assets: [],
+    files: { unread: plan.files.map(({ file }) => file.name), finished: plan.finished },
+    leftOut: [],
+    requests: 0,
+    estimatedMs: 0,
+    isEmpty: plan.files.length === 0,
+    write: (sink) => importFiles(session, { plan, request, sink, assetOf, onProgress }),
+  };
+}

@@ -1,0 +1,164 @@
+import type { Sql } from '../database/connection.ts';
+import { describeTarget } from '../database/target.ts';
+import { readOwedCandles, readPriceImports } from '../ledger/price-imports.ts';
+import { type RunOptions, withRun } from '../ledger/run.ts';
+import { byMonth, dayMs, type Interval, intervalMs, intervals, startOf } from '../market/prices.ts';
+import { startOfMonth } from './plan.ts';
+
+export interface StatusOptions extends RunOptions {
+  /** Symbols. Default: every asset that has a price. */
+  readonly coins?: readonly string[] | undefined;
+}
+
+/** How many of a month's hours or days have a price. */
+export interface MonthStatus {
+  /** `2024-01`, in UTC. */
+  readonly month: string;
+  readonly present: number;
+  /** From the asset's first price to its last one. */
+  readonly expected: number;
+  /** An import has read this month, and its source has no more of it. */
+  readonly isRead: boolean;
+}
+
+export interface AssetStatus {
+  readonly symbol: string;
+  /** `hourly` when an asset has more than two hours with a price for each day with one. */
+  readonly interval: Interval;
+  readonly first: Date;
+  readonly last: Date;
+  readonly rows: number;
+  /** Hours or days without a price, between the first and the last one. */
+  readonly gaps: number;
+  readonly months: readonly MonthStatus[];
+  /** Complete days with prices and without a candle in `price_history_daily`. */
+  readonly candlesMissing: number;
+}
+
+export interface PriceStatus {
+  readonly target: string;
+  /** By symbol. */
+  readonly assets: readonly AssetStatus[];
+  /** Candles that an import has not refreshed yet. */
+  readonly owed: { readonly from: Date; readonly to: Date } | undefined;
+  /** No candle is missing or owed, and an import has read every month with a gap. */
+  readonly isComplete: boolean;
+}
+
+/** What the database has of price history. Changes nothing, and runs on a standby. */
+export async function status(options: StatusOptions): Promise<PriceStatus> {
+  return withRun(options, { access: 'read' }, async ({ session }) => {
+    const { sql } = session;
+    await sql`select set_config('search_path', 'public', false)`;
+    const assets = await readAssets(sql, options.coins);
+    const owed = await readOwedCandles(sql);
+    return {
+      target: describeTarget(session.target),
+      assets,
+      owed: owed && { from: new Date(owed.from), to: new Date(owed.to) },
+      isComplete:
+        owed === undefined &&
+        assets.every(
+          ({ candlesMissing, months }) =>
+            candlesMissing === 0 &&
+            months.every(({ present, expected, isRead }) => present >= expected || isRead),
+        ),
+    };
+  });
+}
+
+interface MonthRow {
+  readonly symbol: string;
+  readonly month: Date;
+  readonly first: Date;
+  readonly last: Date;
+  readonly rows: number;
+  readonly hours: number;
+  readonly days: number;
+  readonly candlesMissing: number;
+}
+
+/** One scan of the prices, grouped by hour, day and month. */
+function readMonths(sql: Sql, coins: readonly string[] | undefined): Promise<readonly MonthRow[]> {
+  const symbols =
+    coins === undefined ? null : JSON.stringify(coins.map((each) => each.toUpperCase()));
+  return sql<MonthRow[]>`
+    with hours as (
+      select asset_symbol, time_bucket('1 hour', "time") as hour,
+        min("time") as first, max("time") as last, count(*) as rows
+      from price_history
+      where ${symbols}::text is null
+        or asset_symbol in (select json_array_elements_text(${symbols}::text::json))
+      group by 1, 2
+    ), days as (
+      select asset_symbol, time_bucket('1 day', hour) as day,
+        min(first) as first, max(last) as last, sum(rows) as rows, count(*) as hours
+      from hours group by 1, 2
+    )
+    select
+      days.asset_symbol as symbol, date_trunc('month', days.day, 'UTC') as month,
+      min(first) as first, max(last) as last, sum(rows)::float8 as rows,
+      sum(hours)::int as hours, count(*)::int as days,
+      count(*) filter (
+        where candle.day is null and days.day < date_trunc('day', now(), 'UTC')
+      )::int as "candlesMissing"
+    from days
+    left join price_history_daily candle
+      on candle.asset_symbol = days.asset_symbol and candle.day = days.day
+    group by 1, 2 order by 1, 2`;
+}
+
+async function readAssets(
+  sql: Sql,
+  coins: readonly string[] | undefined,
+): Promise<readonly AssetStatus[]> {
+  const rows = await readMonths(sql, coins);
+  const read = await readReadMonths(sql);
+  const symbols = [...new Set(rows.map(({ symbol }) => symbol))];
+  return symbols.map((symbol) => {
+    const own = rows.filter((row) => row.symbol === symbol);
+    const sum = (count: (row: MonthRow) => number) => own.reduce((all, row) => all + count(row), 0);
+    const interval = sum(({ hours }) => hours) > 2 * sum(({ days }) => days) ? 'hourly' : 'daily';
+    const first = own[0]?.first ?? new Date(0);
+    const last = own.at(-1)?.last ?? new Date(0);
+    const range = {
+      from: startOf(first.getTime(), interval),
+      to: startOf(last.getTime(), interval) + intervalMs[interval],
+    };
+    const months = byMonth(range).map(({ from, to }) => {
+      const month = startOfMonth(from);
+      const row = own.find((each) => each.month.getTime() === month);
+      return {
+        month: new Date(month).toISOString().slice(0, 7),
+        present: (interval === 'hourly' ? row?.hours : row?.days) ?? 0,
+        expected: (to - from) / intervalMs[interval],
+        isRead: read.has(`${interval} ${month} ${symbol}`),
+      };
+    });
+    return {
+      symbol,
+      interval,
+      first,
+      last,
+      rows: sum((row) => row.rows),
+      gaps: months.reduce((all, { present, expected }) => all + Math.max(0, expected - present), 0),
+      months,
+      candlesMissing: sum((row) => row.candlesMissing),
+    };
+  });
+}
+
+/** The months that an import of any source has read to their end, or to today. */
+async function readReadMonths(sql: Sql): Promise<ReadonlySet<string>> {
+  const months = new Set<string>();
+  for (const source of ['coingecko', 'binance']) {
+    for (const interval of intervals) {
+      for (const { symbol, from, to } of await readPriceImports(sql, { source, interval })) {
+        const month = startOfMonth(from);
+        const end = startOfMonth(month + 31 * dayMs);
+        if (to >= Math.min(end, Date.now() - dayMs)) months.add(`${interval} ${month} ${symbol}`);
+      }
+    }
+  }
+  return months;
+}

@@ -1,0 +1,208 @@
+import type { ImportResult } from '../prices/import.ts';
+import type { ShownCandles } from '../prices/show.ts';
+import type { AssetStatus, PriceStatus } from '../prices/status.ts';
+import { formatCount } from './bar.ts';
+import { formatDuration, plural } from './render.ts';
+import { attribution } from './seeding.ts';
+import { type Look, renderTable } from './table.ts';
+
+/** Renders the plan of a dry run, or what an import has written. */
+export function renderImport(result: ImportResult, look: Look): string {
+  const { chalk } = look;
+  const { isDryRun, rows, target, durationMs, candles, source } = result;
+  const notes = notesOf(result).map((note) => `${chalk.cyan('note:')} ${note}`);
+  const plan = isDryRun ? planOf(result, look) : [];
+  const isNothing = result.assets.length === 0 && result.files.unread.length === 0;
+  const summary = isNothing
+    ? `${chalk.bold('nothing is missing')} in ${target}`
+    : isDryRun
+      ? `${chalk.bold(planSummary(result))} for ${target}; nothing was requested or changed`
+      : `${chalk.bold(`${plural(rows, 'price')} imported`)} in ${target}, ${formatDuration(durationMs)}`;
+  return [
+    ...plan,
+    ...notes,
+    summary,
+    ...(candles
+      ? [
+          chalk.dim(
+            `candles of ${isoDay(candles.from)} to ${isoDay(new Date(candles.to.getTime() - 1))} refreshed`,
+          ),
+        ]
+      : []),
+    ...(source === 'coingecko' ? [chalk.dim(attribution)] : []),
+    '',
+  ].join('\n');
+}
+
+function planOf({ assets, files }: ImportResult, look: Look): readonly string[] {
+  if (files.unread.length > 0) return [...files.unread, ''];
+  if (assets.length === 0) return [];
+  return [
+    ...renderTable(
+      {
+        head: ['asset', 'id', 'months', 'first', 'last', 'missing', 'requests'],
+        rows: assets.map(({ symbol, id, months, missing, requests }) => [
+          symbol,
+          { text: id, paint: look.chalk.dim },
+          formatCount(months.length),
+          months[0] ?? '',
+          months.at(-1) ?? '',
+          formatCount(missing),
+          formatCount(requests),
+        ]),
+        right: [2, 5, 6],
+        flexible: [1],
+        optional: [1],
+      },
+      look,
+    ),
+    '',
+  ];
+}
+
+function planSummary({ assets, files, requests, estimatedMs }: ImportResult): string {
+  if (files.unread.length > 0) return `${plural(files.unread.length, 'file')} to import`;
+  const missing = assets.reduce((sum, asset) => sum + asset.missing, 0);
+  return `${plural(missing, 'price')} missing, ${plural(requests, 'request')}, about ${formatDuration(estimatedMs)}`;
+}
+
+function notesOf({ misfits, leftOut, beyondRetention, files }: ImportResult): readonly string[] {
+  const texts = {
+    'price too large': 'prices are too large for the column and were left out',
+    'price is zero': 'prices are zero with the 8 decimals of the column and were left out',
+    'price keeps few digits':
+      'prices below 0.00001 keep few digits with the 8 decimals of the column',
+    'figure too large':
+      'rows have a market capitalization or volume too large for the column; it is NULL there',
+  } as const;
+  return [
+    ...(beyondRetention
+      ? [
+          `${isoDay(beyondRetention.from)} to ${isoDay(beyondRetention.to)} was left out: the retention policy drops prices that old`,
+        ]
+      : []),
+    ...leftOut.map(
+      ({ id, symbol }) =>
+        `${id} was left out: a larger asset has the symbol ${symbol}, or it is too long`,
+    ),
+    ...(files.finished.length > 0
+      ? [
+          `${plural(files.finished.length, 'file')} imported before: ${files.finished.slice(0, 3).join(', ')}${files.finished.length > 3 ? ', …' : ''}`,
+        ]
+      : []),
+    ...misfits.map(({ symbol, kind, rows }) => `${symbol}: ${formatCount(rows)} ${texts[kind]}`),
+  ];
+}
+
+function isoDay(moment: Date): string {
+  return moment.toISOString().slice(0, 10);
+}
+
+/** Renders a line for each asset, with a bar of its months. */
+export function renderPriceStatus(
+  { assets, target, owed, isComplete }: PriceStatus,
+  look: Look,
+): string {
+  const { chalk } = look;
+  if (assets.length === 0) return `no prices in ${target}\n`;
+  const table = renderTable(
+    {
+      head: ['asset', 'interval', 'first', 'last', 'rows', 'gaps', 'candles', 'months'],
+      rows: assets.map((asset) => [
+        asset.symbol,
+        asset.interval,
+        isoDay(asset.first),
+        isoDay(asset.last),
+        formatCount(asset.rows),
+        { text: formatCount(asset.gaps), paint: asset.gaps > 0 ? chalk.yellow : chalk.dim },
+        {
+          text: asset.candlesMissing === 0 ? 'all' : `${formatCount(asset.candlesMissing)} missing`,
+          paint: asset.candlesMissing > 0 ? chalk.red : chalk.dim,
+        },
+        { text: monthBar(asset), paint: chalk.cyan },
+      ]),
+      right: [4, 5],
+      flexible: [7],
+      optional: [1],
+    },
+    look,
+  );
+  const rows = assets.reduce((sum, asset) => sum + asset.rows, 0);
+  return [
+    ...table,
+    '',
+    ...(owed
+      ? [
+          `${chalk.yellow('candles are owed')} for ${isoDay(owed.from)} to ${isoDay(owed.to)}; refresh them with: cryptosense-db prices import`,
+        ]
+      : []),
+    `${chalk.bold(`${plural(assets.length, 'asset')}, ${plural(rows, 'price')}`)} in ${target}: ${isComplete ? chalk.green('complete') : chalk.yellow('incomplete')}`,
+    '',
+  ].join('\n');
+}
+
+const shades = ['·', '░', '▒', '▓', '█'] as const;
+const mostMonths = 60;
+
+/** One character a month, darker the more of its prices are there. The newest months are on the right. */
+function monthBar({ months }: AssetStatus): string {
+  return months
+    .slice(-mostMonths)
+    .map(({ present, expected }) => {
+      if (present === 0) return shades[0];
+      return present >= expected
+        ? shades[4]
+        : shades[1 + Math.min(2, Math.floor((present / expected) * 3))];
+    })
+    .join('');
+}
+
+const chartRows = 16;
+
+/** Draws candles: a wick from low to high, a body from open to close, green when the price rose. */
+export function renderCandles({ symbol, candles, target }: ShownCandles, look: Look): string {
+  const { chalk, columns = 80 } = look;
+  const [first] = candles;
+  if (!first) return `no candles of ${symbol} in that time in ${target}\n`;
+  const labelWidth = 14;
+  const shown = candles.slice(-Math.max(1, columns - labelWidth));
+  const top = Math.max(...shown.map(({ high }) => Number(high)));
+  const bottom = Math.min(...shown.map(({ low }) => Number(low)));
+  const height = top - bottom || top || 1;
+  const rowOf = (price: string) => ((Number(price) - bottom) / height) * (chartRows - 1);
+  const lines = Array.from({ length: chartRows }, (_, line) => {
+    const level = chartRows - 1 - line;
+    const label = line % 5 === 0 ? formatFigure(bottom + (height * level) / (chartRows - 1)) : '';
+    const cells = shown.map(({ open, high, low, close }) => {
+      const [from, to] = [rowOf(open), rowOf(close)].sort((a, b) => a - b) as [number, number];
+      const paint = Number(close) >= Number(open) ? chalk.green : chalk.red;
+      if (
+        level >= Math.floor(from) &&
+        level <= Math.ceil(to) &&
+        level >= from - 0.5 &&
+        level <= to + 0.5
+      )
+        return paint('█');
+      return level >= rowOf(low) - 0.5 && level <= rowOf(high) + 0.5 ? paint('│') : ' ';
+    });
+    return `${chalk.dim(label.padStart(labelWidth - 2))}  ${cells.join('')}`.trimEnd();
+  });
+  const last = shown.at(-1) ?? first;
+  const change = (Number(last.close) / Number(shown[0]?.open) - 1) * 100;
+  const sign = change >= 0 ? '+' : '';
+  return [
+    `${chalk.bold(symbol)} in USD, ${isoDay(shown[0]?.day ?? first.day)} to ${isoDay(last.day)}: ${formatFigure(Number(last.close))} (${sign}${change.toFixed(1)}%)`,
+    '',
+    ...lines,
+    '',
+  ].join('\n');
+}
+
+/** Five significant digits at least: `43,012.50`, `0.000012345`. */
+function formatFigure(price: number): string {
+  if (price >= 1_000) {
+    const [whole = '', cents = ''] = price.toFixed(2).split('.');
+    return `${formatCount(Number(whole))}.${cents}`;
+  }
+  return price === 0 ? '0' : String(Number(price.toPrecision(5)));
+}

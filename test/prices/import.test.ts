@@ -1,0 +1,392 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type ImportOptions, importPrices } from '../../src/prices/import.ts';
+import { show } from '../../src/prices/show.ts';
+import { status } from '../../src/prices/status.ts';
+import { klinesOf } from '../support/binance.ts';
+import { temporaryFolder } from '../support/fixtures.ts';
+import { chartPrice, startCharts } from '../support/market-charts.ts';
+import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import { zipOf } from '../support/zip.ts';
+
+const dayMs = 86_400_000;
+const today = Math.floor(Date.now() / dayMs) * dayMs;
+let database: TimescaleDatabase;
+
+beforeAll(async () => {
+  database = await createMigratedDatabase();
+  await database.withSql(
+    (sql) => sql`
+      insert into assets (coingecko_id, symbol, name, market_cap_rank) values
+        ('bitcoin', 'btc', 'Bitcoin', 1), ('ethereum', 'eth', 'Ethereum', 2), ('solana', 'sol', 'Solana', 3),
+        ('batcat', 'btc', 'BatCat', 900), ('unlisted', 'uli', 'Unlisted', 901)`,
+  );
+});
+afterAll(() => database?.drop());
+
+beforeEach(() =>
+  database.withSql(async (sql) => {
+    await sql`truncate price_history`;
+    await sql.unsafe(`call refresh_continuous_aggregate('price_history_daily', null, null)`);
+    await sql.unsafe(`
+      do $$ begin
+        if to_regclass('cryptosense_db.candles_owed') is not null then
+          truncate cryptosense_db.price_imports, cryptosense_db.price_files, cryptosense_db.candles_owed;
+        end if;
+      end $$`);
+  }),
+);
+
+const ask = (query: string) => database.withSql(async (sql) => [...(await sql.unsafe(query))]);
+const load = (options: Partial<ImportOptions>) =>
+  importPrices({ target: database.url, retryDelayMs: 1, plan: 'pro', apiKey: 'key', ...options });
+
+/** Days on which the candles differ from the prices, computed without the continuous aggregate. */
+const wrongCandles = () =>
+  ask(`
+    with plain as (
+      select asset_symbol, date_trunc('day', time, 'UTC') as day, first(price_usd, time) as open, max(price_usd) as high,
+        min(price_usd) as low, last(price_usd, time) as close, sum(volume_24h_usd) as total_volume
+      from price_history group by 1, 2
+    )
+    select coalesce(plain.day, shown.day) as day from plain
+    full join price_history_daily shown on shown.day = plain.day and shown.asset_symbol = plain.asset_symbol
+    where (plain.open, plain.high, plain.low, plain.close, plain.total_volume) is distinct from
+      (shown.open, shown.high, shown.low, shown.close, shown.total_volume)`);
+
+const runPolicy = () =>
+  ask(`
+    do $$ declare job integer; begin
+      select job_id into job from timescaledb_information.jobs where proc_name = 'policy_refresh_continuous_aggregate';
+      call run_job(job);
+    end $$`);
+
+describe('an import from CoinGecko', () => {
+  it('fills daily prices, market capitalization and volume, and their candles', async () => {
+    const server = await startCharts();
+    const result = await load({ baseUrl: server.baseUrl, coins: ['BTCC'], days: 400 }).catch(
+      (error) => error,
+    );
+    expect(result).toMatchObject({ code: 'unknown-asset' });
+    const done = await load({ baseUrl: server.baseUrl, coins: ['eth', 'solana'], days: 400 });
+    expect(done).toMatchObject({ rows: 802, source: 'coingecko', requests: 2, misfits: [] });
+    const [row] = await ask(
+      `select price_usd::float8 as price, market_cap_usd::float8 as cap, volume_24h_usd::float8 as volume, data_source
+       from price_history where asset_symbol = 'ETH' and time = to_timestamp(${(today - 100 * dayMs) / 1_000})`,
+    );
+    const price = chartPrice('ethereum', today - 100 * dayMs);
+    expect(row).toEqual({
+      price,
+      cap: price * 1_000,
+      volume: price * 1_000,
+      data_source: 'coingecko',
+    });
+    expect(await wrongCandles()).toEqual([]);
+  });
+
+  it('requests nothing when nothing is missing, and only the new days later', async () => {
+    const server = await startCharts();
+    const options = { baseUrl: server.baseUrl, coins: ['ETH'], days: 120 };
+    await load({ ...options, to: new Date(today - 3 * dayMs) });
+    server.asked.length = 0;
+    expect(await load({ ...options, to: new Date(today - 3 * dayMs) })).toMatchObject({
+      rows: 0,
+      assets: [],
+    });
+    expect(server.asked).toEqual([]);
+    expect(await load(options)).toMatchObject({ rows: 4 });
+    expect(server.asked).toHaveLength(1);
+    expect(server.asked[0]?.from).toBe(today - 3 * dayMs);
+  });
+
+  it('does not ask again for days that the source does not have', async () => {
+    const server = await startCharts({ listed: today - 200 * dayMs });
+    const options = { baseUrl: server.baseUrl, coins: ['ETH'], days: 400 };
+    expect(await load(options)).toMatchObject({ rows: 201 });
+    expect(await load(options)).toMatchObject({ rows: 0, requests: 0 });
+  });
+
+  it('asks again for days whose rows were deleted', async () => {
+    const server = await startCharts();
+    const options = { baseUrl: server.baseUrl, coins: ['ETH'], days: 200 };
+    await load(options);
+    await ask(`delete from price_history where time < now() - interval '150 days'`);
+    expect(await load(options)).toMatchObject({ rows: 51 });
+    expect(await wrongCandles()).toEqual([]);
+  });
+
+  it('splits hourly prices into ranges of 90 days, one price an hour', async () => {
+    const server = await startCharts();
+    const result = await load({
+      baseUrl: server.baseUrl,
+      coins: ['ETH'],
+      days: 200,
+      interval: 'hourly',
+    });
+    expect(server.asked).toHaveLength(3);
+    expect(result.rows).toBeGreaterThanOrEqual(200 * 24);
+    const [{ odd }] = (await ask(
+      `select count(*)::int as odd from price_history where date_trunc('hour', time) <> time`,
+    )) as unknown as [{ odd: number }];
+    expect(odd).toBe(0);
+  });
+
+  it('says before the first request what the Demo plan cannot give', async () => {
+    const server = await startCharts();
+    const done = load({
+      baseUrl: server.baseUrl,
+      coins: ['ETH'],
+      days: 1825,
+      plan: 'demo',
+      apiKey: undefined,
+    });
+    await expect(done).rejects.toMatchObject({
+      code: 'bad-configuration',
+      problems: [{ hint: expect.stringContaining('--days 364') }],
+    });
+    expect(server.asked).toEqual([]);
+    expect(
+      await load({
+        baseUrl: server.baseUrl,
+        coins: ['ETH'],
+        days: 364,
+        plan: 'demo',
+        apiKey: undefined,
+      }),
+    ).toMatchObject({ rows: 365 });
+  });
+
+  it('refuses a symbol of several assets with their ids, and takes an id', async () => {
+    const server = await startCharts();
+    await expect(load({ baseUrl: server.baseUrl, coins: ['BTC'], days: 10 })).rejects.toMatchObject(
+      {
+        code: 'unknown-asset',
+        problems: [{ evidence: ['bitcoin (Bitcoin)', 'batcat (BatCat)'] }],
+      },
+    );
+    expect(await load({ baseUrl: server.baseUrl, coins: ['bitcoin'], days: 10 })).toMatchObject({
+      rows: 11,
+    });
+    const largest = await load({ baseUrl: server.baseUrl, days: 10 });
+    expect(largest.leftOut.map(({ id }) => id)).toEqual(['batcat']);
+  });
+
+  it('leaves out and names what the retention policy would drop', async () => {
+    const server = await startCharts();
+    const result = await load({
+      baseUrl: server.baseUrl,
+      coins: ['ETH'],
+      from: new Date('2015-01-01T00:00Z'),
+    });
+    expect(result.beyondRetention?.from).toEqual(new Date('2015-01-01T00:00Z'));
+    expect(result.range?.from.getTime()).toBeGreaterThan(today - 5 * 366 * dayMs);
+    expect(Math.min(...server.asked.map(({ from }) => from))).toBe(result.range?.from.getTime());
+  });
+
+  it('keeps rows that are there, and replaces those of its source with --overwrite', async () => {
+    const server = await startCharts();
+    const moment = `to_timestamp(${(today - 5 * dayMs) / 1_000})`;
+    await ask(`insert into price_history (time, asset_symbol, price_usd, data_source)
+      values (${moment}, 'ETH', 1, 'binance'), (${moment} - interval '1 day', 'ETH', 2, 'coingecko')`);
+    const options = { baseUrl: server.baseUrl, coins: ['ETH'], days: 120 };
+    await load(options);
+    const kept = `select price_usd::float8 as price from price_history where asset_symbol = 'ETH'
+      and time in (${moment}, ${moment} - interval '1 day') order by time`;
+    expect(await ask(kept)).toEqual([{ price: 2 }, { price: 1 }]);
+    await load({ ...options, overwrite: true });
+    expect(await ask(kept)).toEqual([
+      { price: chartPrice('ethereum', today - 6 * dayMs) },
+      { price: 1 },
+    ]);
+    expect(await wrongCandles()).toEqual([]);
+  });
+
+  it('goes on after an error where it stopped', async () => {
+    const server = await startCharts();
+    server.onAsked = (count) => (count > 1 ? 403 : undefined);
+    const options = { baseUrl: server.baseUrl, coins: ['ETH', 'SOL'], days: 100 };
+    await expect(load(options)).rejects.toMatchObject({ code: 'coingecko-failed' });
+    expect((await status({ target: database.url })).owed).toBeDefined();
+    server.onAsked = () => undefined;
+    expect(await load(options)).toMatchObject({ rows: 101 });
+    expect(server.asked.map(({ id }) => id)).toEqual(['ethereum', 'solana', 'solana']);
+    expect((await status({ target: database.url })).owed).toBeUndefined();
+    expect(await wrongCandles()).toEqual([]);
+  });
+
+  it('plans without a request or a change in a dry run', async () => {
+    const server = await startCharts();
+    const result = await load({ baseUrl: server.baseUrl, coins: ['ETH'], days: 100, dryRun: true });
+    expect(result).toMatchObject({
+      isDryRun: true,
+      rows: 0,
+      requests: 1,
+      assets: [{ symbol: 'ETH', missing: 101 }],
+    });
+    expect(server.asked).toEqual([]);
+    expect(await ask('select from price_history')).toEqual([]);
+  });
+});
+
+describe('the candles of an import', () => {
+  it.each(['an empty database', 'a database with live prices'])(
+    'never vanish from %s when the policy runs at any moment',
+    async (state) => {
+      if (state !== 'an empty database') {
+        await ask(`insert into price_history (time, asset_symbol, price_usd, data_source)
+        select time, 'SOL', 5, 'live' from generate_series(now() - interval '30 days', now(), interval '6 hours') time`);
+      }
+      const server = await startCharts();
+      let shown = new Set<string>();
+      const vanished: string[] = [];
+      const look = async () => {
+        const rows = await ask(
+          `select day::text || asset_symbol as candle from price_history_daily`,
+        );
+        const current = new Set(rows.map(({ candle }) => String(candle)));
+        vanished.push(...[...shown].filter((candle) => !current.has(candle)));
+        shown = current;
+      };
+      for (const days of [300, 40, 9, 3, 1]) {
+        await load({
+          baseUrl: server.baseUrl,
+          coins: ['ETH', 'SOL'],
+          from: new Date(today - 400 * dayMs),
+          to: new Date(today - (days - 1) * dayMs),
+        });
+        await look();
+        await runPolicy();
+        await look();
+      }
+      expect(vanished).toEqual([]);
+      expect(await wrongCandles()).toEqual([]);
+    },
+  );
+});
+
+describe('an import from files', () => {
+  const folderOf = (files: Readonly<Record<string, string | Buffer>>) => {
+    const folder = join(temporaryFolder(), 'prices');
+    mkdirSync(folder);
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+    return folder;
+  };
+  const noon = '2026-01-02T12:00:00Z';
+
+  it.each([
+    ['ISO 8601', noon],
+    ['seconds', String(Date.parse(noon) / 1_000)],
+    ['milliseconds', String(Date.parse(noon))],
+    ['microseconds', `${Date.parse(noon)}000`],
+  ])('reads times in %s', async (_, time) => {
+    const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${time},eth,12.5\n` });
+    expect(await load({ source: 'files', files })).toMatchObject({ rows: 1 });
+    const [row] = await ask('select time, asset_symbol, price_usd, data_source from price_history');
+    expect(row).toMatchObject({
+      time: new Date(noon),
+      asset_symbol: 'ETH',
+      price_usd: '12.50000000',
+      data_source: 'file',
+    });
+  });
+
+  it('reads files of Binance and Kraken as downloaded, plain, in a zip and in a gzip', async () => {
+    const klines = klinesOf('2026-01-01T00:00Z', '2026-01-03T00:00Z', { unit: 1_000 });
+    const second = Date.parse('2026-01-01T00:00:00Z') / 1_000;
+    const files = folderOf({
+      'ETHUSDT-1h-2026-01.zip': zipOf({ 'ETHUSDT-1h-2026-01.csv': klines }),
+      'SOLUSD_60.csv': `${second},100.5,101,99,100,3.2,8\n${second + 3_600},101.5,102,99,100,3.2,8\n`,
+      'more.csv.gz': gzipSync(`time,asset_symbol,price_usd\n${noon},SOL,7\n`),
+    });
+    expect(await load({ source: 'files', files })).toMatchObject({ rows: 51, misfits: [] });
+    expect(
+      await ask('select data_source, count(*)::int from price_history group by 1 order by 1'),
+    ).toEqual([
+      { data_source: 'binance', count: 48 },
+      { data_source: 'file', count: 1 },
+      { data_source: 'kraken', count: 2 },
+    ]);
+  });
+
+  it('reads each file once, and one that has changed again', async () => {
+    const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,1\n` });
+    await load({ source: 'files', files });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 0,
+      files: { unread: [], finished: ['a.csv'] },
+    });
+    writeFileSync(
+      join(files, 'a.csv'),
+      `time,asset_symbol,price_usd\n${noon},ETH,1\n2026-01-03,ETH,2\n`,
+    );
+    expect(await load({ source: 'files', files })).toMatchObject({ rows: 1 });
+  });
+
+  it.each([
+    ['time,price_usd\n1,2\n', 'a.csv:1: the header has no asset_symbol'],
+    ['time,asset_symbol,price_usd\nyesterday,ETH,2\n', 'a.csv:2: "yesterday" is not a time'],
+    [`time,asset_symbol,price_usd\n${noon},ETH,-2\n`, 'a.csv:2: "-2" is not a price'],
+    [`time,asset_symbol,price_usd\n${noon},,2\n`, 'a.csv:2: it has no symbol'],
+  ])('names file and line of a fault in %j', async (text, message) => {
+    const files = folderOf({ 'a.csv': text });
+    const done = load({ source: 'files', files });
+    await expect(done).rejects.toMatchObject({
+      code: 'faulty-answer',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it('refuses an asset that the table lacks, and a damaged zip', async () => {
+    const unknown = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},NOPE,1\n` });
+    await expect(load({ source: 'files', files: unknown })).rejects.toMatchObject({
+      code: 'unknown-asset',
+    });
+    const zip = zipOf({
+      'ETHUSDT-1h-2026-01.csv': klinesOf('2026-01-01T00:00Z', '2026-01-03T00:00Z'),
+    });
+    zip[60] = (zip[60] ?? 0) ^ 0xff;
+    const damaged = folderOf({ 'ETHUSDT-1h-2026-01.zip': zip });
+    await expect(load({ source: 'files', files: damaged })).rejects.toMatchObject({
+      code: 'file-problem',
+    });
+  });
+
+  it('names prices that the columns cannot hold', async () => {
+    const files = folderOf({
+      'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,0.0000001234\n2026-01-03,ETH,1e15\n2026-01-04,ETH,0\n`,
+    });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 1,
+      misfits: [
+        { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
+        { symbol: 'ETH', kind: 'price too large', rows: 1 },
+        { symbol: 'ETH', kind: 'price is zero', rows: 1 },
+      ],
+    });
+  });
+});
+
+describe('prices status and show', () => {
+  it('tell first, last, rows, gaps and candles of each asset', async () => {
+    await ask(`insert into price_history (time, asset_symbol, price_usd)
+      select time, 'ETH', 5 from generate_series(now() - interval '20 days', now(), interval '1 day') time
+      where time not between now() - interval '10 days 1 hour' and now() - interval '8 days'`);
+    const before = await status({ target: database.url });
+    expect(before).toMatchObject({
+      isComplete: false,
+      assets: [{ symbol: 'ETH', interval: 'daily', rows: 18, gaps: 3 }],
+    });
+    await ask(
+      `call refresh_continuous_aggregate('price_history_daily', null, date_trunc('day', now(), 'UTC'))`,
+    );
+    const after = await status({ target: database.url });
+    expect(after.assets).toMatchObject([{ candlesMissing: 0 }]);
+    const { candles } = await show({ target: database.url, symbol: 'eth', days: 30 });
+    expect(candles).toHaveLength(18);
+    await expect(show({ target: database.url, symbol: 'NOPE' })).rejects.toMatchObject({
+      code: 'unknown-asset',
+    });
+  });
+});
