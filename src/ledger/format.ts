@@ -120,9 +120,10 @@ const steps: readonly string[] = [
     add constraint migration_log_event_check check (
       event in ('apply', 'rollback', 'repair', 'forget', 'baseline', 'failure', 'mark')
     );`,
-  // The record of imports of prices.
+
+  // Format 4: the record of price imports.
   `
-  create table cryptosense_db.price_imports (
+  create table if not exists cryptosense_db.price_imports (
     id bigint generated always as identity primary key,
     source text not null,
     symbol text not null,
@@ -138,7 +139,7 @@ const steps: readonly string[] = [
   comment on table cryptosense_db.price_imports is
     'One row for each asset and month that an import of prices has read to its end.';
 
-  create table cryptosense_db.price_files (
+  create table if not exists cryptosense_db.price_files (
     checksum text not null,
     name text not null,
     lines bigint not null,
@@ -148,7 +149,7 @@ const steps: readonly string[] = [
   );
   comment on table cryptosense_db.price_files is 'Files of prices, and how far each is imported.';
 
-  create table cryptosense_db.candles_owed (
+  create table if not exists cryptosense_db.candles_owed (
     id bigint generated always as identity primary key,
     range_from timestamptz not null,
     range_to timestamptz not null

@@ -109,6 +109,11 @@ const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, s
     ['environment', 'insert, update'],
     ['migration_log', 'insert'],
   ],
+  prices: [
+    ['price_imports', 'insert'],
+    ['price_files', 'insert, update'],
+    ['candles_owed', 'insert, delete'],
+  ],
 };
 
 /** Throws `not-permitted` when the role may read the ledger but not write to the tables of that use. */

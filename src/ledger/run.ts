@@ -29,7 +29,7 @@ export interface Run {
 }
 
 /**
- * Opens a session, takes the migration lock unless `access` is `read`, reads the ledger, and calls `work` with them.
+ * Opens a session, takes the migration lock where `access` is `write`, reads the ledger, and calls `work` with them.
  * Releases the lock and closes the session however `work` ends. `use` says which tables of the ledger `work` touches.
  * Throws what `withSession` throws; `server-unsuitable`, `ledger-untrusted`, `ledger-newer`, `not-permitted`,
  * `lock-timeout`.
@@ -41,7 +41,8 @@ export async function withRun<T>(
     use,
     holdsTimescale = false,
   }: {
-    readonly access: 'read' | 'write';
+    /** `write-unlocked`: writes under a lock of its own, while migrations and seeds may run. */
+    readonly access: 'read' | 'write' | 'write-unlocked';
     readonly use?: LedgerUse;
     /** For a run that updates TimescaleDB, which has to be unloaded until then. */
     readonly holdsTimescale?: boolean;

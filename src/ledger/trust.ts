@@ -2,11 +2,20 @@ import { quoteIdentifier, type Session, type Sql } from '../database/connection.
 import { catalogProblem, permissionProblem } from '../database/permission.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 
-/** What a run writes to the ledger: the history of migrations, the record of seeder runs, or the mark. */
-export type LedgerUse = 'migrations' | 'seeds' | 'mark';
+/** What a run writes to the ledger: the history of migrations, the record of seeder runs, the mark, or price imports. */
+export type LedgerUse = 'migrations' | 'seeds' | 'mark' | 'prices';
 
 const history = ['ledger', 'migrations', 'migration_log', 'migration_journal', 'environment'];
 const seedTables = ['seed_runs', 'seed_afterwards'];
+const priceTables = ['price_imports', 'price_files', 'candles_owed'];
+
+/** Release 0.1 let the role that seeds own the tables of seeds: only a run that seeds touches them. */
+const tablesOf: Readonly<Record<LedgerUse, readonly string[]>> = {
+  migrations: history,
+  seeds: [...history, ...seedTables, ...priceTables],
+  mark: history,
+  prices: [...history, ...priceTables],
+};
 
 /** One thing that the catalog says of schema cryptosense_db. */
 export interface LedgerFact {
@@ -55,9 +64,7 @@ export function trustedRoles(sql: Sql) {
  * Call it before the first statement that names the ledger. Throws `ledger-untrusted`.
  */
 export async function requireTrustedLedger(session: Session, use: LedgerUse): Promise<boolean> {
-  // Release 0.1 let the role that seeds own the tables of seeds. Only a run that seeds touches them.
-  const tables = use === 'seeds' ? [...history, ...seedTables] : history;
-  const facts = await readFacts(session.sql, tables).catch((error: unknown) => {
+  const facts = await readFacts(session.sql, tablesOf[use]).catch((error: unknown) => {
     throw permissionProblem(error, catalogProblem(session.server));
   });
   if (facts.length === 0) return false;

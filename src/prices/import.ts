@@ -16,6 +16,7 @@ import { compressPartial } from './candles.ts';
 import { type FilesRequest, importFiles, planFiles } from './files.ts';
 import { readRetention } from './presence.ts';
 import { importSeries, planSeries } from './series.ts';
+import { prepareForPrices } from './session.ts';
 import { openSink, type PriceSink } from './sink.ts';
 import type { Misfit } from './writer.ts';
 
@@ -111,7 +112,8 @@ const importLock = {
  */
 export async function importPrices(options: ImportOptions): Promise<ImportResult> {
   requireSound(options);
-  return withRun(options, { access: options.dryRun ? 'read' : 'import' }, (run) =>
+  const access = options.dryRun ? 'read' : 'write-unlocked';
+  return withRun(options, { access, use: 'prices' }, (run) =>
     options.dryRun ? importWith(run, options) : withImportLock(run, options),
   );
 }
@@ -170,7 +172,7 @@ async function importWith(run: Run, options: ImportOptions): Promise<ImportResul
   const { session, onProgress } = run;
   const { source = 'coingecko', dryRun: isDryRun = false, overwrite = false } = options;
   const startedAt = performance.now();
-  await session.sql`select set_config('search_path', 'public', false)`;
+  await prepareForPrices(session);
   const scope = await readScope(run, options);
   const { isEmpty, write, ...planned } = await (source === 'files'
     ? planFileImport(run, options, scope)

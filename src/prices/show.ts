@@ -2,6 +2,7 @@ import { describeTarget } from '../database/target.ts';
 import { type RunOptions, withRun } from '../ledger/run.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
+import { prepareForPrices } from './session.ts';
 
 export interface ShowOptions extends RunOptions {
   /** A symbol, such as `BTC`. */
@@ -33,7 +34,7 @@ export async function show(options: ShowOptions): Promise<ShownCandles> {
   const symbol = options.symbol.toUpperCase();
   return withRun(options, { access: 'read' }, async ({ session }) => {
     const { sql } = session;
-    await sql`select set_config('search_path', 'public', false)`;
+    await prepareForPrices(session);
     const candles = await sql<DailyCandle[]>`
       select day, open, high, low, close from price_history_daily
       where asset_symbol = ${symbol}

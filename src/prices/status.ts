@@ -4,6 +4,7 @@ import { readOwedCandles, readPriceImports } from '../ledger/price-imports.ts';
 import { type RunOptions, withRun } from '../ledger/run.ts';
 import { byMonth, dayMs, type Interval, intervalMs, intervals, startOf } from '../market/prices.ts';
 import { startOfMonth } from './plan.ts';
+import { prepareForPrices } from './session.ts';
 
 export interface StatusOptions extends RunOptions {
   /** Symbols. Default: every asset that has a price. */
@@ -49,7 +50,7 @@ export interface PriceStatus {
 export async function status(options: StatusOptions): Promise<PriceStatus> {
   return withRun(options, { access: 'read' }, async ({ session }) => {
     const { sql } = session;
-    await sql`select set_config('search_path', 'public', false)`;
+    await prepareForPrices(session);
     const assets = await readAssets(sql, options.coins);
     const owed = await readOwedCandles(sql);
     return {

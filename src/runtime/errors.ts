@@ -53,6 +53,8 @@ export interface ErrorDetails {
     readonly errorCode: number | undefined;
     readonly attempts: number;
   };
+  /** The database lacks tables or views of prices. */
+  'no-price-tables': { readonly names: readonly string[] };
   /** Coins that the table `assets` does not have, or has several of. */
   'unknown-asset': undefined;
   /** Another host of prices gave no answer, refused, or sent a damaged file. Pieces before it are written. */

@@ -1,0 +1,27 @@
+import { type Session, valueSettings } from '../database/connection.ts';
+import { requireSafePath, runSearchPath } from '../ledger/search-path.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+
+/**
+ * Makes a session ready for prices: its search path, and how values are written and read. Call it first.
+ * Throws `schema-untrusted`, `not-permitted`, and `no-price-tables` where migrations are to be applied first.
+ */
+export async function prepareForPrices(session: Session): Promise<void> {
+  const { sql, server } = session;
+  await requireSafePath(session);
+  await sql.unsafe(runSearchPath.join('; '));
+  await sql.unsafe(valueSettings);
+  const rows = await sql<{ name: string }[]>`
+    select name from unnest(array['assets', 'price_history', 'price_history_daily']) as wanted (name)
+    where to_regclass('public.' || name) is null`;
+  if (rows.length === 0) return;
+  const names = rows.map(({ name }) => name);
+  throw new CryptosenseDbError(
+    'no-price-tables',
+    {
+      message: `"${server.database}" has no ${names.join(', no ')} in schema public`,
+      hint: 'apply the migrations: cryptosense-db migrate up',
+    },
+    { details: { names } },
+  );
+}
