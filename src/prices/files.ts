@@ -95,7 +95,17 @@ async function hash(path: string): Promise<string> {
 /** Prices in one transaction. */
 const pieceSize = 50_000;
 
-/** Reads and writes the files in the order of their names. Each piece is recorded in the transaction that writes it. */
+interface Piece {
+  readonly prices: readonly Price[];
+  /** How many lines of the file are read with this piece. */
+  readonly lines: number;
+  readonly isLast: boolean;
+}
+
+/**
+ * Reads and writes the files in the order of their names. Each piece is recorded in the transaction that writes it.
+ * While the server writes one piece, the next one is read.
+ */
 export async function importFiles(
   session: Session,
   {
@@ -116,47 +126,71 @@ export async function importFiles(
   const startedAt = performance.now();
   let rows = 0;
   for (const [index, planned] of plan.files.entries()) {
-    const { file, format, checksum, name, skipLines } = planned;
-    let own = 0;
-    let piece: Price[] = [];
-    let read = skipLines;
-    const flush = async (isFinished: boolean) => {
+    const { file, format, checksum, name } = planned;
+    const before = rows;
+    const write = async ({ prices, lines, isLast: isFinished }: Piece) => {
       session.throwIfInterrupted();
-      own += await sink.write(piece, {
+      rows += await sink.write(prices, {
         source: format.source,
-        record: () => recordPriceFile(session.sql, { checksum, name, lines: read, isFinished }),
+        record: () => recordPriceFile(session.sql, { checksum, name, lines, isFinished }),
       });
-      piece = [];
-      const elapsed = performance.now() - startedAt;
       onProgress?.({
         kind: 'prices-written',
         of: file.name,
-        rows: rows + own,
-        rowsPerSecond: Math.round(((rows + own) * 1_000) / elapsed),
+        rows,
+        rowsPerSecond: Math.round((rows * 1_000) / (performance.now() - startedAt)),
         requestsLeft: 0,
         leftMs: undefined,
       });
     };
-    const keep = createFilter(request, assetOf);
-    for await (const { prices, lines } of format.read(file, skipLines)) {
-      for (const price of prices) {
-        const kept = keep(price);
-        if (kept) piece.push(kept);
-      }
-      read = Math.max(read, lines);
-      if (piece.length >= pieceSize) await flush(false);
-    }
-    await flush(true);
-    rows += own;
+    await oneAhead(readPieces(planned, createFilter(request, assetOf)), write);
     onProgress?.({
       kind: 'prices-finished',
       of: file.name,
       index: index + 1,
       total: plan.files.length,
-      rows: own,
+      rows: rows - before,
     });
   }
   return rows;
+}
+
+/** Calls `use` with each item in turn, and reads the next item meanwhile. */
+async function oneAhead<T>(
+  items: AsyncIterable<T>,
+  use: (item: T) => Promise<void>,
+): Promise<void> {
+  let running: Promise<void> | undefined;
+  try {
+    for await (const item of items) {
+      await running;
+      running = use(item);
+      // It is awaited above or below; until then a failure is not unhandled.
+      running.catch(() => {});
+    }
+  } finally {
+    await running;
+  }
+}
+
+async function* readPieces(
+  { file, format, skipLines }: PlannedFile,
+  keep: (price: Price) => Price | undefined,
+): AsyncGenerator<Piece> {
+  let prices: Price[] = [];
+  let read = skipLines;
+  for await (const { prices: found, lines } of format.read(file, skipLines)) {
+    for (const price of found) {
+      const kept = keep(price);
+      if (kept) prices.push(kept);
+    }
+    read = Math.max(read, lines);
+    if (prices.length >= pieceSize) {
+      yield { prices, lines: read, isLast: false };
+      prices = [];
+    }
+  }
+  yield { prices, lines: read, isLast: true };
 }
 
 /** Keeps prices of the wanted assets and the range, and with an interval the first of each hour or day. */

@@ -27,6 +27,7 @@ export async function openSink(
   let candles = await storeCandles(session);
   const misfits = countMisfits();
   let refreshed: RefreshedCandles | undefined;
+  let isRepeat = false;
   const refresh = async () => {
     const range = await refreshOwed(session);
     if (range) {
@@ -48,13 +49,16 @@ export async function openSink(
       for (const [index, portion] of all.entries()) {
         const isLast = index === all.length - 1;
         if (portion.refresh === 'before and after') await refresh();
-        rows += await writePrices(session, portion.prices, {
+        const written = await writePrices(session, portion.prices, {
           source,
           isOverwriting,
+          isRepeat,
           record: async () => {
             if (isLast) await record();
           },
         });
+        rows += written.rows;
+        isRepeat = written.isRepeat;
         if (portion.refresh === 'before and after') {
           await refresh();
           candles = { ...candles, storedUntil: storedAfter(portion.prices, candles) };

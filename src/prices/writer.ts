@@ -12,49 +12,60 @@ export interface WriteOptions {
   readonly source: string;
   /** Rows of this source with the same asset and moment are replaced; rows of others stay in every case. */
   readonly isOverwriting: boolean;
+  /** Whether rows of these assets and moments are likely to be there: they are then looked up before the first try. */
+  readonly isRepeat: boolean;
   /** Runs in the transaction after the rows are written. */
   readonly record: () => Promise<unknown>;
+}
+
+export interface Written {
+  /** How many rows are new. */
+  readonly rows: number;
+  /** Whether a row was there already. */
+  readonly isRepeat: boolean;
 }
 
 const columns = '"time", asset_symbol, price_usd, market_cap_usd, volume_24h_usd, data_source';
 const stage = 'pg_temp.cryptosense_db_prices';
 
 /**
- * Writes prices with COPY, and records them, in one transaction. Rows that are there stay. Returns how many rows are
- * new. Where the table is empty in the range, COPY writes into it; else into a stage, so that compressed chunks are
- * touched only where a row is missing.
+ * Writes prices with COPY, and records them, in one transaction. Rows that are there stay. The first try writes all
+ * prices; where the server finds a row of the same key, the next one leaves out the prices that are there. So an
+ * import into an empty range looks nothing up, and one that brings nothing new leaves compressed chunks alone.
  */
 export async function writePrices(
   session: Session,
   prices: readonly Price[],
-  options: WriteOptions,
-): Promise<number> {
+  { source, isOverwriting, isRepeat, record }: WriteOptions,
+): Promise<Written> {
   const { sql } = session;
-  const range = rangeOf(prices);
-  let isPlain =
-    prices.length === 0 || (!options.isOverwriting && (await isEmpty(session, prices, range)));
+  let isLookedUp = isRepeat || isOverwriting;
   const write = () => {
     session.throwIfInterrupted();
     return withTransaction(sql, async () => {
-      const rows = isPlain
-        ? await copyPlain(session, prices, options)
-        : await copyThroughStage(session, prices, options);
-      if (rows > 0) await oweCandles(sql, range);
-      await options.record();
-      return rows;
+      // A row for a compressed chunk makes the server look for its key among the compressed rows.
+      await sql`set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0`;
+      if (isOverwriting) await deleteOwn(session, prices, source);
+      const missing = isLookedUp ? await findMissing(session, prices) : prices;
+      if (missing.length > 0) {
+        await copyFrom(sql, `copy price_history (${columns}) from stdin`, encode(missing, source));
+        await oweCandles(sql, rangeOf(missing));
+      }
+      await record();
+      return { rows: missing.length, isRepeat: missing.length < prices.length };
     });
   };
   return retry(write, {
     signal: session.signal,
     waitMs: ({ error, attempts }) => {
-      if (isPlain && sqlState(error) === sqlErrorCodes.uniqueViolation) {
-        // The prices repeat a moment, or another session has written one.
-        isPlain = false;
+      const isTaken = sqlState(error) === sqlErrorCodes.uniqueViolation;
+      if (isTaken && !isLookedUp) {
+        isLookedUp = true;
         return 0;
       }
-      return attempts < 8 && isLockConflict(error)
-        ? backoffMs(attempts, { firstMs: 250 })
-        : undefined;
+      // Where the keys were looked up, another session has written a row since.
+      const isWorthIt = attempts < 8 && (isTaken || isLockConflict(error));
+      return isWorthIt ? backoffMs(attempts, { firstMs: 250 }) : undefined;
     },
   });
 }
@@ -63,66 +74,57 @@ function rangeOf(prices: readonly Price[]): TimeRange {
   let [from, to] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const { time } of prices) {
     if (time < from) from = time;
-    if (time > to) to = time;
+    if (time >= to) to = time + 1;
   }
-  return { from, to: to + 1 };
+  return { from, to };
 }
 
-async function isEmpty(
+/** The prices without a row of the same asset and moment; of two prices for one moment, the first. */
+async function findMissing(session: Session, prices: readonly Price[]): Promise<readonly Price[]> {
+  const bySymbol = new Map<string, Price[]>();
+  for (const price of prices) {
+    const own = bySymbol.get(price.symbol);
+    if (own) own.push(price);
+    else bySymbol.set(price.symbol, [price]);
+  }
+  const missing = [...bySymbol].map(async ([symbol, own]) => {
+    const taken = await readMoments(session, symbol, rangeOf(own));
+    return own.filter(({ time }) => {
+      if (taken.has(time)) return false;
+      taken.add(time);
+      return true;
+    });
+  });
+  return (await Promise.all(missing)).flat();
+}
+
+/** In milliseconds since 1970. */
+async function readMoments(
   { sql }: Session,
-  prices: readonly Price[],
+  symbol: string,
   { from, to }: TimeRange,
-): Promise<boolean> {
-  const symbols = JSON.stringify([...new Set(prices.map(({ symbol }) => symbol))]);
-  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
-    select exists (
-      select from json_array_elements_text(${symbols}::text::json) as asset (symbol)
-      where exists (
-        select from price_history
-        where asset_symbol = asset.symbol and "time" >= ${new Date(from)} and "time" < ${new Date(to)}
-      )
-    ) as "isThere"`;
-  return !isThere;
+): Promise<Set<number>> {
+  const rows = await sql<{ time: number }[]>`
+    select extract(epoch from "time")::float8 * 1000 as "time" from price_history
+    where asset_symbol = ${symbol} and "time" >= ${new Date(from)} and "time" < ${new Date(to)}`;
+  return new Set(rows.map(({ time }) => time));
 }
 
-async function copyPlain(
+/** Deletes the rows of this source that the prices replace. */
+async function deleteOwn(
   { sql }: Session,
   prices: readonly Price[],
-  { source }: WriteOptions,
-): Promise<number> {
-  if (prices.length === 0) return 0;
-  await copyFrom(sql, `copy price_history (${columns}) from stdin`, encode(prices, source));
-  return prices.length;
-}
-
-async function copyThroughStage(
-  { sql }: Session,
-  prices: readonly Price[],
-  { source, isOverwriting }: WriteOptions,
-): Promise<number> {
+  source: string,
+): Promise<void> {
   await sql.unsafe(
     `create temporary table ${stage} on commit drop as select ${columns} from price_history with no data`,
   );
   await copyFrom(sql, `copy ${stage} (${columns}) from stdin`, encode(prices, source));
-  await sql.unsafe(`analyze ${stage}`);
-  if (isOverwriting) {
-    await sql.unsafe(`
-      set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0;
-      delete from price_history own using ${stage} given
-      where own."time" = given."time" and own.asset_symbol = given.asset_symbol
-        and own.data_source = given.data_source`);
-  }
-  // The comparison leaves compressed chunks alone where nothing is missing; ON CONFLICT would not.
-  const { count } = await sql.unsafe(`
-    insert into price_history (${columns})
-    select distinct on ("time", asset_symbol) ${columns} from ${stage} given
-    where not exists (
-      select from price_history own
-      where own."time" = given."time" and own.asset_symbol = given.asset_symbol
-    )
-    order by "time", asset_symbol
-    on conflict do nothing`);
-  return count;
+  await sql.unsafe(`
+    analyze ${stage};
+    delete from price_history own using ${stage} given
+    where own."time" = given."time" and own.asset_symbol = given.asset_symbol
+      and own.data_source = given.data_source`);
 }
 
 /** COPY's text format, in pieces of some hundred kilobytes. */
