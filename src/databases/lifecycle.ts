@@ -244,7 +244,7 @@ async function guardDrop(
   const guard = async (session: Session) => {
     const ledger = await readLedger(session);
     const { force } = options;
-    await guardDestruction({ session, ledger }, { operation: 'be dropped', force });
+    await guardDestruction({ session, ledger }, { operation: 'be dropped', count: 'all', force });
     if (force === undefined) await requireOwn(session, ledger);
     const guarded = target.kind === 'server' ? await readIdentity(session, target) : undefined;
     return { environment: ledger.environment, guarded };

@@ -2,13 +2,15 @@ import type { Session } from '../database/connection.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { Environment } from './marks.ts';
-import { findRows } from './rows.ts';
+import { findRows, type RowsThatCount } from './rows.ts';
 import type { Run } from './run.ts';
 
 /** What a destructive operation is asked to do, and how the caller confirmed it. */
 export interface DestructiveRequest {
   /** In words: "roll back migrations". */
   readonly operation: string;
+  /** In a database without a mark. */
+  readonly count: RowsThatCount;
   /** The database's name, typed by the caller to confirm. */
   readonly force?: string | undefined;
 }
@@ -19,8 +21,8 @@ export interface DestructiveRequest {
  * another database. Throws `environment-refused`.
  */
 export async function guardDestruction(
-  { session, ledger: { environment } }: Pick<Run, 'session' | 'ledger'>,
-  { operation, force }: DestructiveRequest,
+  { session, ledger: { environment, format } }: Pick<Run, 'session' | 'ledger'>,
+  { operation, count, force }: DestructiveRequest,
 ): Promise<void> {
   const { database } = session.server;
   if (force === database) return;
@@ -33,7 +35,7 @@ export async function guardDestruction(
   }
   requireName(session, { environment, force, operation });
   if (environment !== undefined) return;
-  const rows = await findRows(session);
+  const rows = await findRows(session, { count, hasLedger: format > 0 });
   if (rows.length === 0) return;
   throw refused(environment, {
     message: `"${database}" has no mark, and has rows that may be production data; it refuses to ${operation}`,
@@ -52,7 +54,7 @@ export async function guardMark(
 ): Promise<void> {
   if (ledger.environment !== undefined || environment === 'production' || environment === 'staging')
     return;
-  const rows = await findRows(session);
+  const rows = await findRows(session, { count: 'tables in use', hasLedger: ledger.format > 0 });
   if (rows.length === 0) return;
   throw refused(undefined, {
     message: `"${session.server.database}" has no mark, and has rows that may be production data; a run does not mark it as ${environment}`,
@@ -68,7 +70,7 @@ function requireName(
     environment,
     force,
     operation,
-  }: DestructiveRequest & { readonly environment: Environment | undefined },
+  }: Omit<DestructiveRequest, 'count'> & { readonly environment: Environment | undefined },
 ): void {
   if (force === undefined || force === database) return;
   throw refused(environment, {

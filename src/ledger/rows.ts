@@ -7,6 +7,15 @@ import {
 } from '../database/connection.ts';
 import { isConnectionLost, isSqlError } from '../database/sql-errors.ts';
 
+/** Tables of the packaged schema in which a production database has rows. */
+const tablesInUse: ReadonlySet<string> = new Set(['users', 'assets', 'price_history']);
+
+/**
+ * Which rows count in a database without a mark: those of the packaged schema's main tables, or all that no migration
+ * has written, of materialized views and continuous aggregates too, and large objects.
+ */
+export type RowsThatCount = 'tables in use' | 'all';
+
 interface FoundTable {
   readonly schema: string;
   readonly name: string;
@@ -16,20 +25,39 @@ interface FoundTable {
 }
 
 /**
- * What may be production data in a database without a mark: rows of any table that no extension owns, whoever wrote
- * them, of materialized views and continuous aggregates, and large objects. One fact for each; none for a database
- * without rows. A table that cannot be read counts as one with rows. Call it before the session's search path is changed.
+ * Which tables have rows that may be production data: one fact a table, and none for a database without such rows. A
+ * table that cannot be read counts as one with rows. Call it before the session's search path is changed.
  */
-export async function findRows({ sql }: Session): Promise<readonly string[]> {
-  const tables = [...(await listTables(sql)), ...(await listAggregates(sql))];
+export async function findRows(
+  { sql }: Session,
+  { count, hasLedger }: { readonly count: RowsThatCount; readonly hasLedger: boolean },
+): Promise<readonly string[]> {
+  const isAll = count === 'all';
+  const tables = isAll
+    ? [...(await listTables(sql)), ...(await listAggregates(sql))]
+    : (await listTables(sql)).filter(
+        ({ schema, name }) => schema === 'public' && tablesInUse.has(name),
+      );
   const hidden = tables.filter(({ isReadable }) => !isReadable);
   const readable = tables.filter(({ isReadable }) => isReadable);
   return [
-    ...(await lookInto(sql, readable)),
+    ...(await lookInto(sql, {
+      tables: readable,
+      where: isAll && hasLedger ? notOfMigrations : '',
+    })),
     ...hidden.map(({ shown }) => `this role cannot see all rows of ${shown}`),
-    ...(await findLargeObjects(sql)),
+    ...(isAll ? await findLargeObjects(sql) : []),
   ];
 }
+
+/**
+ * The history row of a migration has the transaction of the rows that the migration wrote. A restore in one transaction
+ * gives all rows that one, the row of `ledger` too, which no migration writes.
+ */
+const notOfMigrations = `where xmin not in (
+  select m.xmin from cryptosense_db.migrations m
+  where m.xmin not in (select l.xmin from cryptosense_db.ledger l)
+)`;
 
 /** An SQL condition: the relation `c` in the schema `n` belongs to no extension. */
 export function ofNoExtension(sql: Sql) {
@@ -77,11 +105,16 @@ async function findLargeObjects(sql: Sql): Promise<readonly string[]> {
 }
 
 /** What the tables hold, one fact a table; one fact for all of them where a lock or a limit of the role ends the look. */
-async function lookInto(sql: Sql, tables: readonly FoundTable[]): Promise<readonly string[]> {
+async function lookInto(
+  sql: Sql,
+  { tables, where }: { readonly tables: readonly FoundTable[]; readonly where: string },
+): Promise<readonly string[]> {
   if (tables.length === 0) return [];
   const looks = tables.map(
     ({ schema, name, shown }) =>
-      `select ${quoteLiteral(shown)} as name where exists (select from ${quoteIdentifier(schema, name)})`,
+      `select ${quoteLiteral(shown)} as name where exists (
+        select from ${quoteIdentifier(schema, name)} ${where}
+      )`,
   );
   return withTransaction(sql, async () => {
     await sql.unsafe(`set local lock_timeout = '5s'`);

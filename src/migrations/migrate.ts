@@ -334,7 +334,7 @@ function announceUnmarked(
 }
 
 function rollingBack({ force }: Pick<DownOptions, 'force'>): DestructiveRequest {
-  return { operation: 'roll back migrations', force };
+  return { operation: 'roll back migrations', count: 'tables in use', force };
 }
 
 function plannedStep({ direction, version, description, irreversible }: Step): CompletedStep {

@@ -82,7 +82,7 @@ const rules = {
     data: 'development',
     // A test database takes the same data as a developer's database.
     isMeantFor: (mark: Environment) => mark === 'dev' || mark === 'test',
-    findSigns: (session: Session) => findRows(session),
+    findSigns: (session: Session) => findRows(session, { count: 'tables in use', hasLedger: true }),
     proof: 'may be',
     hint: 'mark a development database first: cryptosense-db db mark dev',
   },

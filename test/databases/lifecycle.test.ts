@@ -346,6 +346,21 @@ describe('a database without a mark', () => {
     expect(await migrate.down(options)).toMatchObject({ applied: 0 });
   });
 
+  it('is reset with the rows that its migrations have written, and with no others', async () => {
+    const target = database.url;
+    const filled = writePairs({
+      '20260101_000000_a': [
+        'create table words (word text); insert into words values (1);',
+        'drop table words;',
+      ],
+      '20260101_000001_b': ["update words set word = 'one';", 'select 1;'],
+    });
+    await migrate.up({ target, ...filled });
+    expect(await reset({ target, ...filled })).toMatchObject({ applied: 2 });
+    await onServer(target, (sql) => sql`insert into words values ('two')`);
+    expect(await codeOf(reset({ target, ...filled }))).toBe('environment-refused');
+  });
+
   it.each([
     [
       'in another schema',
@@ -368,7 +383,8 @@ describe('a database without a mark', () => {
       'that a restore in one transaction has written with the ledger',
       `create table orders as select 1;
       create temporary table kept as table cryptosense_db.migrations;
-      truncate cryptosense_db.migrations; insert into cryptosense_db.migrations table kept`,
+      truncate cryptosense_db.migrations; insert into cryptosense_db.migrations table kept;
+      update cryptosense_db.ledger set format = format`,
       'there are rows in orders',
     ],
     ['in large objects', 'select lo_create(0)', 'there are large objects'],

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { mark } from '../../src/databases/lifecycle.ts';
+import { drop, mark } from '../../src/databases/lifecycle.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { isError } from '../../src/runtime/errors.ts';
 import * as seeding from '../../src/seeding/seed.ts';
@@ -66,7 +66,7 @@ describe('the environment of a database', () => {
       return sql`select from price_history`;
     });
     expect(rows).toHaveLength(0);
-    await expect(migrate.down({ target: database.url })).rejects.toMatchObject({
+    await expect(drop({ target: database.url })).rejects.toMatchObject({
       code: 'environment-refused',
       problems: [{ evidence: ['there are rows in price_history_daily'] }],
     });
