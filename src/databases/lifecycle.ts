@@ -1,4 +1,4 @@
-import { quoteIdentifier, type Session, withSession } from '../database/connection.ts';
+import { quoteIdentifier, type Session, type Sql, withSession } from '../database/connection.ts';
 import { refuseTransactionPooling } from '../database/lock.ts';
 import { createProblem, permissionProblem } from '../database/permission.ts';
 import { interrupted } from '../database/refusals.ts';
@@ -177,18 +177,66 @@ async function dropGuarded(
   options: DropOptions,
 ): Promise<{ readonly result: DropResult; readonly environment: Environment | undefined }> {
   const name = describeTarget(target);
-  const mark = await readMark(target, options);
-  if (!mark) return { result: { target: name, isDropped: false }, environment: undefined };
-  if (target.kind === 'embedded') await dropFolder(target, options);
-  else await dropDatabase(target, options);
-  return { result: { target: name, isDropped: true }, environment: mark.environment };
+  const found = await guardDrop(target, options);
+  if (!found) return { result: { target: name, isDropped: false }, environment: undefined };
+  const { environment, guarded } = found;
+  const isDropped =
+    target.kind === 'embedded'
+      ? await dropFolder(target, options)
+      : await dropDatabase(target, { ...options, guarded });
+  return { result: { target: name, isDropped }, environment };
 }
 
-/** Refuses a protected database, else returns its mark; undefined when the database does not exist. */
-async function readMark(
+/** A database of a running server. A pooler or a list of hosts can lead two connections to two databases. */
+interface DatabaseIdentity {
+  readonly oid: number;
+  readonly serverStartedAt: string;
+}
+
+/** Throws `environment-refused` when the session is in a database of another name than the target's. */
+async function readIdentity(
+  { sql, server }: Session,
+  target: ServerTarget,
+): Promise<DatabaseIdentity | undefined> {
+  if (server.database !== target.database) {
+    throw leadsElsewhere(target, `connections to it reach the database "${server.database}"`);
+  }
+  return findIdentity(sql, target);
+}
+
+async function findIdentity(
+  sql: Sql,
+  { database }: ServerTarget,
+): Promise<DatabaseIdentity | undefined> {
+  const [identity] = await sql<DatabaseIdentity[]>`
+    select oid::int8::float8 as oid, extract(epoch from pg_postmaster_start_time())::text as "serverStartedAt"
+    from pg_database where datname = ${database}::name`;
+  return identity;
+}
+
+function leadsElsewhere(target: ServerTarget, evidence: string) {
+  return new CryptosenseDbError(
+    'environment-refused',
+    {
+      message: `${describeTarget(target)} was not dropped: it is not certain which database that is`,
+      evidence: [evidence],
+      hint: 'name the server itself in the URL, without a pooler, and one host',
+    },
+    { details: { environment: undefined } },
+  );
+}
+
+/** Refuses a protected database, else returns what it is; undefined when the database does not exist. */
+async function guardDrop(
   target: Target,
   options: DropOptions,
-): Promise<{ readonly environment: Environment | undefined } | undefined> {
+): Promise<
+  | {
+      readonly environment: Environment | undefined;
+      readonly guarded: DatabaseIdentity | undefined;
+    }
+  | undefined
+> {
   if (target.kind === 'embedded') {
     const { isEmbeddedDatabase } = await import('../database/embedded/engine.ts');
     if (!(await isEmbeddedDatabase(target.folder))) return undefined;
@@ -196,12 +244,10 @@ async function readMark(
   const guard = async (session: Session) => {
     const ledger = await readLedger(session);
     const { force } = options;
-    await guardDestruction(
-      { session, ledger },
-      { operation: 'be dropped', lookInto: 'all tables', force },
-    );
+    await guardDestruction({ session, ledger }, { operation: 'be dropped', count: 'all', force });
     if (force === undefined) await requireOwn(session, ledger);
-    return { environment: ledger.environment };
+    const guarded = target.kind === 'server' ? await readIdentity(session, target) : undefined;
+    return { environment: ledger.environment, guarded };
   };
   return withSession(target, { ...options, isCatalogOnly: true }, guard).catch((error: unknown) => {
     if (isError(error, 'no-such-database')) return undefined;
@@ -262,19 +308,33 @@ async function isEmpty({ sql }: Session): Promise<boolean> {
 async function dropFolder(
   { folder }: EmbeddedTarget,
   { signal, onProgress }: DropOptions,
-): Promise<void> {
-  if (folder === undefined) return;
+): Promise<boolean> {
+  if (folder === undefined) return true;
   const { removeEmbeddedDatabase } = await import('../database/embedded/engine.ts');
   const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });
   await removeEmbeddedDatabase(folder, { signal, onWait }).catch((error: unknown) => {
     throw signal?.aborted && !isError(error) ? interrupted() : error;
   });
+  return true;
 }
 
-async function dropDatabase(target: ServerTarget, options: DropOptions): Promise<void> {
-  await withMaintenance(target, options, async ({ sql, server }) => {
+/** Drops the database that was guarded, and no other. Returns false when another session has dropped it since. */
+async function dropDatabase(
+  target: ServerTarget,
+  { guarded, ...options }: DropOptions & { readonly guarded: DatabaseIdentity | undefined },
+): Promise<boolean> {
+  return withMaintenance(target, options, async ({ sql, server }) => {
+    const found = await findIdentity(sql, target);
+    if (!found) return false;
+    if (found.oid !== guarded?.oid || found.serverStartedAt !== guarded?.serverStartedAt) {
+      throw leadsElsewhere(
+        target,
+        'the connection that drops it reaches another server, or another database of its name',
+      );
+    }
     try {
-      await sql.unsafe(`drop database if exists ${quoteIdentifier(target.database)} with (force)`);
+      await sql.unsafe(`drop database ${quoteIdentifier(target.database)} with (force)`);
+      return true;
     } catch (error) {
       throw permissionProblem(error, {
         message: `the role "${server.user}" may not drop the database "${target.database}"`,

@@ -2,17 +2,15 @@ import type { Session } from '../database/connection.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { Environment } from './marks.ts';
-import { findRows, tablesInUse } from './rows.ts';
+import { findRows, type RowsThatCount } from './rows.ts';
 import type { Run } from './run.ts';
 
 /** What a destructive operation is asked to do, and how the caller confirmed it. */
 export interface DestructiveRequest {
   /** In words: "roll back migrations". */
   readonly operation: string;
-  /**
-   * Which rows count in a database without a mark: those of `tablesInUse`, or all that no migration has written.
-   */
-  readonly lookInto: 'tables in use' | 'all tables';
+  /** In a database without a mark. */
+  readonly count: RowsThatCount;
   /** The database's name, typed by the caller to confirm. */
   readonly force?: string | undefined;
 }
@@ -24,7 +22,7 @@ export interface DestructiveRequest {
  */
 export async function guardDestruction(
   { session, ledger: { environment, format } }: Pick<Run, 'session' | 'ledger'>,
-  { operation, lookInto, force }: DestructiveRequest,
+  { operation, count, force }: DestructiveRequest,
 ): Promise<void> {
   const { database } = session.server;
   if (force === database) return;
@@ -37,17 +35,31 @@ export async function guardDestruction(
   }
   requireName(session, { environment, force, operation });
   if (environment !== undefined) return;
-  const rows = await findRows(
-    session,
-    lookInto === 'all tables'
-      ? { besides: format > 0 ? 'migrations' : undefined }
-      : { tables: tablesInUse },
-  );
+  const rows = await findRows(session, { count, hasLedger: format > 0 });
   if (rows.length === 0) return;
   throw refused(environment, {
     message: `"${database}" has no mark, and has rows that may be production data; it refuses to ${operation}`,
     evidence: rows,
     hint: `mark a development database first: cryptosense-db db mark dev; or confirm it with the database's name: ${forceFlag(database)}`,
+  });
+}
+
+/**
+ * Stops a run that would mark a database as one that anybody may empty, while it has rows and no mark: only
+ * `db mark` does that. Throws `environment-refused`.
+ */
+export async function guardMark(
+  { session, ledger }: Pick<Run, 'session' | 'ledger'>,
+  environment: Environment,
+): Promise<void> {
+  if (ledger.environment !== undefined || environment === 'production' || environment === 'staging')
+    return;
+  const rows = await findRows(session, { count: 'tables in use', hasLedger: ledger.format > 0 });
+  if (rows.length === 0) return;
+  throw refused(undefined, {
+    message: `"${session.server.database}" has no mark, and has rows that may be production data; a run does not mark it as ${environment}`,
+    evidence: rows,
+    hint: `if it is not production, run: cryptosense-db db mark ${environment}`,
   });
 }
 
@@ -58,7 +70,7 @@ function requireName(
     environment,
     force,
     operation,
-  }: Omit<DestructiveRequest, 'lookInto'> & { readonly environment: Environment | undefined },
+  }: Omit<DestructiveRequest, 'count'> & { readonly environment: Environment | undefined },
 ): void {
   if (force === undefined || force === database) return;
   throw refused(environment, {

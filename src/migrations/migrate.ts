@@ -3,6 +3,7 @@ import { describeTarget } from '../database/target.ts';
 import {
   type DestructiveRequest,
   guardDestruction,
+  guardMark,
   markAs,
   requireMark,
 } from '../ledger/environment.ts';
@@ -95,6 +96,7 @@ async function upInSession(
   return withRun(options, { access, holdsTimescale: kind === 'own' }, async (run) => {
     const { session, ledger } = run;
     requireMark(session, { mark: ledger.environment, environment: options.environment });
+    if (options.environment) await guardMark(run, options.environment);
     await refuseElsewhere(run, pairs, options);
     const chosen = planUp(compareWithLedger(pairs, ledger), {
       extent: extent.kind === 'steps' ? { ...extent, count: extent.count - before.length } : extent,
@@ -332,7 +334,7 @@ function announceUnmarked(
 }
 
 function rollingBack({ force }: Pick<DownOptions, 'force'>): DestructiveRequest {
-  return { operation: 'roll back migrations', lookInto: 'tables in use', force };
+  return { operation: 'roll back migrations', count: 'tables in use', force };
 }
 
 function plannedStep({ direction, version, description, irreversible }: Step): CompletedStep {

@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely';
 import type { Session } from '../database/connection.ts';
 import type { DB } from '../database/types.ts';
 import type { Environment } from '../ledger/marks.ts';
-import { findRows, tablesInUse } from '../ledger/rows.ts';
+import { findRows } from '../ledger/rows.ts';
 import type { SeedEnvironment } from '../ledger/seed-runs.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 
@@ -82,7 +82,7 @@ const rules = {
     data: 'development',
     // A test database takes the same data as a developer's database.
     isMeantFor: (mark: Environment) => mark === 'dev' || mark === 'test',
-    findSigns: (session: Session) => findRows(session, { tables: tablesInUse }),
+    findSigns: (session: Session) => findRows(session, { count: 'tables in use', hasLedger: true }),
     proof: 'may be',
     hint: 'mark a development database first: cryptosense-db db mark dev',
   },

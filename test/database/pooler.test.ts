@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
-import { wait } from '../../src/databases/lifecycle.ts';
+import { drop, wait } from '../../src/databases/lifecycle.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { isError } from '../../src/runtime/errors.ts';
 import { createDatabase } from '../../src/typed-database.ts';
@@ -28,10 +28,12 @@ afterEach(() => database?.drop());
 interface Pool {
   readonly mode: 'session' | 'transaction' | 'statement';
   readonly size?: number;
+  /** The database that the pooler takes for the test's. Default: the test's. */
+  readonly instead?: string;
 }
 
 /** A PgBouncer of the test's own in front of its database; its URL. */
-async function startPooler({ mode, size = 5 }: Pool): Promise<string> {
+async function startPooler({ mode, size = 5, instead }: Pool): Promise<string> {
   const { hostname, port: serverPort, username, password } = new URL(database.url);
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-pgbouncer-'));
   const port = await freePort();
@@ -40,6 +42,7 @@ async function startPooler({ mode, size = 5 }: Pool): Promise<string> {
   writeFileSync(
     settings,
     `[databases]
+${instead === undefined ? '' : `${database.name} = ${server} dbname=${instead}`}
 * = ${server}
 [pgbouncer]
 listen_addr = 127.0.0.1
@@ -152,6 +155,13 @@ describe.skipIf(binary === undefined)(
         expect(answers).toEqual(answers.map((_, turn) => ({ turn, list: [turn, null] })));
       },
     );
+
+    it('refuses to drop a database when the pooler leads the guard to another one', async () => {
+      await migrate.up({ target: database.url, ...basic, environment: 'production' });
+      const target = await startPooler({ mode: 'session', instead: 'template1' });
+      await expect(drop({ target })).rejects.toMatchObject({ code: 'environment-refused' });
+      expect(await tables()).not.toEqual([]);
+    });
 
     it('answers migrate status in every mode', async () => {
       const target = await startPooler({ mode: 'transaction' });

@@ -331,6 +331,21 @@ describe('a database without a mark', () => {
     }
   });
 
+  it('refuses a run that would mark it as dev while it has rows, and takes the mark from db mark', async () => {
+    const options = { target: database.url, ...users(), environment: 'dev' } as const;
+    await migrate.up({ ...options, environment: undefined });
+    await database.sql`insert into users values ('a')`;
+    await expect(migrate.up(options)).rejects.toMatchObject({
+      code: 'environment-refused',
+      problems: [
+        { evidence: ['there are rows in users'], hint: expect.stringContaining('db mark dev') },
+      ],
+    });
+    await mark(options);
+    expect(await migrate.up(options)).toMatchObject({ steps: [], environment: 'dev' });
+    expect(await migrate.down(options)).toMatchObject({ applied: 0 });
+  });
+
   it('is reset with the rows that its migrations have written, and with no others', async () => {
     const target = database.url;
     const filled = writePairs({
@@ -359,6 +374,20 @@ describe('a database without a mark', () => {
       insert into sales values ('2026-02-02')`,
       'there are rows in sales',
     ],
+    [
+      'in a materialized view alone',
+      'create materialized view sums as select 1 as one',
+      'there are rows in sums',
+    ],
+    [
+      'that a restore in one transaction has written with the ledger',
+      `create table orders as select 1;
+      create temporary table kept as table cryptosense_db.migrations;
+      truncate cryptosense_db.migrations; insert into cryptosense_db.migrations table kept;
+      update cryptosense_db.ledger set format = format`,
+      'there are rows in orders',
+    ],
+    ['in large objects', 'select lo_create(0)', 'there are large objects'],
   ])('that has rows %s refuses db drop', async (_, statement, fact) => {
     const target = database.url;
     await migrate.up({ target, ...basic });

@@ -4,6 +4,7 @@ import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { developmentPassword } from '../../seeds/story/cast.ts';
 import { developmentPassphrase } from '../../seeds/story/keys.ts';
+import { mark } from '../../src/databases/lifecycle.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import * as seeding from '../../src/seeding/seed.ts';
 import { createScratchRole } from '../support/databases.ts';
@@ -556,7 +557,7 @@ describe('rows that the seeders did not write', () => {
         insert into price_history (time, asset_symbol, price_usd)
         select '2026-05-01'::timestamptz + n * interval '1 day', 'XYZ', 1 from generate_series(0, 9) n`,
     );
-    await migrate.up({ target: database.url, environment: 'dev' });
+    await mark({ target: database.url, environment: 'dev' });
     const now = new Date('2026-11-22T12:00:00Z');
     await seeding.dev({ target: database.url, only: ['prices'], now });
     const rows = await database.withSql(

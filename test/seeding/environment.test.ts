@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { drop, mark } from '../../src/databases/lifecycle.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { isError } from '../../src/runtime/errors.ts';
 import * as seeding from '../../src/seeding/seed.ts';
@@ -57,6 +58,24 @@ describe('the environment of a database', () => {
     expect(left).toEqual([{ users: 0, prices: 0, assets: 3 }]);
   });
 
+  it('counts the candles of prices that were dropped', async () => {
+    const rows = await database.withSql(async (sql) => {
+      await sql`insert into price_history (time, asset_symbol, price_usd) values (now() - interval '40 days', 'BTC', 1)`;
+      await sql`call refresh_continuous_aggregate('price_history_daily', null, now() - interval '2 days')`;
+      await sql`select drop_chunks('price_history', now())`;
+      return sql`select from price_history`;
+    });
+    expect(rows).toHaveLength(0);
+    await expect(drop({ target: database.url })).rejects.toMatchObject({
+      code: 'environment-refused',
+      problems: [{ evidence: ['there are rows in price_history_daily'] }],
+    });
+    await database.withSql(
+      (sql) =>
+        sql`call refresh_continuous_aggregate('price_history_daily', null, now() - interval '2 days')`,
+    );
+  });
+
   it('accepts development data for test and refuses production data', async () => {
     await migrate.up({ target: database.url, environment: 'test' });
     const { environment } = await seeding.dev({ target: database.url, only: ['users'] });
@@ -88,7 +107,7 @@ describe('the environment of a database', () => {
         hint: expect.stringContaining('db mark dev'),
       },
     ]);
-    await migrate.up({ target: database.url, environment: 'dev' });
+    await mark({ target: database.url, environment: 'dev' });
     await seeding.dev({ target: database.url, only: ['users'] });
     const rows = await database.withSql((sql) => sql`select from users`);
     expect(rows).toHaveLength(4);

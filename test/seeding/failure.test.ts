@@ -359,7 +359,7 @@ describe('the context of a seeder', () => {
   it('is refused to a role that may not record runs, and the error names the right', async () => {
     const database = await scratchDatabase();
     const options = { target: database.url, ...coinsSchema() };
-    await migrate.up(options);
+    await migrate.up({ ...options, environment: 'dev' });
     const role = await createScratchRole(inject('postgresUrl'));
     onTestFinished(async () => {
       await database.sql.unsafe(`drop owned by ${role.name}`);
