@@ -93,7 +93,7 @@ async function hash(path: string): Promise<string> {
 }
 
 /** Prices in one transaction. */
-const pieceSize = 50_000;
+const pieceSize = 20_000;
 
 interface Piece {
   readonly prices: readonly Price[];
@@ -122,7 +122,7 @@ export async function importFiles(
     readonly assetOf: (symbol: string) => PricedAsset | undefined;
     readonly onProgress: OnProgress | undefined;
   },
-): Promise<number> {
+): Promise<void> {
   const startedAt = performance.now();
   let rows = 0;
   for (const [index, planned] of plan.files.entries()) {
@@ -152,7 +152,6 @@ export async function importFiles(
       rows: rows - before,
     });
   }
-  return rows;
 }
 
 /** Calls `use` with each item in turn, and reads the next item meanwhile. */

@@ -1,4 +1,4 @@
-import { type LockOptions, withAdvisoryLock, withMigrationLock } from '../database/lock.ts';
+import { withMigrationLock } from '../database/lock.ts';
 import { describeTarget } from '../database/target.ts';
 import { ensureLedger, type Run, type RunOptions, withRun } from '../ledger/run.ts';
 import {
@@ -12,12 +12,11 @@ import { createSource, type Plan } from '../market/sources.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { assetsBySymbol, chooseAssets } from './assets.ts';
-import { compressPartial } from './candles.ts';
 import { type FilesRequest, importFiles, planFiles } from './files.ts';
 import { readRetention } from './presence.ts';
 import { importSeries, planSeries } from './series.ts';
 import { prepareForPrices } from './session.ts';
-import { openSink, type PriceSink } from './sink.ts';
+import { type PriceSink, type Sunk, withPriceSink } from './sink.ts';
 import type { Misfit } from './writer.ts';
 
 export const priceSources = ['coingecko', 'binance', 'files'] as const;
@@ -97,13 +96,6 @@ export interface ImportResult {
   readonly durationMs: number;
 }
 
-/** One import at a time in a database. Migrations and seeds may run meanwhile. */
-const importLock = {
-  lockClass: 842_341_073,
-  lockObject: 1_867_245_301,
-  name: 'the lock of price imports',
-};
-
 /**
  * Imports price history: reads what is missing, writes it piece by piece, and refreshes the daily candles. An import
  * that stops goes on where it was when it is run again. Rows that are there stay.
@@ -112,17 +104,14 @@ const importLock = {
  */
 export async function importPrices(options: ImportOptions): Promise<ImportResult> {
   requireSound(options);
-  const access = options.dryRun ? 'read' : 'write-unlocked';
-  return withRun(options, { access, use: 'prices' }, (run) =>
-    options.dryRun ? importWith(run, options) : withImportLock(run, options),
-  );
-}
-
-async function withImportLock(run: Run, options: ImportOptions): Promise<ImportResult> {
-  const { session, onProgress } = run;
-  const wait: LockOptions = { lockTimeoutMs: options.lockTimeoutMs, onProgress };
-  return withAdvisoryLock(session, { ...wait, lock: importLock }, async () => {
-    await withMigrationLock(session, wait, () => ensureLedger(run, 'prices'));
+  const { dryRun = false } = options;
+  const access = dryRun ? 'read' : 'write-unlocked';
+  return withRun(options, { access, use: 'prices' }, async (run) => {
+    const { session, onProgress } = run;
+    const wait = { lockTimeoutMs: options.lockTimeoutMs, onProgress };
+    // Before the lock of imports is taken: a seeding run takes the two locks in this order.
+    if (!dryRun) await withMigrationLock(session, wait, () => ensureLedger(run, 'prices'));
+    await prepareForPrices(session);
     return importWith(run, options);
   });
 }
@@ -163,40 +152,22 @@ type Outcome = Pick<
 
 /** An import that is to be written into a sink, and what is said about it before. */
 interface Planned extends Omit<Outcome, 'rows' | 'misfits'> {
-  readonly isEmpty: boolean;
-  /** Returns how many rows are new. */
-  readonly write: (sink: PriceSink) => Promise<number>;
+  readonly write: (sink: PriceSink) => Promise<void>;
 }
 
 async function importWith(run: Run, options: ImportOptions): Promise<ImportResult> {
-  const { session, onProgress } = run;
-  const { source = 'coingecko', dryRun: isDryRun = false, overwrite = false } = options;
+  const { session } = run;
+  const { source = 'coingecko', dryRun: isDryRun = false } = options;
   const startedAt = performance.now();
-  await prepareForPrices(session);
   const scope = await readScope(run, options);
-  const { isEmpty, write, ...planned } = await (source === 'files'
-    ? planFileImport(run, options, scope)
-    : planSeriesImport(run, { ...options, source }, scope));
-  let written: Pick<ImportResult, 'rows' | 'misfits' | 'candles' | 'compressedChunks'> = {
-    rows: 0,
-    misfits: [],
-    candles: undefined,
-    compressedChunks: 0,
-  };
-  if (!isDryRun) {
-    const sink = await openSink(session, { isOverwriting: overwrite });
-    const rows = isEmpty ? 0 : await write(sink);
-    onProgress?.({ kind: 'candles-started' });
-    const candles = await sink.finish();
-    const compressedChunks = candles ? await compressPartial(session, candles) : 0;
-    if (rows > 0) await session.sql`analyze price_history`;
-    written = {
-      rows,
-      misfits: sink.misfits(),
-      candles: candles && datesOf(candles),
-      compressedChunks,
-    };
-  }
+  const plan = () =>
+    source === 'files'
+      ? planFileImport(run, options, scope)
+      : planSeriesImport(run, { ...options, source }, scope);
+  const { planned, written } = isDryRun
+    ? { planned: await plan(), written: nothingWritten }
+    : await writePlan(run, options, plan);
+  const { write: _, ...shown } = planned;
   const { range, interval, beyondRetention } = scope;
   return {
     target: describeTarget(session.target),
@@ -204,11 +175,31 @@ async function importWith(run: Run, options: ImportOptions): Promise<ImportResul
     interval,
     isDryRun,
     range: Number.isFinite(range.from) ? datesOf(range) : undefined,
-    ...planned,
+    ...shown,
     ...written,
+    candles: written.candles && datesOf(written.candles),
     beyondRetention: beyondRetention && datesOf(beyondRetention),
     durationMs: Math.round(performance.now() - startedAt),
   };
+}
+
+const nothingWritten: Sunk = { rows: 0, misfits: [], candles: undefined, compressedChunks: 0 };
+
+/** Plans with the lock of imports held, so that two imports at once do not request the same. */
+async function writePlan(
+  { session, onProgress }: Run,
+  { lockTimeoutMs, overwrite: isOverwriting = false }: ImportOptions,
+  plan: () => Promise<Planned>,
+): Promise<{ readonly planned: Planned; readonly written: Sunk }> {
+  let planned: Planned | undefined;
+  const onCandles = () => onProgress?.({ kind: 'candles-started' });
+  const options = { lockTimeoutMs, onProgress, isOverwriting, onCandles };
+  const written = await withPriceSink(session, options, async (sink) => {
+    planned = await plan();
+    await planned.write(sink);
+  });
+  if (!planned) throw new Error('the sink did not call back');
+  return { planned, written };
 }
 
 function datesOf({ from, to }: TimeRange): { readonly from: Date; readonly to: Date } {
@@ -264,7 +255,6 @@ async function planSeriesImport(
     leftOut,
     requests: plan.requests,
     estimatedMs: plan.estimatedMs,
-    isEmpty: plan.assets.length === 0,
     write: (sink) => importSeries(session, { source, plan, sink, onProgress }),
   };
 }
@@ -285,7 +275,6 @@ async function planFileImport(
     leftOut: [],
     requests: 0,
     estimatedMs: 0,
-    isEmpty: plan.files.length === 0,
     write: (sink) => importFiles(session, { plan, request, sink, assetOf, onProgress }),
   };
 }

@@ -133,7 +133,7 @@ export async function importSeries(
     readonly sink: PriceSink;
     readonly onProgress: OnProgress | undefined;
   },
-): Promise<number> {
+): Promise<void> {
   const startedAt = performance.now();
   let { requests, estimatedMs } = plan;
   let rows = 0;
@@ -168,7 +168,6 @@ export async function importSeries(
       rows: own,
     });
   }
-  return rows;
 }
 
 /** One record a month, so that the plan of the next import can compare months. */

@@ -1,7 +1,8 @@
 import type { Session } from '../database/connection.ts';
+import { type LockOptions, withAdvisoryLock } from '../database/lock.ts';
 import type { Price } from '../market/prices.ts';
-import { type RefreshedCandles, refreshOwed, storeCandles } from './candles.ts';
-import { inSafeOrder, storedAfter } from './safe-order.ts';
+import { compressPartial, type RefreshedCandles, refreshOwed, storeCandles } from './candles.ts';
+import { type CandleState, inSafeOrder, storedAfter } from './safe-order.ts';
 import { countMisfits, type Misfit, writePrices } from './writer.ts';
 
 /** Takes the prices of an import, piece by piece. */
@@ -12,59 +13,100 @@ export interface PriceSink {
    */
   readonly write: (
     prices: readonly Price[],
-    piece: { readonly source: string; readonly record: () => Promise<unknown> },
+    piece: { readonly source: string; readonly record?: () => Promise<unknown> },
   ) => Promise<number>;
-  readonly misfits: () => readonly Misfit[];
-  /** Refreshes the candles that are still owed; returns the range of all refreshes of this import. */
-  readonly finish: () => Promise<RefreshedCandles | undefined>;
 }
 
-/** Stores the candles of the prices that are there, and returns a sink whose writes make none of them vanish. */
-export async function openSink(
+export interface SinkOptions extends LockOptions {
+  readonly isOverwriting?: boolean;
+  /** Called before the candles are refreshed at the end. */
+  readonly onCandles?: () => void;
+}
+
+export interface Sunk {
+  /** New rows. */
+  readonly rows: number;
+  /** Prices that the columns cannot hold as they are. */
+  readonly misfits: readonly Misfit[];
+  /** Undefined when no candle was refreshed. */
+  readonly candles: RefreshedCandles | undefined;
+  /** Chunks that were compressed again. */
+  readonly compressedChunks: number;
+}
+
+/** One import at a time in a database. Migrations may run meanwhile. */
+const importLock = {
+  lockClass: 842_341_073,
+  lockObject: 1_867_245_301,
+  name: 'the lock of price imports',
+};
+
+/**
+ * Holds the lock of imports while `use` writes prices, and makes no candle vanish: stores the candles of the prices
+ * that are there before the first write, and refreshes those that are owed afterwards. Then compresses the chunks that became partial,
+ * and analyzes the table. Needs a session that `prepareForPrices` has made ready. When `use` throws, what it has
+ * written stays, and its candles are owed in the database.
+ */
+export async function withPriceSink(
   session: Session,
-  { isOverwriting }: { readonly isOverwriting: boolean },
-): Promise<PriceSink> {
-  let candles = await storeCandles(session);
-  const misfits = countMisfits();
-  let refreshed: RefreshedCandles | undefined;
-  let isRepeat = false;
+  { isOverwriting = false, onCandles, ...lock }: SinkOptions,
+  use: (sink: PriceSink) => Promise<void>,
+): Promise<Sunk> {
+  return withAdvisoryLock(session, { ...lock, lock: importLock }, async () => {
+    const misfits = countMisfits();
+    const refreshed = trackRefreshes(session);
+    let state: CandleState | undefined;
+    let rows = 0;
+    let isRepeat = false;
+    await use({
+      write: async (prices, { source, record }) => {
+        const before = rows;
+        let current = state ?? (await storeCandles(session));
+        const portions = inSafeOrder(misfits.fit(prices), current);
+        // A piece without prices is recorded as well: the source has been asked.
+        const all = portions.length > 0 ? portions : [{ prices: [], refresh: 'none' as const }];
+        for (const [index, portion] of all.entries()) {
+          const isLast = index === all.length - 1;
+          if (portion.refresh === 'before and after') await refreshed.refresh();
+          const written = await writePrices(session, portion.prices, {
+            source,
+            isOverwriting,
+            isRepeat,
+            record: async () => {
+              if (isLast) await record?.();
+            },
+          });
+          rows += written.rows;
+          isRepeat = written.isRepeat;
+          if (portion.refresh === 'before and after') {
+            await refreshed.refresh();
+            current = { ...current, storedUntil: storedAfter(portion.prices, current) };
+          }
+        }
+        state = current;
+        return rows - before;
+      },
+    });
+    onCandles?.();
+    const candles = await refreshed.refresh();
+    const compressedChunks = candles ? await compressPartial(session, candles) : 0;
+    if (rows > 0) await session.sql`analyze price_history`;
+    return { rows, misfits: misfits.list(), candles, compressedChunks };
+  });
+}
+
+/** Refreshes what is owed, and returns the range of all refreshes so far. */
+function trackRefreshes(session: Session) {
+  let all: RefreshedCandles | undefined;
   const refresh = async () => {
     const range = await refreshOwed(session);
     if (range) {
-      refreshed = {
-        from: Math.min(range.from, refreshed?.from ?? range.from),
-        to: Math.max(range.to, refreshed?.to ?? range.to),
+      all = {
+        from: Math.min(range.from, all?.from ?? range.from),
+        to: Math.max(range.to, all?.to ?? range.to),
       };
     }
-    return refreshed;
+    return all;
   };
-  return {
-    misfits: misfits.list,
-    finish: refresh,
-    write: async (prices, { source, record }) => {
-      const portions = inSafeOrder(misfits.fit(prices), candles);
-      // A piece without prices is recorded as well: the source has been asked.
-      const all = portions.length > 0 ? portions : [{ prices: [], refresh: 'none' as const }];
-      let rows = 0;
-      for (const [index, portion] of all.entries()) {
-        const isLast = index === all.length - 1;
-        if (portion.refresh === 'before and after') await refresh();
-        const written = await writePrices(session, portion.prices, {
-          source,
-          isOverwriting,
-          isRepeat,
-          record: async () => {
-            if (isLast) await record();
-          },
-        });
-        rows += written.rows;
-        isRepeat = written.isRepeat;
-        if (portion.refresh === 'before and after') {
-          await refresh();
-          candles = { ...candles, storedUntil: storedAfter(portion.prices, candles) };
-        }
-      }
-      return rows;
-    },
-  };
+  return { refresh };
 }

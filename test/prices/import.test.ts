@@ -179,10 +179,11 @@ describe('an import from CoinGecko', () => {
       baseUrl: server.baseUrl,
       coins: ['ETH'],
       from: new Date('2015-01-01T00:00Z'),
+      dryRun: true,
     });
     expect(result.beyondRetention?.from).toEqual(new Date('2015-01-01T00:00Z'));
     expect(result.range?.from.getTime()).toBeGreaterThan(today - 5 * 366 * dayMs);
-    expect(Math.min(...server.asked.map(({ from }) => from))).toBe(result.range?.from.getTime());
+    expect(result.assets[0]?.missing).toBeLessThan(5 * 366);
   });
 
   it('keeps rows that are there, and replaces those of its source with --overwrite', async () => {
@@ -249,11 +250,11 @@ describe('the candles of an import', () => {
         vanished.push(...[...shown].filter((candle) => !current.has(candle)));
         shown = current;
       };
-      for (const days of [300, 40, 9, 3, 1]) {
+      for (const days of [90, 40, 9, 3, 1]) {
         await load({
           baseUrl: server.baseUrl,
           coins: ['ETH', 'SOL'],
-          from: new Date(today - 400 * dayMs),
+          from: new Date(today - 120 * dayMs),
           to: new Date(today - (days - 1) * dayMs),
         });
         await look();
