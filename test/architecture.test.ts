@@ -22,7 +22,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   commands: ['ui'],
   databases: ['migrations'],
   prices: ['market'],
-  seeding: ['market', 'migrations'],
+  seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
   types: ['migrations', 'schema'],
 };
@@ -31,14 +31,16 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 const publicModules = [
   'src/market/market.ts',
   'src/market/obtain.ts',
-  'src/migrations/elsewhere.ts',
   'src/market/price-files.ts',
   'src/market/prices.ts',
   'src/market/sources.ts',
+  'src/migrations/elsewhere.ts',
   'src/migrations/migrate.ts',
   'src/migrations/pending.ts',
   'src/migrations/scripts.ts',
   'src/migrations/source.ts',
+  'src/prices/presence.ts',
+  'src/prices/sink.ts',
   'src/schema/catalog.ts',
   'src/seeding/seed.ts',
 ];

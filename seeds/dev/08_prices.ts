@@ -2,6 +2,7 @@ import type { DevContext, DevSeeder, NewRow } from '../../src/seeding/seeder.ts'
 import { syntheticSource } from '../story/catalogue.ts';
 import { clearSynthetic } from '../story/clear.ts';
 import { daysBetween, foreignOwner, hiddenDays, refreshDays } from '../story/daily.ts';
+import { countHistoricPrices, historicPrices, historySource } from '../story/history.ts';
 import {
   bitcoinMinutes,
   bitcoinPrices,
@@ -30,10 +31,15 @@ export const seeder: DevSeeder = {
     const replacedDays = replaced ? daysBetween(replaced.from, replaced.to) : [];
     return { days: [...new Set([...written, ...replacedDays])] } satisfies Touched;
   },
-  afterwards: async ({ db, now }, outcomes) => {
+  afterwards: async ({ db, now, seed, historyFrom, importPrices }, outcomes) => {
     const days = (outcomes as readonly Touched[]).flatMap((outcome) => outcome.days);
     await refreshDays(db, { days, now });
     await refreshDays(db, { days: await hiddenDays(db, now), now });
+    if (historyFrom) {
+      const range = { from: historyFrom, now, seed };
+      const rows = historicPrices(range);
+      await importPrices(historySource, { rows, total: countHistoricPrices(range) });
+    }
   },
 };
 

@@ -3,7 +3,7 @@ import type { SeedRequest } from '../seeding/request.ts';
 import { renderDevSeed, renderProductionSeed, renderSaved, renderSeeders } from '../ui/seeding.ts';
 import { defineCommand, flag, grouped, repeatable } from './command.ts';
 import { folderFlags, lockTimeoutFlag, onDatabase, targetFlags } from './flags.ts';
-import { moment, positiveNumber, wholeNumber } from './values.ts';
+import { days, moment, positiveNumber, wholeNumber } from './values.ts';
 
 export const seedCommand = defineCommand<SeedRequest & TargetFlags>()({
   name: 'seed',
@@ -19,6 +19,7 @@ export const seedCommand = defineCommand<SeedRequest & TargetFlags>()({
       seed: flag('--seed <n>', 'the same number gives the same data (default: 1)', wholeNumber),
       now: flag('--now <time>', 'the moment at which the data ends (default: now)', moment),
       scale: flag('--scale <n>', 'how many times three users (default: 1)', positiveNumber),
+      historyDays: flag('--history <time>', 'also hourly prices of that long, such as 5y', days),
     }),
     ...grouped('Production reference data:', {
       top: flag('--top <n>', 'how many assets, the largest first (default: 100)', positiveNumber),
@@ -50,6 +51,7 @@ export const seedCommand = defineCommand<SeedRequest & TargetFlags>()({
   examples: [
     ['cryptosense-db seed --env dev', 'users, portfolios, prices'],
     ['cryptosense-db seed --env dev --scale 3334', 'ten thousand users'],
+    ['cryptosense-db seed --env dev --history 5y', 'with five years of prices'],
     ['cryptosense-db seed --env dev --only holdings', 'the holdings only'],
     ['cryptosense-db seed --env production', 'the 100 largest assets'],
     ['cryptosense-db seed --env production --from a.json', 'without internet'],

@@ -21,6 +21,18 @@ export const duration: ValueKind<number> = {
   },
 };
 
+const unitsDays: Readonly<Record<string, number>> = { d: 1, w: 7, y: 365 };
+
+/** In days: `5y` is 1,825. */
+export const days: ValueKind<number> = {
+  expected: 'a time such as 5y, 26w or 90d',
+  read: (text) => {
+    const [, digits = '', unit = ''] = /^(\d{1,5})([dwy])$/.exec(text) ?? [];
+    const count = Number(digits) * (unitsDays[unit] ?? Number.NaN);
+    return count >= 1 ? count : undefined;
+  },
+};
+
 const isoMoment =
   /^(\d{4}-\d{2}-\d{2})(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,3})?)?(?:Z|[+-]\d{2}:?\d{2}))?$/;
 

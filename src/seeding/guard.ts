@@ -73,7 +73,7 @@ const inventedRows: readonly Sign[] = [
   {
     table: 'price_history',
     fact: 'synthetic prices',
-    where: sql`data_source = 'synthetic'`,
+    where: sql`data_source in ('synthetic', 'synthetic-history')`,
   },
 ];
 

@@ -17,7 +17,7 @@ export type SeedWork =
 
 /** Options that only one environment has. */
 const optionsOf = {
-  dev: ['seed', 'now', 'scale'],
+  dev: ['seed', 'now', 'scale', 'historyDays'],
   production: ['top', 'baseUrl', 'from', 'save', 'offline'],
 } as const satisfies Readonly<Record<SeedEnvironment, readonly (keyof SeedRequest)[]>>;
 
@@ -64,5 +64,6 @@ function refuse(request: SeedRequest, options: readonly (keyof SeedRequest)[], w
 
 /** `baseUrl` is `--base-url`. */
 function flagOf(name: string): string {
+  if (name === 'historyDays') return '--history';
   return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

@@ -12,6 +12,7 @@ import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { type Candle, readCandles } from './candles.ts';
+import { historyStart, writeHistory } from './history.ts';
 import { requireFit, runAll, type SeedPlan, type SeedResult } from './run.ts';
 import { chooseSeeders, readSeeders } from './source.ts';
 import { createWriter } from './writer.ts';
@@ -42,6 +43,11 @@ export interface DevOptions extends SeedOptions {
   readonly now?: Date | undefined;
   /** How many times the three users of the specification. Default 1. */
   readonly scale?: number | undefined;
+  /**
+   * How many days of hourly prices to write before the seeder's own, for each asset of the development data; without
+   * those that the retention policy would drop. Default: none.
+   */
+  readonly historyDays?: number | undefined;
 }
 
 export interface ProductionOptions extends SeedOptions, MarketOptions {}
@@ -104,10 +110,13 @@ export async function list(
  */
 export async function dev(options: DevOptions): Promise<DevResult> {
   const { seed: givenSeed = 1, now: givenNow = new Date(), scale: givenScale = 1 } = options;
+  const { historyDays, lockTimeoutMs } = options;
   requireWhole({ seed: givenSeed }, { from: 0, to: Number.MAX_SAFE_INTEGER });
   requireWhole({ scale: givenScale }, { from: 1, to: mostScale });
   requireMoment(givenNow);
+  if (historyDays !== undefined) requireWhole({ historyDays }, { from: 1, to: 50_000 });
   const plan = await prepare(options, 'dev');
+  if (historyDays !== undefined) requireHistoryWriter(plan);
   const isPart = (options.only ?? []).length > 0;
   return withRun(options, { access: 'write', use: 'seeds' }, async (run) => {
     const last = isPart ? await readLastRun(run.session) : undefined;
@@ -116,6 +125,8 @@ export async function dev(options: DevOptions): Promise<DevResult> {
       scale = last?.scale ?? givenScale,
       now = last?.asOf ?? givenNow,
     } = options;
+    const historyFrom =
+      historyDays === undefined ? undefined : await historyStart(run.session, { historyDays, now });
     const result = await runAll(run, plan, {
       now,
       seed,
@@ -125,9 +136,29 @@ export async function dev(options: DevOptions): Promise<DevResult> {
         ...createWriter(session, { ...shared, onRows }),
         seed,
         scale,
+        historyFrom,
+        importPrices: async (source, { rows, total }) => {
+          const startedAt = performance.now();
+          const onPiece = (done: number) =>
+            onRows('price_history', done, total, performance.now() - startedAt);
+          const added = await writeHistory(session, rows, { source, lockTimeoutMs, onPiece });
+          shared.wrote('price_history', added);
+          return added;
+        },
       }),
     });
     return { ...result, seed, scale, candles: await readCandles(run.session, now) };
+  });
+}
+
+/** Throws `bad-configuration` when no seeder of the run would write the history. */
+function requireHistoryWriter({ seeders, isDryRun }: SeedPlan<'dev'>): void {
+  if (!isDryRun && seeders.some(({ afterwards }) => afterwards !== undefined)) return;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: isDryRun
+      ? '--history cannot be used with --dry-run: the history is written after the commit of the seeders'
+      : '--history is used by the seeder "prices", which is not among those that are chosen',
+    hint: 'leave --history out',
   });
 }
 

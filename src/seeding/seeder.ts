@@ -1,6 +1,7 @@
 import type { Insertable, Kysely } from 'kysely';
 import type { DB } from '../database/types.ts';
 import type { Market } from '../market/market.ts';
+import type { Price } from '../market/prices.ts';
 
 /**
  * What a file of `seeds/dev` or `seeds/production` exports as `seeder`. These files import only types
@@ -45,6 +46,9 @@ export interface SeedContext {
   readonly wrote: (table: Table, rows: number) => void;
 }
 
+/** A price at the start of an hour, in milliseconds since 1970. Figures are decimal numbers as text. */
+export type HistoricPrice = Price;
+
 export interface DevContext extends SeedContext {
   /** The same number gives the same data. */
   readonly seed: number;
@@ -63,6 +67,16 @@ export interface DevContext extends SeedContext {
       readonly ids: { readonly from: string; readonly to: string };
       readonly others?: 'keep';
     },
+  ) => Promise<number>;
+  /** The first moment of the history that `--history` asks for; undefined without it. */
+  readonly historyFrom: Date | undefined;
+  /**
+   * Writes prices as `prices import` does: rows that are there stay, and the daily candles are refreshed. Call it in
+   * `afterwards`. Returns how many rows are new.
+   */
+  readonly importPrices: (
+    source: string,
+    prices: { readonly rows: Iterable<HistoricPrice>; readonly total: number },
   ) => Promise<number>;
 }
 
