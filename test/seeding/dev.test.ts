@@ -613,7 +613,7 @@ describe('rows that the seeders did not write', () => {
     );
     await expect(seeding.dev({ target: database.url })).rejects.toMatchObject({
       code: 'seed-failed',
-      details: { seeder: '01_users', constraint: 'users_email_key' },
+      details: { seeder: '01_users', constraint: 'unique_user_email' },
     });
   });
 
