@@ -1,16 +1,16 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
 import { portfoliosEach, type Setting, strangersAt } from '../story/cast.ts';
-import { clearSeeded } from '../story/clear.ts';
+import { seedIds } from '../story/identity.ts';
 import { namedTransactions, positions, transactionsEach } from '../story/positions.ts';
 
 export const seeder: DevSeeder = {
   description: 'transactions that add up to the holdings',
-  run: async ({ db, load, ...setting }) => {
-    await clearSeeded(db, 'transactions');
-    const total =
-      namedTransactions + strangersAt(setting.scale) * portfoliosEach * transactionsEach;
-    await load('transactions', { rows: transactions(setting), total });
-  },
+  run: ({ merge, ...setting }) =>
+    merge('transactions', {
+      rows: transactions(setting),
+      total: namedTransactions + strangersAt(setting.scale) * portfoliosEach * transactionsEach,
+      ids: seedIds('transactions'),
+    }),
 };
 
 function* transactions(setting: Setting): Generator<NewRow<'transactions'>> {

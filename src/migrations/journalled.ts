@@ -256,7 +256,8 @@ async function runAlone(
   const toRun =
     before || takesOver ? await restOf(sql, statement, { isUnchanged }) : statement.text;
   if (toRun !== undefined) {
-    const text = session.target.kind === 'embedded' ? withoutConcurrently(toRun, remains) : toRun;
+    const text =
+      buildsOrDropsIndex(remains) && (await isEmbeddedEngine(session)) ? inOneStep(toRun) : toRun;
     const failure = await runAndWatch(sql, text);
     if (failure && !failure.mayHaveCommitted) await restoreEntry(sql, journalled, writer);
     if (failure) throw atStatement(failure.cause, journalled, failure);
@@ -332,14 +333,28 @@ function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
   });
 }
 
+function buildsOrDropsIndex(remains: Remains | undefined): boolean {
+  return remains?.kind === 'index' || (remains?.kind === 'object' && remains.catalog === 'index');
+}
+
+/** True also where a port leads to the engine, as in tests. */
+async function isEmbeddedEngine({ sql, target }: Session): Promise<boolean> {
+  if (target.kind === 'embedded') return true;
+  const [row] = await sql<{ isEngine: boolean }[]>`
+    select pg_catalog.strpos(pg_catalog.version(), 'Emscripten') operator(pg_catalog.>) 0 as "isEngine"`;
+  return row?.isEngine === true;
+}
+
 /**
- * The embedded engine refuses CONCURRENTLY ("tuple concurrently updated", PGlite issue 901). It has one session, so
- * there the plain form blocks no other.
+ * The embedded engine refuses CONCURRENTLY and transaction_per_chunk ("tuple concurrently updated", PGlite issue 901).
+ * It has one session, so there the plain form blocks no other.
  */
-function withoutConcurrently(text: string, remains: Remains | undefined): string {
-  const isIndex =
-    remains?.kind === 'index' || (remains?.kind === 'object' && remains.catalog === 'index');
-  return isIndex ? text.replace(/\bconcurrently\b/i, '') : text;
+function inOneStep(text: string): string {
+  return text
+    .replace(/\bconcurrently\b/i, '')
+    .replace(/\b(?:timescaledb|tsdb)\.transaction_per_chunk\b(?:\s*=\s*'?\w+'?)?\s*,?/i, '')
+    .replace(/,\s*\)/, ')')
+    .replace(/\bwith\s*\(\s*\)/i, '');
 }
 
 /**

@@ -26,6 +26,8 @@ export interface Relation {
   readonly name: string;
   readonly kind: RelationKind;
   readonly comment: string | null;
+  /** Storage parameters that were set, such as `fillfactor=85`, in the server's order. */
+  readonly storage: readonly string[];
   /** In the relation's order. */
   readonly columns: readonly Column[];
 }
@@ -112,6 +114,10 @@ export interface Hypertable {
   readonly chunkInterval: string | null;
   /** The columns that compression segments by, with commas; null without compression. */
   readonly segmentBy: string | null;
+  /** The columns that compression orders by; null without compression and where TimescaleDB chooses. */
+  readonly orderBy: string | null;
+  /** How long a compressed chunk may become when later chunks join it; null when none does. */
+  readonly compressedInterval: string | null;
 }
 
 /** A job of TimescaleDB: one of its policies, or a user-defined action. */
@@ -194,6 +200,7 @@ export async function readRelations(sql: Sql): Promise<readonly Relation[]> {
       case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view'
         when 'm' then 'materialized view' else 'foreign table' end as kind,
       obj_description(c.oid, 'pg_class') as "relationComment",
+      coalesce(to_json(c.reloptions), '[]') as storage,
       a.attname as name,
       format_type(a.atttypid, a.atttypmod) as type,
       v.described as "valueType",
@@ -215,8 +222,8 @@ export async function readRelations(sql: Sql): Promise<readonly Relation[]> {
       ${isTimescale ? isNoChunk(sql) : sql``}
     order by c.relname collate "C", a.attnum`;
   const found = new Map<string, Relation & { readonly columns: Column[] }>();
-  for (const { relation: name, kind, relationComment: comment, ...column } of rows) {
-    const relation = found.get(name) ?? { name, kind, comment, columns: [] };
+  for (const { relation: name, kind, relationComment: comment, storage, ...column } of rows) {
+    const relation = found.get(name) ?? { name, kind, comment, storage, columns: [] };
     // One row without a column stands for a relation that has none.
     if (isColumn(column)) relation.columns.push(column);
     found.set(name, relation);
@@ -228,6 +235,7 @@ type ColumnRow = (Column | { readonly name: null }) & {
   readonly relation: string;
   readonly kind: RelationKind;
   readonly relationComment: string | null;
+  readonly storage: readonly string[];
 };
 
 function isColumn(row: Column | { readonly name: null }): row is Column {
@@ -330,7 +338,8 @@ async function readTimescale(sql: Sql): Promise<Pick<Catalog, 'hypertables' | 'j
   if (!(await hasTimescale(sql))) return { hypertables: [], jobs: [] };
   const hypertables = await sql<Hypertable[]>`
     select hypertable_name as name, column_name as "timeColumn",
-      time_interval::text as "chunkInterval", segmentby as "segmentBy"
+      time_interval::text as "chunkInterval", segmentby as "segmentBy",
+      orderby as "orderBy", compress_interval_length as "compressedInterval"
     from timescaledb_information.dimensions
     left join timescaledb_information.hypertable_columnstore_settings
       on hypertable = format('%I.%I', hypertable_schema, hypertable_name)::regclass

@@ -16,6 +16,7 @@ import { seederStopped } from './failure.ts';
 import { guardEnvironment } from './guard.ts';
 import type { SeedContext } from './seeder.ts';
 import type { ContextOf, NamedSeeder } from './source.ts';
+import { addObsolete, countObsolete, tidy } from './upkeep.ts';
 
 /** What is to be seeded, and what the database must have for it. */
 export interface SeedPlan<E extends SeedEnvironment> {
@@ -130,12 +131,13 @@ async function runSeeders<E extends SeedEnvironment>(
   settings: Settings<E>,
 ): Promise<readonly SeederResult[]> {
   const results: SeederResult[] = [];
+  const obsolete = new Map<string, number>();
   for (const [index, seeder] of plan.seeders.entries()) {
     const progress = {
       completed: results.map(({ name }) => name),
       pending: plan.seeders.slice(index + 1).map(({ name }) => name),
     };
-    results.push(await runSeeder(run, { plan, settings, seeder, progress }));
+    results.push(await runSeeder(run, { plan, settings, seeder, progress, obsolete }));
   }
   return results;
 }
@@ -146,15 +148,17 @@ interface Turn<E extends SeedEnvironment> {
   readonly seeder: NamedSeeder<ContextOf[E]>;
   /** Without this seeder. */
   readonly progress: Completion;
+  /** What this seeder and those before it made obsolete, by table. A deleted user takes rows of other tables along. */
+  readonly obsolete: Map<string, number>;
 }
 
 /**
- * Runs a seeder, commits its rows with the record of the run, and runs its `afterwards`. A dry run only
- * runs the seeder.
+ * Runs a seeder, commits its rows with the record of the run, runs its `afterwards`, and analyzes what it filled. A dry
+ * run only runs the seeder.
  */
 async function runSeeder<E extends SeedEnvironment>(
   run: Run,
-  { plan, settings, seeder, progress }: Turn<E>,
+  { plan, settings, seeder, progress, obsolete }: Turn<E>,
 ): Promise<SeederResult> {
   const { session, ledger, onProgress } = run;
   const { sql } = session;
@@ -166,6 +170,7 @@ async function runSeeder<E extends SeedEnvironment>(
   const startedAt = performance.now();
   const tables = new Map<string, number>();
   const notes: string[] = [];
+  const note = (line: string) => void notes.push(line);
   let isWritten = false;
   try {
     session.throwIfInterrupted();
@@ -176,7 +181,7 @@ async function runSeeder<E extends SeedEnvironment>(
       shared: {
         db: borrowedKysely(session),
         now,
-        note: (line) => notes.push(line),
+        note,
         wrote: (table, rows) => tables.set(table, (tables.get(table) ?? 0) + rows),
       },
       onRows: (table, rows, total, elapsed) =>
@@ -195,7 +200,9 @@ async function runSeeder<E extends SeedEnvironment>(
         await begin(session);
         // The database gets its environment in the transaction that writes its first rows.
         if (ledger.environment === undefined) await markAs(session, environment);
+        const before = await countObsolete(sql);
         const outcome = await seeder.run(context);
+        addObsolete(obsolete, { from: before, to: await countObsolete(sql) });
         const durationMs = elapsedMs(startedAt);
         const record = { environment, seeder: name, asOf: now, seed, scale, durationMs, outcome };
         await recordRun(sql, { ...record, rows: Object.fromEntries(tables) });
@@ -207,6 +214,10 @@ async function runSeeder<E extends SeedEnvironment>(
       if (afterwards) {
         await retry(() => afterwards(context, outcomes), { waitMs: waitForLock });
         await settle(sql, name);
+      }
+      for (const [table, rows] of tables) {
+        if (rows === 0) continue;
+        await tidy(session, { table, written: rows, obsolete: obsolete.get(table) ?? 0 }, { note });
       }
     }
   } catch (cause) {

@@ -78,6 +78,11 @@ export function createWriter(
     merge: (table, { rows, total, ids, others }) =>
       alone(async () => {
         const name = quoteIdentifier('public', table);
+        if (others !== 'keep' && (await isEmpty(session, name))) {
+          const { count } = await copy(name, { table, rows, total });
+          wrote(table, count);
+          return count;
+        }
         await sql.unsafe(
           `create temporary table ${stage} on commit drop as select * from ${name} with no data`,
         );
@@ -92,7 +97,9 @@ export function createWriter(
         let written = 0;
         if (count > 0) {
           await sql.unsafe(
-            others === 'keep' ? insertWhereFree(name, columns) : upsert(name, columns),
+            others === 'keep'
+              ? insertWhereFree(name, columns)
+              : upsert(name, { columns, isStamped: await isStamped(session, name) }),
           );
           const [row] = await sql.unsafe(
             `select count(*)::int as count from pg_temp.${stage} join ${name} using (id)`,
@@ -107,6 +114,12 @@ export function createWriter(
         return written;
       }),
   };
+}
+
+/** In an empty table there is nothing to compare rows with. */
+async function isEmpty({ sql }: Session, table: string): Promise<boolean> {
+  const rows = await sql.unsafe(`select from ${table} limit 1`);
+  return rows.length === 0;
 }
 
 interface Source {
@@ -144,15 +157,31 @@ function insertWhereFree(table: string, columns: readonly string[]): string {
     on conflict do nothing`;
 }
 
-/** Does not touch a row without differences: no trigger fires and updated_at stays. */
-function upsert(table: string, columns: readonly string[]): string {
+/**
+ * Does not touch a row without differences: no trigger fires and updated_at stays. `isStamped`: a trigger sets
+ * updated_at, so that another value of it is no difference that an update could remove.
+ */
+function upsert(
+  table: string,
+  { columns, isStamped }: { readonly columns: readonly string[]; readonly isStamped: boolean },
+): string {
   const others = columns.filter((column) => column !== 'id');
-  const [own, given] = ['own', 'excluded'].map((of) => list(others, of));
+  const compared = others.filter((column) => !(isStamped && column === 'updated_at'));
   return `
     insert into ${table} as own (${list(columns)})
     select ${list(columns)} from pg_temp.${stage}
-    on conflict (id) do update set (${list(others)}) = row (${given})
-    where (${own}) is distinct from (${given})`;
+    on conflict (id) do update set (${list(others)}) = row (${list(others, 'excluded')})
+    where (${list(compared, 'own')}) is distinct from (${list(compared, 'excluded')})`;
+}
+
+/** True for a table whose updated_at the schema's trigger sets on every update. */
+async function isStamped({ sql }: Session, table: string): Promise<boolean> {
+  const rows = await sql.unsafe(
+    `select from pg_trigger
+    where tgrelid = $1::regclass and tgfoid = to_regproc('public.update_updated_at_column')`,
+    [table],
+  );
+  return rows.length > 0;
 }
 
 function list(columns: readonly string[], of?: string): string {

@@ -1,18 +1,20 @@
 import type { Sql, TransactionSql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readCatalog } from '../../src/schema/catalog.ts';
+import { type Catalog, readCatalog } from '../../src/schema/catalog.ts';
 import { openSchemaDatabase } from '../support/schema-database.ts';
 import { remarks, specification } from './specification.ts';
 import { type Definitions, type Specified, specifiedForm, type Table } from './specified.ts';
 
 let database: Awaited<ReturnType<typeof openSchemaDatabase>>;
 let sql: Sql;
+let catalogRead: Catalog;
 let catalog: Specified;
 
 beforeAll(async () => {
   database = await openSchemaDatabase();
   sql = database.sql;
-  catalog = specifiedForm(await readCatalog(sql));
+  catalogRead = await readCatalog(sql);
+  catalog = specifiedForm(catalogRead);
 });
 
 afterAll(async () => {
@@ -80,13 +82,43 @@ describe('the catalog', () => {
     );
   });
 
-  it('has no two equal indexes', () => {
-    for (const [name, { indexes, unique, primaryKey }] of Object.entries(catalog.tables)) {
-      const keys = Object.values({ ...indexes, ...unique, ...primaryKey }).map((definition) =>
-        definition.replace(/^(?:UNIQUE|PRIMARY KEY) /, ''),
-      );
-      expect(keys, name).toEqual([...new Set(keys)]);
-    }
+  it('has no index whose columns lead another index of the same rows, unless it is unique', async () => {
+    expect(
+      await sql`
+        with key as (
+          select i.indrelid, i.indexrelid, i.indisunique, i.indnatts, am.amname,
+            coalesce(pg_get_expr(i.indpred, i.indrelid), '') as rows,
+            array(
+              select regexp_replace(pg_get_indexdef(i.indexrelid, n, false), ' DESC$', '')
+              from generate_series(1, i.indnatts) n
+            ) as columns
+          from pg_index i
+          join pg_class c on c.oid = i.indexrelid
+          join pg_am am on am.oid = c.relam
+          where c.relnamespace = 'public'::regnamespace
+        )
+        select a.indexrelid::regclass::text as name, b.indexrelid::regclass::text as covered
+        from key a join key b on b.indrelid = a.indrelid and b.indexrelid <> a.indexrelid
+        where not a.indisunique and a.amname = b.amname and a.rows = b.rows
+          and b.columns[1:a.indnatts] = a.columns
+        order by 1`,
+    ).toEqual([]);
+  });
+
+  it('has a whole index, or one of all rows with a reference, for each foreign key', async () => {
+    expect(
+      await sql`
+        select k.conname as name from pg_constraint k
+        where k.contype = 'f' and k.connamespace = 'public'::regnamespace and not exists (
+          select from pg_index i
+          where i.indrelid = k.conrelid and i.indkey[0] = k.conkey[1] and (
+            i.indpred is null
+            or pg_get_expr(i.indpred, i.indrelid) = format('(%s IS NOT NULL)', (
+              select attname from pg_attribute where attrelid = k.conrelid and attnum = k.conkey[1]
+            ))
+          )
+        )`,
+    ).toEqual([]);
   });
 
   it('has a comment on every table and view', () => {
@@ -166,15 +198,15 @@ describe('a CHECK', () => {
 });
 
 describe('a uniqueness rule', () => {
-  it('refuses a second user with the same address', () =>
+  it('refuses a second user with the same address in any case, until the first is soft-deleted', () =>
     undone(async (tx) => {
       await plant(tx);
-      await expectRefusal(
-        tx,
-        duplicate('users_email_key'),
-        (attempt) =>
-          attempt`insert into users (email, password_hash) values ('ada@example.com', 'hash')`,
-      );
+      const insert = (handle: TransactionSql) =>
+        handle`insert into users (email, password_hash) values ('Ada@Example.com', 'hash')`;
+      await expectRefusal(tx, duplicate('unique_user_email'), insert);
+      await tx`update users set deleted_at = now()`;
+      await insert(tx);
+      await expectRefusal(tx, duplicate('unique_user_email'), insert);
     }));
 
   it('refuses a second active subscription of one user, and accepts canceled ones', () =>
@@ -425,6 +457,106 @@ describe('the queries of section 6.3', () => {
         { asset_symbol: 'BTC', price: '43000.00000000' },
         { asset_symbol: 'ETH', price: '2300.00000000' },
       ]);
+    }));
+});
+
+describe('latest_prices', () => {
+  const latest = (tx: TransactionSql, symbols: readonly (string | null)[] | null) => tx<
+    { symbol: string; time: Date; price: number; cap: number | null; source: string | null }[]
+  >`
+    select asset_symbol as symbol, time, price_usd::float as price, market_cap_usd::float as cap,
+      data_source as source
+    from latest_prices(${symbols as string[]}::text[]) order by 1`;
+
+  it('returns the latest price of each asset with its time and source, and one row for a repeated symbol', () =>
+    undone(async (tx) => {
+      await tx`insert into price_history (time, asset_symbol, price_usd, market_cap_usd, data_source)
+        select now() - age, symbol, price, 10 * price, 'binance'
+        from (values
+          (interval '23 hours', 'BTC', 1), ('1 minute', 'BTC', 3), ('2 minutes', 'BTC', 2),
+          ('5 hours', 'ETH', 4), ('1 minute', 'SOL', 5)
+        ) as quote (age, symbol, price)`;
+      const [{ now }] = await tx<[{ now: Date }]>`select now()`;
+      const ago = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
+      expect([...(await latest(tx, ['ETH', 'BTC', null, 'BTC', 'NONE']))]).toEqual([
+        { symbol: 'BTC', time: ago(1), price: 3, cap: 30, source: 'binance' },
+        { symbol: 'ETH', time: ago(300), price: 4, cap: 40, source: 'binance' },
+      ]);
+      expect(await latest(tx, [])).toHaveLength(0);
+      expect(await latest(tx, null)).toHaveLength(0);
+    }));
+
+  it('returns the latest daily close of the last 30 days for an asset without a price in 24 hours', () =>
+    undone(async (tx) => {
+      await tx`insert into price_history (time, asset_symbol, price_usd)
+        select date_trunc('day', now(), 'UTC') - age, symbol, price
+        from (values
+          (interval '47 hours', 'BTC', 1), ('46 hours', 'BTC', 2), ('400 hours', 'BTC', 3),
+          ('690 hours', 'ETH', 4), ('800 hours', 'SOL', 5)
+        ) as quote (age, symbol, price)`;
+      const [{ today }] = await tx<
+        [{ today: Date }]
+      >`select date_trunc('day', now(), 'UTC') as today`;
+      const daysAgo = (days: number) => new Date(today.getTime() - days * 86_400_000);
+      expect([...(await latest(tx, ['BTC', 'ETH', 'SOL']))]).toEqual([
+        { symbol: 'BTC', time: daysAgo(2), price: 2, cap: null, source: null },
+        { symbol: 'ETH', time: daysAgo(29), price: 4, cap: null, source: null },
+      ]);
+    }));
+
+  it.each(['UTC', 'Asia/Tokyo', 'America/New_York', 'Pacific/Kiritimati', 'Etc/GMT+12'])(
+    'returns the same in a session of %s, as does the candle of the UTC day',
+    (zone) =>
+      undone(async (tx) => {
+        await tx`select set_config('timezone', ${zone}, true)`;
+        await tx`insert into price_history (time, asset_symbol, price_usd) values
+          (now(), 'BTC', 43000), (now() - interval '25 hours', 'BTC', 41000)`;
+        expect(await latest(tx, ['BTC'])).toMatchObject([{ price: 43000 }]);
+        expect(
+          await tx`
+            select close::float from price_history_daily
+            where day = date_trunc('day', now(), 'UTC') and asset_symbol = 'BTC'`,
+        ).toEqual([{ close: 43000 }]);
+      }),
+  );
+
+  it('reads the tables of schema public, whatever the path of the caller', () =>
+    undone(async (tx) => {
+      await tx`insert into price_history (time, asset_symbol, price_usd) values (now(), 'BTC', 1)`;
+      await tx`create temporary table price_history on commit drop
+        as select now() as time, 'BTC'::varchar as asset_symbol, 99.0 as price_usd`;
+      await tx`set local search_path = pg_temp`;
+      expect(await tx`select price_usd::float as price from public.latest_prices('{BTC}')`).toEqual(
+        [{ price: 1 }],
+      );
+    }));
+
+  it('shows a price that arrives in a later chunk to a session that has called it before', () =>
+    undone(async (tx) => {
+      for (const weeks of [-3, -2, -1, 0]) {
+        for (let calls = 0; calls < 8; calls += 1) await latest(tx, ['BTC', 'NONE']);
+        await tx`insert into price_history (time, asset_symbol, price_usd)
+          values (now() + ${weeks} * interval '7 days', 'BTC', ${weeks + 5})`;
+      }
+      expect(await latest(tx, ['BTC', 'NONE'])).toMatchObject([{ price: 5 }]);
+    }));
+});
+
+describe('holdings', () => {
+  it('take a new price without new index entries', () =>
+    undone(async (tx) => {
+      await plant(tx);
+      const countHot = async () => {
+        const [row] = await tx<[{ count: number }]>`
+          select pg_stat_get_xact_tuples_hot_updated('holdings'::regclass)::int as count`;
+        return row.count;
+      };
+      const before = await countHot();
+      await tx`update holdings set current_price = 44000, price_change_24h = 2.3,
+        price_change_7d = 4.1, last_updated_at = now() + interval '1 minute'`;
+      expect(await countHot()).toBe(before + 1);
+      const { storage } = catalogRead.relations.find(({ name }) => name === 'holdings') ?? {};
+      expect(storage).toEqual(['fillfactor=85']);
     }));
 });
 

@@ -59,13 +59,16 @@ const users: Table = {
     deletedAt,
   ],
   primaryKey: { users_pkey: 'PRIMARY KEY (id)' },
-  unique: { users_email_key: 'UNIQUE (email)' },
+  // No users_email_key: see unique_user_email.
+  unique: none,
   checks: {
     users_tier_check: "tier IN ('free', 'plus', 'pro', 'power-trader')",
     email_format: String.raw`email ~* '^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}$'`,
   },
   foreignKeys: none,
   indexes: {
+    // In place of UNIQUE (email), which tells Admin@ from admin@, and keeps the address of a deleted account.
+    unique_user_email: 'UNIQUE (lower(email)) WHERE deleted_at IS NULL',
     idx_users_email: '(email) WHERE deleted_at IS NULL',
     idx_users_tier: '(tier)',
     idx_users_created_at: '(created_at)',
@@ -114,8 +117,7 @@ const subscriptions: Table = {
     idx_subscriptions_status: '(status)',
     // No idx_subscriptions_stripe_customer_id: the UNIQUE on the column is that index.
     idx_subscriptions_current_period_end: '(current_period_end)',
-    // 6.2
-    idx_subscriptions_user_status: "(user_id, status) WHERE status = 'active'",
+    // No idx_subscriptions_user_status (6.2): one_active_subscription_per_user is that index, as status is constant.
   },
   triggers: { update_subscriptions_updated_at: updatesUpdatedAt },
 };
@@ -142,7 +144,8 @@ const portfolios: Table = {
   indexes: {
     // An index: a constraint takes no WHERE.
     unique_portfolio_name_per_user: 'UNIQUE (user_id, name) WHERE deleted_at IS NULL',
-    idx_portfolios_user_id: '(user_id) WHERE deleted_at IS NULL',
+    // Without WHERE deleted_at IS NULL, for the cascade of users.
+    idx_portfolios_user_id: '(user_id)',
     idx_portfolios_is_primary: '(user_id, is_primary) WHERE is_primary = true',
   },
   triggers: { update_portfolios_updated_at: updatesUpdatedAt },
@@ -182,7 +185,8 @@ const exchangeConnections: Table = {
     // An index: a constraint takes no WHERE.
     unique_exchange_per_user:
       'UNIQUE (user_id, exchange_name, api_key_last_four) WHERE deleted_at IS NULL',
-    idx_exchange_connections_user_id: '(user_id) WHERE deleted_at IS NULL',
+    // Without WHERE deleted_at IS NULL, for the cascade of users.
+    idx_exchange_connections_user_id: '(user_id)',
     idx_exchange_connections_portfolio_id: '(portfolio_id)',
     idx_exchange_connections_is_active: '(is_active)',
     idx_exchange_connections_last_sync: '(last_sync_at)',
@@ -224,14 +228,12 @@ const holdings: Table = {
       'FOREIGN KEY (exchange_connection_id) REFERENCES exchange_connections(id) ON DELETE SET NULL',
   },
   indexes: {
-    idx_holdings_portfolio_id: '(portfolio_id)',
+    // No idx_holdings_portfolio_id and no idx_holdings_portfolio_asset (6.2): unique_holding_per_portfolio leads
+    // with their columns. No idx_holdings_current_value and no idx_holdings_last_updated: each new price would
+    // change their entries, and no query of the specification reads them.
     idx_holdings_asset_symbol: '(asset_symbol)',
     idx_holdings_exchange_source: '(exchange_source)',
-    idx_holdings_current_value: '(current_value_usd DESC)',
-    idx_holdings_last_updated: '(last_updated_at)',
     idx_holdings_exchange_connection_id: '(exchange_connection_id)',
-    // 6.2
-    idx_holdings_portfolio_asset: '(portfolio_id, asset_symbol)',
   },
   triggers: none,
 };
@@ -268,6 +270,9 @@ const transactions: Table = {
   },
   indexes: {
     idx_transactions_portfolio_id: '(portfolio_id)',
+    // For ON DELETE SET NULL of exchange_connections.
+    idx_transactions_exchange_connection_id:
+      '(exchange_connection_id) WHERE exchange_connection_id IS NOT NULL',
     idx_transactions_asset_symbol: '(asset_symbol)',
     idx_transactions_transaction_date: '(transaction_date DESC)',
     idx_transactions_type: '(transaction_type)',
@@ -305,7 +310,7 @@ const predictions: Table = {
   },
   foreignKeys: none,
   indexes: {
-    idx_predictions_asset_symbol: '(asset_symbol)',
+    // No idx_predictions_asset_symbol: unique_prediction leads with its column.
     idx_predictions_prediction_date: '(prediction_date DESC)',
     idx_predictions_target_date: '(target_date)',
     idx_predictions_model_version: '(model_version)',
@@ -344,7 +349,9 @@ const riskScores: Table = {
     // An index: a constraint takes no expression. In UTC: DATE(timestamptz) follows the session's
     // time zone, and no index takes such an expression.
     unique_risk_score_per_day: "UNIQUE (asset_symbol, ((calculated_at AT TIME ZONE 'UTC')::date))",
-    idx_risk_scores_asset_symbol: '(asset_symbol)',
+    // No idx_risk_scores_asset_symbol: the next index and unique_risk_score_per_day lead with its column.
+    // For latest_risk_scores.
+    idx_risk_scores_asset_calculated: '(asset_symbol, calculated_at DESC)',
     idx_risk_scores_calculated_at: '(calculated_at DESC)',
     idx_risk_scores_risk_level: '(risk_level)',
     idx_risk_scores_score: '(risk_score)',
@@ -434,8 +441,7 @@ const priceHistory: Table = {
   indexes: {
     // Not idx_price_history_asset_time (6.2) as well, which is the same; one of the two remains.
     idx_price_history_asset: '(asset_symbol, time DESC)',
-    // Not price_history_time_idx, which create_hypertable would add, as well.
-    idx_price_history_time: '(time DESC)',
+    // No idx_price_history_time: the primary key leads with time.
   },
   triggers: none,
 };
@@ -458,9 +464,8 @@ const socialSentimentHistory: Table = {
   checks: none,
   foreignKeys: none,
   indexes: {
+    // Not create_hypertable's social_sentiment_history_time_idx as well: the primary key leads with time.
     idx_social_sentiment_asset: '(asset_symbol, time DESC)',
-    // Made by create_hypertable.
-    social_sentiment_history_time_idx: '(time DESC)',
   },
   triggers: none,
 };
@@ -532,13 +537,21 @@ export const specification: Specification = {
     },
   },
 
-  // Chunks of a week: the default of create_hypertable.
+  // Chunks of a week: the default of create_hypertable. Compression joins them, which the specification leaves out.
   hypertables: {
-    price_history: { timeColumn: 'time', chunkInterval: '7 days', segmentBy: 'asset_symbol' },
+    price_history: {
+      timeColumn: 'time',
+      chunkInterval: '7 days',
+      segmentBy: 'asset_symbol',
+      orderBy: '"time"',
+      compressedInterval: '28 days',
+    },
     social_sentiment_history: {
       timeColumn: 'time',
       chunkInterval: '7 days',
       segmentBy: 'asset_symbol',
+      orderBy: '"time"',
+      compressedInterval: '364 days',
     },
   },
 
@@ -566,7 +579,8 @@ export const specification: Specification = {
     },
   ],
 
-  functions: ['update_updated_at_column'],
+  // latest_prices answers the "latest price" query of section 6.3.
+  functions: ['latest_prices', 'update_updated_at_column'],
   types: [],
   // 8.3
   extensions: ['pgcrypto', 'plpgsql', 'timescaledb'],

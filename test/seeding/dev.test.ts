@@ -614,7 +614,7 @@ describe('rows that the seeders did not write', () => {
     );
     await expect(seeding.dev({ target: database.url })).rejects.toMatchObject({
       code: 'seed-failed',
-      details: { seeder: '01_users', constraint: 'users_email_key' },
+      details: { seeder: '01_users', constraint: 'unique_user_email' },
     });
   });
 
@@ -634,6 +634,11 @@ describe('rows that the seeders did not write', () => {
       'price_history_daily has to be refreshed, and only its owner may do it',
     );
     expect(await database.withSql((sql) => sql`select from price_history`)).toHaveLength(0);
+
+    const { seeders } = await seeding.dev({ target, only: ['users'] });
+    expect(seeders[0]?.notes).toContainEqual(
+      expect.stringMatching(/^users has no new statistics: only .* may analyze it$/),
+    );
   });
 });
 
@@ -752,8 +757,66 @@ describe('--scale', () => {
   });
 });
 
+describe('a run at the scale of the run before', () => {
+  const scale = 8;
+  const later = new Date('2026-03-02T00:00:00Z');
+  const large = ['holdings', 'transactions'] as const;
+  const written = [
+    'users',
+    'portfolios',
+    'exchange_connections',
+    'transactions',
+    'alerts',
+  ] as const;
+  let database: TimescaleDatabase;
+
+  beforeAll(async () => {
+    database = await createMigratedDatabase();
+    await seeding.dev({ target: database.url, scale, now: new Date('2026-03-01T00:00:00Z') });
+  });
+  afterAll(() => database?.drop());
+
+  const sizeOf = (table: string) =>
+    database.withSql(async (sql) => {
+      const [row] = await sql<[{ bytes: number }]>`
+        select pg_total_relation_size(${table}::regclass)::float8 as bytes`;
+      return row.bytes;
+    });
+  /** The transactions that wrote the rows. */
+  const writersOf = (table: string) =>
+    database.withSql((sql) =>
+      sql.unsafe(`select xmin::text as writer, count(*)::int from ${table} group by 1 order by 1`),
+    );
+
+  it('does not leave tables twice as large, although each row has other times', async () => {
+    const before = [];
+    for (const table of large) before.push(await sizeOf(table));
+    await seeding.dev({ target: database.url, scale, now: later });
+    for (const [index, table] of large.entries()) {
+      expect(await sizeOf(table), table).toBeLessThan(1.2 * (before[index] ?? 0));
+    }
+  });
+
+  it('writes no row of these tables again for the same moment', async () => {
+    const before = [];
+    for (const table of written) before.push([...(await writersOf(table))]);
+    await seeding.dev({ target: database.url, scale, now: later });
+    for (const [index, table] of written.entries()) {
+      expect([...(await writersOf(table))], table).toEqual(before[index]);
+    }
+  });
+
+  it('leaves statistics of each table that has rows', async () => {
+    const rows = await database.withSql(
+      (sql) => sql<{ name: string }[]>`
+        select distinct tablename as name from pg_stats where schemaname = 'public' order by 1`,
+    );
+    expect(rows.map(({ name }) => name)).toEqual(expect.arrayContaining([...seeded]));
+  });
+});
+
 describe('--dry-run', () => {
-  it('runs every seeder and writes no row, no mark and no record', async () => {
+  it('runs every seeder and writes no row, no mark, no record and no statistics', async () => {
     const database = await migratedDatabase();
     const { seeders, isDryRun } = await seeding.dev({ target: database.url, dryRun: true });
     expect(isDryRun).toBe(true);
@@ -762,8 +825,9 @@ describe('--dry-run', () => {
       (sql) => sql`
         select (select count(*) from users)::int + (select count(*) from price_history)::int as rows,
           (select count(*) from cryptosense_db.seed_runs)::int as records,
-          (select count(*) from cryptosense_db.environment)::int as marks`,
+          (select count(*) from cryptosense_db.environment)::int as marks,
+          (select count(*) from pg_stats where schemaname = 'public')::int as statistics`,
     );
-    expect(row).toEqual({ rows: 0, records: 0, marks: 0 });
+    expect(row).toEqual({ rows: 0, records: 0, marks: 0, statistics: 0 });
   });
 });

@@ -363,12 +363,14 @@ describe('the facts that learn finds in a catalog', () => {
     name: 'users',
     kind: 'table',
     comment: null,
+    storage: [],
     columns: [column('tier', false), column('email', true)],
   };
   const viewOf = (name: string, columns: readonly string[]): Relation => ({
     name,
     kind: 'view',
     comment: null,
+    storage: [],
     columns: columns.map((each) => column(each, true)),
   });
   const query = (name: string, text: string): View => ({
