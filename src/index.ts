@@ -11,6 +11,8 @@ export type { DB as Database } from './database/types.ts';
 export * as database from './databases/lifecycle.ts';
 /** As the commands of `cryptosense-db migrate`. The command `new` is the function `create`. */
 export * as migrate from './migrations/migrate.ts';
+/** As the commands of `cryptosense-db prices`. The command `import` is the function `importPrices`. */
+export * as prices from './prices/prices.ts';
 export {
   CryptosenseDbError,
   type ErrorCode,

@@ -86,7 +86,7 @@ function readHelps(): ReadonlyMap<string, string> {
 function isCommand(line: string, helps: ReadonlyMap<string, string>): boolean {
   const words = line.trim().split(/\s+/);
   const help = helps.get(words.slice(0, 2).join(' ')) ?? helps.get(words[0] ?? '');
-  const flags = words.filter((word) => word.startsWith('--'));
+  const flags = words.filter((word) => word.startsWith('--')).map((word) => word.split('=')[0]);
   return help !== undefined && flags.every((flag) => new RegExp(`^  ${flag}\\b`, 'm').test(help));
 }
 

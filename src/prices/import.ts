@@ -196,6 +196,16 @@ async function writePlan(
   const options = { lockTimeoutMs, onProgress, isOverwriting, onCandles };
   const written = await withPriceSink(session, options, async (sink) => {
     planned = await plan();
+    const { assets, files, requests, estimatedMs } = planned;
+    const missing = assets.reduce((sum, asset) => sum + asset.missing, 0);
+    onProgress?.({
+      kind: 'import-planned',
+      assets: assets.length,
+      missing,
+      files: files.unread.length,
+      requests,
+      estimatedMs,
+    });
     await planned.write(sink);
   });
   if (!planned) throw new Error('the sink did not call back');

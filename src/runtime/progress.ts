@@ -49,8 +49,17 @@ export type ProgressEvent =
   | ImportProgress
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
 
-/** What an import of prices reports after each piece. */
+/** What an import of prices reports: its plan, then each piece. */
 export type ImportProgress =
+  | {
+      readonly kind: 'import-planned';
+      readonly assets: number;
+      /** How many prices are missing at most; 0 for files, which are read to know. */
+      readonly missing: number;
+      readonly files: number;
+      readonly requests: number;
+      readonly estimatedMs: number;
+    }
   | {
       readonly kind: 'prices-written';
       /** A symbol, or the name of a file. */

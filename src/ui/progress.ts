@@ -122,6 +122,15 @@ function describe(
       const template = `the template ${event.key.slice(0, 8)} of the test databases`;
       return { line: `${chalk.green('made')} ${template} in ${formatDuration(event.durationMs)}` };
     }
+    case 'import-planned': {
+      const { assets, missing, files, requests, estimatedMs } = event;
+      if (assets + files === 0) return {};
+      const what =
+        files > 0
+          ? plural(files, 'file')
+          : `${plural(missing, 'price')} of ${plural(assets, 'asset')}, ${plural(requests, 'request')}, about ${formatDuration(estimatedMs)}`;
+      return { line: `${chalk.cyan('to import')} ${what}` };
+    }
     case 'prices-written': {
       const { of, rows, rowsPerSecond, requestsLeft, leftMs } = event;
       const speed = rows > 0 ? `, ${formatCount(rowsPerSecond)} a second` : '';

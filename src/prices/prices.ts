@@ -1,0 +1,17 @@
+/** What the library exports as `prices`: the commands of `cryptosense-db prices`. */
+export {
+  type ImportedAsset,
+  type ImportOptions,
+  type ImportResult,
+  importPrices,
+  type PriceSourceName,
+} from './import.ts';
+export { type DailyCandle, type ShownCandles, type ShowOptions, show } from './show.ts';
+export {
+  type AssetStatus,
+  type MonthStatus,
+  type PriceStatus,
+  type StatusOptions,
+  status,
+} from './status.ts';
+export type { Misfit } from './writer.ts';
