@@ -40,7 +40,6 @@ const publicModules = [
   'src/migrations/scripts.ts',
   'src/migrations/source.ts',
   'src/prices/presence.ts',
-  'src/prices/prices.ts',
   'src/prices/sink.ts',
   'src/schema/catalog.ts',
   'src/seeding/seed.ts',

@@ -33,6 +33,7 @@ describe('the exports of the library', () => {
       'isError',
       'migrate',
       'parseTarget',
+      'prices',
       'seed',
       'types',
     ]);

@@ -8,11 +8,11 @@ import {
   startOf,
   type TimeRange,
 } from '../market/prices.ts';
-import { createSource, type Plan } from '../market/sources.ts';
+import type { Plan } from '../market/sources.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { assetsBySymbol, chooseAssets } from './assets.ts';
-import { type FilesRequest, importFiles, planFiles } from './files.ts';
+import type { FilesRequest } from './files.ts';
 import { readRetention } from './presence.ts';
 import { importSeries, planSeries } from './series.ts';
 import { prepareForPrices } from './session.ts';
@@ -248,6 +248,8 @@ async function planSeriesImport(
   options: ImportOptions & { readonly source: 'coingecko' | 'binance' },
   { now, range, interval = 'daily' }: Scope,
 ): Promise<Planned> {
+  // Not before it is needed: it brings CoinGecko's client.
+  const { createSource } = await import('../market/sources.ts');
   const { coins, top = 50, overwrite: isOverwriting = false } = options;
   const source = createSource(options.source, { ...options, onProgress }, { now });
   const { assets, leftOut } = await chooseAssets(session.sql, { coins, top });
@@ -274,6 +276,8 @@ async function planFileImport(
   options: ImportOptions,
   { range, interval }: Scope,
 ): Promise<Planned> {
+  // Not before it is needed: it brings the package that reads zips.
+  const { importFiles, planFiles } = await import('./files.ts');
   const { files = '', quote = 'USDT', pairs = {}, overwrite: isOverwriting = false } = options;
   const names = { quote, pairs };
   const request: FilesRequest = { path: files, names, range, interval, isOverwriting };
