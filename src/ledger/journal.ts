@@ -48,7 +48,8 @@ export function journalMove(sql: Sql, entry: JournalRow, { to }: { readonly to: 
   const { version, direction, position } = entry;
   return sql`
     update cryptosense_db.migration_journal set position = ${to}
-    where version = ${version} and direction = ${direction} and position = ${position}`;
+    where version operator(pg_catalog.=) ${version} and direction operator(pg_catalog.=) ${direction}
+      and position operator(pg_catalog.=) ${position}`;
 }
 
 /** Removes the entry of a statement that failed and left nothing in the database. */

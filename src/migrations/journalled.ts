@@ -307,8 +307,9 @@ async function restoreEntry(
 /** The number that the backend gives to the transaction of this query; it counts them. Undefined without an answer. */
 async function transactionNumber(sql: Sql): Promise<number | undefined> {
   const ask = () => sql<{ number: number }[]>`
-    select split_part(virtualtransaction, '/', 2)::integer as number from pg_catalog.pg_locks
-    where pid = pg_catalog.pg_backend_pid() and locktype = 'virtualxid'`;
+    select pg_catalog.split_part(virtualtransaction, '/', 2)::integer as number from pg_catalog.pg_locks
+    where pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()
+      and locktype operator(pg_catalog.=) 'virtualxid'`;
   // undefined where the run's own cancel request hits the question.
   const rows = await ask().catch(() => undefined);
   return rows?.[0]?.number;

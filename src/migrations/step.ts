@@ -1,4 +1,4 @@
-import type { Session } from '../database/connection.ts';
+import { type Session, type Sql, withTransaction } from '../database/connection.ts';
 import type { Writer } from '../ledger/history.ts';
 import { runSearchPath } from '../ledger/search-path.ts';
 import type { Checksum, Version } from '../ledger/version.ts';
@@ -52,6 +52,17 @@ const utf8 = "set client_encoding = 'UTF8'";
  * that the driver speaks, and the search path, by which a file could put its own functions before the server's.
  */
 export const ownSession = [...ownRole, utf8, 'set search_path = pg_catalog'];
+
+/**
+ * Runs queries of the tool's own in a session whose search path a file may have set: in `work` only pg_catalog is
+ * searched, so an operator, a function or a table of another schema is never taken for the server's.
+ */
+export function withCatalogPath<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
+  return withTransaction(sql, async () => {
+    await sql.unsafe('set local search_path = pg_catalog');
+    return work();
+  });
+}
 
 /**
  * Statements that reset the session to the settings of the run, so that each file does the same alone and among

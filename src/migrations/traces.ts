@@ -1,5 +1,6 @@
 import type { Session, Sql } from '../database/connection.ts';
 import type { Script } from './parse.ts';
+import { withCatalogPath } from './step.ts';
 
 /** What the next file would meet in this session, and not in a session of its own. */
 export interface SessionFacts {
@@ -9,7 +10,9 @@ export interface SessionFacts {
 }
 
 export async function readSessionFacts(sql: Sql): Promise<SessionFacts> {
-  const [facts] = await sql<[SessionFacts]>`
+  const [facts] = await withCatalogPath(
+    sql,
+    () => sql<[SessionFacts]>`
     select
       coalesce((
         select string_agg(setconfig::text, ' ' order by setdatabase, setrole)
@@ -17,7 +20,8 @@ export async function readSessionFacts(sql: Sql): Promise<SessionFacts> {
         where setdatabase in (0, (select oid from pg_database where datname = current_database()))
           and setrole in (0, (select oid from pg_roles where rolname = session_user))
       ), '') as settings,
-      exists (select from pg_prepared_statements where from_sql) as "hasPrepared"`;
+      exists (select from pg_prepared_statements where from_sql) as "hasPrepared"`,
+  );
   return facts;
 }
 

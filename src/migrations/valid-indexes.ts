@@ -26,16 +26,23 @@ export function indexesAfter(node: StatementNode): IndexSet | undefined {
   return scope === 'index' || scope === 'table' ? { of: 'rebuilt', scope, name } : undefined;
 }
 
-/** A statement that fails, with the remedy, when one of the indexes is invalid. */
+/**
+ * A statement that fails, with the remedy, when one of the indexes is invalid. It runs under the file's search path, by
+ * which it takes the name, and searches pg_catalog alone for the rest.
+ */
 export function requireValid(indexes: IndexSet): string {
+  const name = indexes.of === 'created' ? indexes.table : indexes.name;
   const body = `
     declare
+      named pg_catalog.regclass := pg_catalog.to_regclass(${quoteLiteral(quoteIdentifier(...name))});
+      path pg_catalog.text := pg_catalog.current_setting('search_path');
       found record;
     begin
-      select pg_catalog.format('%I.%I', n.nspname, c.relname) as name, c.relkind = 'I' as partitioned into found
-      from pg_catalog.pg_index i
-        join pg_catalog.pg_class c on c.oid = i.indexrelid
-        join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+      perform pg_catalog.set_config('search_path', 'pg_catalog', true);
+      select format('%I.%I', n.nspname, c.relname) as name, c.relkind = 'I' as partitioned into found
+      from pg_index i
+        join pg_class c on c.oid = i.indexrelid
+        join pg_namespace n on n.oid = c.relnamespace
       where not i.indisvalid and ${conditionOf(indexes)}
       limit 1;
       if found.name is not null then
@@ -44,19 +51,16 @@ export function requireValid(indexes: IndexSet): string {
             hint = 'drop it, then run the command again: drop index '
               || case when found.partitioned then '' else 'concurrently ' end || found.name;
       end if;
+      perform set_config('search_path', path, true);
     end`;
   return `do ${quoteLiteral(body)}`;
 }
 
 function conditionOf(indexes: IndexSet): string {
   if (indexes.of === 'created') {
-    const table = quoteLiteral(quoteIdentifier(...indexes.table));
-    return `i.indrelid = pg_catalog.to_regclass(${table}) and c.relname = ${quoteLiteral(indexes.index)}`;
+    return `i.indrelid = named and c.relname = ${quoteLiteral(indexes.index)}`;
   }
-  const name = quoteLiteral(quoteIdentifier(...indexes.name));
   const column = indexes.scope === 'index' ? 'i.indexrelid' : 'i.indrelid';
   // REINDEX leaves the index of a partitioned table to its partitions.
-  return `c.relkind = 'i' and ${column} in (
-    select relid from pg_catalog.pg_partition_tree(pg_catalog.to_regclass(${name}))
-    union select pg_catalog.to_regclass(${name}))`;
+  return `c.relkind = 'i' and ${column} in (select relid from pg_partition_tree(named) union select named)`;
 }
