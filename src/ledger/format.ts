@@ -106,7 +106,7 @@ const steps: readonly string[] = [
     end if;
   end $$;`,
 
-  // Format 3: the mark staging, and the log of changed marks.
+  // Format 3: the mark staging, the log of changed marks, and what an interrupted statement may leave.
   `
   alter table cryptosense_db.environment
     drop constraint environment_name_check,
@@ -119,7 +119,11 @@ const steps: readonly string[] = [
     drop constraint migration_log_event_check,
     add constraint migration_log_event_check check (
       event in ('apply', 'rollback', 'repair', 'forget', 'baseline', 'failure', 'mark')
-    );`,
+    );
+
+  alter table cryptosense_db.migration_journal add column remains jsonb;
+  comment on column cryptosense_db.migration_journal.remains is
+    'What the statement may leave when it is interrupted; NULL where no run can tell.';`,
 ];
 
 /** The format that this release writes. An older release refuses a ledger of a newer format. */

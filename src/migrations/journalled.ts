@@ -15,6 +15,7 @@ import {
   type Writer,
 } from '../ledger/history.ts';
 import {
+  type JournalledStatement,
   type JournalRow,
   journalClear,
   journalFinish,
@@ -23,7 +24,6 @@ import {
   journalWithdraw,
   readJournal,
 } from '../ledger/journal.ts';
-import type { JournalEntry } from '../ledger/ledger.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { excerpt } from '../runtime/excerpt.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
@@ -31,7 +31,15 @@ import { indexOfCharacter, locate } from '../sql/location.ts';
 import { StatementError, transactionLeft } from './failure.ts';
 import { formatMinute } from './mismatch.ts';
 import type { Statement } from './parse.ts';
-import { restOf, standing } from './remains.ts';
+import {
+  CleanUpError,
+  cleanUp,
+  isFree,
+  restOf,
+  type Standing,
+  subjectOf,
+  withSchemas,
+} from './remains.ts';
 import type { Remains } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import {
@@ -62,7 +70,7 @@ export async function runStatementByStatement(
   const startedAt = performance.now();
   await sql.unsafe(freshSession(session, options).join('; '));
   // A retry must know what the attempt before it has finished.
-  const journal = await takeUpJournal(sql, step);
+  const journal = await takeUpJournal(sql, step, options);
 
   for (const [position, statement] of step.script.statements.entries()) {
     session.throwIfInterrupted();
@@ -88,9 +96,15 @@ export async function runStatementByStatement(
 /** The server's error with its statement. Any other error is returned as it came. */
 function atStatement(
   error: unknown,
-  { step, statement }: JournalledStatement,
+  { step, statement }: Pick<RunningStatement, 'step' | 'statement'>,
   { mayHaveCommitted = false }: { readonly mayHaveCommitted?: boolean } = {},
 ): unknown {
+  if (error instanceof CleanUpError) {
+    const { cause, text: cleanUp } = error;
+    return isConnectionLost(cause)
+      ? cause
+      : new StatementError(step, statement, { cause, cleanUp });
+  }
   if (!isSqlError(error) || isConnectionLost(error)) return error;
   const { position } = error;
   const offset = position ? indexOfCharacter(statement.text, Number(position) - 1) : 0;
@@ -104,39 +118,83 @@ async function record(sql: Sql, step: Step, writer: Writer): Promise<number> {
   return Number(row?.[durationColumn]);
 }
 
-/**
- * The journal of the attempts before this one, by position. The entry of an interrupted statement moves with its
- * statement where statements were added before it.
- */
-async function takeUpJournal(sql: Sql, step: Step): Promise<ReadonlyMap<number, JournalEntry>> {
-  const entries = await readJournal(sql, step);
+/** The journal of the attempts before this one, by position. */
+async function takeUpJournal(
+  sql: Sql,
+  step: Step,
+  options: StepOptions,
+): Promise<ReadonlyMap<number, Entry>> {
+  const entries = await readJournal<Remains>(sql, step);
   refuseEdited(step, entries);
-  const journal = new Map(entries.map((entry) => [entry.position, entry]));
-  for (const entry of entries.filter(({ isFinished }) => !isFinished)) {
-    const to = positionNow(step, entry, journal);
-    refuseUnknown(step, entry, { position: to });
-    if (to === undefined || to === entry.position) continue;
-    await journalMove(sql, entry, { to });
-    journal.delete(entry.position);
-    journal.set(to, { ...entry, position: to });
+  const finished = entries.filter(({ isFinished }) => isFinished);
+  const interrupted = entries.find(({ isFinished }) => !isFinished);
+  const open = interrupted && (await takeUp(sql, { step, interrupted, finished }, options));
+  return new Map([...finished, ...(open ? [open] : [])].map((entry) => [entry.position, entry]));
+}
+
+/**
+ * The entry of an interrupted statement, at the place that its statement has in the file now; undefined where the file
+ * no longer has the statement and nothing of its work stands.
+ */
+async function takeUp(
+  sql: Sql,
+  {
+    step,
+    interrupted,
+    finished,
+  }: { readonly step: Step; readonly interrupted: Entry; readonly finished: readonly Entry[] },
+  options: StepOptions,
+): Promise<Entry | undefined> {
+  const { checksum, remains } = interrupted;
+  const { statements } = step.script;
+  const place = checksum === mayRepeat ? undefined : placeNow(step, interrupted, finished);
+  if (place !== undefined) {
+    if (!remains && !statements[place]?.run.remains) throw unknownWork(step, interrupted, place);
+    if (place !== interrupted.position) await journalMove(sql, interrupted, { to: place });
+    return { ...interrupted, position: place };
   }
-  return journal;
+  const standing = remains && (await cleanUpEdited(sql, { step, interrupted, remains }, options));
+  // A person has said what the statement has done.
+  if (checksum === mayRepeat) return interrupted;
+  if (standing !== 'nothing') throw unknownWork(step, interrupted);
+  await journalWithdraw(sql, interrupted);
+  return undefined;
 }
 
 /** Where the statement of the entry stands in the file now; undefined where it was edited or removed. */
-function positionNow(
+function placeNow(
   { script: { statements } }: Step,
-  { position, checksum }: JournalEntry,
-  journal: ReadonlyMap<number, JournalEntry>,
+  { position, checksum }: Entry,
+  finished: readonly Entry[],
 ): number | undefined {
   const isIt = (at: number) => checksumOf(statements[at]?.text ?? '') === checksum;
   if (isIt(position)) return position;
-  const others = [...statements.keys()].filter((at) => !journal.has(at) && isIt(at));
+  const isFinished = (at: number) => finished.some((entry) => entry.position === at);
+  const others = [...statements.keys()].filter((at) => !isFinished(at) && isIt(at));
   return others.length === 1 ? others[0] : undefined;
 }
 
+/** Removes what a statement has left that the file no longer has. */
+async function cleanUpEdited(
+  sql: Sql,
+  {
+    step,
+    interrupted,
+    remains,
+  }: { readonly step: Step; readonly interrupted: Entry; readonly remains: Remains },
+  options: StepOptions,
+): Promise<Standing> {
+  const { statements } = step.script;
+  const statement = statements[interrupted.position] ?? statements.at(-1);
+  return withPatience(sql, { is: isPatient(step, remains) }, options, () =>
+    cleanUp(sql, remains, options),
+  ).catch((error: unknown) => {
+    throw statement ? atStatement(error, { step, statement }) : error;
+  });
+}
+
 /** Refuses a file in which a statement that has run was edited, moved or removed. */
-function refuseEdited(step: Step, journal: readonly JournalEntry[]): void {
+function refuseEdited(step: Step, journal: readonly Entry[]): void {
   const { file, statements } = step.script;
   const edited = journal.find(
     ({ position, checksum, isFinished }) =>
@@ -154,28 +212,28 @@ function refuseEdited(step: Step, journal: readonly JournalEntry[]): void {
   );
 }
 
-/** Refuses to go on behind an interrupted statement of which no run can tell how much it has committed. */
-function refuseUnknown(
+/**
+ * The refusal to go on behind an interrupted statement of which no run can tell how much it has committed. `place` is
+ * where it stands in the file; absent where it was edited or removed.
+ */
+function unknownWork(
   step: Step,
-  entry: JournalEntry,
-  { position }: { readonly position: number | undefined },
-): void {
+  { position, startedAt, remains }: Entry,
+  place?: number,
+): CryptosenseDbError<'history-mismatch'> {
   const { file, statements } = step.script;
   const { version } = step;
-  const statement = statements[position ?? entry.position];
-  const kind = statement?.run.remains?.kind;
-  const isKnown = position === undefined ? isLookedUp(kind) : kind !== undefined;
-  if (isKnown || entry.checksum === mayRepeat) return;
-  const number = (position ?? entry.position) + 1;
-  throw new CryptosenseDbError(
+  const statement = place === undefined ? undefined : statements[place];
+  const name = remains && subjectOf(remains).join('.');
+  return new CryptosenseDbError(
     'history-mismatch',
     {
-      message: `${file.name} ran in part: its statement ${number} was interrupted, and may have committed all of its work, a part or nothing`,
+      message: `${file.name} ran in part: its statement ${(place ?? position) + 1} was interrupted, and may have committed all of its work, a part or nothing`,
       evidence: [
-        ...(statement && position !== undefined
+        ...(statement
           ? excerpt(locate(file.name, file.text, statement.index))
-          : ['the statement was changed or removed since']),
-        `started ${formatMinute(entry.startedAt)}; its end is not recorded; all statements before it have finished`,
+          : [`the statement was changed or removed since${name ? `; it was about ${name}` : ''}`]),
+        `started ${formatMinute(startedAt)}; its end is not recorded; all statements before it have finished`,
       ],
       hint: `look at what the statement has done; then let the next run repeat it, with: cryptosense-db migrate repair --repeat ${version}; or record it as finished, with: cryptosense-db migrate repair --finish ${version}`,
     },
@@ -183,22 +241,20 @@ function refuseUnknown(
   );
 }
 
-/** True for a statement whose object is looked up, and that fails where another statement has left the object. */
-function isLookedUp(kind: Remains['kind'] | undefined): boolean {
-  return kind === 'index' || kind === 'aggregate' || kind === 'object';
-}
+/** An entry of the journal. Its remains have their schemas. */
+type Entry = JournalledStatement<Remains>;
 
-interface JournalledStatement {
+interface RunningStatement {
   readonly step: Step;
   readonly statement: Statement;
   readonly position: number;
   /** The journal entry of an earlier attempt. */
-  readonly before: JournalEntry | undefined;
+  readonly before: Entry | undefined;
 }
 
 async function runJournalled(
   session: Session,
-  journalled: JournalledStatement,
+  journalled: RunningStatement,
   options: StepOptions,
 ): Promise<void> {
   const { sql } = session;
@@ -215,7 +271,7 @@ async function runJournalled(
 /** Runs the statement in one transaction with its journal entry. False when the server refuses it there. */
 async function runInTransaction(
   sql: Sql,
-  journalled: JournalledStatement,
+  journalled: RunningStatement,
   { writer }: StepOptions,
 ): Promise<boolean> {
   const { step, statement } = journalled;
@@ -236,37 +292,49 @@ async function runInTransaction(
 
 async function runAlone(
   session: Session,
-  journalled: JournalledStatement,
-  { writer, tableLockTimeoutMs }: StepOptions,
+  journalled: RunningStatement,
+  options: StepOptions,
 ): Promise<void> {
   const { sql } = session;
   const { step, statement, before } = journalled;
-  const { remains } = statement.run;
-  const row = rowOf(journalled);
+  const begun = before?.checksum === mayRepeat ? undefined : before;
+  const remains = begun?.remains ?? (await withSchemas(sql, statement.run.remains));
+  const row = { ...rowOf(journalled), remains };
   const start = () =>
-    withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, row, writer)));
-  const found = before ? 'nothing' : await standing(sql, remains);
-  const takesOver = found === 'invalid' && remains?.kind === 'index' && remains.mayExist;
-  // Without an entry, an interruption cannot make a later run take the object for one of this file.
-  const isForeign = found !== 'nothing' && !takesOver;
-  if (!isForeign) await start();
-  const waitsWithoutLimit = isPatient(step, remains);
-  if (waitsWithoutLimit) await sql.unsafe('set lock_timeout = 0');
-  const isUnchanged = takesOver || before?.checksum === row.checksum;
-  const toRun =
-    before || takesOver ? await restOf(sql, statement, { isUnchanged }) : statement.text;
-  if (toRun !== undefined) {
-    const text = session.target.kind === 'embedded' ? withoutConcurrently(toRun, remains) : toRun;
-    const failure = await runAndWatch(sql, text);
-    if (failure && !failure.mayHaveCommitted) await restoreEntry(sql, journalled, writer);
+    withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, row, options.writer)));
+  let isOwn = begun !== undefined;
+  await withPatience(sql, { is: isPatient(step, remains) }, options, async () => {
+    isOwn ||= await isFree(sql, remains, options);
+    // Without an entry, an interruption cannot make a later run take what stands there for work of this file.
+    if (isOwn) await start();
+    const text =
+      begun && remains
+        ? await restOf(sql, { text: statement.text, remains }, options)
+        : statement.text;
+    if (text === undefined) return;
+    const isEmbedded = session.target.kind === 'embedded';
+    const failure = await runAndWatch(sql, isEmbedded ? withoutConcurrently(text, remains) : text);
+    if (failure && !failure.mayHaveCommitted) await restoreEntry(sql, { row, before }, options);
     if (failure) throw atStatement(failure.cause, journalled, failure);
-  }
-  if (waitsWithoutLimit) {
-    await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
-  }
+  });
   if (statement.indexes) await sql.unsafe(requireValid(statement.indexes));
-  if (isForeign) await start();
-  await withOwnRole(sql, async () => requireEntry(step, await journalFinish(sql, row, writer)));
+  if (!isOwn) await start();
+  await withOwnRole(sql, async () =>
+    requireEntry(step, await journalFinish(sql, row, options.writer)),
+  );
+}
+
+/** Runs `work`, where `is` says so, without a limit for the wait for a lock. Leaves the session so when `work` fails. */
+async function withPatience<T>(
+  sql: Sql,
+  { is }: { readonly is: boolean },
+  { tableLockTimeoutMs }: StepOptions,
+  work: () => Promise<T>,
+): Promise<T> {
+  if (is) await sql.unsafe('set lock_timeout = 0');
+  const result = await work();
+  if (is) await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
+  return result;
 }
 
 /** How a statement that ran alone failed. */
@@ -292,15 +360,11 @@ async function runAndWatch(sql: Sql, text: string): Promise<AloneFailure | undef
 /** The journal as it was before an attempt that left nothing. Where this fails, the entry says less than it could. */
 async function restoreEntry(
   sql: Sql,
-  journalled: JournalledStatement,
-  writer: Writer,
+  { row, before }: { readonly row: JournalRow<Remains>; readonly before: Entry | undefined },
+  { writer }: StepOptions,
 ): Promise<void> {
-  const { before } = journalled;
-  const row = rowOf(journalled);
   await withOwnRole(sql, async () =>
-    before
-      ? journalStart(sql, { ...row, checksum: before.checksum }, writer)
-      : journalWithdraw(sql, row),
+    before ? journalStart(sql, before, writer) : journalWithdraw(sql, row),
   ).catch(() => {});
 }
 
@@ -315,9 +379,10 @@ async function transactionNumber(sql: Sql): Promise<number | undefined> {
   return rows?.[0]?.number;
 }
 
-function rowOf({ step, statement, position }: JournalledStatement): JournalRow {
+function rowOf({ step, statement, position }: RunningStatement): JournalRow<Remains> {
   const { version, direction } = step;
-  return { version, direction, position, checksum: checksumOf(statement.text) };
+  const checksum = checksumOf(statement.text);
+  return { version, direction, position, checksum, remains: undefined };
 }
 
 /**
