@@ -112,9 +112,12 @@ describe('tables of migrations in another schema', () => {
     ];
   };
 
+  /** The ledger as release 0.1 has left it and this release has upgraded it. */
+  const forgetPath = 'update cryptosense_db.migrations set search_path = null';
+
   it('are refused by every command with the statement that moves them', async () => {
     await migrate.up({ target, ...basic, environment: 'dev' });
-    await database.sql.unsafe(`
+    await database.sql.unsafe(`${forgetPath};
       create schema app; alter table coins set schema app; alter table quotes set schema app;
       create table public.coins (of text)`);
     for (const run of runs()) {
@@ -129,7 +132,9 @@ describe('tables of migrations in another schema', () => {
 
   it('are refused when only the recorded rollbacks name them', async () => {
     await migrate.up({ target, ...basic });
-    await database.sql.unsafe('create schema app; alter table quotes set schema app');
+    await database.sql.unsafe(
+      `${forgetPath}; create schema app; alter table quotes set schema app`,
+    );
     const other = writePairs({ '20260201_000000_x': ['create table x ();', 'drop table x;'] });
     expect(await codeOf(migrate.down({ target, ...other }))).toBe('schema-elsewhere');
   });
@@ -138,6 +143,8 @@ describe('tables of migrations in another schema', () => {
     await migrate.up({ target, ...basic, environment: 'dev' });
     await database.sql.unsafe(`
       update cryptosense_db.ledger set format = 2;
+      alter table cryptosense_db.migrations drop column search_path;
+      alter table cryptosense_db.migration_journal drop column remains;
       create schema app; create table app.coins (id text);
       alter database ${database.name} set search_path = app, public`);
     for (const run of runs()) {
@@ -151,16 +158,25 @@ describe('tables of migrations in another schema', () => {
 
   it.each([
     ['moved them', 'alter table coins set schema app;'],
-    ['renamed them', 'alter table coins rename to assets; create table app.coins ();'],
-    ['dropped them', 'drop table coins; create table app.coins ();'],
+    ['moved them by their full name', 'alter table public.coins set schema app;'],
+    ['moved them in a block', 'do $$ begin alter table coins set schema app; end $$;'],
+    ['renamed them', 'alter table public.coins rename to assets; create table app.coins ();'],
+    ['dropped them', 'drop table public.coins; create table app.coins ();'],
     ['named the schema', 'drop table coins; create table app.others ();'],
-  ])('are no obstacle when a migration has %s', async (_, statement) => {
+  ])('are no obstacle when a migration of release 0.1 has %s', async (_, statement) => {
     const pairs = writePairs({
       '20260101_000000_a': ['create table coins ();', 'select 1;'],
       '20260101_000001_b': [`create schema app; ${statement}`, 'select 1;'],
     });
     await migrate.up({ target, ...pairs });
+    await database.sql.unsafe(forgetPath);
     expect(await migrate.status({ target, ...pairs })).toMatchObject({ isCurrent: true });
     expect(await migrate.down({ target, ...pairs })).toMatchObject({ applied: 1 });
+  });
+
+  it('are no obstacle where runs of this release have applied the migrations', async () => {
+    await migrate.up({ target, ...basic });
+    await database.sql.unsafe('create schema app; alter table quotes set schema app');
+    expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
   });
 });
