@@ -46,9 +46,9 @@ import {
   discardRows,
   freshSession,
   ownSession,
-  runSettings,
   type Step,
   type StepOptions,
+  settingsAfterReset,
   tableLockSetting,
 } from './step.ts';
 import { requireValid } from './valid-indexes.ts';
@@ -258,10 +258,11 @@ async function runJournalled(
   options: StepOptions,
 ): Promise<void> {
   const { sql } = session;
-  const { kind, isResetAll } = journalled.statement.run;
+  const { kind, resets } = journalled.statement.run;
   if (kind === 'session') {
     await discardRows(sql.unsafe(journalled.statement.text));
-    if (isResetAll) await sql.unsafe(runSettings(session, options).join('; '));
+    const again = resets === undefined ? [] : settingsAfterReset(session, resets, options);
+    if (again.length > 0) await sql.unsafe(again.join('; '));
     return;
   }
   const isDone = kind === 'in-transaction' && (await runInTransaction(sql, journalled, options));
@@ -415,8 +416,8 @@ function withoutConcurrently(text: string, remains: Remains | undefined): string
 function isPatient({ script }: Step, remains: Remains | undefined): boolean {
   const isDrop = remains?.kind === 'object' && remains.catalog === 'index';
   const isBuild = remains?.kind === 'index' || remains?.kind === 'reindex';
-  const setsTimeout = ({ text, run: { kind } }: Statement) =>
-    kind === 'session' && /\block_timeout\b/i.test(text);
+  const setsTimeout = ({ text, run: { kind, resets } }: Statement) =>
+    kind === 'session' && resets === undefined && /\block_timeout\b/i.test(text);
   return (isDrop || (isBuild && remains.isConcurrent)) && !script.statements.some(setsTimeout);
 }
 

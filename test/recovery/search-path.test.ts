@@ -73,6 +73,32 @@ describe('the tables of migrations', () => {
     expect(await publicTables(database.sql)).toEqual(['d']);
   });
 
+  it.each(['reset search_path', 'set search_path to default', 'reset all'])(
+    'go to public after %s in a file, which takes no other setting of the file away',
+    async (reset) => {
+      await database.sql.unsafe(`create schema elsewhere;
+        alter database ${database.name} set search_path = elsewhere;
+        alter database ${database.name} set lock_timeout = '1h'`);
+      const text = (table: string) =>
+        `set search_path = own; set lock_timeout = '7s'; ${reset};
+         create table ${table} as select current_setting('lock_timeout') as timeout;
+         reset lock_timeout; insert into ${table} select current_setting('lock_timeout');`;
+      const pairs = writePairs({
+        '20260101_000000_a': [text('a'), 'drop table a;'],
+        '20260101_000001_b': [`-- Transaction: none\n${text('b')}`, 'drop table b;'],
+      });
+      await migrate.up({ target, ...pairs, tableLockTimeoutMs: 3_000 });
+      expect(await publicTables(database.sql)).toEqual(['a', 'b']);
+      const first = reset === 'reset all' ? '3s' : '7s';
+      for (const table of ['a', 'b']) {
+        expect(await database.sql`select timeout from ${database.sql(`public.${table}`)}`).toEqual([
+          { timeout: first },
+          { timeout: '3s' },
+        ]);
+      }
+    },
+  );
+
   it('find the functions of an extension in a schema of its own', async () => {
     const pairs = writePairs({
       '20260101_000000_extension': [
