@@ -350,6 +350,43 @@ describe('an index that is built concurrently', () => {
     });
   });
 
+  it('of a partitioned table is refused where it would take over an invalid one of a partition', async () => {
+    const database = await scratchDatabase();
+    const { sql, url } = database;
+    await sql.unsafe(`create table p (b integer) partition by range (b);
+      create table p1 partition of p for values from (1) to (9);
+      insert into p values (1), (1)`);
+    await expect(sql`create unique index concurrently p1_b on p1 (b)`).rejects.toThrow();
+    await sql`update pg_index set indisunique = false where indexrelid = 'p1_b'::regclass`;
+    const folders = writePairs({
+      [`${version}_change`]: ['CREATE INDEX p_b ON p (b);', 'SELECT 1;'],
+    });
+    await expect(migrate.up({ target: url, ...folders })).rejects.toMatchObject({
+      details: { sqlState: '55000' },
+      problems: [{ hint: expect.stringContaining('reindex index concurrently public.p1_b') }],
+    });
+    await sql`reindex index concurrently p1_b`;
+    await migrate.up({ target: url, ...folders });
+    expect(await sql`select from pg_index where not indisvalid`).toEqual([]);
+  });
+
+  it('is a finding of the status under its new name, and no other index of its old name is', async () => {
+    const database = await scratchDatabase();
+    const { sql, url } = database;
+    const folders = writePairs({
+      '20260101_000000_a': ['CREATE TABLE t (a integer); CREATE INDEX t_i ON t (a);', 'SELECT 1;'],
+      '20260101_000001_b': ['ALTER INDEX t_i RENAME TO t_old;', 'SELECT 1;'],
+    });
+    await migrate.up({ target: url, ...folders });
+    await sql.unsafe(`create schema o; create table o.t (a integer);
+      create index t_i on o.t (a); create index t_old on o.t (a); create index t_i on t (a);
+      update pg_index set indisvalid = false where indrelid in ('t'::regclass, 'o.t'::regclass)`);
+    const { invalidIndexes } = await migrate.status({ target: url, ...folders });
+    expect(invalidIndexes).toMatchObject([
+      { version: '20260101_000000', schema: 'public', index: 't_old' },
+    ]);
+  });
+
   it('is refused by every run while another index has its name', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
