@@ -1,6 +1,5 @@
 import type { StatementNode } from '../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode, stringOf, typed } from '../sql/tree.ts';
-import { newRelation } from './run-mode.ts';
 
 /** Views are tables here. */
 export type ObjectKind = 'table' | 'sequence' | 'index' | 'type' | 'function' | 'schema';
@@ -219,6 +218,24 @@ function runs(options: unknown): readonly Effect[] {
     const code = [asNode(arg), ...nodes(items)].map(stringOf).join('\n');
     return removingWord.test(code) ? [{ effect: 'runs', code }] : [];
   });
+}
+
+/** The relation that a CREATE statement makes; undefined for any other statement. */
+function newRelation({ type, body }: StatementNode): unknown {
+  switch (type) {
+    case 'CreateStmt':
+      return body.relation;
+    case 'CreateForeignTableStmt':
+      return asNode(body.base).relation;
+    case 'CreateTableAsStmt':
+      return asNode(body.into).rel;
+    case 'ViewStmt':
+      return body.view;
+    case 'CreateSeqStmt':
+      return body.sequence;
+    default:
+      return undefined;
+  }
 }
 
 /** SELECT … INTO of a UNION stands in its first SELECT. */

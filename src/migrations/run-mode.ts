@@ -290,33 +290,6 @@ function isContinuousWithData(body: SyntaxNode): boolean {
   return hasOption(into.options, 'continuous', timescaleNamespaces) && into.skipData !== true;
 }
 
-/** The name of a lasting relation that the statement creates, and that it fails for where it exists. */
-export function createdRelation(node: StatementNode): Name | undefined {
-  const { body } = node;
-  if (body.if_not_exists === true || body.replace === true) return undefined;
-  const relation = asNode(newRelation(node));
-  const isLasting = typeof relation.relname === 'string' && relation.relpersistence !== 't';
-  return isLasting ? nameOf(relation) : undefined;
-}
-
-/** The relation that a CREATE statement makes; undefined for any other statement. */
-export function newRelation({ type, body }: StatementNode): unknown {
-  switch (type) {
-    case 'CreateStmt':
-      return body.relation;
-    case 'CreateForeignTableStmt':
-      return asNode(body.base).relation;
-    case 'CreateTableAsStmt':
-      return asNode(body.into).rel;
-    case 'ViewStmt':
-      return body.view;
-    case 'CreateSeqStmt':
-      return body.sequence;
-    default:
-      return undefined;
-  }
-}
-
 /** True for ALTER EXTENSION timescaledb UPDATE. */
 export function updatesTimescale({ type, body }: StatementNode): boolean {
   return type === 'AlterExtensionStmt' && body.extname === 'timescaledb';
