@@ -276,6 +276,48 @@ describe.skipIf(noServer !== '')(`an update of TimescaleDB${noServer}`, () => {
   });
 });
 
+it.skipIf(noServer !== '')(
+  `REINDEX CONCURRENTLY of a hypertable that is interrupted is finished by the next run${noServer}`,
+  async () => {
+    const database = await scratchDatabase(inject('timescaleUrl'));
+    await database.sql.unsafe(`create extension timescaledb;
+      create table prices (time timestamptz not null, price integer);
+      select create_hypertable('prices', 'time');
+      insert into prices values ('2024-01-01', 1)`);
+    const folders = write(['REINDEX SCHEMA CONCURRENTLY public;']);
+    await interruptBehind(database, folders, {
+      lock: 'lock table prices in row exclusive mode',
+      waiting: 'REINDEX',
+    });
+    expect(await invalidIndexes(database)).toEqual(['prices_time_idx_ccnew']);
+    await up(database, folders);
+    expect(await invalidIndexes(database)).toEqual([]);
+    expect(await stateOf(database, folders)).toEqual(['applied']);
+  },
+);
+
+it('the clean-up of an interrupted statement that the server refuses says what was refused', async () => {
+  const database = await scratchDatabase();
+  const { sql } = database;
+  await sql.unsafe('create table prices (id integer); insert into prices values (1), (1)');
+  const folders = write(['CREATE UNIQUE INDEX CONCURRENTLY prices_id ON prices (id);']);
+  await expect(up(database, folders)).rejects.toMatchObject({ details: { sqlState: '23505' } });
+  await sql.unsafe(`create function refuse() returns event_trigger language plpgsql as $$
+      begin raise 'no index is dropped today'; end $$;
+    create event trigger refuse on sql_drop execute function refuse()`);
+  await expect(up(database, folders)).rejects.toMatchObject({
+    code: 'migration-failed',
+    problems: [
+      {
+        evidence: expect.arrayContaining([
+          expect.stringContaining('drop index concurrently if exists "public"."prices_id"'),
+        ]),
+        hint: 'remove the invalid index by hand, then run the command again',
+      },
+    ],
+  });
+});
+
 describe.skipIf(noServer !== '')(`a continuous aggregate WITH DATA${noServer}`, () => {
   const create =
     "CREATE MATERIALIZED VIEW daily WITH (timescaledb.continuous) AS SELECT time_bucket('1 day', time) AS day, sum(gated(price)) AS total FROM prices GROUP BY 1;";
