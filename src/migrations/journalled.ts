@@ -303,26 +303,38 @@ async function runAlone(
   const row = { ...rowOf(journalled), remains };
   const start = () =>
     withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, row, options.writer)));
-  let isOwn = begun !== undefined;
-  await withPatience(sql, { is: isPatient(step, remains) }, options, async () => {
-    isOwn ||= await isFree(sql, remains, options);
+  const isOwn = await withPatience(sql, { is: isPatient(step, remains) }, options, async () => {
+    const owns = begun !== undefined || (await isFree(sql, remains, options));
     // Without an entry, an interruption cannot make a later run take what stands there for work of this file.
-    if (isOwn) await start();
-    const text =
-      begun && remains
-        ? await restOf(sql, { text: statement.text, remains }, options)
-        : statement.text;
-    if (text === undefined) return;
-    const isEmbedded = session.target.kind === 'embedded';
-    const failure = await runAndWatch(sql, isEmbedded ? withoutConcurrently(text, remains) : text);
-    if (failure && !failure.mayHaveCommitted) await restoreEntry(sql, { row, before }, options);
-    if (failure) throw atStatement(failure.cause, journalled, failure);
+    if (owns) await start();
+    const { text } = statement;
+    const toRun = begun && remains ? await restOf(sql, { text, remains }, options) : text;
+    if (toRun !== undefined) await runOrRestore(session, journalled, { text: toRun, row }, options);
+    return owns;
   });
   if (statement.indexes) await sql.unsafe(requireValid(statement.indexes));
   if (!isOwn) await start();
   await withOwnRole(sql, async () =>
     requireEntry(step, await journalFinish(sql, row, options.writer)),
   );
+}
+
+/** Runs the text of a statement. When it fails and the server shows that it left nothing, the journal is as before. */
+async function runOrRestore(
+  { sql, target }: Session,
+  journalled: RunningStatement,
+  { text, row }: { readonly text: string; readonly row: JournalRow<Remains> },
+  options: StepOptions,
+): Promise<void> {
+  const isEmbedded = target.kind === 'embedded';
+  const failure = await runAndWatch(
+    sql,
+    isEmbedded ? withoutConcurrently(text, row.remains) : text,
+  );
+  if (!failure) return;
+  const { before } = journalled;
+  if (!failure.mayHaveCommitted) await restoreEntry(sql, { row, before }, options);
+  throw atStatement(failure.cause, journalled, failure);
 }
 
 /** Runs `work`, where `is` says so, without a limit for the wait for a lock. Leaves the session so when `work` fails. */
