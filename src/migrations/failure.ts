@@ -2,6 +2,7 @@ import type { Session } from '../database/connection.ts';
 import { remedyOf, type Situation } from '../database/remedies.ts';
 import { serverWords, withoutValues } from '../database/server-words.ts';
 import {
+  isConnectionLost,
   isRefusedInTransaction,
   isSqlError,
   type SqlError,
@@ -19,8 +20,9 @@ import {
   withSensitive,
 } from '../runtime/errors.ts';
 import { excerpt } from '../runtime/excerpt.ts';
-import { locate } from '../sql/location.ts';
+import { indexOfCharacter, locate } from '../sql/location.ts';
 import type { Statement } from './parse.ts';
+import { CleanUpError } from './remains.ts';
 import { ownSession, type Step } from './step.ts';
 
 /** The server refused a statement of a step; `cause` is the server's error. */
@@ -78,6 +80,24 @@ export class StatementError extends Error {
   get leavesUnknown(): boolean {
     return this.mayHaveCommitted && this.statement.run.remains === undefined;
   }
+}
+
+/** The server's error with its statement. Any other error is returned as it came. */
+export function atStatement(
+  error: unknown,
+  { step, statement }: { readonly step: Step; readonly statement: Statement },
+  { mayHaveCommitted = false }: { readonly mayHaveCommitted?: boolean } = {},
+): unknown {
+  if (error instanceof CleanUpError) {
+    const { cause, text: cleanUp } = error;
+    return isConnectionLost(cause)
+      ? cause
+      : new StatementError(step, statement, { cause, cleanUp });
+  }
+  if (!isSqlError(error) || isConnectionLost(error)) return error;
+  const { position } = error;
+  const offset = position ? indexOfCharacter(statement.text, Number(position) - 1) : 0;
+  return new StatementError(step, statement, { cause: error, offset, mayHaveCommitted });
 }
 
 /** The ledger refused the step's history row: the file ended its transaction, or released the lock of the run. */
