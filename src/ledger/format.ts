@@ -106,7 +106,8 @@ const steps: readonly string[] = [
     end if;
   end $$;`,
 
-  // Format 3: the mark staging, and the log of changed marks.
+  // Format 3: the mark staging, the log of changed marks, the search path of runs, and what an interrupted
+  // statement may leave.
   `
   alter table cryptosense_db.environment
     drop constraint environment_name_check,
@@ -119,7 +120,16 @@ const steps: readonly string[] = [
     drop constraint migration_log_event_check,
     add constraint migration_log_event_check check (
       event in ('apply', 'rollback', 'repair', 'forget', 'baseline', 'failure', 'mark')
-    );`,
+    );
+
+  -- A ledger that was restored without its rows counts as one of format 1, and has the columns.
+  alter table cryptosense_db.migrations add column if not exists search_path text;
+  comment on column cryptosense_db.migrations.search_path is
+    'The schema that came first in the run that recorded it; NULL for release 0.1, which took that of the role.';
+
+  alter table cryptosense_db.migration_journal add column if not exists remains jsonb;
+  comment on column cryptosense_db.migration_journal.remains is
+    'What the statement may leave when it is interrupted; NULL where no run can tell.';`,
 
   // Format 4: the record of price imports.
   `

@@ -88,9 +88,10 @@ export function recordStep(
     and current_setting('cryptosense_db.transaction', true) = ${tagOf({ version, direction })}`;
   const entry = pair
     ? `insert into cryptosense_db.migrations
-        (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
+        (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version,
+          search_path)
       select ${[version, pair.description, pair.up.checksum, pair.down.text, pair.down.checksum].map(quoteLiteral).join(', ')},
-        ${elapsedMs}, ${toolVersion}
+        ${elapsedMs}, ${toolVersion}, 'public'
       where ${isStepsTransaction}`
     : `delete from cryptosense_db.migrations
       where version = ${quoteLiteral(version)} and ${isStepsTransaction}`;
@@ -194,9 +195,10 @@ export function recordBaseline(sql: Sql, pair: RecordedMigration, writer: Writer
   return sql`
     with entry as (
       insert into cryptosense_db.migrations
-        (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version)
+        (version, description, checksum, rollback_sql, rollback_checksum, duration_ms, tool_version,
+          search_path)
       values (${version}, ${description}, ${up.checksum}, ${down.text},
-        ${down.checksum}, 0, ${writer.toolVersion})
+        ${down.checksum}, 0, ${writer.toolVersion}, 'public')
       returning *
     )
     insert into cryptosense_db.migration_log (event, version, description, checksum, tool_version)

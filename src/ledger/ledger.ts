@@ -17,6 +17,8 @@ export interface LedgerEntry {
   readonly appliedBy: string;
   readonly durationMs: number;
   readonly toolVersion: string;
+  /** `public` was first in the search path of the run that recorded it. Not known of a run of release 0.1. */
+  readonly ranInPublic: boolean;
 }
 
 /** A statement of a `-- Transaction: none` file whose run has not finished. */
@@ -51,12 +53,14 @@ export async function readLedger(session: Session, use: LedgerUse = 'migrations'
   const { sql } = session;
   if (!(await requireTrustedLedger(session, use))) return emptyLedger;
   const rows = await Promise.all([
+    // In a ledger of an older format, search_path is the column of `absent`.
     sql<LedgerEntry[]>`
-      select
+      select entry.* from (select null as search_path) absent, lateral (select
         version, description, checksum, rollback_checksum as "rollbackChecksum",
         applied_at as "appliedAt", applied_by as "appliedBy",
-        duration_ms as "durationMs", tool_version as "toolVersion"
-      from cryptosense_db.migrations order by version`,
+        duration_ms as "durationMs", tool_version as "toolVersion",
+        search_path is not null as "ranInPublic"
+      from cryptosense_db.migrations) entry order by version`,
     sql<JournalEntry[]>`
       select
         version, direction, position, checksum, finished_at is not null as "isFinished",

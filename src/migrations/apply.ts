@@ -8,7 +8,7 @@ import type { Run } from '../ledger/run.ts';
 import { CryptosenseDbError, describeHolder, isError, messageOf } from '../runtime/errors.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
-import { type Batch, composeBatches, runBatches } from './batch.ts';
+import { type Around, type Batch, composeBatches, runBatches } from './batch.ts';
 import { logFailure, migrationFailed, StatementError, transactionLeft } from './failure.ts';
 import { runStatementByStatement } from './journalled.ts';
 import type { RunControl } from './options.ts';
@@ -16,9 +16,9 @@ import {
   type CompletedStep,
   freshSession,
   ownSession,
-  runSettings,
   type Step,
   type StepOptions,
+  settingsAfterReset,
 } from './step.ts';
 import { leavesTraces, readSessionFacts } from './traces.ts';
 
@@ -164,9 +164,12 @@ async function runInTransaction(
   });
 }
 
-/** RESET ALL takes the tag of the transaction and the settings of the run away. */
-function afterReset(session: Session, step: Step, options: StepOptions): readonly string[] {
-  return [tagTransaction(step), ...runSettings(session, options)];
+/** RESET ALL takes the tag of the transaction away too. */
+function afterReset(session: Session, step: Step, options: StepOptions): Around['afterReset'] {
+  return (resets) => [
+    ...(resets === 'all' ? [tagTransaction(step)] : []),
+    ...settingsAfterReset(session, resets, options),
+  ];
 }
 
 async function runTogether(

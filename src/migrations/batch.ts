@@ -9,6 +9,7 @@ import { durationColumn, isRefusedEntry } from '../ledger/history.ts';
 import { indexOfCharacter } from '../sql/location.ts';
 import { StatementError, transactionLeft } from './failure.ts';
 import type { Statement } from './parse.ts';
+import type { ResetSetting } from './run-mode.ts';
 import { discardRows, type Step } from './step.ts';
 import { requireValid } from './valid-indexes.ts';
 
@@ -58,8 +59,8 @@ export interface Around {
   readonly opening: readonly string[];
   /** Before the first statement that may take the transaction's snapshot. */
   readonly tagging: readonly string[];
-  /** After each RESET ALL of the file. */
-  readonly afterReset: readonly string[];
+  /** After each RESET of the file, which `resets` one setting or all. */
+  readonly afterReset: (resets: ResetSetting) => readonly string[];
   /** After the last statement, under the settings that the file has set. ASCII only, which every encoding can read. */
   readonly leaving: readonly string[];
   /** At the end, after `leaving` has reset the session. */
@@ -84,7 +85,7 @@ export function composeBatches(
     const parts = chunk.flatMap((statement, place) => [
       ...(statement.run.updatesTimescale ? [releaseTimescale] : []),
       statement,
-      ...(statement.run.isResetAll ? afterReset : []),
+      ...(statement.run.resets === undefined ? [] : afterReset(statement.run.resets)),
       ...(statement.indexes ? [requireValid(statement.indexes)] : []),
       countFinished(from + place + 1),
     ]);

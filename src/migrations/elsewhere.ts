@@ -6,10 +6,10 @@ import {
 } from '../database/connection.ts';
 import { type Ledger, readRollbacks } from '../ledger/ledger.ts';
 import { ofNoExtension } from '../ledger/rows.ts';
+import type { Version } from '../ledger/version.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
-import { loadGrammar, type Parse, type StatementNode } from '../sql/parse.ts';
-import { asNode, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
-import { newRelation } from './run-mode.ts';
+import { loadGrammar, type Parse } from '../sql/parse.ts';
+import { effectsOf, type ObjectName, objectsAfter } from './effects.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { MigrationPair } from './source.ts';
 
@@ -25,9 +25,9 @@ interface Relation {
 }
 
 /**
- * Refuses a database in which tables or views of its migrations stand in another schema than `public`. Up to release
- * 0.1 the search path of the role or the database decided where they went, and a rollback would now miss them, or
- * drop a table of the same name that is not theirs. Call it before the session's search path is changed.
+ * Refuses a database in which tables or views of migrations of release 0.1 stand in another schema than `public`: the
+ * search path of the role or the database decided then where they went, and a rollback would now miss them, or drop a
+ * table of the same name that is not theirs. Call it before the session's search path is changed.
  * Throws `schema-elsewhere`.
  */
 export async function refuseElsewhere(
@@ -35,18 +35,25 @@ export async function refuseElsewhere(
   pairs: readonly MigrationPair[],
   options: GrammarOptions,
 ): Promise<void> {
-  if (ledger.entries.length + ledger.journal.length === 0) return;
+  const isOld = ledger.format < formatOfPublic;
+  const suspects = new Set(
+    [
+      ...ledger.entries.filter(({ ranInPublic }) => !ranInPublic),
+      ...(isOld ? ledger.journal : []),
+    ].map(({ version }) => version),
+  );
+  if (suspects.size === 0) return;
   const outside = await readOutside(session.sql);
   if (outside.length === 0) return;
-  const path = ledger.format < formatOfPublic ? await ownPath(session.sql) : ['public'];
-  const suspects = outside.filter(
+  const path = isOld ? await ownPath(session.sql) : ['public'];
+  const doubtful = outside.filter(
     (relation) => !relation.isInPublic || isBeforePublic(path, relation.schema),
   );
-  if (suspects.length === 0) return;
+  if (doubtful.length === 0) return;
   await options.beforeGrammar?.();
   const { parse } = await loadGrammar();
-  const made = await namesMade({ session, ledger }, pairs, parse);
-  const strays = suspects.filter(({ name }) => made.has(name));
+  const made = await namesMade({ session, ledger, suspects }, pairs, parse);
+  const strays = doubtful.filter(({ name }) => made.has(name));
   if (strays.length > 0) throw elsewhere(session, strays);
 }
 
@@ -78,74 +85,36 @@ function isBeforePublic(path: readonly string[], schema: string): boolean {
   return own >= 0 && (publicAt < 0 || own < publicAt);
 }
 
-/** The relations that the applied migrations have made and not dropped, renamed or moved, as far as their texts say. */
+/**
+ * The tables without a schema that the suspects have made, and that no migration has certainly or possibly dropped,
+ * renamed or moved since.
+ */
 async function namesMade(
-  { session, ledger }: { readonly session: Session; readonly ledger: Ledger },
+  {
+    session,
+    ledger,
+    suspects,
+  }: {
+    readonly session: Session;
+    readonly ledger: Ledger;
+    readonly suspects: ReadonlySet<Version>;
+  },
   pairs: readonly MigrationPair[],
   parse: Parse,
 ): Promise<ReadonlySet<string>> {
+  const effectsIn = (text: string) => effectsOf(parse(text).statements ?? []);
   const versions = new Set([...ledger.entries, ...ledger.journal].map(({ version }) => version));
   const applied = pairs.filter(({ version }) => versions.has(version));
-  const gone = [...versions].filter((version) => pairs.every((pair) => pair.version !== version));
-  const made = new Set<string>();
-  for (const { up } of applied) follow(statementsOf(up.text, parse), made);
+  const standing = objectsAfter(
+    applied.map(({ version, up }) => ({ by: version, effects: effectsIn(up.text) })),
+  ).filter(({ by, isCertain }) => isCertain && suspects.has(by));
   // Of a migration without files, the rollback names what it drops.
-  for (const text of (await readRollbacks(session, gone)).values()) {
-    for (const { type, body } of statementsOf(text, parse)) {
-      if (type === 'DropStmt') for (const name of droppedBy(body)) made.add(name);
-    }
-  }
-  return made;
-}
-
-/** None for a file that sets the search path itself: it says where its tables go. */
-function statementsOf(text: string, parse: Parse): readonly StatementNode[] {
-  const { statements = [] } = parse(text);
-  const setsPath = statements.some(
-    ({ text: statement, node: { type, body } }) =>
-      (type === 'VariableSetStmt' && body.name === 'search_path') ||
-      /\bset_config\s*\(\s*'search_path'/i.test(statement),
-  );
-  return setsPath ? [] : statements.map(({ node }) => node);
-}
-
-function follow(statements: readonly StatementNode[], made: Set<string>): void {
-  for (const { type, body } of statements) {
-    for (const name of removedBy({ type, body })) made.delete(name);
-    const name = madeBy({ type, body });
-    if (name !== undefined) made.add(name);
-  }
-}
-
-/** The name without a schema that the statement gives to a relation. */
-function madeBy(node: StatementNode): string | undefined {
-  const { type, body } = node;
-  // A table in another schema is never a sequence of the migrations.
-  if (type === 'CreateSeqStmt') return undefined;
-  if (type !== 'RenameStmt') return unqualified(asNode(newRelation(node)));
-  const isOfRelation =
-    unqualified(asNode(body.relation)) !== undefined && body.subname === undefined;
-  return isOfRelation ? String(body.newname) : undefined;
-}
-
-function removedBy({ type, body }: StatementNode): readonly string[] {
-  if (type === 'DropStmt') return droppedBy(body);
-  if (type !== 'AlterObjectSchemaStmt' && type !== 'RenameStmt') return [];
-  const name = body.subname === undefined ? unqualified(asNode(body.relation)) : undefined;
-  return name === undefined ? [] : [name];
-}
-
-function droppedBy({ removeType, objects }: SyntaxNode): readonly string[] {
-  if (!['OBJECT_TABLE', 'OBJECT_VIEW', 'OBJECT_MATVIEW'].includes(String(removeType))) return [];
-  return nodes(objects).flatMap((object) => {
-    const [first, ...others] = nodes(asNode(object.List).items).map(stringOf);
-    return first !== undefined && others.length === 0 ? [first] : [];
-  });
-}
-
-function unqualified({ schemaname, relname, relpersistence }: SyntaxNode): string | undefined {
-  if (typeof relname !== 'string' || schemaname !== undefined) return undefined;
-  return relpersistence === 't' ? undefined : relname;
+  const gone = [...suspects].filter((version) => pairs.every((pair) => pair.version !== version));
+  const rollbacks = [...(await readRollbacks(session, gone)).values()];
+  const dropped = rollbacks.flatMap(effectsIn).filter(({ effect }) => effect === 'drops');
+  const objects = [...standing, ...dropped].flatMap((of) => ('object' in of ? [of.object] : []));
+  const isTable = ({ kind, schema }: ObjectName) => kind === 'table' && schema === 'public';
+  return new Set(objects.filter(isTable).map(({ name }) => name));
 }
 
 function elsewhere(

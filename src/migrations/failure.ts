@@ -2,6 +2,7 @@ import type { Session } from '../database/connection.ts';
 import { remedyOf, type Situation } from '../database/remedies.ts';
 import { serverWords, withoutValues } from '../database/server-words.ts';
 import {
+  isConnectionLost,
   isRefusedInTransaction,
   isSqlError,
   type SqlError,
@@ -19,8 +20,9 @@ import {
   withSensitive,
 } from '../runtime/errors.ts';
 import { excerpt } from '../runtime/excerpt.ts';
-import { locate } from '../sql/location.ts';
+import { indexOfCharacter, locate } from '../sql/location.ts';
 import type { Statement } from './parse.ts';
+import { CleanUpError } from './remains.ts';
 import { ownSession, type Step } from './step.ts';
 
 /** The server refused a statement of a step; `cause` is the server's error. */
@@ -35,6 +37,8 @@ export class StatementError extends Error {
   readonly mayHaveCommitted: boolean;
   /** The session that blocked the statement, where the server told. */
   readonly blocker: LockHolder | undefined;
+  /** The statement of the tool's own that the server refused, where it was to remove what an earlier run has left. */
+  readonly cleanUp: string | undefined;
 
   constructor(
     step: Step,
@@ -45,12 +49,14 @@ export class StatementError extends Error {
       isAfterLast = false,
       mayHaveCommitted = false,
       blocker,
+      cleanUp,
     }: {
       readonly cause: unknown;
       readonly offset?: number;
       readonly isAfterLast?: boolean;
       readonly mayHaveCommitted?: boolean;
       readonly blocker?: LockHolder | undefined;
+      readonly cleanUp?: string | undefined;
     },
   ) {
     super(cause instanceof Error ? cause.message : String(cause), { cause });
@@ -60,12 +66,13 @@ export class StatementError extends Error {
     this.isAfterLast = isAfterLast;
     this.mayHaveCommitted = mayHaveCommitted;
     this.blocker = blocker;
+    this.cleanUp = cleanUp;
   }
 
   /** The same failure, with the session that blocked the statement. */
   blockedBy(blocker: LockHolder | undefined): StatementError {
-    const { cause, offset, isAfterLast, mayHaveCommitted } = this;
-    const place = { cause, offset, isAfterLast, mayHaveCommitted, blocker };
+    const { cause, offset, isAfterLast, mayHaveCommitted, cleanUp } = this;
+    const place = { cause, offset, isAfterLast, mayHaveCommitted, blocker, cleanUp };
     return new StatementError(this.step, this.statement, place);
   }
 
@@ -73,6 +80,24 @@ export class StatementError extends Error {
   get leavesUnknown(): boolean {
     return this.mayHaveCommitted && this.statement.run.remains === undefined;
   }
+}
+
+/** The server's error with its statement. Any other error is returned as it came. */
+export function atStatement(
+  error: unknown,
+  { step, statement }: { readonly step: Step; readonly statement: Statement },
+  { mayHaveCommitted = false }: { readonly mayHaveCommitted?: boolean } = {},
+): unknown {
+  if (error instanceof CleanUpError) {
+    const { cause, text: cleanUp } = error;
+    return isConnectionLost(cause)
+      ? cause
+      : new StatementError(step, statement, { cause, cleanUp });
+  }
+  if (!isSqlError(error) || isConnectionLost(error)) return error;
+  const { position } = error;
+  const offset = position ? indexOfCharacter(statement.text, Number(position) - 1) : 0;
+  return new StatementError(step, statement, { cause: error, offset, mayHaveCommitted });
 }
 
 /** The ledger refused the step's history row: the file ended its transaction, or released the lock of the run. */
@@ -87,7 +112,7 @@ export function migrationFailed(
   error: StatementError,
   { completed, pending, user }: Completion & Situation,
 ): CryptosenseDbError<'migration-failed'> {
-  const { step, statement, offset, isAfterLast, blocker, cause } = error;
+  const { step, statement, offset, isAfterLast, blocker, cleanUp, cause } = error;
   const { version, direction, script } = step;
   const { file } = script;
   const refusal = isSqlError(cause) ? cause : undefined;
@@ -101,6 +126,9 @@ export function migrationFailed(
       evidence: [
         ...excerpt(place),
         ...(isAfterLast ? [afterLast] : []),
+        ...(cleanUp === undefined
+          ? []
+          : [`before the statement: an interrupted run has left an invalid index; ${cleanUp}`]),
         ...(words?.evidence ?? []),
         ...(blocker ? [`blocked by ${describeHolder(blocker)}`] : []),
         `${direction === 'up' ? 'applied' : 'rolled back'} before it: ${completed.length}; ${whatStays(error)}; still to do: ${pending.length}`,
@@ -136,7 +164,7 @@ const afterLast =
   'after the last statement: in a deferred constraint or trigger, in the history row, or in COMMIT';
 
 function failureHint(
-  { step: { version, script }, leavesUnknown, blocker }: StatementError,
+  { step: { version, script }, leavesUnknown, blocker, cleanUp }: StatementError,
   { refusal, user }: Situation & { readonly refusal: SqlError | undefined },
 ): { readonly hint?: string } {
   if (refusal?.message.includes('"apache" license')) {
@@ -159,8 +187,12 @@ function failureHint(
       hint: `another session holds the lock (${blocker ? `to end it: select pg_terminate_backend(${blocker.pid})` : 'see pg_blocking_pids'}); run the command again when that session ends, or wait longer with --table-lock-timeout and --table-lock-retries`,
     };
   }
-  const hint = refusal && (refusal.hint ?? remedyOf(refusal, { user }));
+  const hint = refusal && (refusal.hint ?? remedyOf(refusal, { user }) ?? cleanUpHint({ cleanUp }));
   return hint === undefined ? {} : { hint };
+}
+
+function cleanUpHint({ cleanUp }: Pick<StatementError, 'cleanUp'>): string | undefined {
+  return cleanUp && 'remove the invalid index by hand, then run the command again';
 }
 
 /** Records the failure in the log, without values of rows. A second error while doing so is dropped: the first one is what counts. */

@@ -1,11 +1,12 @@
-import { quoteIdentifier, type Session } from '../database/connection.ts';
+import { quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
+import { type Effect, isPartOf, mayRemove, type ObjectName } from './effects.ts';
 import type { Step } from './step.ts';
 
 /**
  * Refuses to apply migrations to a schema that was made by hand or by another tool: the database has no history, and
- * relations that the migrations create exist already. Nothing is recorded then.
+ * tables, types, functions or schemas that the migrations create exist already. Nothing is recorded then.
  * Throws `history-mismatch`, with the baseline that records what is there.
  */
 export async function refuseHandmade(
@@ -15,13 +16,17 @@ export async function refuseHandmade(
 ): Promise<void> {
   if (entries.length + journal.length > 0) return;
   const created = createdBy(steps);
-  const found = await findExisting(session, [...new Set(created.flatMap(({ names }) => names))]);
-  if (found.size === 0) return;
-  const existing = created.filter(({ names }) => names.some((name) => found.has(name)));
-  const missing = created.findIndex(({ names }) => names.some((name) => !found.has(name)));
+  const found = await findExisting(
+    session.sql,
+    created.flatMap(({ objects }) => objects),
+  );
+  if (found.length === 0) return;
+  const isThere = (object: Created) => found.includes(object);
+  const existing = created.filter(({ objects }) => objects.some(isThere));
+  const missing = created.findIndex(({ objects }) => !objects.every(isThere));
   const whole = missing < 0 ? created : created.slice(0, missing);
-  const newest = whole.findLast(({ names }) => names.length > 0)?.version;
-  const names = [...found];
+  const newest = whole.findLast(({ objects }) => objects.length > 0)?.version;
+  const names = [...new Set(found.map(describe))];
   const others = names.length > mostNames ? ` and ${names.length - mostNames} more` : '';
   throw new CryptosenseDbError(
     'history-mismatch',
@@ -36,30 +41,75 @@ export async function refuseHandmade(
 
 const mostNames = 5;
 
-/** The relations of each step that must not exist: no statement before them may have dropped or renamed them. */
+type Created = Extract<Effect, { effect: 'creates' }>;
+
+/** The objects of each step that must not exist: no statement before them may have dropped or renamed them. */
 function createdBy(steps: readonly Step[]) {
-  let before = '';
-  return steps.map(({ version, script: { file, creates } }) => {
-    const setsPath = /search_path/i.test(file.text);
-    const names = creates.flatMap(({ name, index }) => {
-      const text = before + file.text.slice(0, index);
-      const isMoved = /\b(drop|rename)\b/i.test(text) && text.includes(name.at(-1) ?? '');
-      if (isMoved || (setsPath && name.length === 1)) return [];
-      return [quoteIdentifier(...(name.length === 1 ? ['public', ...name] : name))];
+  const before: Effect[] = [];
+  return steps.map(({ version, script }) => {
+    const objects = script.effects.filter((effect): effect is Created => {
+      const isNew = effect.effect === 'creates' && !effect.mayExist && isLookedUp(effect.object);
+      const isWanted = isNew && !before.some((earlier) => makesRoom(earlier, effect.object));
+      before.push(effect);
+      return isWanted;
     });
-    before += file.text;
-    return { version, names };
+    return { version, objects };
   });
 }
 
-async function findExisting(
-  { sql }: Session,
-  names: readonly string[],
-): Promise<ReadonlySet<string>> {
-  if (names.length === 0) return new Set();
-  const rows = await sql<{ name: string }[]>`
-    select name from json_array_elements_text(${JSON.stringify(names)}::text::json)
-      with ordinality as wanted (name, place)
-    where to_regclass(name) is not null order by place`;
-  return new Set(rows.map(({ name }) => name));
+/** An index exists where its table does. Without a schema, the search path that the file sets decides. */
+function isLookedUp({ kind, schema }: ObjectName): boolean {
+  return kind !== 'index' && (schema !== undefined || kind === 'schema');
+}
+
+/** True for an effect after which an object of that name may be created. */
+function makesRoom(effect: Effect, object: ObjectName): boolean {
+  switch (effect.effect) {
+    case 'drops':
+    case 'renames':
+      return isPartOf({ object }, effect.object);
+    case 'runs':
+      return mayRemove(effect.code, object);
+    case 'creates':
+    case 'rebuilds':
+      return false;
+    default:
+      return effect satisfies never;
+  }
+}
+
+function describe({ object: { kind, schema, name } }: Created): string {
+  const quoted = schema === undefined ? quoteIdentifier(name) : quoteIdentifier(schema, name);
+  return kind === 'table' || kind === 'sequence' ? quoted : `${kind} ${quoted}`;
+}
+
+/** Those that exist, in their order. */
+async function findExisting(sql: Sql, objects: readonly Created[]): Promise<readonly Created[]> {
+  if (objects.length === 0) return [];
+  const wanted = objects.map(({ object: { kind, schema = '', name }, argumentTypes = [] }) => ({
+    kind,
+    space: quoteIdentifier(kind === 'schema' ? name : schema),
+    name,
+    full: quoteIdentifier(schema, name),
+    types: argumentTypes,
+  }));
+  // A type without a schema is the server's or one of schema public.
+  const rows = await sql<{ place: number }[]>`
+    select place::integer - 1 as place
+    from json_array_elements(${JSON.stringify(wanted)}::text::json) with ordinality as wanted (it, place)
+    where case it ->> 'kind'
+      when 'schema' then to_regnamespace(it ->> 'space') is not null
+      when 'type' then to_regtype(it ->> 'full') is not null
+      when 'function' then exists (
+        select from pg_proc p
+        where proname = it ->> 'name' and pronamespace = to_regnamespace(it ->> 'space')
+          and proargtypes::text = coalesce((
+            select string_agg(coalesce(to_regtype(t), to_regtype('public.' || t), 0)::oid::text, ' ' order by n)
+            from json_array_elements_text(it -> 'types') with ordinality as argument (t, n)
+          ), '')
+      )
+      else to_regclass(it ->> 'full') is not null
+    end
+    order by place`;
+  return rows.flatMap(({ place }) => objects[place] ?? []);
 }

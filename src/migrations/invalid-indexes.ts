@@ -1,7 +1,7 @@
 import type { Sql } from '../database/connection.ts';
 import type { Version } from '../ledger/version.ts';
-import { loadGrammar, type StatementNode } from '../sql/parse.ts';
-import { nameOf, runModeOf } from './run-mode.ts';
+import { loadGrammar } from '../sql/parse.ts';
+import { effectsOf, isSame, objectsAfter } from './effects.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { MigrationPair } from './source.ts';
 
@@ -31,32 +31,16 @@ export async function findInvalidIndexes(
   if (invalid.length === 0) return [];
   await beforeGrammar?.();
   const { parse } = await loadGrammar();
-  return pairs.flatMap(({ version, up }) => {
-    // A file that the grammar does not know names no index: `migrate up` says what is wrong with it.
-    const names = (parse(up.text).statements ?? []).map(({ node }) => nameOfIndex(node));
-    return invalid
-      .filter(({ schema, index }) =>
-        names.some((name) => name?.index === index && [undefined, schema].includes(name.schema)),
-      )
-      .map((found) => ({ version, ...found }));
-  });
-}
-
-interface IndexName {
-  /** Undefined where the text gives none. */
-  readonly schema: string | undefined;
-  readonly index: string | undefined;
-}
-
-/** The index that a statement creates or rebuilds; undefined for any other statement. */
-function nameOfIndex(node: StatementNode): IndexName | undefined {
-  const { type, body } = node;
-  if (type === 'IndexStmt' && body.idxname !== undefined) {
-    const [schema] = nameOf(body.relation).slice(0, -1);
-    return { schema, index: String(body.idxname) };
-  }
-  const { remains } = runModeOf(node);
-  if (remains?.kind !== 'reindex' || remains.scope !== 'index') return undefined;
-  const [schema] = remains.name.slice(0, -1);
-  return { schema, index: remains.name.at(-1) };
+  // A file that the grammar does not know names no index: `migrate up` says what is wrong with it.
+  const standing = objectsAfter(
+    pairs.map(({ version, up }) => ({
+      by: version,
+      effects: effectsOf(parse(up.text).statements ?? []),
+    })),
+  );
+  return standing.flatMap(({ object, by: version }) =>
+    invalid
+      .filter(({ schema, index }) => isSame(object, { kind: 'index', schema, name: index }))
+      .map((found) => ({ version, ...found })),
+  );
 }

@@ -5,7 +5,7 @@ import {
   withRollback,
   withTransaction,
 } from '../database/connection.ts';
-import { isConnectionLost, isRefusedInTransaction, isSqlError } from '../database/sql-errors.ts';
+import { isRefusedInTransaction, isSqlError } from '../database/sql-errors.ts';
 import {
   durationColumn,
   isRefusedEntry,
@@ -18,30 +18,24 @@ import {
   type JournalRow,
   journalClear,
   journalFinish,
-  journalMove,
   journalStart,
   journalWithdraw,
-  readJournal,
 } from '../ledger/journal.ts';
-import type { JournalEntry } from '../ledger/ledger.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
-import { excerpt } from '../runtime/excerpt.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
-import { indexOfCharacter, locate } from '../sql/location.ts';
-import { StatementError, transactionLeft } from './failure.ts';
-import { formatMinute } from './mismatch.ts';
+import { atStatement, transactionLeft } from './failure.ts';
+import { type Entry, takeUpJournal } from './interrupted.ts';
 import type { Statement } from './parse.ts';
-import { restOf, standing } from './remains.ts';
+import { isPatient, withPatience } from './patience.ts';
+import { isFree, restOf, withSchemas } from './remains.ts';
 import type { Remains } from './run-mode.ts';
 import { checksumOf } from './source.ts';
 import {
   discardRows,
   freshSession,
   ownSession,
-  runSettings,
   type Step,
   type StepOptions,
-  tableLockSetting,
+  settingsAfterReset,
 } from './step.ts';
 import { requireValid } from './valid-indexes.ts';
 
@@ -62,7 +56,7 @@ export async function runStatementByStatement(
   const startedAt = performance.now();
   await sql.unsafe(freshSession(session, options).join('; '));
   // A retry must know what the attempt before it has finished.
-  const journal = await takeUpJournal(sql, step);
+  const journal = await takeUpJournal(sql, step, options);
 
   for (const [position, statement] of step.script.statements.entries()) {
     session.throwIfInterrupted();
@@ -85,18 +79,6 @@ export async function runStatementByStatement(
   });
 }
 
-/** The server's error with its statement. Any other error is returned as it came. */
-function atStatement(
-  error: unknown,
-  { step, statement }: JournalledStatement,
-  { mayHaveCommitted = false }: { readonly mayHaveCommitted?: boolean } = {},
-): unknown {
-  if (!isSqlError(error) || isConnectionLost(error)) return error;
-  const { position } = error;
-  const offset = position ? indexOfCharacter(statement.text, Number(position) - 1) : 0;
-  return new StatementError(step, statement, { cause: error, offset, mayHaveCommitted });
-}
-
 async function record(sql: Sql, step: Step, writer: Writer): Promise<number> {
   const [row] = await sql.unsafe(recordStep(step, writer)).catch((error: unknown) => {
     throw isRefusedEntry(error) ? transactionLeft(step) : error;
@@ -104,108 +86,25 @@ async function record(sql: Sql, step: Step, writer: Writer): Promise<number> {
   return Number(row?.[durationColumn]);
 }
 
-/**
- * The journal of the attempts before this one, by position. The entry of an interrupted statement moves with its
- * statement where statements were added before it.
- */
-async function takeUpJournal(sql: Sql, step: Step): Promise<ReadonlyMap<number, JournalEntry>> {
-  const entries = await readJournal(sql, step);
-  refuseEdited(step, entries);
-  const journal = new Map(entries.map((entry) => [entry.position, entry]));
-  for (const entry of entries.filter(({ isFinished }) => !isFinished)) {
-    const to = positionNow(step, entry, journal);
-    refuseUnknown(step, entry, { position: to });
-    if (to === undefined || to === entry.position) continue;
-    await journalMove(sql, entry, { to });
-    journal.delete(entry.position);
-    journal.set(to, { ...entry, position: to });
-  }
-  return journal;
-}
-
-/** Where the statement of the entry stands in the file now; undefined where it was edited or removed. */
-function positionNow(
-  { script: { statements } }: Step,
-  { position, checksum }: JournalEntry,
-  journal: ReadonlyMap<number, JournalEntry>,
-): number | undefined {
-  const isIt = (at: number) => checksumOf(statements[at]?.text ?? '') === checksum;
-  if (isIt(position)) return position;
-  const others = [...statements.keys()].filter((at) => !journal.has(at) && isIt(at));
-  return others.length === 1 ? others[0] : undefined;
-}
-
-/** Refuses a file in which a statement that has run was edited, moved or removed. */
-function refuseEdited(step: Step, journal: readonly JournalEntry[]): void {
-  const { file, statements } = step.script;
-  const edited = journal.find(
-    ({ position, checksum, isFinished }) =>
-      isFinished && checksum !== checksumOf(statements[position]?.text ?? ''),
-  );
-  if (!edited) return;
-  throw new CryptosenseDbError(
-    'history-mismatch',
-    {
-      message: `${file.name} was applied in part, and a statement that has run was changed since`,
-      evidence: [`statement ${edited.position + 1} is not the one that ran`],
-      hint: `restore it, or repair the schema by hand and drop the record with: cryptosense-db migrate repair --forget ${step.version}`,
-    },
-    { details: { versions: [step.version] } },
-  );
-}
-
-/** Refuses to go on behind an interrupted statement of which no run can tell how much it has committed. */
-function refuseUnknown(
-  step: Step,
-  entry: JournalEntry,
-  { position }: { readonly position: number | undefined },
-): void {
-  const { file, statements } = step.script;
-  const { version } = step;
-  const statement = statements[position ?? entry.position];
-  const kind = statement?.run.remains?.kind;
-  const isKnown = position === undefined ? isLookedUp(kind) : kind !== undefined;
-  if (isKnown || entry.checksum === mayRepeat) return;
-  const number = (position ?? entry.position) + 1;
-  throw new CryptosenseDbError(
-    'history-mismatch',
-    {
-      message: `${file.name} ran in part: its statement ${number} was interrupted, and may have committed all of its work, a part or nothing`,
-      evidence: [
-        ...(statement && position !== undefined
-          ? excerpt(locate(file.name, file.text, statement.index))
-          : ['the statement was changed or removed since']),
-        `started ${formatMinute(entry.startedAt)}; its end is not recorded; all statements before it have finished`,
-      ],
-      hint: `look at what the statement has done; then let the next run repeat it, with: cryptosense-db migrate repair --repeat ${version}; or record it as finished, with: cryptosense-db migrate repair --finish ${version}`,
-    },
-    { details: { versions: [version] } },
-  );
-}
-
-/** True for a statement whose object is looked up, and that fails where another statement has left the object. */
-function isLookedUp(kind: Remains['kind'] | undefined): boolean {
-  return kind === 'index' || kind === 'aggregate' || kind === 'object';
-}
-
-interface JournalledStatement {
+interface RunningStatement {
   readonly step: Step;
   readonly statement: Statement;
   readonly position: number;
   /** The journal entry of an earlier attempt. */
-  readonly before: JournalEntry | undefined;
+  readonly before: Entry | undefined;
 }
 
 async function runJournalled(
   session: Session,
-  journalled: JournalledStatement,
+  journalled: RunningStatement,
   options: StepOptions,
 ): Promise<void> {
   const { sql } = session;
-  const { kind, isResetAll } = journalled.statement.run;
+  const { kind, resets } = journalled.statement.run;
   if (kind === 'session') {
     await discardRows(sql.unsafe(journalled.statement.text));
-    if (isResetAll) await sql.unsafe(runSettings(session, options).join('; '));
+    const again = resets === undefined ? [] : settingsAfterReset(session, resets, options);
+    if (again.length > 0) await sql.unsafe(again.join('; '));
     return;
   }
   const isDone = kind === 'in-transaction' && (await runInTransaction(sql, journalled, options));
@@ -215,7 +114,7 @@ async function runJournalled(
 /** Runs the statement in one transaction with its journal entry. False when the server refuses it there. */
 async function runInTransaction(
   sql: Sql,
-  journalled: JournalledStatement,
+  journalled: RunningStatement,
   { writer }: StepOptions,
 ): Promise<boolean> {
   const { step, statement } = journalled;
@@ -236,38 +135,52 @@ async function runInTransaction(
 
 async function runAlone(
   session: Session,
-  journalled: JournalledStatement,
-  { writer, tableLockTimeoutMs }: StepOptions,
+  journalled: RunningStatement,
+  options: StepOptions,
 ): Promise<void> {
   const { sql } = session;
   const { step, statement, before } = journalled;
-  const { remains } = statement.run;
-  const row = rowOf(journalled);
+  const begun = before?.checksum === mayRepeat ? undefined : before;
+  const remains = begun?.remains ?? (await withSchemas(sql, statement.run.remains));
+  const row = { ...rowOf(journalled), remains };
   const start = () =>
-    withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, row, writer)));
-  const found = before ? 'nothing' : await standing(sql, remains);
-  const takesOver = found === 'invalid' && remains?.kind === 'index' && remains.mayExist;
-  // Without an entry, an interruption cannot make a later run take the object for one of this file.
-  const isForeign = found !== 'nothing' && !takesOver;
-  if (!isForeign) await start();
-  const waitsWithoutLimit = isPatient(step, remains);
-  if (waitsWithoutLimit) await sql.unsafe('set lock_timeout = 0');
-  const isUnchanged = takesOver || before?.checksum === row.checksum;
-  const toRun =
-    before || takesOver ? await restOf(sql, statement, { isUnchanged }) : statement.text;
-  if (toRun !== undefined) {
-    const text =
-      buildsOrDropsIndex(remains) && (await isEmbeddedEngine(session)) ? inOneStep(toRun) : toRun;
-    const failure = await runAndWatch(sql, text);
-    if (failure && !failure.mayHaveCommitted) await restoreEntry(sql, journalled, writer);
-    if (failure) throw atStatement(failure.cause, journalled, failure);
-  }
-  if (waitsWithoutLimit) {
-    await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
-  }
+    withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, row, options.writer)));
+  const isOwn = await withPatience(
+    sql,
+    { is: isPatient(step.script, remains) },
+    options,
+    async () => {
+      const owns = begun !== undefined || (await isFree(sql, remains, options));
+      // Without an entry, an interruption cannot make a later run take what stands there for work of this file.
+      if (owns) await start();
+      const { text } = statement;
+      const toRun = begun && remains ? await restOf(sql, { text, remains }, options) : text;
+      if (toRun !== undefined)
+        await runOrRestore(session, journalled, { text: toRun, row }, options);
+      return owns;
+    },
+  );
   if (statement.indexes) await sql.unsafe(requireValid(statement.indexes));
-  if (isForeign) await start();
-  await withOwnRole(sql, async () => requireEntry(step, await journalFinish(sql, row, writer)));
+  if (!isOwn) await start();
+  await withOwnRole(sql, async () =>
+    requireEntry(step, await journalFinish(sql, row, options.writer)),
+  );
+}
+
+/** Runs the text of a statement. When it fails and the server shows that it left nothing, the journal is as before. */
+async function runOrRestore(
+  session: Session,
+  journalled: RunningStatement,
+  { text, row }: { readonly text: string; readonly row: JournalRow<Remains> },
+  options: StepOptions,
+): Promise<void> {
+  const { sql } = session;
+  const isInOneStep = buildsOrDropsIndex(row.remains) && (await isEmbeddedEngine(session));
+  const failure = await runAndWatch(sql, isInOneStep ? inOneStep(text) : text);
+  if (!failure) return;
+  const { before } = journalled;
+  if (!failure.mayHaveCommitted) await restoreEntry(sql, { row, before }, options);
+  throw atStatement(failure.cause, journalled, failure);
 }
 
 /** How a statement that ran alone failed. */
@@ -293,31 +206,29 @@ async function runAndWatch(sql: Sql, text: string): Promise<AloneFailure | undef
 /** The journal as it was before an attempt that left nothing. Where this fails, the entry says less than it could. */
 async function restoreEntry(
   sql: Sql,
-  journalled: JournalledStatement,
-  writer: Writer,
+  { row, before }: { readonly row: JournalRow<Remains>; readonly before: Entry | undefined },
+  { writer }: StepOptions,
 ): Promise<void> {
-  const { before } = journalled;
-  const row = rowOf(journalled);
   await withOwnRole(sql, async () =>
-    before
-      ? journalStart(sql, { ...row, checksum: before.checksum }, writer)
-      : journalWithdraw(sql, row),
+    before ? journalStart(sql, before, writer) : journalWithdraw(sql, row),
   ).catch(() => {});
 }
 
 /** The number that the backend gives to the transaction of this query; it counts them. Undefined without an answer. */
 async function transactionNumber(sql: Sql): Promise<number | undefined> {
   const ask = () => sql<{ number: number }[]>`
-    select split_part(virtualtransaction, '/', 2)::integer as number from pg_catalog.pg_locks
-    where pid = pg_catalog.pg_backend_pid() and locktype = 'virtualxid'`;
+    select pg_catalog.split_part(virtualtransaction, '/', 2)::integer as number from pg_catalog.pg_locks
+    where pid operator(pg_catalog.=) pg_catalog.pg_backend_pid()
+      and locktype operator(pg_catalog.=) 'virtualxid'`;
   // undefined where the run's own cancel request hits the question.
   const rows = await ask().catch(() => undefined);
   return rows?.[0]?.number;
 }
 
-function rowOf({ step, statement, position }: JournalledStatement): JournalRow {
+function rowOf({ step, statement, position }: RunningStatement): JournalRow<Remains> {
   const { version, direction } = step;
-  return { version, direction, position, checksum: checksumOf(statement.text) };
+  const checksum = checksumOf(statement.text);
+  return { version, direction, position, checksum, remains: undefined };
 }
 
 /**
@@ -355,18 +266,6 @@ function inOneStep(text: string): string {
     .replace(/\b(?:timescaledb|tsdb)\.transaction_per_chunk\b(?:\s*=\s*'?\w+'?)?\s*,?/i, '')
     .replace(/,\s*\)/, ')')
     .replace(/\bwith\s*\(\s*\)/i, '');
-}
-
-/**
- * CONCURRENTLY waits for every transaction that sees the table and blocks none of them, so a timeout would only
- * waste the work. A file that sets lock_timeout keeps its own.
- */
-function isPatient({ script }: Step, remains: Remains | undefined): boolean {
-  const isDrop = remains?.kind === 'object' && remains.catalog === 'index';
-  const isBuild = remains?.kind === 'index' || remains?.kind === 'reindex';
-  const setsTimeout = ({ text, run: { kind } }: Statement) =>
-    kind === 'session' && /\block_timeout\b/i.test(text);
-  return (isDrop || (isBuild && remains.isConcurrent)) && !script.statements.some(setsTimeout);
 }
 
 /** Without a row the journal refused the entry: this is no longer the session that holds the lock of the run. */

@@ -5,12 +5,11 @@ import type { Grammar, Parse, ParsedStatement, SyntaxFault } from '../sql/parse.
 import { statementSpans } from '../sql/spans.ts';
 import { nodes } from '../sql/tree.ts';
 import { skipTrivia } from '../sql/trivia.ts';
+import { type Effect, effectsOf } from './effects.ts';
 import { findForeignMark } from './other-tools.ts';
 import { brokenRules, escapesQuotes, isTransactionControl, readsRows } from './rules.ts';
 import {
-  createdRelation,
   createsTimescale,
-  type Name,
   type RunMode,
   runModeOf,
   type TransactionMode,
@@ -32,8 +31,8 @@ export interface Script {
    * snapshot shall see what was committed while it waited for the lock.
    */
   readonly leading: number;
-  /** The tables, views and sequences that the file creates, and that must not exist before. */
-  readonly creates: readonly CreatedRelation[];
+  /** What its statements create, drop and rename. */
+  readonly effects: readonly Effect[];
   /** Why the migration cannot be undone, where a rollback says so. */
   readonly irreversible: string | undefined;
   readonly needsTimescale: boolean;
@@ -46,12 +45,6 @@ export interface Statement {
   readonly run: RunMode;
   /** The indexes that have to be valid after it; absent for most statements. */
   readonly indexes?: IndexSet;
-}
-
-export interface CreatedRelation {
-  readonly name: Name;
-  /** Where its statement starts in the file, in UTF-16 units. */
-  readonly index: number;
 }
 
 type ReportAt = (index: number, fault: Fault) => void;
@@ -113,10 +106,7 @@ export function parseScript(
     begin,
     statements: body.map(statementOf),
     leading: transaction === 'own' ? countLeading(body) : 0,
-    creates: body.flatMap(({ node, index }) => {
-      const name = createdRelation(node);
-      return name ? [{ name, index }] : [];
-    }),
+    effects: effectsOf(body),
     irreversible,
     needsTimescale: body.some(({ node }) => createsTimescale(node)),
   };

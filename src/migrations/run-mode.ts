@@ -19,11 +19,24 @@ export interface RunMode {
   readonly kind: 'in-transaction' | 'session' | 'alone';
   /** What an interruption may leave of it when it runs alone. Absent: a part of its work, and no run can tell which. */
   readonly remains?: Remains;
-  /** RESET ALL takes the settings of the run away too. */
-  readonly isResetAll?: true;
+  /** What a RESET takes away of the settings of the run. */
+  readonly resets?: ResetSetting;
   /** ALTER EXTENSION timescaledb UPDATE, which needs a session of its own. */
   readonly updatesTimescale?: true;
 }
+
+/** The settings that every run sets. A file that resets one would get the value of the role or the database. */
+const runSettingNames = [
+  'search_path',
+  'client_encoding',
+  'lock_timeout',
+  'standard_conforming_strings',
+  'idle_session_timeout',
+  'client_connection_check_interval',
+] as const;
+
+export type RunSetting = (typeof runSettingNames)[number];
+export type ResetSetting = RunSetting | 'all';
 
 /** A name without its schema, or with it. */
 export type Name = readonly string[];
@@ -124,16 +137,16 @@ export function refusesTransaction({ type, body }: StatementNode): string | unde
  * server's source that a file can begin with.
  */
 export function takesNoSnapshot({ type, body }: StatementNode): boolean {
-  // After RESET ALL the transaction is tagged again, which takes a snapshot.
-  if (type === 'VariableSetStmt') return body.kind !== 'VAR_RESET_ALL';
+  // After a reset the run sets its own values again, which takes a snapshot.
+  if (type === 'VariableSetStmt') return resetBy(body) === undefined;
   return type === 'LockStmt' || type === 'ConstraintsSetStmt';
 }
 
 /** How the statement runs in a file without a transaction. */
 export function runModeOf(node: StatementNode): RunMode {
   if (node.type === 'VariableSetStmt') {
-    const isResetAll = node.body.kind === 'VAR_RESET_ALL';
-    return isResetAll ? { kind: 'session', isResetAll } : { kind: 'session' };
+    const resets = resetBy(node.body);
+    return { kind: 'session', ...(resets !== undefined && { resets }) };
   }
   const isAlone = mayEndTransaction(node) || refusesTransaction(node) !== undefined;
   const remains = remainsOf(node);
@@ -142,6 +155,13 @@ export function runModeOf(node: StatementNode): RunMode {
     ...(remains && { remains }),
     ...(updatesTimescale(node) && { updatesTimescale: true }),
   };
+}
+
+/** The setting of the run in RESET x or SET x TO DEFAULT. */
+function resetBy({ kind, name }: SyntaxNode): ResetSetting | undefined {
+  if (kind === 'VAR_RESET_ALL') return 'all';
+  if (kind !== 'VAR_RESET' && kind !== 'VAR_SET_DEFAULT') return undefined;
+  return runSettingNames.find((setting) => setting === String(name).toLowerCase());
 }
 
 /** True for CALL, and for a DO block with a word that may end a transaction; `execute` may hide a CALL. */
@@ -268,33 +288,6 @@ function partitionOf(command: SyntaxNode): SyntaxNode {
 function isContinuousWithData(body: SyntaxNode): boolean {
   const into = asNode(body.into);
   return hasOption(into.options, 'continuous', timescaleNamespaces) && into.skipData !== true;
-}
-
-/** The name of a lasting relation that the statement creates, and that it fails for where it exists. */
-export function createdRelation(node: StatementNode): Name | undefined {
-  const { body } = node;
-  if (body.if_not_exists === true || body.replace === true) return undefined;
-  const relation = asNode(newRelation(node));
-  const isLasting = typeof relation.relname === 'string' && relation.relpersistence !== 't';
-  return isLasting ? nameOf(relation) : undefined;
-}
-
-/** The relation that a CREATE statement makes; undefined for any other statement. */
-export function newRelation({ type, body }: StatementNode): unknown {
-  switch (type) {
-    case 'CreateStmt':
-      return body.relation;
-    case 'CreateForeignTableStmt':
-      return asNode(body.base).relation;
-    case 'CreateTableAsStmt':
-      return asNode(body.into).rel;
-    case 'ViewStmt':
-      return body.view;
-    case 'CreateSeqStmt':
-      return body.sequence;
-    default:
-      return undefined;
-  }
 }
 
 /** True for ALTER EXTENSION timescaledb UPDATE. */

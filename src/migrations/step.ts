@@ -1,9 +1,10 @@
-import type { Session } from '../database/connection.ts';
+import { type Session, type Sql, withTransaction } from '../database/connection.ts';
 import type { Writer } from '../ledger/history.ts';
 import { runSearchPath } from '../ledger/search-path.ts';
 import type { Checksum, Version } from '../ledger/version.ts';
 import type { Direction, OnProgress } from '../runtime/progress.ts';
 import type { Script } from './parse.ts';
+import type { ResetSetting, RunSetting } from './run-mode.ts';
 import type { MigrationPair } from './source.ts';
 
 /** One migration or rollback that is about to run. */
@@ -54,6 +55,17 @@ const utf8 = "set client_encoding = 'UTF8'";
 export const ownSession = [...ownRole, utf8, 'set search_path = pg_catalog'];
 
 /**
+ * Runs queries of the tool's own in a session whose search path a file may have set: in `work` only pg_catalog is
+ * searched, so an operator, a function or a table of another schema is never taken for the server's.
+ */
+export function withCatalogPath<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
+  return withTransaction(sql, async () => {
+    await sql.unsafe('set local search_path = pg_catalog');
+    return work();
+  });
+}
+
+/**
  * Statements that reset the session to the settings of the run, so that each file does the same alone and among
  * others. `traces.ts` knows what they do not undo.
  */
@@ -70,26 +82,41 @@ export function freshSession(session: Session, options: StepOptions): readonly s
   ];
 }
 
+/** Statements that give the session the settings of the run. */
+function runSettings(session: Session, options: StepOptions): readonly string[] {
+  return Object.values(settingsOf(session, options)).flat();
+}
+
+/** Statements that follow a RESET in a file: they give the session the settings of the run again that it took away. */
+export function settingsAfterReset(
+  session: Session,
+  resets: ResetSetting,
+  options: StepOptions,
+): readonly string[] {
+  return resets === 'all' ? runSettings(session, options) : settingsOf(session, options)[resets];
+}
+
 /**
- * Statements that give the session the settings of the run. They follow RESET ALL, in a file too.
+ * The settings of the run, each with the statements that set it.
  *
  * client_connection_check_interval lets the server notice in the middle of a long statement that the tool is gone.
  * The embedded engine has no socket to check.
  */
-export function runSettings(
+function settingsOf(
   { target }: Session,
   { tableLockTimeoutMs }: StepOptions,
-): readonly string[] {
-  return [
-    ...runSearchPath,
-    utf8,
-    `set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`,
+): Readonly<Record<RunSetting, readonly string[]>> {
+  return {
+    search_path: runSearchPath,
+    client_encoding: [utf8],
+    lock_timeout: [`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`],
     // The grammar reads strings so. Role and database may have set it otherwise.
-    'set standard_conforming_strings = on',
+    standard_conforming_strings: ['set standard_conforming_strings = on'],
     // Between two tries of a step the session is idle.
-    'set idle_session_timeout = 0',
-    ...(target.kind === 'server' ? ["set client_connection_check_interval = '2s'"] : []),
-  ];
+    idle_session_timeout: ['set idle_session_timeout = 0'],
+    client_connection_check_interval:
+      target.kind === 'server' ? ["set client_connection_check_interval = '2s'"] : [],
+  };
 }
 
 /** lock_timeout in milliseconds. A timeout of 0 becomes 1, because 0 means no limit to PostgreSQL. */

@@ -9,15 +9,19 @@ export interface SessionFacts {
 }
 
 export async function readSessionFacts(sql: Sql): Promise<SessionFacts> {
+  // It runs under the search path of files. In a transaction, a DEALLOCATE ALL of the file would fail it.
   const [facts] = await sql<[SessionFacts]>`
     select
       coalesce((
-        select string_agg(setconfig::text, ' ' order by setdatabase, setrole)
-        from pg_db_role_setting
-        where setdatabase in (0, (select oid from pg_database where datname = current_database()))
-          and setrole in (0, (select oid from pg_roles where rolname = session_user))
+        select pg_catalog.string_agg(setconfig::pg_catalog.text, ' ' order by setdatabase, setrole)
+        from pg_catalog.pg_db_role_setting
+        where (setdatabase operator(pg_catalog.=) 0 or setdatabase operator(pg_catalog.=) (
+            select oid from pg_catalog.pg_database
+            where datname operator(pg_catalog.=) pg_catalog.current_database()))
+          and (setrole operator(pg_catalog.=) 0 or setrole operator(pg_catalog.=) (
+            select oid from pg_catalog.pg_roles where rolname operator(pg_catalog.=) session_user))
       ), '') as settings,
-      exists (select from pg_prepared_statements where from_sql) as "hasPrepared"`;
+      exists (select from pg_catalog.pg_prepared_statements where from_sql) as "hasPrepared"`;
   return facts;
 }
 

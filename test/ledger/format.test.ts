@@ -84,7 +84,7 @@ async function newDefinition(): Promise<readonly string[]> {
   return definitionOf(database.sql);
 }
 
-/** Every row of the ledger's tables that a run adds to, as `table row`. */
+/** Every row of the ledger's tables that a run adds to, as `table row`, without columns that are NULL. */
 async function rowsOf(sql: Sql): Promise<readonly string[]> {
   const tables = await sql<{ name: string }[]>`
     select tablename as name from pg_tables
@@ -92,7 +92,7 @@ async function rowsOf(sql: Sql): Promise<readonly string[]> {
   const rows = await Promise.all(
     tables.map(async ({ name }) => {
       const found = await sql<{ row: string }[]>`
-        select to_jsonb(t)::text as row from ${sql(`cryptosense_db.${name}`)} t order by 1`;
+        select jsonb_strip_nulls(to_jsonb(t))::text as row from ${sql(`cryptosense_db.${name}`)} t order by 1`;
       return found.map(({ row }) => `${name} ${row}`);
     }),
   );

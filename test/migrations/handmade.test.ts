@@ -9,7 +9,9 @@ beforeAll(async () => {
   database = await createScratchDatabase(inject('postgresUrl'));
   await database.sql.unsafe(`
     create table users (id integer); create schema app; create table app."Coins" ();
-    create view prices as select 1; create sequence numbers`);
+    create view prices as select 1; create sequence numbers;
+    create type mood as enum ('sad'); create domain app.price as numeric;
+    create function total(integer, mood[]) returns integer language sql as 'select 1'`);
 });
 afterAll(() => database.drop());
 
@@ -30,6 +32,19 @@ it.each<[files: readonly string[], baseline: string]>([
   [['create sequence numbers;', 'select 1;'], version(1)],
   [['create table first ();', 'create table users ();'], 'VERSION'],
   [['-- Transaction: none\ncreate table users as select 1;'], version(1)],
+  [
+    [
+      'create function f() returns integer language sql as $$ select 1 $$; -- users: see also drop policy',
+      'create table users (id integer);',
+    ],
+    'VERSION',
+  ],
+  [["create type mood as enum ('sad');", 'create domain app.price as numeric;'], version(2)],
+  [['create schema app;'], version(1)],
+  [
+    ['create function total(a integer, b mood[], out c text) language sql as $$ select 1 $$;'],
+    version(1),
+  ],
 ])('a schema that was made by hand is refused with its baseline: %j', async (files, baseline) => {
   for (const dryRun of [true, false]) {
     const options = { target: database.url, ...folders(...files), environment: 'dev' as const };
@@ -50,6 +65,10 @@ it.each([
   'alter table users rename to people; create table users ();',
   'create schema other; set search_path = other; create table users ();',
   'create table other_users ();',
+  'create function total(a integer, b mood) returns integer language sql as $$ select 1 $$;',
+  'create or replace function total(a integer, b mood[]) returns integer language sql as $$ select 1 $$;',
+  'drop schema app cascade; create schema app; create domain app.price as text;',
+  "drop type mood cascade; create type mood as enum ('glad');",
 ])('what does not stand in the way of the migrations is no reason to refuse: %s', async (file) => {
   const options = { target: database.url, ...folders(file), dryRun: true };
   expect((await migrate.up(options)).steps).toHaveLength(1);

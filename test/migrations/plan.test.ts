@@ -41,6 +41,7 @@ function entryOf(number: string, kind: string): LedgerEntry {
     appliedBy: 'deploy',
     durationMs: 1,
     toolVersion: '1.0.0',
+    ranInPublic: true,
   };
 }
 

@@ -151,6 +151,7 @@ describe('readMigrations', () => {
       appliedBy: 'deploy',
       durationMs: 1,
       toolVersion: '0.1.0',
+      ranInPublic: true,
     };
     const [status] = compareWithLedger(pairs, { entries: [entry], journal: [] });
     expect(status?.state).toBe('applied');

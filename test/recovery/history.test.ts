@@ -353,6 +353,7 @@ describe('the history', () => {
         applied_at: expect.any(Date),
         duration_ms: expect.any(Number),
         tool_version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+        search_path: 'public',
       },
     ]);
   });

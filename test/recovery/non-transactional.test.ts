@@ -271,8 +271,26 @@ describe('an index that is built concurrently', () => {
       text: 'CREATE INDEX CONCURRENTLY prices_id ON prices (price)',
     });
     await expect(migrate.up({ target: database.url, ...concurrentIndex })).rejects.toMatchObject({
-      details: { sqlState: '42P07' },
+      code: 'history-mismatch',
     });
+  });
+
+  it.each([
+    ['built under another name', 'CREATE INDEX CONCURRENTLY prices_other ON prices (price);'],
+    ['edited', 'CREATE INDEX CONCURRENTLY prices_price ON prices (price);'],
+    ['removed', 'SELECT 1;'],
+  ])('leaves no invalid index when its build failed and is then %s', async (_, edited) => {
+    const database = await scratchDatabase();
+    const write = statementByStatement(temporaryFolder());
+    const path = 'CREATE SCHEMA app; SET search_path = app;';
+    const failing = write([path, ...table, build]);
+    await expect(migrate.up({ target: database.url, ...failing })).rejects.toMatchObject({
+      details: { sqlState: '23505' },
+    });
+    const folders = write([path, ...table, edited]);
+    await migrate.up({ target: database.url, ...folders });
+    expect(await database.sql`select from pg_index where not indisvalid`).toEqual([]);
+    expect(await stateOf(database, folders)).toEqual(['applied']);
   });
 
   it('is built again where IF NOT EXISTS finds an invalid one', async () => {
@@ -332,6 +350,43 @@ describe('an index that is built concurrently', () => {
     });
   });
 
+  it('of a partitioned table is refused where it would take over an invalid one of a partition', async () => {
+    const database = await scratchDatabase();
+    const { sql, url } = database;
+    await sql.unsafe(`create table p (b integer) partition by range (b);
+      create table p1 partition of p for values from (1) to (9);
+      insert into p values (1), (1)`);
+    await expect(sql`create unique index concurrently p1_b on p1 (b)`).rejects.toThrow();
+    await sql`update pg_index set indisunique = false where indexrelid = 'p1_b'::regclass`;
+    const folders = writePairs({
+      [`${version}_change`]: ['CREATE INDEX p_b ON p (b);', 'SELECT 1;'],
+    });
+    await expect(migrate.up({ target: url, ...folders })).rejects.toMatchObject({
+      details: { sqlState: '55000' },
+      problems: [{ hint: expect.stringContaining('reindex index concurrently public.p1_b') }],
+    });
+    await sql`reindex index concurrently p1_b`;
+    await migrate.up({ target: url, ...folders });
+    expect(await sql`select from pg_index where not indisvalid`).toEqual([]);
+  });
+
+  it('is a finding of the status under its new name, and no other index of its old name is', async () => {
+    const database = await scratchDatabase();
+    const { sql, url } = database;
+    const folders = writePairs({
+      '20260101_000000_a': ['CREATE TABLE t (a integer); CREATE INDEX t_i ON t (a);', 'SELECT 1;'],
+      '20260101_000001_b': ['ALTER INDEX t_i RENAME TO t_old;', 'SELECT 1;'],
+    });
+    await migrate.up({ target: url, ...folders });
+    await sql.unsafe(`create schema o; create table o.t (a integer);
+      create index t_i on o.t (a); create index t_old on o.t (a); create index t_i on t (a);
+      update pg_index set indisvalid = false where indrelid in ('t'::regclass, 'o.t'::regclass)`);
+    const { invalidIndexes } = await migrate.status({ target: url, ...folders });
+    expect(invalidIndexes).toMatchObject([
+      { version: '20260101_000000', schema: 'public', index: 't_old' },
+    ]);
+  });
+
   it('is refused by every run while another index has its name', async () => {
     const database = await scratchDatabase();
     await migrate.up({ target: database.url, ...concurrentIndex, steps: 1 });
@@ -355,7 +410,8 @@ describe('an index that is built concurrently', () => {
     await database.sql`drop index concurrently prices_id`;
     await database.sql`
       insert into cryptosense_db.migration_journal (version, direction, position, checksum)
-      values ('20260101_000200', 'down', 0, 'as it was')`;
+      values ('20260101_000200', 'down', 0,
+        encode(sha256('DROP INDEX CONCURRENTLY prices_id'), 'hex'))`;
     await migrate.down({ target: database.url, ...concurrentIndex });
     expect(await recordedVersions(database.sql)).toEqual(['20260101_000100']);
     await migrate.up({ target: database.url, ...concurrentIndex });
@@ -373,3 +429,54 @@ async function journalStarted(
     insert into cryptosense_db.migration_journal (version, direction, position, checksum)
     values ('20260101_000200', 'up', ${position}, encode(sha256(convert_to(${text}, 'UTF8')), 'hex'))`;
 }
+
+describe('a search path of the file that begins with a schema of another role', () => {
+  /** In that schema, every name that the queries of the tool use raises an error. */
+  async function trappedDatabase(): Promise<ScratchDatabase> {
+    const database = await scratchDatabase();
+    const types = ['oid', 'regclass', 'name', 'text', '"char"', 'integer', 'boolean'];
+    const operators = types.flatMap((left) =>
+      types.map(
+        (right) =>
+          `create operator app.= (leftarg = ${left}, rightarg = ${right}, function = app.trap)`,
+      ),
+    );
+    await database.sql.unsafe(`
+      create schema app;
+      create function app.trap() returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;
+      ${types.flatMap((a) => types.map((b) => `create function app.trap(${a}, ${b}) returns boolean language plpgsql as $$ begin raise 'trapped'; end $$;`)).join('')}
+      ${operators.join(';')};
+      create function app.to_regclass(text) returns regclass language plpgsql as $$ begin raise 'trapped'; end $$;
+      create view app.pg_index as select from pg_class where app.trap();
+      create view app.pg_class as select from pg_index where app.trap();
+      create view app.pg_inherits as select from pg_index where app.trap();
+      create table public.prices (id integer);
+      create index prices_id on public.prices (id);
+      create table public.ticks (id integer) partition by range (id);
+      create table public.ticks_1 partition of public.ticks for values from (1) to (2)`);
+    return database;
+  }
+
+  it.each([
+    'CREATE INDEX CONCURRENTLY IF NOT EXISTS prices_id ON public.prices (id);',
+    'CREATE INDEX CONCURRENTLY prices_new ON prices (id);',
+    'DROP INDEX CONCURRENTLY prices_id;',
+    'REINDEX TABLE CONCURRENTLY prices;',
+    'REINDEX SCHEMA CONCURRENTLY public;',
+    'ALTER TABLE ticks DETACH PARTITION ticks_1 CONCURRENTLY;',
+  ])('gives the queries of the tool no code of that role: %s', async (statement) => {
+    const { sql, url } = await trappedDatabase();
+    const path = 'SET search_path = app, pg_catalog, public;';
+    const step = 'CREATE INDEX IF NOT EXISTS prices_id ON prices (id);';
+    const folders = statementByStatement(temporaryFolder())([path, statement, step]);
+    const checksum = (words: string) => sql`encode(sha256(${words}::bytea), 'hex')`;
+    await migrate.up({ target: url, ...folders });
+    await sql`
+      insert into cryptosense_db.migration_journal (version, direction, position, checksum)
+      values (${version}, 'up', 1, ${checksum(statement.slice(0, -1))})`;
+    await sql`delete from cryptosense_db.migrations`;
+    // The journal says that the statement was interrupted: the run looks at what stands.
+    await migrate.up({ target: url, ...folders });
+    expect(await recordedVersions(sql)).toEqual([version]);
+  });
+});

@@ -149,7 +149,14 @@ describe('a procedure that commits a part of its work', () => {
     const before = [table, procedure('PERFORM 1 / 0')];
     const failing = write([...before, 'CALL fill();'], root);
     await expect(up(database, failing)).rejects.toMatchObject({ code: 'migration-failed' });
-    for (const after of [[], ['CALL fill ();'], ['CREATE TABLE last ();', 'CALL fill();']]) {
+    const index = 'CREATE INDEX CONCURRENTLY tallies_n ON tallies (n);';
+    for (const after of [
+      [],
+      ['CALL fill ();'],
+      [index],
+      ['VACUUM;'],
+      ['CREATE TABLE last ();', 'CALL fill();'],
+    ]) {
       await expect(up(database, write([...before, ...after], root))).rejects.toMatchObject({
         code: 'history-mismatch',
       });
@@ -269,6 +276,48 @@ describe.skipIf(noServer !== '')(`an update of TimescaleDB${noServer}`, () => {
   });
 });
 
+it.skipIf(noServer !== '')(
+  `REINDEX CONCURRENTLY of a hypertable that is interrupted is finished by the next run${noServer}`,
+  async () => {
+    const database = await scratchDatabase(inject('timescaleUrl'));
+    await database.sql.unsafe(`create extension timescaledb;
+      create table prices (time timestamptz not null, price integer);
+      select create_hypertable('prices', 'time');
+      insert into prices values ('2024-01-01', 1)`);
+    const folders = write(['REINDEX SCHEMA CONCURRENTLY public;']);
+    await interruptBehind(database, folders, {
+      lock: 'lock table prices in row exclusive mode',
+      waiting: 'REINDEX',
+    });
+    expect(await invalidIndexes(database)).toEqual(['prices_time_idx_ccnew']);
+    await up(database, folders);
+    expect(await invalidIndexes(database)).toEqual([]);
+    expect(await stateOf(database, folders)).toEqual(['applied']);
+  },
+);
+
+it('the clean-up of an interrupted statement that the server refuses says what was refused', async () => {
+  const database = await scratchDatabase();
+  const { sql } = database;
+  await sql.unsafe('create table prices (id integer); insert into prices values (1), (1)');
+  const folders = write(['CREATE UNIQUE INDEX CONCURRENTLY prices_id ON prices (id);']);
+  await expect(up(database, folders)).rejects.toMatchObject({ details: { sqlState: '23505' } });
+  await sql.unsafe(`create function refuse() returns event_trigger language plpgsql as $$
+      begin raise 'no index is dropped today'; end $$;
+    create event trigger refuse on sql_drop execute function refuse()`);
+  await expect(up(database, folders)).rejects.toMatchObject({
+    code: 'migration-failed',
+    problems: [
+      {
+        evidence: expect.arrayContaining([
+          expect.stringContaining('drop index concurrently if exists "public"."prices_id"'),
+        ]),
+        hint: 'remove the invalid index by hand, then run the command again',
+      },
+    ],
+  });
+});
+
 describe.skipIf(noServer !== '')(`a continuous aggregate WITH DATA${noServer}`, () => {
   const create =
     "CREATE MATERIALIZED VIEW daily WITH (timescaledb.continuous) AS SELECT time_bucket('1 day', time) AS day, sum(gated(price)) AS total FROM prices GROUP BY 1;";
@@ -309,7 +358,7 @@ describe.skipIf(noServer !== '')(`a continuous aggregate WITH DATA${noServer}`, 
     ]);
   });
 
-  it('that was edited after its interruption stays interrupted in every run', async () => {
+  it('that was edited after its interruption is refused by every run until the view is gone', async () => {
     const database = await pricesDatabase();
     const root = temporaryFolder();
     const closed = await closeGate(database, 1);
@@ -318,7 +367,8 @@ describe.skipIf(noServer !== '')(`a continuous aggregate WITH DATA${noServer}`, 
     const edited = write([create.replace('AS total', 'AS sum')], root);
     for (const _ of [1, 2]) {
       await expect(up(database, edited)).rejects.toMatchObject({
-        details: { sqlState: '42P07' },
+        code: 'history-mismatch',
+        problems: [{ evidence: [expect.stringContaining('public.daily'), expect.anything()] }],
       });
       expect(await stateOf(database, edited)).toEqual(['interrupted']);
     }

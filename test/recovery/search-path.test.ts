@@ -73,6 +73,32 @@ describe('the tables of migrations', () => {
     expect(await publicTables(database.sql)).toEqual(['d']);
   });
 
+  it.each(['reset search_path', 'set search_path to default', 'reset all'])(
+    'go to public after %s in a file, which takes no other setting of the file away',
+    async (reset) => {
+      await database.sql.unsafe(`create schema elsewhere;
+        alter database ${database.name} set search_path = elsewhere;
+        alter database ${database.name} set lock_timeout = '1h'`);
+      const text = (table: string) =>
+        `set search_path = own; set lock_timeout = '7s'; ${reset};
+         create table ${table} as select current_setting('lock_timeout') as timeout;
+         reset lock_timeout; insert into ${table} select current_setting('lock_timeout');`;
+      const pairs = writePairs({
+        '20260101_000000_a': [text('a'), 'drop table a;'],
+        '20260101_000001_b': [`-- Transaction: none\n${text('b')}`, 'drop table b;'],
+      });
+      await migrate.up({ target, ...pairs, tableLockTimeoutMs: 3_000 });
+      expect(await publicTables(database.sql)).toEqual(['a', 'b']);
+      const first = reset === 'reset all' ? '3s' : '7s';
+      for (const table of ['a', 'b']) {
+        expect(await database.sql`select timeout from ${database.sql(`public.${table}`)}`).toEqual([
+          { timeout: first },
+          { timeout: '3s' },
+        ]);
+      }
+    },
+  );
+
   it('find the functions of an extension in a schema of its own', async () => {
     const pairs = writePairs({
       '20260101_000000_extension': [
@@ -112,9 +138,12 @@ describe('tables of migrations in another schema', () => {
     ];
   };
 
+  /** The ledger as release 0.1 has left it and this release has upgraded it. */
+  const forgetPath = 'update cryptosense_db.migrations set search_path = null';
+
   it('are refused by every command with the statement that moves them', async () => {
     await migrate.up({ target, ...basic, environment: 'dev' });
-    await database.sql.unsafe(`
+    await database.sql.unsafe(`${forgetPath};
       create schema app; alter table coins set schema app; alter table quotes set schema app;
       create table public.coins (of text)`);
     for (const run of runs()) {
@@ -129,7 +158,9 @@ describe('tables of migrations in another schema', () => {
 
   it('are refused when only the recorded rollbacks name them', async () => {
     await migrate.up({ target, ...basic });
-    await database.sql.unsafe('create schema app; alter table quotes set schema app');
+    await database.sql.unsafe(
+      `${forgetPath}; create schema app; alter table quotes set schema app`,
+    );
     const other = writePairs({ '20260201_000000_x': ['create table x ();', 'drop table x;'] });
     expect(await codeOf(migrate.down({ target, ...other }))).toBe('schema-elsewhere');
   });
@@ -138,6 +169,8 @@ describe('tables of migrations in another schema', () => {
     await migrate.up({ target, ...basic, environment: 'dev' });
     await database.sql.unsafe(`
       update cryptosense_db.ledger set format = 2;
+      alter table cryptosense_db.migrations drop column search_path;
+      alter table cryptosense_db.migration_journal drop column remains;
       create schema app; create table app.coins (id text);
       alter database ${database.name} set search_path = app, public`);
     for (const run of runs()) {
@@ -151,16 +184,25 @@ describe('tables of migrations in another schema', () => {
 
   it.each([
     ['moved them', 'alter table coins set schema app;'],
-    ['renamed them', 'alter table coins rename to assets; create table app.coins ();'],
-    ['dropped them', 'drop table coins; create table app.coins ();'],
+    ['moved them by their full name', 'alter table public.coins set schema app;'],
+    ['moved them in a block', 'do $$ begin alter table coins set schema app; end $$;'],
+    ['renamed them', 'alter table public.coins rename to assets; create table app.coins ();'],
+    ['dropped them', 'drop table public.coins; create table app.coins ();'],
     ['named the schema', 'drop table coins; create table app.others ();'],
-  ])('are no obstacle when a migration has %s', async (_, statement) => {
+  ])('are no obstacle when a migration of release 0.1 has %s', async (_, statement) => {
     const pairs = writePairs({
       '20260101_000000_a': ['create table coins ();', 'select 1;'],
       '20260101_000001_b': [`create schema app; ${statement}`, 'select 1;'],
     });
     await migrate.up({ target, ...pairs });
+    await database.sql.unsafe(forgetPath);
     expect(await migrate.status({ target, ...pairs })).toMatchObject({ isCurrent: true });
     expect(await migrate.down({ target, ...pairs })).toMatchObject({ applied: 1 });
+  });
+
+  it('are no obstacle where runs of this release have applied the migrations', async () => {
+    await migrate.up({ target, ...basic });
+    await database.sql.unsafe('create schema app; alter table quotes set schema app');
+    expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: true });
   });
 });
