@@ -67,7 +67,7 @@ export interface ErrorDetails {
   'environment-refused': { readonly environment: string | undefined };
   /** Another role owns the ledger, or has changed its definition: its code would run as this role. Nothing was run. */
   'ledger-untrusted': { readonly reasons: readonly string[] };
-  /** Functions or operators of another role stand where a migration would call them. Nothing was run. */
+  /** Functions, operators, types or relations of another role stand where a migration would use them. Nothing was run. */
   'schema-untrusted': { readonly names: readonly string[] };
   /** Tables that migrations have made stand in another schema than public. Nothing was run. */
   'schema-elsewhere': { readonly names: readonly string[] };

@@ -346,6 +346,47 @@ describe('functions and operators of another role on the search path of a run', 
     expect(await migrate.status(options)).toMatchObject({ isCurrent: true });
   });
 
+  it('are refused as members of an extension that the role has made', async () => {
+    const database = await scratchDatabase();
+    const stranger = await roleIn(database);
+    await database.sql.unsafe(`
+      set session authorization ${stranger.name};
+      create schema tools;
+      create extension pgcrypto schema tools;
+      create function public.lower(bigint) returns text language sql as 'select $1::text';
+      alter extension pgcrypto add function public.lower(bigint);
+      create function tools.is_same(bigint, int) returns boolean language sql as 'select true';
+      create operator tools.= (leftarg = bigint, rightarg = int, function = tools.is_same);
+      alter extension pgcrypto add operator tools.= (bigint, int);
+      reset session authorization`);
+    await expect(migrate.up({ target: database.url, ...basic })).rejects.toMatchObject({
+      code: 'schema-untrusted',
+      details: { names: ['function public.lower(bigint)', 'operator tools.=(bigint,integer)'] },
+    });
+    await database.sql.unsafe(`
+      alter extension pgcrypto drop function public.lower(bigint);
+      alter extension pgcrypto drop operator tools.= (bigint, int);
+      drop function public.lower(bigint);
+      drop operator tools.= (bigint, int)`);
+    expect(await migrate.up({ target: database.url, ...basic })).toMatchObject({ applied: 3 });
+  });
+
+  it('are no more than a type or a view that stands before that of an extension', async () => {
+    const database = await scratchDatabase();
+    const stranger = await roleIn(database);
+    await database.sql.unsafe(`
+      create schema tools;
+      create extension citext schema tools;
+      set session authorization ${stranger.name};
+      create domain public.citext as text check (lower(value) is not null);
+      create table public.another ();
+      reset session authorization`);
+    await expect(migrate.up({ target: database.url, ...basic })).rejects.toMatchObject({
+      code: 'schema-untrusted',
+      details: { names: ['type public.citext'] },
+    });
+  });
+
   it('are no obstacle with names that neither the server nor an extension has', async () => {
     const database = await scratchDatabase();
     const stranger = await roleIn(database);
