@@ -14,7 +14,12 @@ export interface ErrorDetails {
   /** No database was named anywhere. */
   'no-target': undefined;
   /** No host of the target answered, or none in time. */
-  'server-unreachable': { readonly hosts: readonly string[]; readonly waitedMs: number };
+  'server-unreachable': {
+    readonly hosts: readonly string[];
+    readonly waitedMs: number;
+    /** Each host answered, and does not fit: its TLS, or a setting of the target. To wait does not help. */
+    readonly isLasting: boolean;
+  };
   /** The server refused the role or its password. */
   'login-refused': { readonly user: string };
   /** The server is there, the database is not. */
