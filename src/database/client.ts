@@ -172,7 +172,8 @@ interface Facts extends Omit<ServerFacts, 'isPooled'> {
 
 /**
  * Settings under which the text of a value means the same in both directions. The time zone is UTC,
- * because a Date that goes into a date or a timestamp would be shifted by any other one.
+ * because a Date that goes into a date or a timestamp would be shifted by any other one. A pooler in transaction mode
+ * keeps the time zone for its client, which the server reports, and loses the others.
  */
 export const valueSettings = `
   set timezone = 'UTC';

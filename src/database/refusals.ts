@@ -79,7 +79,10 @@ export function refused(
         refusals.map(({ error }) => hintOf(error)).find((hint) => hint !== undefined) ??
         'start the server, or wait for it with: cryptosense-db db wait',
     },
-    { details: { hosts, waitedMs }, cause: refusals[0]?.error },
+    {
+      details: { hosts, waitedMs, isLasting: refusals.every(({ error }) => isLasting(error)) },
+      cause: refusals[0]?.error,
+    },
   );
 }
 
@@ -101,6 +104,17 @@ function hintOf(error: unknown): string | undefined {
   const isHinted = typeof error === 'object' && error !== null && 'hint' in error;
   return isHinted && typeof error.hint === 'string' ? error.hint : undefined;
 }
+
+/** True where the server answers, and its TLS or the settings that the target sends do not fit: time changes neither. */
+function isLasting(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state !== undefined) return state.startsWith('22') || state.startsWith('42');
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : '';
+  return lastingFaults.test(String(code));
+}
+
+const lastingFaults =
+  /^(?:TLS_NOT_OFFERED|TLS_VERSION_REFUSED|CLIENT_CERTIFICATE_REFUSED|ERR_TLS_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/;
 
 function loginRefused(
   target: ServerTarget,
@@ -139,7 +153,10 @@ function loginRefused(
           evidence,
           ...(hint && { hint }),
         },
-        { details: { hosts: [describeHost(host)], waitedMs: 0 }, cause: error },
+        {
+          details: { hosts: [describeHost(host)], waitedMs: 0, isLasting: isLasting(error) },
+          cause: error,
+        },
       );
   }
 }

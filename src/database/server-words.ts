@@ -23,15 +23,16 @@ export function serverWords(
   { ownText }: { readonly ownText: string },
 ): ServerWords {
   const { code, detail, where, internal_query: query } = error;
-  const message = messageOf(error, ownText);
-  const isShown = detail && (isSafeDetail(error) || holds(ownText, detail));
-  const shownDetail = isShown ? detail : undefined;
+  const shown = (text: string) => withoutUnknown(text, error, ownText);
+  const message = shown(error.message);
+  const isOwn = (text: string) => hasWords(ownText, text.trim());
+  const shownDetail = detail && (isOwn(detail) ? detail : isSafeDetail(error) && shown(detail));
   const context = contextOf(where);
-  const shownQuery = query && holds(ownText, query) ? query : undefined;
+  const shownQuery = query && isOwn(query) ? query : undefined;
   const constraint = constraintOf(error);
   const sensitive = {
     ...(message !== error.message && { message: error.message }),
-    ...(detail && !shownDetail && { detail }),
+    ...(detail && shownDetail !== detail && { detail }),
     ...(where && context.join('\n') !== where && { where }),
     ...(query && !shownQuery && { query }),
   };
@@ -46,7 +47,7 @@ export function serverWords(
     ],
     constraint,
     sensitive: Object.keys(sensitive).length > 0 ? sensitive : undefined,
-    cause: copyOf(error, { message, detail: shownDetail, where: context.join('\n') || undefined }),
+    cause: copyOf(error, { message, detail: shownDetail, where: context.join('\n') }),
   };
 }
 
@@ -69,56 +70,35 @@ export function withoutValues(error: unknown, own: { readonly ownText: string })
 /** Quotation marks of the languages in which a server may speak. */
 const opening = '"“„«»「『‹›';
 const closing = '"”“»«」』›‹';
-const fromFirstToLast = new RegExp(`[${opening}][^]*[${closing}]`);
+/** Greedy, because the server does not escape a quotation mark inside a value. */
+const fromFirstToLast = new RegExp(`[${opening}]([\\s\\S]*)[${closing}]`);
 const eachQuoted = new RegExp(`[${opening}]([^${closing}]*)[${closing}]`, 'g');
+const behindColon = /(?<=:\s+|：)(\S[\s\S]*)/;
 
 /**
- * A data exception repeats the value. Another error of a statement that ran may repeat a value that was taken for a
- * name: in a cast to regclass, or in a statement that EXECUTE put together.
+ * One rule, whatever the SQLSTATE. A message with a position is about the text that was sent. Any other message may
+ * repeat values of rows: in quotation marks or, in a message without them, behind a colon, and as bytes. Such a part is
+ * shown where the file, the statement or the names that the error carries have it.
  */
-function messageOf(error: SqlError, ownText: string): string {
-  const { message, code, position, where = '' } = error;
-  if (isOfConstraint(code)) return message;
-  const isKnown = (text: string) => holds(ownText, text) || namesOf(error).includes(text);
-  if (code.startsWith('22') && code !== invalidParameter) {
-    const [quoted = ''] = fromFirstToLast.exec(message) ?? [];
-    const shown = isKnown(quoted.slice(1, -1)) ? message : maskQuoted(message);
-    return shown.replaceAll(/(?:\b0x[0-9a-f]{2}\b ?)+/g, '…');
-  }
-  // With a position, the server points at a name in the text of the query.
-  if (position !== undefined) return message;
-  const isOfNames = isSafe(code) && !missingNames.includes(code) && !where.includes('EXECUTE');
-  const isAllKnown = [...message.matchAll(eachQuoted)].every(
-    ([, text = '']) => isKnown(text) || holds(error.query ?? '', text),
-  );
-  return isOfNames || isAllKnown ? message : maskQuoted(message);
+function withoutUnknown(text: string, error: SqlError, ownText: string): string {
+  if (error.position !== undefined) return text;
+  const sources = [ownText, error.query ?? '', ...namesOf(error)];
+  const isKnown = (part = '') => sources.some((source) => hasWords(source, part));
+  const values = fromFirstToLast.test(text) ? fromFirstToLast : behindColon;
+  const isAllKnown =
+    isKnown(values.exec(text)?.[1]) ||
+    (values === fromFirstToLast &&
+      [...text.matchAll(eachQuoted)].every(([, part]) => isKnown(part)));
+  const shown = isAllKnown ? text : text.replace(values, values === behindColon ? '…' : '"…"');
+  return shown.replaceAll(/(?:\b0x[0-9a-f]{2}\b ?)+/g, '…');
 }
 
-/** Violations of constraints: the message names the constraint, and the detail has the values. */
-function isOfConstraint(code: string): boolean {
-  return code.startsWith('23');
-}
-
-const invalidParameter = '22023';
-
-/** The classes of SQLSTATEs that are about objects, sessions and settings, not about values. */
+/** Classes of SQLSTATEs that are about objects, sessions and settings: a detail of another one holds the row itself. */
 const safeClasses = ['0A', '25', '28', '2B', '3D', '3F', '40', '42', '53', '54', '55', '57', '58'];
-
-function isSafe(code: string): boolean {
-  return safeClasses.includes(code.slice(0, 2));
-}
-
-/** A table, column, object, function, schema that does not exist, and a name that is none. */
-const missingNames = ['42P01', '42703', '42704', '42883', '3F000', '42602'];
-
-/** Greedy, because the server does not escape a quotation mark inside a value. */
-function maskQuoted(message: string): string {
-  return message.replace(fromFirstToLast, '"…"');
-}
 
 /** The detail of a RAISE may be anything, under any SQLSTATE. */
 function isSafeDetail({ code, where = '' }: SqlError): boolean {
-  return isSafe(code) && !isRaised(where);
+  return safeClasses.includes(code.slice(0, 2)) && !isRaised(where);
 }
 
 function isRaised(where: string): boolean {
@@ -158,31 +138,42 @@ function describeConstraint({ schema, table, columns, constraint }: FailedConstr
   return facts.length === 0 ? [] : [facts.join(', ')];
 }
 
-function namesOf(error: SqlError): readonly unknown[] {
+function namesOf(error: SqlError): readonly string[] {
   const { schema_name, table_name, column_name, constraint_name } = error;
-  return [schema_name, table_name, column_name, constraint_name, error['data type_name']];
+  const names = [schema_name, table_name, column_name, constraint_name, error['data type_name']];
+  return names.filter((name) => name !== undefined);
 }
 
-/** Without regard to case and quotation marks, which names lose in messages. */
-function holds(text: string, part: string): boolean {
+/**
+ * True when the text has the part as whole words, without regard to case and quotation marks, which names lose in
+ * messages. Punctuation is no word: a JSON value is not known because the text has braces.
+ */
+function hasWords(text: string, part: string): boolean {
   const [whole = '', sought = ''] = [text, part].map((each) =>
     each.toLowerCase().replaceAll('"', ''),
   );
-  return whole.includes(sought);
+  if (!/[\p{L}\p{N}]/u.test(sought) || sought !== sought.trim()) return false;
+  const letter = /[\p{L}\p{N}_]/u;
+  for (let at = whole.indexOf(sought); at >= 0; at = whole.indexOf(sought, at + 1)) {
+    const end = at + sought.length;
+    const isCut = (left = '', right = '') => letter.test(left) && letter.test(right);
+    if (!isCut(whole[at - 1], sought[0]) && !isCut(sought.at(-1), whole[end])) return true;
+  }
+  return false;
 }
 
 function copyOf(
   error: SqlError,
   shown: {
     readonly message: string;
-    readonly detail?: string | undefined;
-    readonly where?: string | undefined;
+    readonly detail: string | false | undefined;
+    readonly where: string;
   },
 ): Error {
-  const { message, detail, where } = shown;
+  const { message, ...words } = shown;
   const { code, severity, hint, schema_name, table_name, column_name, constraint_name } = error;
   const names = { schema_name, table_name, column_name, constraint_name };
-  const facts = { code, severity, severity_local: severity, detail, hint, where, ...names };
+  const facts = { code, severity, severity_local: severity, hint, ...words, ...names };
   const known = Object.fromEntries(Object.entries(facts).filter(([, value]) => value));
   const copy = Object.assign(new Error(message), known);
   copy.name = error.name;

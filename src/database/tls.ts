@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -173,9 +174,11 @@ export function verifyServer(socket: TLSSocket, host: string, settings: TlsSetti
   }
   if (!settings.isHostChecked) return;
   if (checkServerIdentity(host, certificate) === undefined) return;
+  // As libpq, which also takes an address for a name.
+  if (isIP(host) !== 0 && namesOf(certificate).includes(host)) return;
   throw tlsFault(
     'ERR_TLS_CERT_ALTNAME_INVALID',
-    `has a certificate for ${namesOf(certificate)}, and not for ${host}`,
+    `has a certificate for ${namesOf(certificate).join(', ')}, and not for ${host}`,
     `connect to a name of the certificate, or give the server one with the alternative name ${host}`,
   );
 }
@@ -251,9 +254,14 @@ function certificateFault({ code, certificate, rootFile }: RefusedCertificate): 
   }
 }
 
-function namesOf({ subject, subjectaltname }: PeerCertificate): string {
-  const names = subjectaltname?.split(', ').map((name) => name.replace(/^(DNS|IP Address):/, ''));
-  return names?.join(', ') ?? String(subject?.CN ?? 'no name');
+/** The alternative names, else the name of the subject. A name in quotation marks, which may hold a comma, is one name. */
+function namesOf({ subject, subjectaltname }: PeerCertificate): readonly string[] {
+  const names = subjectaltname?.match(/(?:[^,"]|"(?:[^"\\]|\\.)*")+/g);
+  return (
+    names?.map((name) => name.trim().replace(/^(DNS|IP Address):/, '')) ?? [
+      String(subject?.CN ?? 'no name'),
+    ]
+  );
 }
 
 /** The fault that an error of OpenSSL's in the handshake means; undefined for another error. */

@@ -104,10 +104,12 @@ function bind({ sql }: TypedClient, parameters: readonly unknown[]): never[] {
   ) as never[];
 }
 
-/** 0 leaves the decision to the server. */
+/**
+ * 0 leaves the decision to the server. Bytes that say that they are bytea would go into a column of text, as the text
+ * of bytea.
+ */
 function declaredType(value: unknown): number {
   if (value instanceof Date) return 1184; // timestamptz
-  if (value instanceof Uint8Array) return 17; // bytea
   if (typeof value !== 'bigint') return 0;
   return BigInt.asIntN(64, value) === value ? 20 : 1700; // bigint, numeric
 }

@@ -358,21 +358,20 @@ async function withMaintenance<T>(
 }
 
 const pollBackoff = { firstMs: 250, factor: 1 };
-const reasonsToWait: ReadonlySet<ErrorCode> = new Set([
-  'server-unreachable',
-  'no-primary',
-  'embedded-locked',
-] as const);
+const reasonsToWait: ReadonlySet<ErrorCode> = new Set(['no-primary', 'embedded-locked'] as const);
 
 /**
  * Waits until the server takes connections, as a primary, or the embedded engine's folder is free.
  * A database that does not exist yet counts as ready. Throws at once what waiting does not change, such as
- * `login-refused`.
+ * `login-refused`, or `server-unreachable` for a certificate that is not trusted.
  */
 export async function wait(options: WaitOptions): Promise<WaitResult> {
-  const { timeoutMs = 60_000, signal, onProgress } = options;
+  const { timeoutMs = 60_000, onProgress } = options;
   const target = resolveTarget(options.target);
   const startedAt = performance.now();
+  // A try of less than a second has a second. The rest is for its own reason to come before this end.
+  const timeUp = AbortSignal.timeout(Math.max(timeoutMs, 1_000) + 500);
+  const signal = AbortSignal.any([timeUp, ...(options.signal ? [options.signal] : [])]);
   const leftMs = () => timeoutMs - (performance.now() - startedAt);
   let reason: string | undefined;
   const result = (answer: Pick<WaitResult, 'isReady' | 'isDatabaseThere' | 'reason'>) => ({
@@ -390,7 +389,7 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
       : // Read-only, the engine makes no database.
         withSession(target, { signal, isReadOnlyFine: true, lockTimeoutMs: 0 }, async () => {});
   const waitMs = ({ error, attempts }: FailedAttempt) => {
-    if (!isError(error) || !reasonsToWait.has(error.code) || leftMs() <= 0) return undefined;
+    if (!isWorthWaiting(error) || leftMs() <= 0) return undefined;
     const announced = reason;
     reason = evidenceOf(error);
     if (reason !== announced) onProgress?.({ kind: 'waiting-for-server', reason });
@@ -400,13 +399,22 @@ export async function wait(options: WaitOptions): Promise<WaitResult> {
     await retry(connect, { waitMs, signal });
     return result({ isReady: true, isDatabaseThere: true, reason: undefined });
   } catch (error) {
-    if (signal?.aborted) throw interrupted();
+    if (options.signal?.aborted) throw interrupted();
     if (isError(error, 'no-such-database')) {
       return result({ isReady: true, isDatabaseThere: false, reason: undefined });
     }
-    if (!isError(error) || !reasonsToWait.has(error.code)) throw error;
+    if (timeUp.aborted) {
+      const why = reason ?? 'the attempt to connect did not end in time';
+      return result({ isReady: false, isDatabaseThere: false, reason: why });
+    }
+    if (!isWorthWaiting(error)) throw error;
     return result({ isReady: false, isDatabaseThere: false, reason: evidenceOf(error) });
   }
+}
+
+function isWorthWaiting(error: unknown): error is CryptosenseDbError {
+  if (isError(error, 'server-unreachable')) return !error.details.isLasting;
+  return isError(error) && reasonsToWait.has(error.code);
 }
 
 function evidenceOf({ problems }: CryptosenseDbError): string {

@@ -24,8 +24,9 @@ interface Shadow {
 
 /**
  * Refuses a database in which a file would call code of another role: a function or an operator on the run's search
- * path that has the name of one of the server's or of an extension. PostgreSQL takes the one that fits the types best;
- * the order of the path decides only between equals. Call it before the session's search path is changed.
+ * path that has the name of one of the server's or of an extension, or a type or relation with the name of an
+ * extension's. Of functions PostgreSQL takes the one that fits the types best; the order of the path decides only
+ * between equals. Call it before the session's search path is changed.
  * Throws `schema-untrusted`, and `not-permitted` where schema public is missing or closed to the role.
  */
 export async function requireSafePath(session: Session): Promise<void> {
@@ -38,7 +39,7 @@ export async function requireSafePath(session: Session): Promise<void> {
   throw new CryptosenseDbError(
     'schema-untrusted',
     {
-      message: `"${database}" has functions or operators of other roles that migrations would call as "${user}"`,
+      message: `"${database}" has objects of other roles whose code migrations would run as "${user}"`,
       evidence: shadows.map(({ name, owner }) => `${name} belongs to the role "${owner}"`),
       hint: `drop or rename them; or, where they are trusted, let their owner become ${quoteIdentifier(user)}`,
     },
@@ -46,41 +47,41 @@ export async function requireSafePath(session: Session): Promise<void> {
   );
 }
 
-/** A cast needs no look: for types of the server only a superuser can create one. */
+/**
+ * To belong to an extension is no excuse: the owner of an extension adds functions to it. What the server itself makes
+ * for an extension belongs to a superuser. A cast needs no look: for types of the server only a superuser can create
+ * one. Nor does a type or a relation with the name of one in pg_catalog, which is searched first.
+ */
 async function findShadows(sql: Sql): Promise<readonly Shadow[]> {
   return sql<Shadow[]>`
     with ${trustedRoles(sql)}, path (id) as (
       select oid from pg_namespace where nspname = 'public'
       union select extnamespace from pg_extension
-    ), members as (
-      select classid, objid from pg_depend where deptype = 'e'
-    ), foreign_operators as (
-      select o.* from pg_operator o
-      where oprnamespace in (select id from path) and oprowner not in (select id from trusted)
-        and not exists (select from members where classid = 'pg_operator'::regclass and objid = o.oid)
-    ), foreign_functions as (
-      select p.* from pg_proc p
-      where pronamespace in (select id from path) and proowner not in (select id from trusted)
-        and not exists (select from members where classid = 'pg_proc'::regclass and objid = p.oid)
+    ), objects (kind, id, name, space, owner) as (
+      select 'pg_proc'::regclass, oid, proname, pronamespace, proowner from pg_proc
+      union all
+      select 'pg_operator'::regclass, oid, oprname, oprnamespace, oprowner from pg_operator
+      union all
+      select 'pg_type'::regclass, oid, typname, typnamespace, typowner from pg_type
+      union all
+      select 'pg_class'::regclass, oid, relname, relnamespace, relowner from pg_class
+      where relkind in ('r', 'p', 'v', 'm', 'f')
+    ), called (kind, name) as (
+      select kind, name from objects
+      where space = 'pg_catalog'::regnamespace and kind in ('pg_proc'::regclass, 'pg_operator'::regclass)
+      union
+      select kind, name from objects join pg_depend on classid = kind and objid = id
+      where deptype = 'e' and space in (select id from path)
     )
-    select 'operator ' || f.oid::regoperator as name, pg_get_userbyid(oprowner) as owner
-    from foreign_operators f
-    where exists (
-      select from pg_operator o where o.oprname = f.oprname and (
-        oprnamespace = 'pg_catalog'::regnamespace
-        or exists (select from members where classid = 'pg_operator'::regclass and objid = o.oid)
-      )
-    )
-    union all
-    select 'function ' || f.oid::regprocedure, pg_get_userbyid(proowner)
-    from foreign_functions f
-    where exists (
-      select from pg_proc p where p.proname = f.proname and (
-        pronamespace = 'pg_catalog'::regnamespace
-        or exists (select from members where classid = 'pg_proc'::regclass and objid = p.oid)
-      )
-    )
-    order by 1`;
+    select pg_get_userbyid(owner) as owner, case kind
+        when 'pg_proc'::regclass then 'function ' || id::regprocedure
+        when 'pg_operator'::regclass then 'operator ' || id::regoperator
+        when 'pg_type'::regclass then 'type ' || id::regtype
+        else 'relation ' || id::regclass
+      end as name
+    from objects join called using (kind, name)
+    where space in (select id from path) and owner not in (select id from trusted)
+    order by name`;
 }
 
 function withoutPublic({ server: { user, database } }: Session) {

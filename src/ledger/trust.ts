@@ -142,6 +142,30 @@ async function readFacts(sql: Sql, tables: readonly string[]): Promise<readonly 
     from facts`;
 }
 
+/** The roles that may write to the history and that the run does not trust, quoted; PUBLIC is one. */
+export async function findStrangers({ sql }: Session): Promise<readonly string[]> {
+  const rows = await sql<{ name: string }[]>`
+    with ${trustedRoles(sql)}, history as (
+      select oid, relowner, relacl from pg_class
+      where relname = 'migrations' and relnamespace = to_regnamespace('cryptosense_db')
+    ), grants (id, privilege) as (
+      select acl.grantee, acl.privilege_type from history, aclexplode(relacl) acl
+      union all
+      select acl.grantee, acl.privilege_type
+      from history join pg_attribute on attrelid = history.oid, aclexplode(attacl) acl
+    ), writers (id) as (
+      select relowner from history
+      union select id from grants where privilege in ('INSERT', 'UPDATE')
+      union select member from pg_auth_members where roleid = to_regrole('pg_write_all_data')
+    ), roles (id) as (
+      select case when id = to_regrole('pg_database_owner') then datdba else id end
+      from writers join pg_database on datname = current_database()
+    )
+    select distinct case id when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(id)) end as name
+    from roles where id not in (select id from trusted) order by name`;
+  return rows.map(({ name }) => name);
+}
+
 /** What is not as this tool makes it, one line each; empty for a ledger that can be used. */
 export function findDistrust(facts: readonly LedgerFact[]): readonly string[] {
   return facts.flatMap((fact) => {

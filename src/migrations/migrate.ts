@@ -142,9 +142,9 @@ function stepsOfSession(steps: readonly Step[], kind: SessionKind): readonly Ste
 
 /**
  * Rolls back applied migrations, newest first: those newer than `to`, a number of `steps`, `all`, or one by default.
- * Runs the rollbacks that were recorded with the migrations, so the files may be gone. Refuses, without `force`, a
- * production or staging database and one that has rows and no mark; and rollbacks that say "-- Irreversible". Nothing
- * has run then.
+ * Runs the rollbacks that were recorded with the migrations, so the files may be gone, unless a role that the run does
+ * not trust may have written them. Refuses, without `force`, a production or staging database and one that has rows and
+ * no mark; and rollbacks that say "-- Irreversible". Nothing has run then.
  */
 export async function down(options: DownOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
@@ -158,7 +158,7 @@ export async function down(options: DownOptions): Promise<RunResult> {
       compareWithLedger(pairs, ledger),
       extent ?? { kind: 'steps', count: 1 },
     );
-    const steps = await prepareDown(session, chosen, options);
+    const steps = await prepareDown(session, { entries: chosen, pairs }, options);
     if (steps.length > 0) await requireSafePath(session);
     if (options.dryRun) {
       return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, {});
@@ -185,11 +185,8 @@ export async function redo(options: RedoOptions): Promise<RunResult> {
     await guardDestruction(run, rollingBack(options));
     await refuseElsewhere(run, pairs, options);
     const chosen = planRedo(compareWithLedger(pairs, ledger), steps ?? 1);
-    const back = await prepareDown(
-      session,
-      chosen.map(({ entry }) => entry),
-      options,
-    );
+    const entries = chosen.map(({ entry }) => entry);
+    const back = await prepareDown(session, { entries, pairs }, options);
     // Refuses a faulty file before the rollback runs.
     await prepareUp(
       session,

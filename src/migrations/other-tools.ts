@@ -22,11 +22,16 @@ const marks: readonly (readonly [tool: string | undefined, pattern: RegExp])[] =
   ['Play evolutions', /^(?:#\s*)?---?\s*!(up|down)s\b/i],
   ['shmig', /^--\s*=+\s*(up|down)\s*=+/i],
   ['tern', /^--+\s*create above\s*\/\s*drop (below)/i],
-  ['MyBatis Migrations', /^--\s*\/\/\s*@(undo)\b/i],
+  ['MyBatis Migrations', /^--\s*(?:\/\/\s*)?@(undo)\b/i],
+  ['Atlas', /^--\s*(migration|down)\.sql\s*--$/i],
 ];
 
-/** `-- Up`, `--- DOWN ---`, `-- @up`, `-- +tool Down`. */
-const plainMark = /^--[^\p{L}\p{N}]*(?:[\w-]+[^\p{L}\p{N}]+)?(up|down)[^\p{L}\p{N}]*$/iu;
+/**
+ * `-- Up`, `--- DOWN ---`, `-- @up`, `-- +tool Down`, `-- tool:up`, `-- +sqlup`, `-- Up Script`. A word before it needs a
+ * sign: `-- set up` is prose.
+ */
+const plainMark =
+  /^--[^\p{L}\p{N}]*(?:[+@!][\w-]+\s+|[\w-]+\s*[:=/.]\s*)?(?:sql)?(up|down)(?:\s+script)?[^\p{L}\p{N}]*$/iu;
 
 /**
  * The first mark of another tool's file behind which the wrong half of a migration stands: what undoes it in a
@@ -59,10 +64,11 @@ export function findForeignMark(text: string, direction: Direction): ForeignMark
 }
 
 /** Spares nearly every file the search for its comments. */
-const mayHaveMark = /^\s*(?:--|#).*(?:up|down|undo|drop below)/im;
+const mayHaveMark = /^\s*(?:--|#).*(?:up|down|undo|drop below|migration\.sql)/im;
 
 function partOf(word: string): 'up' | 'down' | 'both' {
   const name = word.toLowerCase();
+  if (name === 'migration') return 'up';
   return name === 'up' || name === 'down' ? name : 'both';
 }
 

@@ -1,15 +1,16 @@
 import type { Session } from '../database/connection.ts';
 import { readTimescale, requireTimescale } from '../database/requirements.ts';
-import { type LedgerEntry, readRollbacks } from '../ledger/ledger.ts';
+import type { LedgerEntry } from '../ledger/ledger.ts';
 import { faultyFiles } from '../runtime/errors.ts';
 import type { Finding } from '../runtime/findings.ts';
+import { readRecordedRollbacks } from './rollbacks.ts';
 import {
   type GrammarOptions,
   type ReadingOptions,
   readRollbackScripts,
   readScripts,
 } from './scripts.ts';
-import { type MigrationPair, rollbackNameOf, sqlFile } from './source.ts';
+import type { MigrationPair } from './source.ts';
 import { needsOwnSession, type Step } from './step.ts';
 
 /**
@@ -42,21 +43,19 @@ export async function prepareUp(
 
 /**
  * The steps that roll the entries back, with the rollbacks that the ledger records.
- * Throws `faulty-statements`, also for a rollback that says that it cannot be undone.
+ * Throws `ledger-untrusted` for a recorded text that another role may have written, and `faulty-statements`, also for a
+ * rollback that says that it cannot be undone.
  */
 export async function prepareDown(
   session: Session,
-  entries: readonly LedgerEntry[],
+  {
+    entries,
+    pairs,
+  }: { readonly entries: readonly LedgerEntry[]; readonly pairs: readonly MigrationPair[] },
   options: GrammarOptions,
 ): Promise<readonly Step[]> {
   if (entries.length === 0) return [];
-  const texts = await readRollbacks(
-    session,
-    entries.map(({ version }) => version),
-  );
-  const files = entries.map((entry) =>
-    sqlFile(rollbackNameOf(entry), texts.get(entry.version) ?? ''),
-  );
+  const files = await readRecordedRollbacks(session, entries, pairs);
   const scripts = await readRollbackScripts(files, grammarFor(session, options));
   refuse(
     scripts.flatMap(({ file, irreversible: reason }) =>

@@ -13,8 +13,13 @@ export function brokenRules(
     const command = text.split(/\W/, 1)[0]?.toUpperCase() ?? '';
     return [{ rule: 'transaction-control', command, transaction }];
   }
-  const inMode = transaction === 'own' ? brokenInTransaction(node) : brokenWhenResumed(node);
-  return [...brokenInAnyMode(node), ...inMode];
+  const called = functionsCalledBy(node, text);
+  const inMode =
+    transaction === 'own' ? brokenInTransaction(node) : brokenWhenResumed(node, called);
+  const unlock: readonly Fault[] = called.has('pg_advisory_unlock_all')
+    ? [{ rule: 'unlock-all' }]
+    : [];
+  return [...brokenInAnyMode(node), ...unlock, ...inMode];
 }
 
 /** True for a statement such as BEGIN or COMMIT that is of one of the kinds, in PostgreSQL's names. */
@@ -57,8 +62,6 @@ function brokenInAnyMode({ type, body }: StatementNode): readonly Fault[] {
       return [{ rule: readsRows({ type, body }) ? 'copy-from-stdin' : 'copy-to-stdout' }];
     case 'DiscardStmt':
       return body.target === 'DISCARD_ALL' ? [{ rule: 'discard-all' }] : [];
-    case 'SelectStmt':
-      return selects(body, 'pg_advisory_unlock_all') ? [{ rule: 'unlock-all' }] : [];
     case 'DeallocateStmt':
       return body.name === undefined ? [{ rule: 'deallocate-all' }] : [];
     case 'IndexStmt':
@@ -79,25 +82,50 @@ function brokenInTransaction(node: StatementNode): readonly Fault[] {
 }
 
 /** A run that resumes a file has another session than the run before it. */
-function brokenWhenResumed(node: StatementNode): readonly Fault[] {
-  const { type, body } = node;
-  const faults: Fault[] = [];
-  if (type === 'SelectStmt' && selects(body, 'set_config')) {
-    faults.push({ rule: 'not-resumable', object: 'setting' });
-  }
-  if (createsTemporary(node)) faults.push({ rule: 'not-resumable', object: 'temporary' });
-  if (type === 'PrepareStmt' || type === 'DeclareCursorStmt' || type === 'ListenStmt') {
-    faults.push({ rule: 'not-resumable', object: 'session' });
-  }
-  return faults;
+function brokenWhenResumed(node: StatementNode, called: ReadonlySet<string>): readonly Fault[] {
+  const objects = [
+    ...(called.has('set_config') ? (['setting'] as const) : []),
+    ...(createsTemporary(node) ? (['temporary'] as const) : []),
+    ...(changesSession(node, called) ? (['session'] as const) : []),
+  ];
+  return objects.map((object) => ({ rule: 'not-resumable', object }));
 }
 
-/** True for a SELECT with a call of the function as one of its columns, as in `SELECT set_config(…)`. */
-function selects(select: StatementNode['body'], functionName: string): boolean {
-  return nodes(select.targetList).some((target) => {
-    const call = asNode(asNode(asNode(target.ResTarget).val).FuncCall);
-    return lastName(call.funcname) === functionName;
-  });
+function changesSession({ type }: StatementNode, called: ReadonlySet<string>): boolean {
+  const statements = ['PrepareStmt', 'DeclareCursorStmt', 'ListenStmt', 'LoadStmt'];
+  return statements.includes(type) || [...called].some((name) => sessionFunctions.test(name));
+}
+
+/** What a statement calls for its session: the seed of random(), and advisory locks that outlive the transaction. */
+const sessionFunctions = /^(?:setseed|pg_(?:try_)?advisory_lock(?:_shared)?)$/;
+
+const sessionWords = /set_config|setseed|pg_(?:try_)?advisory/i;
+
+/** Statements that run what they hold. A view, a rule or a function only keeps it. */
+const executing = [
+  ...['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt', 'CopyStmt'],
+  ...['CallStmt', 'CreateTableAsStmt', 'ExplainStmt', 'ExecuteStmt'],
+];
+
+/**
+ * The functions of the session that the statement calls, anywhere in it. The words spare the search of nearly every
+ * statement.
+ */
+function functionsCalledBy({ type, body }: StatementNode, text: string): ReadonlySet<string> {
+  const names = new Set<string>();
+  if (executing.includes(type) && sessionWords.test(text)) collectCalls(body, names);
+  return names;
+}
+
+function collectCalls(value: unknown, names: Set<string>): void {
+  if (Array.isArray(value)) for (const item of value) collectCalls(item, names);
+  else if (typeof value === 'object' && value !== null) {
+    for (const [key, field] of Object.entries(value)) {
+      // CALL keeps its call in a field of another name.
+      if (key === 'FuncCall' || key === 'funccall') names.add(lastName(asNode(field).funcname));
+      collectCalls(field, names);
+    }
+  }
 }
 
 /**

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Checksum, compareVersions, isRealStamp, type Version } from '../ledger/version.ts';
-import { CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
+import { CryptosenseDbError, faultyFiles, messageOf } from '../runtime/errors.ts';
 import { readBytes } from '../runtime/files.ts';
 import type { Fault, Finding } from '../runtime/findings.ts';
 import { packagedMigrations, packagedRollbacks } from '../runtime/package.ts';
@@ -156,7 +156,7 @@ function listSql(folder: string, report: Report): string[] | undefined {
       .filter((name) => /\.sql$/i.test(name))
       .sort(compareVersions);
   } catch (error) {
-    report(folder, { rule: 'unreadable-folder', of: 'migrations', reason: String(error) });
+    report(folder, { rule: 'unreadable-folder', of: 'migrations', reason: messageOf(error) });
     return undefined;
   }
 }
@@ -200,7 +200,7 @@ function readSql(path: string, report: Report): SqlFile | undefined {
   try {
     bytes = readBytes(path);
   } catch (error) {
-    report(path, { rule: 'unreadable-file', reason: String(error) });
+    report(path, { rule: 'unreadable-file', reason: messageOf(error) });
     return undefined;
   }
   const text = decodeUtf8(bytes);

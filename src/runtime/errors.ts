@@ -14,7 +14,12 @@ export interface ErrorDetails {
   /** No database was named anywhere. */
   'no-target': undefined;
   /** No host of the target answered, or none in time. */
-  'server-unreachable': { readonly hosts: readonly string[]; readonly waitedMs: number };
+  'server-unreachable': {
+    readonly hosts: readonly string[];
+    readonly waitedMs: number;
+    /** Each host answered, and does not fit: its TLS, or a setting of the target. To wait does not help. */
+    readonly isLasting: boolean;
+  };
   /** The server refused the role or its password. */
   'login-refused': { readonly user: string };
   /** The server is there, the database is not. */
@@ -78,7 +83,7 @@ export interface ErrorDetails {
   'environment-refused': { readonly environment: string | undefined };
   /** Another role owns the ledger, or has changed its definition: its code would run as this role. Nothing was run. */
   'ledger-untrusted': { readonly reasons: readonly string[] };
-  /** Functions or operators of another role stand where a migration would call them. Nothing was run. */
+  /** Functions, operators, types or relations of another role stand where a migration would use them. Nothing was run. */
   'schema-untrusted': { readonly names: readonly string[] };
   /** Tables that migrations have made stand in another schema than public. Nothing was run. */
   'schema-elsewhere': { readonly names: readonly string[] };

@@ -87,7 +87,7 @@ function listCode(path: string): readonly string[] {
   } catch (error) {
     const place = { folder: dirname(path), file: basename(path) };
     throw faultyFiles('faulty-folder', [
-      { ...place, rule: 'unreadable-folder', of: 'seeders', reason: String(error) },
+      { ...place, rule: 'unreadable-folder', of: 'seeders', reason: messageOf(error) },
     ]);
   }
 }

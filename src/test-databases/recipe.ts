@@ -4,7 +4,7 @@ import { basename, dirname, join, sep } from 'node:path';
 import type { Target } from '../database/target.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { readMigrations, resolveFolders, type SourceFolders } from '../migrations/source.ts';
-import { CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
+import { CryptosenseDbError, faultyFiles, messageOf } from '../runtime/errors.ts';
 import { compareText } from '../runtime/order.ts';
 import { packagedSeeds, toolVersion } from '../runtime/package.ts';
 import type { OnProgress } from '../runtime/progress.ts';
@@ -165,7 +165,7 @@ function filesUnder(folder: string): readonly string[] {
   } catch (error) {
     const place = { folder: dirname(folder), file: basename(folder) };
     throw faultyFiles('faulty-folder', [
-      { ...place, rule: 'unreadable-folder', of: 'seeders', reason: String(error) },
+      { ...place, rule: 'unreadable-folder', of: 'seeders', reason: messageOf(error) },
     ]);
   }
 }

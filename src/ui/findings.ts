@@ -97,7 +97,7 @@ const notResumable = {
     'create a permanent one, and drop it in the last statement',
   ],
   session: [
-    'a prepared statement, cursor or LISTEN is gone when the next run resumes the file',
+    'what the statement leaves in its session is gone when the next run resumes the file: a prepared statement, a cursor, LISTEN, LOAD, an advisory lock, setseed()',
     'move it and the statements that use it into a DO block, or into a file with a transaction',
   ],
 } as const;

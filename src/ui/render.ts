@@ -205,23 +205,20 @@ export function problemsOf(
   return [{ ...first, evidence: [...(first.evidence ?? []), ...lines] }, ...others];
 }
 
-function describeOmission({ message, detail, where, query }: SensitiveWords): string {
-  const left = [
-    ...(message ? ['message'] : []),
-    ...(detail ? ['detail'] : []),
-    ...(where ? ['context'] : []),
-    ...(query ? ['query'] : []),
-  ];
+function describeOmission(sensitive: SensitiveWords): string {
+  const left = sensitiveParts(sensitive).map(([name]) => name);
   return `left out, as it may hold values of rows: ${left.join(', ')}; --verbose shows it`;
 }
 
-function describeSensitive({ message, detail, where, query }: SensitiveWords): readonly string[] {
-  return [
-    ...(message ? [`message: ${message}`] : []),
-    ...(detail ? [`detail: ${detail}`] : []),
-    ...(where ? where.split('\n').map((line) => `in: ${line}`) : []),
-    ...(query ? [`query: ${query}`] : []),
-  ];
+function describeSensitive(sensitive: SensitiveWords): readonly string[] {
+  return sensitiveParts(sensitive).flatMap(([name, text]) =>
+    name === 'context' ? text.split('\n').map((line) => `in: ${line}`) : [`${name}: ${text}`],
+  );
+}
+
+function sensitiveParts({ message, detail, where, query }: SensitiveWords) {
+  const parts = Object.entries({ message, detail, context: where, query });
+  return parts.flatMap(([name, text]) => (text ? [[name, text] as const] : []));
 }
 
 /** Each fact in red, its evidence indented below it, its hint at the end. */

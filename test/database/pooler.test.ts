@@ -163,6 +163,27 @@ describe.skipIf(binary === undefined)(
       expect(await tables()).not.toEqual([]);
     });
 
+    it('writes and reads times and bytes alike on every connection in transaction mode', async () => {
+      for (const setting of [
+        "timezone = 'Asia/Tokyo'",
+        'datestyle = German',
+        'bytea_output = escape',
+      ])
+        await database.sql.unsafe(`alter database ${database.name} set ${setting}`);
+      const target = await startPooler({ mode: 'transaction', size: 3 });
+      const db = createDatabase({ target, maxConnections: 6, connectTimeoutMs: 20_000 });
+      onTestFinished(() => db.destroy());
+      const [at, bytes] = [new Date('2026-03-01T20:00:00Z'), Buffer.from([0, 92, 255])];
+      const work = Array.from({ length: 60 }, async () => {
+        const { rows } = await sql`
+          select ${at}::timestamptz as at, ${at}::timestamptz::date::text as day, ${bytes}::bytea as bytes,
+            (select count(*) from generate_series(1, 20000)) as counted`.execute(db);
+        return rows[0];
+      });
+      const answer = { at, day: '2026-03-01', bytes, counted: '20000' };
+      expect(await Promise.all(work)).toEqual(work.map(() => answer));
+    });
+
     it('answers migrate status in every mode', async () => {
       const target = await startPooler({ mode: 'transaction' });
       expect(await migrate.status({ target, ...basic })).toMatchObject({ isCurrent: false });

@@ -6,8 +6,10 @@ import { TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { openPrimary } from '../../src/database/client.ts';
 import { parseTarget } from '../../src/database/target.ts';
+import { wait } from '../../src/databases/lifecycle.ts';
 import { isError } from '../../src/runtime/errors.ts';
 import { type Certificate, hasOpenssl, makeCertificate } from '../support/certificates.ts';
+import { codeOf } from '../support/errors.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 
 /** The server's answer to a login, which a client that trusts it gets. */
@@ -92,6 +94,8 @@ describe.skipIf(!hasOpenssl)(name, () => {
   interface Scene {
     readonly host?: string;
     readonly mode?: string;
+    /** Default: `server`. */
+    readonly subject?: string;
     readonly names?: string;
     readonly days?: number;
     readonly issuer?: () => Certificate | undefined;
@@ -104,7 +108,7 @@ describe.skipIf(!hasOpenssl)(name, () => {
   async function connect(scene: Scene): Promise<string> {
     const { host = '127.0.0.1', mode = 'verify-full', names, days, query = '' } = scene;
     const issuer = scene.issuer ? scene.issuer() : ca;
-    const own = makeCertificate('server', {
+    const own = makeCertificate(scene.subject ?? 'server', {
       ...(issuer && { issuer }),
       ...(names !== undefined && { names }),
       ...(days !== undefined && { days }),
@@ -117,6 +121,8 @@ describe.skipIf(!hasOpenssl)(name, () => {
 
   it.each<[string, Scene]>([
     ['names the address of the host', { names: 'IP:127.0.0.1' }],
+    ['names the address as a name', { names: 'DNS:db.example,DNS:127.0.0.1' }],
+    ['names the address as its subject, and has no other name', { subject: '127.0.0.1' }],
     ['names the host among others', { host: 'localhost', names: 'DNS:db.example,DNS:localhost' }],
     [
       'names the host whose address is given',
@@ -168,6 +174,11 @@ describe.skipIf(!hasOpenssl)(name, () => {
   it.each<[string, string, Scene]>([
     // Node compares with "localhost" when the host is an address.
     ['names localhost, and the host is an address', otherHost, { names: 'DNS:localhost' }],
+    [
+      'names the address as its subject, and has another name',
+      otherHost,
+      { subject: '127.0.0.1', names: 'DNS:db.example' },
+    ],
     ['names another address', otherHost, { names: 'IP:127.0.0.2' }],
     ['has no name but its subject, and the host is an address', otherHost, {}],
     ['names another host', otherHost, { host: 'localhost', names: 'DNS:db.example' }],
@@ -249,6 +260,21 @@ describe.skipIf(!hasOpenssl)(name, () => {
     expect(
       await outcomeOf(`postgresql://127.0.0.1:1/d?sslmode=verify-ca&sslrootcert=${text}`),
     ).toBe('file-problem');
+  });
+});
+
+describe('db wait', () => {
+  const outcomeAt = (port: number, mode: string) =>
+    codeOf(wait({ target: `postgresql://u@127.0.0.1:${port}/d?sslmode=${mode}` }));
+
+  it('does not wait for TLS that the server does not offer', async () => {
+    const port = await listen((socket) => socket.once('data', () => socket.write('N')));
+    expect(await outcomeAt(port, 'require')).toBe('server-unreachable');
+  });
+
+  it.runIf(hasOpenssl)('does not wait for a certificate that is not trusted', async () => {
+    const port = await startServer(makeCertificate('server', { names: 'IP:127.0.0.1' }));
+    expect(await outcomeAt(port, 'verify-full&sslrootcert=system')).toBe('server-unreachable');
   });
 });
 

@@ -310,6 +310,8 @@ describe('through createDatabase, and through db and load of a seeder,', () => {
     expect(rows.at(-1)?.type).toBeNull();
   });
 
+  const circle: Record<string, unknown> = {};
+  circle.of = circle;
   const column = (type: string) => `c${typeNames.indexOf(type)}`;
   it.each<[string, string, unknown, string]>([
     ['text with NUL', 'text', 'a\0b', '22021|invalid byte sequence'],
@@ -321,6 +323,26 @@ describe('through createDatabase, and through db and load of a seeder,', () => {
     ['a symbol', 'text', Symbol('x'), 'a symbol'],
     ['undefined in an array', 'text[]', ['a', undefined], 'undefined'],
     ['a symbol as JSON', 'jsonb', Symbol('x'), 'a symbol, which JSON does not have'],
+    ['a Date', 'jsonb', new Date(0), 'a Date, which JSON|type timestamp with time zone'],
+    ['bytes', 'jsonb', Buffer.from('abc'), 'bytes, which JSON'],
+    ['a bigint', 'jsonb', 10n, 'a bigint, which JSON|type bigint'],
+    ['a bigint inside', 'jsonb', { a: [10n] }, 'a bigint, which JSON'],
+    ['a circle', 'jsonb', circle, 'a value that JSON.stringify refuses'],
+    ['bytes', 'text', Buffer.from('abc'), 'bytes, which only bytea takes'],
+    ['bytes in an array', 'text[]', [Buffer.from('abc')], 'bytes, which only bytea takes'],
+    [
+      'numbers of two bytes',
+      'bytea',
+      new Uint16Array([1, 2]),
+      'of the kind Uint16Array, which its type',
+    ],
+    [
+      'a typed array',
+      'integer[]',
+      new Int32Array([1, 2]),
+      'of the kind Int32Array, which its type',
+    ],
+    ['an ArrayBuffer', 'bytea', new ArrayBuffer(2), 'an object, which its type'],
     ['another word', 'mood[]', ['glad'], 'invalid input value for enum mood'],
   ])('%s is refused for %s', async (_what, type, value, message) => {
     for (const way of ways) {

@@ -13,6 +13,7 @@ import {
   onTestFinished,
 } from 'vitest';
 import { lockFolder } from '../../src/database/embedded/folder-lock.ts';
+import { resolveTarget } from '../../src/database/target.ts';
 import { create, drop, mark, reset, wait } from '../../src/databases/lifecycle.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { isError } from '../../src/runtime/errors.ts';
@@ -556,6 +557,22 @@ describe('wait', () => {
     const target = role.urlOf(database.url).replace(role.password, 'wrong');
     expect(await codeOf(wait({ target }))).toBe('login-refused');
     await role.drop();
+  });
+
+  it('does not wait when the server refuses a setting of the target', async () => {
+    const target = `${database.url}?options=-c%20nonsense=1`;
+    expect(await codeOf(wait({ target }))).toBe('server-unreachable');
+  });
+
+  it('ends a program for the password when its time is over', async () => {
+    const target = resolveTarget(database.url);
+    if (target.kind !== 'server') throw new Error('not a server');
+    const result = await wait({
+      target: { ...target, passwordCommand: ['sleep', '600'] },
+      timeoutMs: 1,
+    });
+    expect(result).toMatchObject({ isReady: false, reason: expect.stringContaining('in time') });
+    expect(result.waitedMs).toBeLessThan(10_000);
   });
 
   it('ends when the signal fires before the server answers', async () => {

@@ -128,6 +128,57 @@ describe('a ledger that another role owns', () => {
   });
 });
 
+describe('a rollback that was recorded', () => {
+  const text = 'alter table coins add column planted text;';
+  const plant = (checksum = '') => `
+    update cryptosense_db.migrations set rollback_sql = '${text}'${checksum}
+    where version = (select max(version) from cryptosense_db.migrations)`;
+  const withChecksum = plant(`, rollback_checksum = encode(sha256('${text}'), 'hex')`);
+  const other = () => writePairs({ '20260101_000009_x': ['create table x ();', 'drop table x;'] });
+
+  it('and changed without its checksum is refused, whoever may write to the history', async () => {
+    const { url: target, sql } = await scratchDatabase();
+    await migrate.up({ target, ...basic });
+    await sql.unsafe(plant());
+    for (const run of [migrate.down, migrate.redo]) {
+      expect(await codeOf(run({ target, ...basic }))).toBe('ledger-untrusted');
+    }
+    expect(await recordedVersions(sql)).toHaveLength(3);
+  });
+
+  it('by a role that the run does not trust is refused unless the file has the same text', async () => {
+    const database = await scratchDatabase();
+    const [owner, target] = [await roleIn(database), database.url];
+    await database.sql.unsafe(`alter database ${database.name} owner to ${owner.name}`);
+    await migrate.up({ target: owner.urlOf(target), ...basic });
+    await database.sql.unsafe(withChecksum);
+    expect(await codeOf(migrate.redo({ target, ...basic }))).toBe('ledger-untrusted');
+    await expect(migrate.down({ target, ...other() })).rejects.toMatchObject({
+      code: 'ledger-untrusted',
+      problems: [{ evidence: [`cryptosense_db.migrations can be written by ${owner.name}`] }],
+    });
+    expect(await migrate.down({ target: owner.urlOf(target), ...other() })).toMatchObject({
+      applied: 2,
+    });
+    expect(await migrate.down({ target, ...basic })).toMatchObject({ applied: 1 });
+  });
+
+  it.each([
+    ['table', 'grant update on cryptosense_db.migrations to'],
+    ['column', 'grant insert (rollback_sql) on cryptosense_db.migrations to'],
+    ['server', 'grant pg_write_all_data to'],
+  ])('is refused where a grant on the %s lets another role write it', async (_, grant) => {
+    const { url: target, sql, ...database } = await scratchDatabase();
+    const stranger = await roleIn({ url: target, sql, ...database });
+    await migrate.up({ target, ...basic });
+    await sql.unsafe(`grant select on cryptosense_db.migrations to ${stranger.name}`);
+    expect(await migrate.down({ target, ...other() })).toMatchObject({ applied: 2 });
+    await sql.unsafe(`${grant} ${stranger.name}`);
+    expect(await codeOf(migrate.down({ target, ...other() }))).toBe('ledger-untrusted');
+    expect(await migrate.redo({ target, ...basic })).toMatchObject({ applied: 2 });
+  });
+});
+
 /** What the owner of a ledger could do to it, and what undoes it. */
 const changes: Readonly<Record<string, readonly [change: string, undo: string]>> = {
   'a trigger': [
@@ -293,6 +344,47 @@ describe('functions and operators of another role on the search path of a run', 
       expect(await codeOf(run())).toBe('schema-untrusted');
     }
     expect(await migrate.status(options)).toMatchObject({ isCurrent: true });
+  });
+
+  it('are refused as members of an extension that the role has made', async () => {
+    const database = await scratchDatabase();
+    const stranger = await roleIn(database);
+    await database.sql.unsafe(`
+      set session authorization ${stranger.name};
+      create schema tools;
+      create extension pgcrypto schema tools;
+      create function public.lower(bigint) returns text language sql as 'select $1::text';
+      alter extension pgcrypto add function public.lower(bigint);
+      create function tools.is_same(bigint, int) returns boolean language sql as 'select true';
+      create operator tools.= (leftarg = bigint, rightarg = int, function = tools.is_same);
+      alter extension pgcrypto add operator tools.= (bigint, int);
+      reset session authorization`);
+    await expect(migrate.up({ target: database.url, ...basic })).rejects.toMatchObject({
+      code: 'schema-untrusted',
+      details: { names: ['function public.lower(bigint)', 'operator tools.=(bigint,integer)'] },
+    });
+    await database.sql.unsafe(`
+      alter extension pgcrypto drop function public.lower(bigint);
+      alter extension pgcrypto drop operator tools.= (bigint, int);
+      drop function public.lower(bigint);
+      drop operator tools.= (bigint, int)`);
+    expect(await migrate.up({ target: database.url, ...basic })).toMatchObject({ applied: 3 });
+  });
+
+  it('are no more than a type or a view that stands before that of an extension', async () => {
+    const database = await scratchDatabase();
+    const stranger = await roleIn(database);
+    await database.sql.unsafe(`
+      create schema tools;
+      create extension citext schema tools;
+      set session authorization ${stranger.name};
+      create domain public.citext as text check (lower(value) is not null);
+      create table public.another ();
+      reset session authorization`);
+    await expect(migrate.up({ target: database.url, ...basic })).rejects.toMatchObject({
+      code: 'schema-untrusted',
+      details: { names: ['type public.citext'] },
+    });
   });
 
   it('are no obstacle with names that neither the server nor an extension has', async () => {

@@ -200,6 +200,34 @@ describe('values of rows', () => {
       "DO $$ BEGIN PERFORM note::int FROM accounts; EXCEPTION WHEN others THEN RAISE 'it failed: %', SQLERRM; END $$;",
       ['it failed: invalid input syntax for type integer: "…"'],
     ],
+    ...[
+      "to_tsquery(note || ' ' || note)",
+      "('(' || note)::tsquery",
+      "query_to_xml(note, true, true, '')",
+      'ts_stat(note)',
+      "ts_rewrite('a', note)",
+      'note::regoper',
+      "(note || '(int, int)')::regoperator",
+      "('a.b.c.' || note)::regtype",
+      'pg_read_file(note)',
+      'pg_ls_dir(note)',
+      'lo_import(note)',
+    ].map((expression): (typeof cases)[number] => [
+      expression,
+      `SELECT ${expression} FROM accounts;`,
+      ['…'],
+    ]),
+    [
+      'a JSON value in a file that has braces too',
+      `DO $$ BEGIN RAISE 'no: "%"', (SELECT format('{"x": "%s"}', note) FROM accounts LIMIT 1); END $$;
+       SELECT '{"x": "y"}';`,
+      ['no: "…"'],
+    ],
+    [
+      'a RAISE with a colon',
+      "DO $$ BEGIN RAISE 'no such word: %', (SELECT note FROM accounts LIMIT 1); END $$;",
+      ['no such word: …'],
+    ],
     [
       'a file without a transaction',
       '-- Transaction: none\nCREATE UNIQUE INDEX CONCURRENTLY i ON accounts (password);',

@@ -19,9 +19,13 @@ describe('a file with both halves of a migration', () => {
     ['shmig', '-- ====  UP  ====', '-- ==== DOWN ===='],
     ['tern', '-- a table', '---- create above / drop below ----'],
     ['MyBatis Migrations', '-- // a table', '-- //@UNDO'],
+    ['MyBatis Migrations', '-- a table', '-- @UNDO'],
     [undefined, '-- Up', '-- Down'],
     [undefined, '--- @UP ---', '--- @DOWN ---'],
     [undefined, '-- +tool up', '-- +tool down'],
+    [undefined, '-- tool:up', '-- tool:down'],
+    [undefined, '-- +sqlup', '-- +sqldown'],
+    [undefined, '-- Up Script', '-- Down Script'],
   ])('of %s is refused by name, between %j and %j', (tool, up, down) => {
     const text = `-- Migration: x\n\n${up}\n${create}\n\n${down}\n${drop}\n`;
     const mark = down.split('\n').at(-1) ?? '';
@@ -33,6 +37,13 @@ describe('a file with both halves of a migration', () => {
     expect(parseText(text, 'down').findings).toMatchObject([
       { rule: 'other-tool', tool, direction: 'down' },
     ]);
+  });
+
+  it('of Atlas is refused in a migration for its down.sql, and in a rollback for its migration.sql', () => {
+    const text = `-- atlas:txtar\n\n-- migration.sql --\n${create}\n\n-- down.sql --\n${drop}\n`;
+    const finding = { rule: 'other-tool', tool: 'Atlas' };
+    expect(parseText(text).findings).toMatchObject([{ ...finding, line: 6 }]);
+    expect(parseText(text, 'down').findings).toMatchObject([{ ...finding, line: 3 }]);
   });
 
   it.each([
@@ -55,6 +66,8 @@ describe('a file with one half', () => {
     `CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$\n-- migrate:up\n-- migrate:down\nSELECT 'a' $$;`,
     `-- the price goes up and down\n${create}\n-- scale it up\n-- and scale it down again\n${drop}`,
     `/* -- migrate:down */ ${create}`,
+    `BEGIN;\n-- set up\n${create}\n-- tear down\n${drop}\nCOMMIT;`,
+    `-- see migration.sql\n${create}`,
   ])('runs when its comments are no marks of another tool: %j', (text) => {
     expect(parseText(text).findings).toEqual([]);
   });

@@ -256,6 +256,13 @@ describe('statements that cannot run in a transaction', () => {
 describe('statements whose effect ends with the session', () => {
   const kept: readonly string[] = [
     "SELECT set_config('search_path', 'own', false)",
+    "SELECT x FROM set_config('work_mem', '99MB', false) x",
+    "SELECT 1 WHERE (SELECT set_config('a.b', 'c', false)) = 'c'",
+    "INSERT INTO t WITH s AS (SELECT pg_catalog.set_config('a.b', 'c', false)) SELECT * FROM s",
+    'SELECT setseed(0.5)',
+    'SELECT pg_advisory_lock(1)',
+    'SELECT a FROM t WHERE pg_try_advisory_lock_shared(a)',
+    "LOAD 'auto_explain'",
     'CREATE TEMP TABLE t (a integer)',
     'CREATE TABLE pg_temp.t (a integer)',
     'CREATE TEMPORARY TABLE t AS SELECT 1',
@@ -293,7 +300,11 @@ describe('statements whose effect ends with the session', () => {
     'CREATE TABLE pg_temporary (a integer)',
     'SET search_path = public, pg_temp',
     'SELECT 1 UNION SELECT 2',
-  ])('%s creates nothing temporary', (statement) => {
+    'SELECT pg_advisory_xact_lock(1)',
+    "SELECT 'set_config(setseed)'",
+    "CREATE VIEW v AS SELECT set_config('a.b', 'c', false)",
+    "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT set_config('a.b', 'c', false) $$",
+  ])('%s leaves nothing in its session', (statement) => {
     expect(find(`-- Transaction: none\n${statement};`)).toEqual([]);
   });
 
@@ -304,6 +315,7 @@ describe('statements whose effect ends with the session', () => {
   it.each([
     ['SELECT pg_advisory_unlock_all()', 'unlock-all'],
     ['SELECT 1, pg_catalog.pg_advisory_unlock_all()', 'unlock-all'],
+    ['SELECT 1 FROM pg_advisory_unlock_all()', 'unlock-all'],
     ['DEALLOCATE ALL', 'deallocate-all'],
   ])('%s is refused in any file, because it releases what the run holds', (statement, rule) => {
     expect(find(`${statement};`)).toEqual([`f.sql:1:1 ${rule}`]);

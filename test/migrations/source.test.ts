@@ -94,6 +94,8 @@ describe('findings in the folders', () => {
     symlinkSync(join(folders.migrations, 'nowhere'), link);
     writeFileSync(join(folders.rollbacks, '20250102_120000_gone_rollback.sql'), sql);
     expect(await findIn(folders)).toEqual(['20250102_120000_gone.sql unreadable-file']);
+    const error = await errorOf('faulty-folder', async () => readMigrations(folders));
+    expect(error.details.findings).toMatchObject([{ reason: expect.stringMatching(/^ENOENT/) }]);
   });
 });
 

@@ -108,6 +108,7 @@ function readBytes(written: string): Buffer {
  */
 export function writeValue(type: ValueType, value: unknown): string {
   if (type.kind === 'json') return writeJson(value);
+  if (ArrayBuffer.isView(value)) return writeBytes(type, value);
   if (!Array.isArray(value)) return writeScalar(value);
   if (type.kind !== 'array') throw new TypeError('an array, which its type does not take');
   const { item, delimiter } = type;
@@ -119,10 +120,35 @@ export function writeValue(type: ValueType, value: unknown): string {
   });
 }
 
+/** Refuses what JSON.stringify would turn into a value of another kind. Inside an object its rules hold. */
 function writeJson(value: unknown): string {
-  const written: string | undefined = JSON.stringify(value);
+  const isOther = value instanceof Date || ArrayBuffer.isView(value) || typeof value === 'bigint';
+  const written: string | undefined = isOther ? undefined : stringify(value);
   if (written === undefined) throw new TypeError(`${describe(value)}, which JSON does not have`);
   return written;
+}
+
+function stringify(value: unknown): string {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    const isOfBigint = /bigint/i.test(cause.message);
+    const what = isOfBigint
+      ? 'a bigint, which JSON does not have'
+      : 'a value that JSON.stringify refuses';
+    throw new TypeError(what, { cause });
+  }
+}
+
+function writeBytes(type: ValueType, value: ArrayBufferView): string {
+  if (!(value instanceof Uint8Array)) {
+    throw new TypeError(
+      `an array of the kind ${value.constructor.name}, which its type does not take`,
+    );
+  }
+  if (type.kind !== 'bytes') throw new TypeError('bytes, which only bytea takes');
+  return `\\x${Buffer.from(value.buffer, value.byteOffset, value.length).toString('hex')}`;
 }
 
 function writeScalar(value: unknown): string {
@@ -138,7 +164,6 @@ function writeScalar(value: unknown): string {
       return String(value);
     case 'object':
       if (value instanceof Date) return writeTime(value);
-      if (value instanceof Uint8Array) return `\\x${Buffer.from(value).toString('hex')}`;
       // Decimal numbers and the like of other packages have a text of their own.
       if (hasOwnText(value)) return String(value);
       throw new TypeError(`${describe(value)}, which its type does not take`);
@@ -152,6 +177,9 @@ function hasOwnText(value: object | null): boolean {
 }
 
 function describe(value: unknown): string {
+  if (value instanceof Date) return 'a Date';
+  if (ArrayBuffer.isView(value)) return 'bytes';
+  if (typeof value === 'bigint') return 'a bigint';
   if (typeof value === 'object' && value !== null) return 'an object';
   if (typeof value === 'function' || typeof value === 'symbol') return `a ${typeof value}`;
   return String(value);
