@@ -3,7 +3,7 @@
 -- Author: CryptoSense Database Team
 -- Transaction: none
 
--- The message names accounts by id, because an address is personal data
+-- The hint names accounts by id, because an address is personal data
 DO $$
 DECLARE
     found RECORD;
@@ -19,10 +19,12 @@ BEGIN
         HAVING COUNT(*) > 1
     ) AS shared;
     IF found.total > 0 THEN
-        RAISE EXCEPTION 'users has accounts whose e-mail addresses differ in case only, % times: %',
-                found.total, found.first
+        RAISE EXCEPTION 'users has accounts whose e-mail addresses differ in case only, or not at all'
             USING ERRCODE = 'unique_violation',
-                  HINT = 'Change the address of all accounts but one of each group, or set their deleted_at, and run again.';
+                  HINT = format(
+                      'Change the address of all accounts but one of each group, or set their deleted_at, and run again. %s: %s',
+                      CASE WHEN found.total > 10 THEN format('The first 10 of %s groups', found.total) ELSE 'The groups' END,
+                      found.first);
     END IF;
 END;
 $$;

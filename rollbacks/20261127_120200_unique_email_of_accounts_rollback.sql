@@ -3,7 +3,7 @@
 -- Author: CryptoSense Database Team
 -- Transaction: none
 
--- An address may have been registered again. The message names accounts by id, because an address is
+-- An address may have been registered again. The hint names accounts by id, because an address is
 -- personal data
 DO $$
 DECLARE
@@ -19,10 +19,12 @@ BEGIN
         HAVING COUNT(*) > 1
     ) AS shared;
     IF found.total > 0 THEN
-        RAISE EXCEPTION 'users has accounts with the same e-mail address, deleted accounts included, % times: %',
-                found.total, found.first
+        RAISE EXCEPTION 'users has accounts with the same e-mail address, deleted accounts included'
             USING ERRCODE = 'unique_violation',
-                  HINT = 'Change the address of all accounts but one of each group, and run again.';
+                  HINT = format(
+                      'Change the address of all accounts but one of each group, and run again. %s: %s',
+                      CASE WHEN found.total > 10 THEN format('The first 10 of %s groups', found.total) ELSE 'The groups' END,
+                      found.first);
     END IF;
 END;
 $$;

@@ -6,10 +6,10 @@ import { CryptosenseDbError } from '../runtime/errors.ts';
 import { renderCandles, renderImport, renderPriceStatus } from '../ui/prices.ts';
 import { argument, defineCommand, flag, type Group, grouped, repeatable } from './command.ts';
 import { lockTimeoutFlag, onDatabase, targetFlags } from './flags.ts';
-import { list, moment, positiveNumber } from './values.ts';
+import { coins, moment, positiveNumber } from './values.ts';
 
 const coinsFlag = {
-  coins: flag('--coins <coins>', 'symbols or CoinGecko ids, such as BTC,ETH,SOL', list),
+  coins: flag('--coins <coins>', 'symbols or CoinGecko ids, such as BTC,ETH,SOL', coins),
 };
 
 /** Of the command line: `--from` names a date, or with `--source files` a path. */

@@ -70,11 +70,11 @@ export const variableName: ValueKind<string> = {
   read: (text) => (/^[A-Za-z_]\w*$/.test(text) ? text : undefined),
 };
 
-/** `BTC,ETH,SOL` */
-export const list: ValueKind<readonly string[]> = {
-  expected: 'words with commas between them',
+/** Symbols, or ids of CoinGecko. */
+export const coins: ValueKind<readonly string[]> = {
+  expected: 'coins such as BTC,ETH,SOL',
   read: (text) => {
     const words = text.split(',').map((word) => word.trim());
-    return words.every((word) => word !== '') ? words : undefined;
+    return words.every((word) => /^[\p{L}\p{N}$._-]+$/u.test(word)) ? words : undefined;
   },
 };

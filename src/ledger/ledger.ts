@@ -108,7 +108,6 @@ const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, s
     ['seed_runs', 'insert'],
     ['seed_afterwards', 'insert, update, delete'],
     ['environment', 'insert'],
-    ['candles_owed', 'insert, delete'],
   ],
   mark: [
     ['environment', 'insert, update'],

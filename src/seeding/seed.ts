@@ -1,4 +1,4 @@
-import { withRun } from '../ledger/run.ts';
+import { ensureLedger, withRun } from '../ledger/run.ts';
 import {
   readLastRun,
   readOutcome,
@@ -125,6 +125,7 @@ export async function dev(options: DevOptions): Promise<DevResult> {
       scale = last?.scale ?? givenScale,
       now = last?.asOf ?? givenNow,
     } = options;
+    if (historyDays !== undefined) await ensureLedger(run, 'prices');
     const historyFrom =
       historyDays === undefined ? undefined : await historyStart(run.session, { historyDays, now });
     const result = await runAll(run, plan, {
