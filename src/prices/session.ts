@@ -11,6 +11,11 @@ export async function prepareForPrices(session: Session): Promise<void> {
   await requireSafePath(session);
   await sql.unsafe(runSearchPath.join('; '));
   await sql.unsafe(valueSettings);
+  // A row for a compressed chunk makes the server look for its key among compressed rows. Older releases of
+  // TimescaleDB have neither the limit nor the setting.
+  await sql`
+    select set_config(name, '0', false) from pg_settings
+    where name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'`;
   const rows = await sql<{ name: string }[]>`
     select name from unnest(array['assets', 'price_history', 'price_history_daily']) as wanted (name)
     where to_regclass('public.' || name) is null`;

@@ -43,8 +43,6 @@ export async function writePrices(
   const write = () => {
     session.throwIfInterrupted();
     return withTransaction(sql, async () => {
-      // A row for a compressed chunk makes the server look for its key among the compressed rows.
-      await sql`set local timescaledb.max_tuples_decompressed_per_dml_transaction = 0`;
       if (isOverwriting) await deleteOwn(session, prices, source);
       const missing = isLookedUp ? await findMissing(session, prices) : prices;
       if (missing.length > 0) {
