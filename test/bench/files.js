@@ -1,5 +1,12 @@
 // @ts-check
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -154,4 +161,24 @@ function makeFolders(folder) {
   const folders = { migrations: join(folder, 'migrations'), rollbacks: join(folder, 'rollbacks') };
   for (const path of Object.values(folders)) mkdirSync(path, { recursive: true });
   return folders;
+}
+
+/**
+ * Writes hourly prices until today as CSV, by asset and in order of time.
+ * @param {string} file
+ * @param {{ assets: readonly string[], days: number }} extent
+ */
+export function writePrices(file, { assets, days }) {
+  const hours = days * 24;
+  const start = Math.floor(Date.now() / 86_400_000) * 86_400_000 - hours * 3_600_000;
+  writeFileSync(file, 'time,asset_symbol,price_usd,market_cap_usd,volume_24h_usd\n');
+  for (const [index, asset] of assets.entries()) {
+    let text = '';
+    for (let hour = 0; hour < hours; hour += 1) {
+      const time = new Date(start + hour * 3_600_000).toISOString();
+      const price = 100 * (index + 1) + 10 * Math.sin(hour / 24);
+      text += `${time},${asset},${price.toFixed(8)},${(price * 1e7).toFixed(2)},${(price * 1e5).toFixed(2)}\n`;
+    }
+    appendFileSync(file, text);
+  }
 }

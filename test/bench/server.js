@@ -82,7 +82,7 @@ async function freePort() {
 }
 
 /** @param {string} url @param {string} text */
-async function query(url, text) {
+export async function query(url, text) {
   const sql = postgres(url, { max: 1, onnotice: () => {} });
   try {
     return await sql.unsafe(text);
