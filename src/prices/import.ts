@@ -1,5 +1,6 @@
 import { withMigrationLock } from '../database/lock.ts';
 import { describeTarget } from '../database/target.ts';
+import { readLedger } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, type RunOptions, withRun } from '../ledger/run.ts';
 import {
   dayMs,
@@ -15,7 +16,7 @@ import { assetsBySymbol, chooseAssets } from './assets.ts';
 import type { FilesRequest } from './files.ts';
 import { readRetention } from './presence.ts';
 import { importSeries, planSeries } from './series.ts';
-import { prepareForPrices } from './session.ts';
+import { prepareForPrices, requirePriceTables } from './session.ts';
 import { type PriceSink, type Sunk, withPriceSink } from './sink.ts';
 import type { Misfit } from './writer.ts';
 
@@ -99,7 +100,7 @@ export interface ImportResult {
 /**
  * Imports price history: reads what is missing, writes it piece by piece, and refreshes the daily candles. An import
  * that stops goes on where it was when it is run again. Rows that are there stay.
- * Throws `bad-configuration`, `unknown-asset`, `coingecko-failed`, `source-failed`, `faulty-answer`, `file-problem`,
+ * Throws `bad-configuration`, `no-price-tables`, `unknown-asset`, `coingecko-failed`, `source-failed`, `faulty-answer`, `file-problem`,
  * `lock-timeout` and `interrupted`. Pieces that were written before the error stay, and their candles are owed.
  */
 export async function importPrices(options: ImportOptions): Promise<ImportResult> {
@@ -107,12 +108,22 @@ export async function importPrices(options: ImportOptions): Promise<ImportResult
   const { dryRun = false } = options;
   const access = dryRun ? 'read' : 'write-unlocked';
   return withRun(options, { access, use: 'prices' }, async (run) => {
-    const { session, onProgress } = run;
-    const wait = { lockTimeoutMs: options.lockTimeoutMs, onProgress };
-    // Before the lock of imports is taken: a seeding run takes the two locks in this order.
-    if (!dryRun) await withMigrationLock(session, wait, () => ensureLedger(run, 'prices'));
-    await prepareForPrices(session);
+    await requirePriceTables(run.session);
+    if (!dryRun) await ensurePriceLedger(run, options);
+    await prepareForPrices(run.session);
     return importWith(run, options);
+  });
+}
+
+/**
+ * Before the lock of imports is taken: a seeding run takes the two locks in this order. Reads the ledger again, because
+ * another run may have changed its format since.
+ */
+async function ensurePriceLedger(run: Run, { lockTimeoutMs }: ImportOptions): Promise<void> {
+  const { session, onProgress } = run;
+  await withMigrationLock(session, { lockTimeoutMs, onProgress }, async () => {
+    const ledger = await readLedger(session, 'prices');
+    await ensureLedger({ ...run, ledger }, 'prices');
   });
 }
 

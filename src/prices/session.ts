@@ -3,11 +3,12 @@ import { requireSafePath, runSearchPath } from '../ledger/search-path.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 
 /**
- * Makes a session ready for prices: its search path, and how values are written and read. Call it first.
- * Throws `schema-untrusted`, `not-permitted`, and `no-price-tables` where migrations are to be applied first.
+ * Makes a session ready for prices: its search path, and how values are written and read. Call it once the ledger is
+ * read. Throws `no-price-tables`, `schema-untrusted` and `not-permitted`.
  */
 export async function prepareForPrices(session: Session): Promise<void> {
-  const { sql, server } = session;
+  const { sql } = session;
+  await requirePriceTables(session);
   await requireSafePath(session);
   await sql.unsafe(runSearchPath.join('; '));
   await sql.unsafe(valueSettings);
@@ -16,6 +17,10 @@ export async function prepareForPrices(session: Session): Promise<void> {
   await sql`
     select set_config(name, '0', false) from pg_settings
     where name = 'timescaledb.max_tuples_decompressed_per_dml_transaction'`;
+}
+
+/** Throws `no-price-tables` where migrations are to be applied first. */
+export async function requirePriceTables({ sql, server }: Session): Promise<void> {
   const rows = await sql<{ name: string }[]>`
     select name from unnest(array['assets', 'price_history', 'price_history_daily']) as wanted (name)
     where to_regclass('public.' || name) is null`;

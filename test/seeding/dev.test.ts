@@ -425,6 +425,42 @@ it('two databases get the same rows for one seed and moment, and other rows for 
   expect(other?.risk_scores).toBe(first?.risk_scores);
 });
 
+describe('--history', () => {
+  it('writes hourly prices before those of the seeder, with their candles, and keeps them in the next run', async () => {
+    const database = await migratedDatabase();
+    const options = { target: database.url, only: ['prices'], now: new Date(), historyDays: 10 };
+    await seeding.dev(options);
+    const look = () =>
+      database.withSql(async (sql) => {
+        const [row] = await sql<{ prices: number; assets: number; first: Date; odd: number }[]>`
+          select count(*)::int as prices, count(distinct asset_symbol)::int as assets,
+            min(time) as first, count(*) filter (where date_trunc('hour', time) <> time)::int as odd
+          from price_history where data_source = 'synthetic-history'`;
+        const wrong = await sql`
+          select from price_history_daily d full join (
+            select time_bucket('1 day', time) as day, asset_symbol, max(price_usd) as high
+            from price_history group by 1, 2
+          ) p using (day, asset_symbol) where d.high is distinct from p.high`;
+        return { prices: 0, ...row, wrong: wrong.length };
+      });
+    const first = await look();
+    expect(first).toMatchObject({ assets: 20, odd: 0, wrong: 0 });
+    // Nine days of BTC, and three days of each other asset.
+    expect(first.prices).toBeGreaterThan(9 * 24 + 19 * 3 * 24 - 20);
+    await seeding.dev(options);
+    expect(await look()).toEqual(first);
+  });
+
+  it('is refused without the seeder that writes it, and in a dry run', async () => {
+    const target = 'postgresql://localhost:1/none';
+    for (const part of [{ only: ['users'] }, { dryRun: true }]) {
+      await expect(seeding.dev({ target, historyDays: 1, ...part })).rejects.toMatchObject({
+        code: 'bad-configuration',
+      });
+    }
+  });
+});
+
 describe('seeding for a past moment', () => {
   it('shows the candles of that day, and updates them with later prices', async () => {
     const database = await migratedDatabase();
