@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
 import { isLockConflict } from '../database/lock.ts';
+import { type FailedAttempt, retry } from '../runtime/retry.ts';
 
 /** The number of row versions by table that a transaction has made obsolete. */
 export type Obsolete = ReadonlyMap<string, number>;
@@ -79,6 +79,7 @@ export async function tidy(
 }
 
 const snapshotWaitMs = 2_000;
+const stillSeen = new Error('another session can see obsolete rows');
 
 /**
  * Waits until no other session of the database can see what was obsolete before, because a rewrite keeps what a session
@@ -86,16 +87,22 @@ const snapshotWaitMs = 2_000;
  */
 async function waitForSnapshots(sql: Sql): Promise<boolean> {
   const [{ mark }] = await sql<[{ mark: string }]>`select pg_current_xact_id()::xid::text as mark`;
-  const end = performance.now() + snapshotWaitMs;
-  for (;;) {
+  const look = async () => {
     const older = await sql`
       select from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid()
         and age(backend_xmin) > age(${mark}::text::xid)`;
-    if (older.length === 0) return true;
-    if (performance.now() > end) return false;
-    await sleep(20);
-  }
+    if (older.length > 0) throw stillSeen;
+  };
+  const waitMs = ({ error, elapsedMs }: FailedAttempt) =>
+    error === stillSeen && elapsedMs < snapshotWaitMs ? 20 : undefined;
+  return retry(look, { waitMs }).then(
+    () => true,
+    (error: unknown) => {
+      if (error !== stillSeen) throw error;
+      return false;
+    },
+  );
 }
 
 /** Undefined for a name that no table of schema public has. `rows` is the planner's estimate, chunks included. */

@@ -146,7 +146,7 @@ describe('a run that ends early', () => {
   });
 });
 
-const kills = rounds(3);
+const kills = rounds(2);
 
 describe('the packaged seeds', () => {
   const now = new Date('2026-11-22T10:00:00Z');
