@@ -11,6 +11,7 @@ export const sqlErrorCodes = {
   objectInUse: '55006',
   lockNotAvailable: '55P03',
   deadlockDetected: '40P01',
+  serializationFailure: '40001',
   noTransaction: '25P01',
   activeTransaction: '25001',
   invalidTransactionEnd: '2D000',

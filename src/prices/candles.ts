@@ -1,5 +1,6 @@
-import type { Session, Sql } from '../database/connection.ts';
+import { quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
 import { isLockConflict } from '../database/lock.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { readOwedCandles, settleCandles } from '../ledger/price-imports.ts';
 import { dayMs, startOf } from '../market/prices.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
@@ -31,6 +32,11 @@ function endOfDay(time: number): number {
   return Math.ceil(time / dayMs) * dayMs;
 }
 
+/** A policy or another session works on the same chunks. */
+export function isTransient(error: unknown): boolean {
+  return isLockConflict(error) || sqlState(error) === sqlErrorCodes.serializationFailure;
+}
+
 /** TimescaleDB refuses the call inside a transaction. The hourly policy may hold a lock for a moment. */
 async function refresh(session: Session, { from, to }: RefreshedCandles): Promise<void> {
   const call = () => {
@@ -43,7 +49,7 @@ async function refresh(session: Session, { from, to }: RefreshedCandles): Promis
   await retry(call, {
     signal: session.signal,
     waitMs: ({ error, attempts }) =>
-      attempts < 8 && isLockConflict(error) ? backoffMs(attempts, { firstMs: 250 }) : undefined,
+      attempts < 8 && isTransient(error) ? backoffMs(attempts, { firstMs: 250 }) : undefined,
   });
 }
 
@@ -62,6 +68,32 @@ export async function storeCandles(session: Session): Promise<CandleState> {
   const storedUntil = startOf(ends.last.getTime(), 'daily') + dayMs;
   await refresh(session, { from: startOf(ends.first.getTime(), 'daily'), to: storedUntil });
   return { today, storedUntil };
+}
+
+/** The quoted name of the hypertable in which TimescaleDB stores the candles. */
+export async function findStore({ sql }: Session): Promise<string> {
+  const [store] = await sql<{ schema: string; name: string }[]>`
+    select materialization_hypertable_schema as schema, materialization_hypertable_name as name
+    from timescaledb_information.continuous_aggregates
+    where view_schema = 'public' and view_name = 'price_history_daily'`;
+  if (!store) throw new Error('price_history_daily is no continuous aggregate');
+  return quoteIdentifier(store.schema, store.name);
+}
+
+/** The state now: since `before`, the policy may have stored later days, or a new day may have begun. */
+export async function readCandleState(
+  { sql }: Session,
+  { store, before }: { readonly store: string; readonly before: CandleState },
+): Promise<CandleState> {
+  const [row] = await sql.unsafe<{ today: Date; last: Date | null }[]>(
+    `select date_trunc('day', now(), 'UTC') as today, (select max(day) from ${store}) as last`,
+  );
+  if (!row) return before;
+  const storedUntil = row.last === null ? 0 : row.last.getTime() + dayMs;
+  return {
+    today: row.today.getTime(),
+    storedUntil: Math.max(storedUntil, before.storedUntil),
+  };
 }
 
 async function startOfToday(sql: Sql): Promise<number> {
@@ -84,8 +116,13 @@ export async function compressPartial(
       and shown.range_start < ${new Date(to)} and shown.range_end > ${new Date(from)}
       and chunk.status & 8 > 0
     order by 1`;
+  let compressed = 0;
   for (const { name } of chunks) {
-    await sql`select compress_chunk(${name}::regclass)`;
+    const done = await sql`select compress_chunk(${name}::regclass)`.catch((error: unknown) => {
+      // The policy has the chunk, or a session writes to it: the next run of the policy compresses it.
+      if (!isTransient(error)) throw error;
+    });
+    if (done) compressed += 1;
   }
-  return chunks.length;
+  return compressed;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { basename } from 'node:path';
 import type { Session } from '../database/connection.ts';
 import { type PriceFile, readPriceFiles, recordPriceFile } from '../ledger/price-imports.ts';
 import {
@@ -29,6 +30,16 @@ export interface FilesRequest {
   /** Keeps the first price of each hour or day. undefined: keeps every price at its own time. */
   readonly interval: Interval | undefined;
   readonly isOverwriting: boolean;
+  /** What the caller asks for of each file, in words: another request reads a file again. */
+  readonly asked: string;
+}
+
+/** Prices of files that were left out, and that the caller may not expect. */
+export interface LeftOutPrices {
+  /** Older than the retention policy keeps. */
+  readonly tooOld: number;
+  /** Of the future. Their file is read again by the next import. */
+  readonly inFuture: number;
 }
 
 /** A file that is to be read, and how much of it is written already. */
@@ -56,8 +67,8 @@ export async function planFiles(session: Session, request: FilesRequest): Promis
     session.throwIfInterrupted();
     const checksum = await hash(path);
     for (const file of await openPriceFile(path)) {
-      if (!/\.csv$/i.test(file.name) && path !== request.path) continue;
-      const key = keyOf(file, request);
+      if (file.place !== path && !isPriceFile(file)) continue;
+      const key = keyOf(file, { path, asked: request.asked });
       const isSame = (each: PriceFile) => each.checksum === checksum && each.name === key;
       const known = request.isOverwriting ? undefined : recorded.find(isSame);
       if (known?.isFinished) finished.push(file.name);
@@ -80,10 +91,18 @@ export async function planFiles(session: Session, request: FilesRequest): Promis
   return { files, finished };
 }
 
-/** Another interval or range makes another import of the same file. */
-function keyOf({ name }: TextFile, { interval, range: { from } }: FilesRequest): string {
-  const since = from === Number.NEGATIVE_INFINITY ? '' : ` since ${new Date(from).toISOString()}`;
-  return `${name}${interval === undefined ? '' : ` ${interval}`}${since}`;
+/** A file in an archive that may hold prices: not a text beside them, nor what macOS adds. */
+function isPriceFile({ name, place }: TextFile): boolean {
+  return /\.csv$/i.test(name) && !name.startsWith('.') && !place.includes('__MACOSX/');
+}
+
+/** The name of the file, its place in the archive, and what is asked for of it. */
+function keyOf(
+  { name, place }: TextFile,
+  { path, asked }: { readonly path: string; readonly asked: string },
+): string {
+  const inside = place.startsWith(path) ? place.slice(path.length) : '';
+  return [`${basename(path)}${inside}` || name, asked].filter((part) => part !== '').join(', ');
 }
 
 async function hash(path: string): Promise<string> {
@@ -122,17 +141,23 @@ export async function importFiles(
     readonly assetOf: (symbol: string) => PricedAsset | undefined;
     readonly onProgress: OnProgress | undefined;
   },
-): Promise<void> {
+): Promise<LeftOutPrices> {
   const startedAt = performance.now();
+  const leftOut = { tooOld: 0, inFuture: 0 };
   let rows = 0;
   for (const [index, planned] of plan.files.entries()) {
     const { file, format, checksum, name } = planned;
     const before = rows;
+    const inFuture = leftOut.inFuture;
     const write = async ({ prices, lines, isLast: isFinished }: Piece) => {
       session.throwIfInterrupted();
       rows += await sink.write(prices, {
         source: format.source,
-        record: () => recordPriceFile(session.sql, { checksum, name, lines, isFinished }),
+        record: () => {
+          const isRead = isFinished && leftOut.inFuture === inFuture;
+          const record = { checksum, name, lines: isFinished && !isRead ? 0 : lines };
+          return recordPriceFile(session.sql, { ...record, isFinished: isRead });
+        },
       });
       onProgress?.({
         kind: 'prices-written',
@@ -143,7 +168,10 @@ export async function importFiles(
         leftMs: undefined,
       });
     };
-    await oneAhead(readPieces(planned, createFilter(request, assetOf)), write);
+    await oneAhead(
+      readPieces(planned, createFilter(request, { assetOf, leftOut, place: file.place })),
+      write,
+    );
     onProgress?.({
       kind: 'prices-finished',
       of: file.name,
@@ -152,6 +180,7 @@ export async function importFiles(
       rows: rows - before,
     });
   }
+  return leftOut;
 }
 
 /** Calls `use` with each item in turn, and reads the next item meanwhile. */
@@ -195,16 +224,43 @@ async function* readPieces(
 /** Keeps prices of the wanted assets and the range, and with an interval the first of each hour or day. */
 function createFilter(
   { range, interval }: FilesRequest,
-  assetOf: (symbol: string) => PricedAsset | undefined,
+  {
+    assetOf,
+    leftOut,
+    place,
+  }: {
+    readonly assetOf: (symbol: string) => PricedAsset | undefined;
+    /** Counted here. */
+    readonly leftOut: { tooOld: number; inFuture: number };
+    readonly place: string;
+  },
 ): (price: Price) => Price | undefined {
   const last = new Map<string, number>();
+  const now = Date.now();
   return (price) => {
     const asset = assetOf(price.symbol);
-    if (!asset || price.time < range.from || price.time >= range.to) return undefined;
-    if (interval === undefined) return price;
+    if (!asset) return undefined;
+    if (price.time >= now) leftOut.inFuture += 1;
+    else if (price.time < range.from) leftOut.tooOld += 1;
+    if (price.time < range.from || price.time >= range.to) return undefined;
+    if (interval === undefined) return { ...price, symbol: asset.symbol };
     const time = startOf(price.time, interval);
-    if (last.get(price.symbol) === time) return undefined;
-    last.set(price.symbol, time);
-    return { ...price, time };
+    const before = last.get(asset.symbol);
+    if (before === time) return undefined;
+    if (before !== undefined && time < before) throw unordered(place, { symbol: asset.symbol });
+    last.set(asset.symbol, time);
+    return { ...price, symbol: asset.symbol, time };
   };
+}
+
+function unordered(place: string, { symbol }: { readonly symbol: string }) {
+  return new CryptosenseDbError(
+    'faulty-answer',
+    {
+      message: `${place}: the prices of ${symbol} are not in order of time`,
+      evidence: ['with --interval, the first price of each hour or day counts'],
+      hint: 'sort the file by time, or leave --interval out',
+    },
+    { details: { source: place } },
+  );
 }

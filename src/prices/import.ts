@@ -11,9 +11,10 @@ import {
 } from '../market/prices.ts';
 import type { Plan } from '../market/sources.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
+import { compareText } from '../runtime/order.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { assetsBySymbol, chooseAssets } from './assets.ts';
-import type { FilesRequest } from './files.ts';
+import type { FilesRequest, LeftOutPrices } from './files.ts';
 import { readRetention } from './presence.ts';
 import { importSeries, planSeries } from './series.ts';
 import { prepareForPrices, requirePriceTables } from './session.ts';
@@ -89,6 +90,8 @@ export interface ImportResult {
   readonly misfits: readonly Misfit[];
   /** Assets among the largest whose symbol a larger one has, or that is too long. */
   readonly leftOut: readonly PricedAsset[];
+  /** Prices of files, without those that `days`, `from`, `to` and `coins` leave out. */
+  readonly leftOutPrices: LeftOutPrices;
   /** What the retention policy would drop, and was not asked for. */
   readonly beyondRetention: { readonly from: Date; readonly to: Date } | undefined;
   readonly candles: { readonly from: Date; readonly to: Date } | undefined;
@@ -163,7 +166,7 @@ type Outcome = Pick<
 
 /** An import that is to be written into a sink, and what is said about it before. */
 interface Planned extends Omit<Outcome, 'rows' | 'misfits'> {
-  readonly write: (sink: PriceSink) => Promise<void>;
+  readonly write: (sink: PriceSink) => Promise<LeftOutPrices>;
 }
 
 async function importWith(run: Run, options: ImportOptions): Promise<ImportResult> {
@@ -194,15 +197,25 @@ async function importWith(run: Run, options: ImportOptions): Promise<ImportResul
   };
 }
 
-const nothingWritten: Sunk = { rows: 0, misfits: [], candles: undefined, compressedChunks: 0 };
+type Written = Sunk & Pick<ImportResult, 'leftOutPrices'>;
+
+const nothingLeftOut: LeftOutPrices = { tooOld: 0, inFuture: 0 };
+const nothingWritten: Written = {
+  rows: 0,
+  misfits: [],
+  candles: undefined,
+  compressedChunks: 0,
+  leftOutPrices: nothingLeftOut,
+};
 
 /** Plans with the lock of imports held, so that two imports at once do not request the same. */
 async function writePlan(
   { session, onProgress }: Run,
   { lockTimeoutMs, overwrite: isOverwriting = false }: ImportOptions,
   plan: () => Promise<Planned>,
-): Promise<{ readonly planned: Planned; readonly written: Sunk }> {
+): Promise<{ readonly planned: Planned; readonly written: Written }> {
   let planned: Planned | undefined;
+  let leftOutPrices = nothingLeftOut;
   const onCandles = () => onProgress?.({ kind: 'candles-started' });
   const options = { lockTimeoutMs, onProgress, isOverwriting, onCandles };
   const written = await withPriceSink(session, options, async (sink) => {
@@ -217,10 +230,10 @@ async function writePlan(
       requests,
       estimatedMs,
     });
-    await planned.write(sink);
+    leftOutPrices = await planned.write(sink);
   });
   if (!planned) throw new Error('the sink did not call back');
-  return { planned, written };
+  return { planned, written: { ...written, leftOutPrices } };
 }
 
 function datesOf({ from, to }: TimeRange): { readonly from: Date; readonly to: Date } {
@@ -278,7 +291,10 @@ async function planSeriesImport(
     leftOut,
     requests: plan.requests,
     estimatedMs: plan.estimatedMs,
-    write: (sink) => importSeries(session, { source, plan, sink, onProgress }),
+    write: async (sink) => {
+      await importSeries(session, { source, plan, sink, onProgress });
+      return nothingLeftOut;
+    },
   };
 }
 
@@ -291,7 +307,18 @@ async function planFileImport(
   const { importFiles, planFiles } = await import('./files.ts');
   const { files = '', quote = 'USDT', pairs = {}, overwrite: isOverwriting = false } = options;
   const names = { quote, pairs };
-  const request: FilesRequest = { path: files, names, range, interval, isOverwriting };
+  const { days, from, to, coins } = options;
+  const asked = [
+    ...(interval === undefined ? [] : [interval]),
+    ...(days === undefined
+      ? []
+      : [`${days} days before ${new Date(range.to).toISOString().slice(0, 10)}`]),
+    ...(from === undefined ? [] : [`from ${from.toISOString()}`]),
+    ...(to === undefined ? [] : [`to ${to.toISOString()}`]),
+    ...(coins === undefined ? [] : [...coins].sort(compareText)),
+  ].join(' ');
+  const isOpen = days === undefined && from === undefined;
+  const request: FilesRequest = { path: files, names, range, interval, isOverwriting, asked };
   const plan = await planFiles(session, request);
   const assetOf = await assetsBySymbol(session.sql, options.coins);
   return {
@@ -300,6 +327,10 @@ async function planFileImport(
     leftOut: [],
     requests: 0,
     estimatedMs: 0,
-    write: (sink) => importFiles(session, { plan, request, sink, assetOf, onProgress }),
+    write: async (sink) => {
+      const leftOut = await importFiles(session, { plan, request, sink, assetOf, onProgress });
+      // What was not asked for is not missed.
+      return isOpen ? leftOut : { ...leftOut, tooOld: 0 };
+    },
   };
 }

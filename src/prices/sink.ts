@@ -1,7 +1,14 @@
 import type { Session } from '../database/connection.ts';
 import { type LockOptions, withAdvisoryLock } from '../database/lock.ts';
 import type { Price } from '../market/prices.ts';
-import { compressPartial, type RefreshedCandles, refreshOwed, storeCandles } from './candles.ts';
+import {
+  compressPartial,
+  findStore,
+  type RefreshedCandles,
+  readCandleState,
+  refreshOwed,
+  storeCandles,
+} from './candles.ts';
 import { type CandleState, inSafeOrder, storedAfter } from './safe-order.ts';
 import { countMisfits, type Misfit, writePrices } from './writer.ts';
 
@@ -43,9 +50,10 @@ const importLock = {
 
 /**
  * Holds the lock of imports while `use` writes prices, and makes no candle vanish: stores the candles of the prices
- * that are there before the first write, and refreshes those that are owed afterwards. Then compresses the chunks that became partial,
- * and analyzes the table. Needs a session that `prepareForPrices` has made ready. When `use` throws, what it has
- * written stays, and its candles are owed in the database.
+ * that are there before the first write, looks before each piece whether a policy has stored later days, and refreshes
+ * at the end what is owed. Then compresses the chunks that became partial, and analyzes the table. Needs a session that
+ * `prepareForPrices` has made ready. When `use` throws, what it has written stays, and its candles are owed in the
+ * database.
  */
 export async function withPriceSink(
   session: Session,
@@ -55,13 +63,17 @@ export async function withPriceSink(
   return withAdvisoryLock(session, { ...lock, lock: importLock }, async () => {
     const misfits = countMisfits();
     const refreshed = trackRefreshes(session);
+    const store = await findStore(session);
     let state: CandleState | undefined;
     let rows = 0;
     let isRepeat = false;
     await use({
       write: async (prices, { source, record }) => {
         const before = rows;
-        let current = state ?? (await storeCandles(session));
+        const known = state ?? (await storeCandles(session));
+        let current = await readCandleState(session, { store, before: known });
+        // A policy has stored later days meanwhile: those before them are shown once they are refreshed.
+        if (current.storedUntil > known.storedUntil) await refreshed.refresh();
         const portions = inSafeOrder(misfits.fit(prices), current);
         // A piece without prices is recorded as well: the source has been asked.
         const all = portions.length > 0 ? portions : [{ prices: [], refresh: 'none' as const }];

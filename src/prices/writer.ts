@@ -1,10 +1,10 @@
 import { type Session, withTransaction } from '../database/connection.ts';
 import { copyFrom } from '../database/copy.ts';
-import { isLockConflict } from '../database/lock.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { oweCandles } from '../ledger/price-imports.ts';
 import type { Price, TimeRange } from '../market/prices.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
+import { isTransient } from './candles.ts';
 import { fitPrice, type MisfitKind } from './fit.ts';
 
 export interface WriteOptions {
@@ -62,7 +62,7 @@ export async function writePrices(
         return 0;
       }
       // Where the keys were looked up, another session has written a row since.
-      const isWorthIt = attempts < 8 && (isTaken || isLockConflict(error));
+      const isWorthIt = attempts < 8 && (isTaken || isTransient(error));
       return isWorthIt ? backoffMs(attempts, { firstMs: 250 }) : undefined;
     },
   });
@@ -118,11 +118,14 @@ async function deleteOwn(
     `create temporary table ${stage} on commit drop as select ${columns} from price_history with no data`,
   );
   await copyFrom(sql, `copy ${stage} (${columns}) from stdin`, encode(prices, source));
-  await sql.unsafe(`
-    analyze ${stage};
-    delete from price_history own using ${stage} given
+  const { from, to } = rangeOf(prices);
+  // Bounds and symbols as constants: the server decompresses what they leave, not what the join leaves.
+  await sql`
+    delete from price_history own using pg_temp.cryptosense_db_prices given
     where own."time" = given."time" and own.asset_symbol = given.asset_symbol
-      and own.data_source = given.data_source`);
+      and own.data_source = given.data_source
+      and own."time" >= ${new Date(from)} and own."time" < ${new Date(to)}
+      and own.asset_symbol in ${sql([...new Set(prices.map(({ symbol }) => symbol))])}`;
 }
 
 /** COPY's text format, in pieces of some hundred kilobytes. */

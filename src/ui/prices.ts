@@ -66,7 +66,13 @@ function planSummary({ assets, files, requests, estimatedMs }: ImportResult): st
   return `${plural(missing, 'price')} missing, ${plural(requests, 'request')}, about ${formatDuration(estimatedMs)}`;
 }
 
-function notesOf({ misfits, leftOut, beyondRetention, files }: ImportResult): readonly string[] {
+function notesOf({
+  misfits,
+  leftOut,
+  leftOutPrices,
+  beyondRetention,
+  files,
+}: ImportResult): readonly string[] {
   const texts = {
     'price too large': 'prices are too large for the column and were left out',
     'price is zero': 'prices are zero with the 8 decimals of the column and were left out',
@@ -87,7 +93,15 @@ function notesOf({ misfits, leftOut, beyondRetention, files }: ImportResult): re
     ),
     ...(files.finished.length > 0
       ? [
-          `${plural(files.finished.length, 'file')} imported before: ${files.finished.slice(0, 3).join(', ')}${files.finished.length > 3 ? ', …' : ''}`,
+          `${plural(files.finished.length, 'file')} imported before: ${files.finished.slice(0, 3).join(', ')}${files.finished.length > 3 ? ', …' : ''}; --overwrite reads them again`,
+        ]
+      : []),
+    ...(leftOutPrices.tooOld > 0
+      ? [`${plural(leftOutPrices.tooOld, 'price')} left out: older than the retention policy keeps`]
+      : []),
+    ...(leftOutPrices.inFuture > 0
+      ? [
+          `${plural(leftOutPrices.inFuture, 'price')} left out: of the future; the next import reads the file again`,
         ]
       : []),
     ...misfits.map(({ symbol, kind, rows }) => `${symbol}: ${formatCount(rows)} ${texts[kind]}`),

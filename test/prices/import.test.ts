@@ -339,6 +339,45 @@ describe('an import from files', () => {
     });
   });
 
+  it('reads a file again for other coins, and counts prices of the future and of long ago', async () => {
+    const soon = new Date(Date.now() + 30 * dayMs).toISOString();
+    const rows = [`${noon},ETH,1`, `${noon},SOL,2`, `${soon},SOL,3`, '2015-01-01,SOL,4'];
+    const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${rows.join('\n')}\n` });
+    expect(await load({ source: 'files', files, coins: ['ETH'] })).toMatchObject({ rows: 1 });
+    const all = await load({ source: 'files', files });
+    expect(all).toMatchObject({ rows: 1, leftOutPrices: { tooOld: 1, inFuture: 1 } });
+    // The price of the future may be written later.
+    expect(await load({ source: 'files', files, dryRun: true })).toMatchObject({
+      files: { unread: ['a.csv'] },
+    });
+  });
+
+  it('tells files of one name in an archive apart, and passes over other files in it', async () => {
+    const row = (symbol: string) => `time,asset_symbol,price_usd\n${noon},${symbol},1\n`;
+    const files = folderOf({
+      'all.zip': zipOf({
+        'a/p.csv': row('ETH'),
+        'b/p.csv': row('SOL'),
+        '__MACOSX/a/._p.csv': 'x',
+        'README.txt': 'x',
+      }),
+    });
+    expect(await load({ source: 'files', files })).toMatchObject({ rows: 2 });
+    expect(await load({ source: 'files', files: join(files, 'all.zip') })).toMatchObject({
+      rows: 0,
+    });
+  });
+
+  it('refuses prices that are not in order of time where the first of a day counts', async () => {
+    const files = folderOf({
+      'a.csv': 'time,asset_symbol,price_usd\n2026-01-02,ETH,1\n2026-01-01,ETH,2\n',
+    });
+    await expect(load({ source: 'files', files, interval: 'daily' })).rejects.toMatchObject({
+      code: 'faulty-answer',
+      message: expect.stringContaining('not in order of time'),
+    });
+  });
+
   it('refuses an asset that the table lacks, and a damaged zip', async () => {
     const unknown = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},NOPE,1\n` });
     await expect(load({ source: 'files', files: unknown })).rejects.toMatchObject({
