@@ -73,7 +73,7 @@ export function createBinanceSource(
       if (klines || now - nextMonth(from) > monthlyDelayMs) return klines ?? [];
     }
     const klines: Kline[] = [];
-    for (let day = startOf(from, 'daily'); day < Math.min(to, now); day += dayMs) {
+    for (let day = startOf(from, 'daily'); day < to; day += dayMs) {
       const period = new Date(day).toISOString().slice(0, 10);
       klines.push(...((await readDump(urlOf(pair, { interval, period }))) ?? []));
     }
@@ -83,6 +83,8 @@ export function createBinanceSource(
   return {
     name: 'binance',
     oldest: undefined,
+    // The dump of a day appears after its end.
+    newest: startOf(now, 'daily'),
     findUnknown: (assets) => findPairs(assets, names),
     split: byMonth,
     cost: ({ range }) => {

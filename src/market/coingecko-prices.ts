@@ -46,6 +46,7 @@ export function createCoinGeckoSource(
             reason: `CoinGecko's Demo plan ends after ${demoDays} days`,
             hint: `ask for --days ${demoDays - 1}, set COINGECKO_PLAN=pro with a Pro key, or use --source binance`,
           },
+    newest: now,
     findUnknown: () => [],
     split: (range, interval) =>
       splitRange(range, interval === 'hourly' ? hourlyRangeMs : dailyRangeMs),
@@ -56,11 +57,11 @@ export function createCoinGeckoSource(
         ask: (client, control) =>
           client.coins.marketChart.getRange(
             asset.id,
-            // The last moment is part of the answer.
+            // Whole seconds. The last moment is part of the answer.
             {
               vs_currency: 'usd',
               from: String(range.from / 1000),
-              to: String(range.to / 1000 - 1),
+              to: String(Math.floor(Math.min(range.to - 1, now) / 1000)),
               precision: 'full',
             },
             control,

@@ -2,21 +2,27 @@ import type { Session } from '../database/connection.ts';
 import { readPriceImports, recordPriceImports } from '../ledger/price-imports.ts';
 import {
   byMonth,
+  endOf,
   type Interval,
+  nextMonth,
   type Price,
   type PricedAsset,
   type PriceQuery,
   type PriceSource,
+  startOf,
   type TimeRange,
 } from '../market/prices.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import {
+  countSlots,
   findMissing,
   joinMonths,
   type KnownPrices,
   type MissingPrices,
+  settledRange,
   startOfMonth,
+  widen,
 } from './plan.ts';
 import { readPresence } from './presence.ts';
 import type { PriceSink } from './sink.ts';
@@ -53,8 +59,13 @@ export async function planSeries(
 ): Promise<SeriesPlan> {
   const { assets, interval, isOverwriting } = request;
   refuseUnknown(source, assets);
-  const known = isOverwriting ? nothingKnown : await readKnown(session, source, request);
-  const missing = findMissing(assets, request, known);
+  const range = {
+    from: startOf(request.range.from, interval),
+    to: endOf(Math.min(request.range.to, source.newest), interval),
+  };
+  const whole = { ...request, range };
+  const known = isOverwriting ? nothingKnown : await readKnown(session, source, whole);
+  const missing = findMissing(assets, whole, known);
   refuseTooOld(source, missing);
   const planned = missing.map(({ asset, months }) => ({
     asset,
@@ -71,22 +82,19 @@ export async function planSeries(
   };
 }
 
-const nothingKnown: KnownPrices = { presences: [], imported: [] };
+const nothingKnown: KnownPrices = { presences: [], asked: [] };
 
 async function readKnown(
   { sql }: Session,
   source: PriceSource,
   { assets, range, interval }: SeriesRequest,
 ): Promise<KnownPrices> {
-  const presences = await readPresence(sql, assets, { range, interval });
-  const records = await readPriceImports(sql, { source: source.name, interval });
-  const imported = records.map(({ symbol, from, to, slots }) => ({
-    symbol,
-    month: startOfMonth(from),
-    range: { from, to },
-    slots,
-  }));
-  return { presences, imported };
+  // Records of the ledger can begin before the range, or end after it, in the same month.
+  const months = { from: startOfMonth(range.from), to: nextMonth(range.to) };
+  return {
+    presences: await readPresence(sql, assets, { range: months, interval }),
+    asked: await readPriceImports(sql, { source: source.name, interval }),
+  };
 }
 
 function refuseUnknown(source: PriceSource, assets: readonly PricedAsset[]): void {
@@ -170,11 +178,14 @@ export async function importSeries(
   }
 }
 
-/** One record a month, so that the plan of the next import can compare months. */
+/**
+ * Records what the source need not be asked for again, by month, so that the plan of the next import can compare months.
+ * A record and those that it follows are one.
+ */
 async function recordSeries(
   { sql }: Session,
   {
-    source,
+    source: { name, newest },
     query: { asset, interval, range },
     missing,
     prices,
@@ -185,24 +196,23 @@ async function recordSeries(
     readonly prices: readonly Price[];
   },
 ): Promise<void> {
-  const parts = byMonth(range).map(({ from, to }) => {
-    const month = startOfMonth(from);
-    const readFrom = missing.find((each) => each.month === month)?.readFrom ?? from;
-    const rows = prices.filter(({ time }) => time >= from && time < to).length;
-    return { month, from: readFrom, to, rows };
+  const settled = settledRange(range, prices, { newest, interval });
+  if (!settled) return;
+  const parts = byMonth(settled).map((part) => {
+    const month = missing.find((each) => each.month === startOfMonth(part.from));
+    return widen(part, month?.asked ?? []);
   });
-  const whole = { from: parts[0]?.from ?? range.from, to: range.to };
-  const presences = await readPresence(sql, [asset], { range: whole, interval });
+  const whole = { from: startOfMonth(settled.from), to: nextMonth(settled.to) };
+  const runs = await readPresence(sql, [asset], { range: whole, interval });
   await recordPriceImports(
     sql,
-    parts.map(({ month, from, to, rows }) => ({
-      source: source.name,
+    parts.map((part) => ({
+      source: name,
       symbol: asset.symbol,
       interval,
-      from,
-      to,
-      rows,
-      slots: presences.find((each) => each.month === month)?.slots ?? 0,
+      ...part,
+      rows: prices.filter(({ time }) => time >= part.from && time < part.to).length,
+      slots: countSlots(runs, part, interval),
     })),
   );
 }

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ImportOptions, importPrices } from '../../src/prices/import.ts';
 import { show } from '../../src/prices/show.ts';
 import { status } from '../../src/prices/status.ts';
-import { klinesOf } from '../support/binance.ts';
+import { klinesOf, startBinance } from '../support/binance.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { chartPrice, startCharts } from '../support/market-charts.ts';
 import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
@@ -106,6 +106,35 @@ describe('an import from CoinGecko', () => {
     const options = { baseUrl: server.baseUrl, coins: ['ETH'], days: 400 };
     expect(await load(options)).toMatchObject({ rows: 201 });
     expect(await load(options)).toMatchObject({ rows: 0, requests: 0 });
+  });
+
+  it('asks again for an hour that was not published yet', async () => {
+    const options = { coins: ['ETH'], days: 1, interval: 'hourly' } as const;
+    const hour = Math.floor(Date.now() / 3_600_000) * 3_600_000;
+    const late = await startCharts({ now: hour - 1 });
+    await load({ ...options, baseUrl: late.baseUrl });
+    const server = await startCharts();
+    expect((await load({ ...options, baseUrl: server.baseUrl })).rows).toBeGreaterThan(0);
+    expect(server.asked).toHaveLength(1);
+    expect(server.asked[0]?.from).toBe(hour);
+    expect(Number.isInteger((server.asked[0]?.to ?? 0.5) / 1_000)).toBe(true);
+  });
+
+  it('does not ask again for days that the source does not have, in a part of the range', async () => {
+    const server = await startCharts({ listed: today - 60 * dayMs });
+    const options = { baseUrl: server.baseUrl, coins: ['ETH'] };
+    const from = (days: number) => new Date(today - days * dayMs);
+    expect(await load({ ...options, from: from(90) })).toMatchObject({ rows: 61 });
+    await load({ ...options, from: from(70), to: from(50) });
+    server.asked.length = 0;
+    for (const [first, last] of [
+      [90, 0],
+      [80, 50],
+      [62, 58],
+    ] as const) {
+      await load({ ...options, from: from(first), to: from(last) });
+    }
+    expect(server.asked).toEqual([]);
   });
 
   it('asks again for days whose rows were deleted', async () => {
@@ -228,6 +257,35 @@ describe('an import from CoinGecko', () => {
     });
     expect(server.asked).toEqual([]);
     expect(await ask('select from price_history')).toEqual([]);
+  });
+});
+
+describe('an import from Binance', () => {
+  const dayOf = (back: number) => new Date(today - back * dayMs).toISOString();
+  const dump = (back: number) => ({
+    [`ETHUSDT-1h-${dayOf(back).slice(0, 10)}`]: klinesOf(dayOf(back), dayOf(back - 1)),
+  });
+
+  it('asks again for a day whose dump was not published yet', async () => {
+    const dumps = { ...dump(4), ...dump(3) };
+    const server = await startBinance(dumps);
+    const options = {
+      baseUrl: server.baseUrl,
+      source: 'binance',
+      coins: ['ETH'],
+      interval: 'hourly',
+      from: new Date(today - 3 * dayMs),
+    } as const;
+    expect(await load({ ...options, to: new Date(today - 1.5 * dayMs) })).toMatchObject({
+      rows: 24,
+    });
+    Object.assign(dumps, dump(2));
+    expect(await load(options)).toMatchObject({ rows: 24, assets: [{ missing: 48 }] });
+    Object.assign(dumps, dump(1));
+    expect(await load(options)).toMatchObject({ rows: 24, assets: [{ missing: 24 }] });
+    server.asked.length = 0;
+    expect(await load(options)).toMatchObject({ rows: 0, assets: [] });
+    expect(server.asked).toEqual([]);
   });
 });
 
