@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { faultyAnswer } from './answer.ts';
-import { type CoinGeckoOptions, createAsker } from './coingecko.ts';
+import { addressOf, type CoinGeckoOptions, createAsker } from './coingecko.ts';
 import {
   dayMs,
   type Price,
@@ -51,6 +51,7 @@ export function createCoinGeckoSource(
     split: (range, interval) =>
       splitRange(range, interval === 'hourly' ? hourlyRangeMs : dailyRangeMs),
     cost: () => ({ requests: 1, ms: 60_000 / perMinute }),
+    address: ({ asset: { id } }) => `${addressOf(options)}/coins/${id}/market_chart/range`,
     async *read(query) {
       const { asset, range } = query;
       const chart = await ask({

@@ -54,6 +54,8 @@ export interface PriceSource {
   readonly split: (range: TimeRange, interval: Interval) => readonly TimeRange[];
   /** How many requests a read takes, and how long one takes, for the plan. */
   readonly cost: (query: PriceQuery) => { readonly requests: number; readonly ms: number };
+  /** What a read asks for first, for messages: an address without a key. */
+  readonly address: (query: PriceQuery) => string;
   /**
    * The prices of a range in order of time, at most one an hour or a day. An hour without a price is left out. Throws
    * `source-failed`, `coingecko-failed`, `faulty-answer` and `interrupted`.

@@ -31,6 +31,17 @@ export async function readPresence(
     order by 1, 2`;
 }
 
+/** The newest price that a source has given of an asset; undefined without one. */
+export async function readNewest(
+  sql: Sql,
+  { source, symbol }: { readonly source: string; readonly symbol: string },
+): Promise<number | undefined> {
+  const [row] = await sql<{ time: Date }[]>`
+    select "time" from price_history where asset_symbol = ${symbol} and data_source = ${source}
+    order by "time" desc limit 1`;
+  return row?.time.getTime();
+}
+
 /** The moment before which the retention policy drops prices; undefined without a policy. */
 export async function readRetention(sql: Sql): Promise<number | undefined> {
   const [policy] = await sql<{ end: Date }[]>`

@@ -2,6 +2,7 @@ import type { Session } from '../database/connection.ts';
 import { readPriceImports, recordPriceImports } from '../ledger/price-imports.ts';
 import {
   byMonth,
+  dayMs,
   endOf,
   type Interval,
   nextMonth,
@@ -14,6 +15,7 @@ import {
 } from '../market/prices.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { refreshOwed } from './candles.ts';
 import {
   countSlots,
   findMissing,
@@ -24,7 +26,7 @@ import {
   startOfMonth,
   widen,
 } from './plan.ts';
-import { readPresence } from './presence.ts';
+import { readNewest, readPresence } from './presence.ts';
 import type { PriceSink } from './sink.ts';
 
 export interface SeriesRequest {
@@ -127,55 +129,162 @@ function isoDay(time: number): string {
   return new Date(time).toISOString().slice(0, 10);
 }
 
-/** Reads and writes each query of the plan. Each one is recorded in the transaction that writes it. */
+interface SeriesImport {
+  readonly source: PriceSource;
+  readonly plan: SeriesPlan;
+  readonly sink: PriceSink;
+  readonly onProgress: OnProgress | undefined;
+}
+
+/**
+ * Reads and writes each query of the plan. Each one is recorded in the transaction that writes it. Throws `no-prices`
+ * after the last query, with the candles refreshed, when the source has given nothing of an asset.
+ */
 export async function importSeries(
   session: Session,
-  {
-    source,
-    plan,
-    sink,
-    onProgress,
-  }: {
-    readonly source: PriceSource;
-    readonly plan: SeriesPlan;
-    readonly sink: PriceSink;
-    readonly onProgress: OnProgress | undefined;
-  },
+  { source, plan, sink, onProgress }: SeriesImport,
 ): Promise<void> {
   const startedAt = performance.now();
   let { requests, estimatedMs } = plan;
   let rows = 0;
-  for (const [index, { asset, queries, missing }] of plan.assets.entries()) {
+  const silent: PlannedAsset[] = [];
+  for (const [index, planned] of plan.assets.entries()) {
     let own = 0;
-    for (const query of queries) {
-      session.throwIfInterrupted();
-      const prices: Price[] = [];
-      for await (const price of source.read(query)) prices.push(price);
-      own += await sink.write(prices, {
-        source: source.name,
-        record: () => recordSeries(session, { source, query, missing, prices }),
-      });
+    const onWritten = (query: PriceQuery, written: number) => {
+      own += written;
       const cost = source.cost(query);
       requests -= cost.requests;
       estimatedMs -= cost.ms;
       onProgress?.({
         kind: 'prices-written',
-        of: asset.symbol,
+        of: planned.asset.symbol,
         rows: rows + own,
         rowsPerSecond: Math.round(((rows + own) * 1_000) / (performance.now() - startedAt)),
         requestsLeft: requests,
         leftMs: estimatedMs,
       });
-    }
+    };
+    const isKnown = await importAsset(session, { source, planned, sink, onWritten });
+    if (!isKnown) silent.push(planned);
     rows += own;
     onProgress?.({
       kind: 'prices-finished',
-      of: asset.symbol,
+      of: planned.asset.symbol,
       index: index + 1,
       total: plan.assets.length,
       rows: own,
     });
   }
+  if (silent.length === 0) return;
+  await refreshOwed(session);
+  throw noPrices(source, silent);
+}
+
+/**
+ * Whether the source knows the asset. An answer without prices is recorded only then: a wrong pair, or a host without
+ * the files, looks like a time before the listing.
+ */
+async function importAsset(
+  session: Session,
+  {
+    source,
+    planned: { queries, missing },
+    sink,
+    onWritten,
+  }: {
+    readonly source: PriceSource;
+    readonly planned: PlannedAsset;
+    readonly sink: PriceSink;
+    readonly onWritten: (query: PriceQuery, rows: number) => void;
+  },
+): Promise<boolean> {
+  let isKnown = false;
+  const empty: PriceQuery[] = [];
+  const write = (answers: readonly Answer[]) =>
+    sink.write(
+      answers.flatMap(({ prices }) => prices),
+      {
+        source: source.name,
+        record: async () => {
+          for (const answer of answers) await recordSeries(session, { source, missing, ...answer });
+        },
+      },
+    );
+  const writeEmpty = () => write(empty.splice(0).map((query) => ({ query, prices: [] })));
+  for (const query of queries) {
+    session.throwIfInterrupted();
+    const prices = await readAll(source, query);
+    isKnown ||= prices.length > 0;
+    if (prices.length === 0) empty.push(query);
+    onWritten(query, prices.length === 0 ? 0 : await write([{ query, prices }]));
+    if (isKnown && empty.length > 0) await writeEmpty();
+  }
+  if (isKnown) return true;
+  const proof = await gaveBefore(session, source, queries);
+  if (proof && empty.length > 0) await writeEmpty();
+  return proof;
+}
+
+/**
+ * Whether the source gives prices around the newest one that the database has of it. Then the listing of the asset has
+ * ended before the queries, or begins after them. The source is not asked when nothing would be recorded.
+ */
+async function gaveBefore(
+  { sql }: Session,
+  source: PriceSource,
+  queries: readonly PriceQuery[],
+): Promise<boolean> {
+  const [query] = queries;
+  if (!query) return true;
+  const { asset, interval } = query;
+  const newest = await readNewest(sql, { source: source.name, symbol: asset.symbol });
+  if (newest === undefined) return false;
+  const isRecorded = queries.some(({ range }) =>
+    settledRange(range, [], { newest: source.newest, interval }),
+  );
+  if (!isRecorded) return true;
+  // Three days are two of one month, and so in the dump of a month, which is the only one of old days.
+  const day = startOf(newest, 'daily');
+  const range = {
+    from: day - dayMs,
+    to: endOf(Math.min(day + 2 * dayMs, source.newest), interval),
+  };
+  return (await readAll(source, { asset, interval, range })).length > 0;
+}
+
+async function readAll(source: PriceSource, query: PriceQuery): Promise<readonly Price[]> {
+  const prices: Price[] = [];
+  for await (const price of source.read(query)) prices.push(price);
+  return prices;
+}
+
+function noPrices(
+  source: PriceSource,
+  assets: readonly PlannedAsset[],
+): CryptosenseDbError<'no-prices'> {
+  const { name } = source;
+  return new CryptosenseDbError(
+    'no-prices',
+    assets.map(({ asset: { symbol, name: full }, queries }) => {
+      const [first] = queries;
+      const range = { from: first?.range.from ?? 0, to: queries.at(-1)?.range.to ?? 0 };
+      return {
+        message: `${name} has no price of ${symbol} (${full}) from ${isoDay(range.from)} until ${isoDay(range.to - 1)}`,
+        evidence: first ? [`asked for first: ${source.address(first)}`] : [],
+        hint:
+          name === 'binance'
+            ? 'check --pair, --quote and --base-url; an asset that was not listed then can be left out with --coins'
+            : 'check --base-url; an asset that was not listed then can be left out with --coins',
+      };
+    }),
+    { details: { source: name, symbols: assets.map(({ asset }) => asset.symbol) } },
+  );
+}
+
+/** What a source has given for a query. */
+interface Answer {
+  readonly query: PriceQuery;
+  readonly prices: readonly Price[];
 }
 
 /**
@@ -189,12 +298,7 @@ async function recordSeries(
     query: { asset, interval, range },
     missing,
     prices,
-  }: {
-    readonly source: PriceSource;
-    readonly query: PriceQuery;
-    readonly missing: PlannedAsset['missing'];
-    readonly prices: readonly Price[];
-  },
+  }: Answer & { readonly source: PriceSource; readonly missing: PlannedAsset['missing'] },
 ): Promise<void> {
   const settled = settledRange(range, prices, { newest, interval });
   if (!settled) return;

@@ -289,6 +289,62 @@ describe('an import from Binance', () => {
   });
 });
 
+describe('an asset without a price in the whole range', () => {
+  const month = '2026-03';
+  const next = '2026-04';
+  const dumps = {
+    [`ETHUSDT-1d-${next}`]: klinesOf(`${next}-01T00:00Z`, '2026-05-01T00:00Z'),
+    [`SOLUSDT-1d-${month}`]: klinesOf(`${month}-01T00:00Z`, `${next}-01T00:00Z`),
+  };
+  const from = (start: string, end: string) =>
+    ({ source: 'binance', from: new Date(start), to: new Date(end) }) as const;
+
+  it('is an error with its address after the other assets are written, and is asked for again', async () => {
+    const { baseUrl } = await startBinance(dumps);
+    const options = { ...from(`${month}-01`, `${next}-01`), baseUrl, coins: ['ETH', 'SOL'] };
+    const done = load(options);
+    await expect(done).rejects.toMatchObject({
+      code: 'no-prices',
+      details: { source: 'binance', symbols: ['ETH'] },
+      problems: [{ evidence: [expect.stringContaining(`/ETHUSDT/1d/ETHUSDT-1d-${month}.zip`)] }],
+    });
+    expect((await status({ target: database.url })).owed).toBeUndefined();
+    const right = await startBinance({
+      ...dumps,
+      [`ETHUSDT-1d-${month}`]: klinesOf(`${month}-01T00:00Z`, `${next}-01T00:00Z`),
+    });
+    expect(await load({ ...options, baseUrl: right.baseUrl })).toMatchObject({
+      rows: 31,
+      assets: [{ symbol: 'ETH' }],
+    });
+  });
+
+  it('is one before its listing, when the source gives what the database has of it', async () => {
+    const server = await startBinance(dumps);
+    const options = {
+      ...from(`${month}-01`, `${next}-01`),
+      baseUrl: server.baseUrl,
+      coins: ['ETH'],
+    };
+    await load({ ...options, ...from(`${next}-01`, '2026-05-01') });
+    // A wrong pair has nothing of it either.
+    await expect(load({ ...options, pairs: { ETH: 'ETHUSDD' } })).rejects.toMatchObject({
+      code: 'no-prices',
+    });
+    expect(await load(options)).toMatchObject({ rows: 0, assets: [{ symbol: 'ETH' }] });
+    server.asked.length = 0;
+    expect(await load(options)).toMatchObject({ rows: 0, assets: [] });
+    expect(server.asked).toEqual([]);
+  });
+
+  it('leaves months before the listing recorded when a later month has prices', async () => {
+    const { baseUrl } = await startBinance(dumps);
+    const options = { ...from('2026-02-01', '2026-05-01'), baseUrl, coins: ['ETH'] };
+    expect(await load(options)).toMatchObject({ rows: 30 });
+    expect(await load(options)).toMatchObject({ assets: [] });
+  });
+});
+
 describe('the candles of an import', () => {
   it.each(['an empty database', 'a database with live prices'])(
     'never vanish from %s when the policy runs at any moment',
