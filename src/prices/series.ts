@@ -239,17 +239,18 @@ async function gaveBefore(
   const { asset, interval } = query;
   const newest = await readNewest(sql, { source: source.name, symbol: asset.symbol });
   if (newest === undefined) return false;
+  const day = startOf(newest, 'daily');
   const isRecorded = queries.some(({ range }) =>
     settledRange(range, [], { newest: source.newest, interval }),
   );
   if (!isRecorded) return true;
   // Three days are two of one month, and so in the dump of a month, which is the only one of old days.
-  const day = startOf(newest, 'daily');
   const range = {
     from: day - dayMs,
     to: endOf(Math.min(day + 2 * dayMs, source.newest), interval),
   };
-  return (await readAll(source, { asset, interval, range })).length > 0;
+  const isTooOld = source.oldest !== undefined && range.from < source.oldest.time;
+  return !isTooOld && (await readAll(source, { asset, interval, range })).length > 0;
 }
 
 async function readAll(source: PriceSource, query: PriceQuery): Promise<readonly Price[]> {
