@@ -147,7 +147,7 @@ const steps: readonly string[] = [
     tool_version text not null
   );
   comment on table cryptosense_db.price_imports is
-    'One row for each asset and month that an import of prices has read to its end.';
+    'Ranges within a month that a source of prices was asked for, and how many of their hours or days had a price then.';
 
   create table if not exists cryptosense_db.price_files (
     checksum text not null,

@@ -114,7 +114,7 @@ const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, s
     ['migration_log', 'insert'],
   ],
   prices: [
-    ['price_imports', 'insert'],
+    ['price_imports', 'insert, delete'],
     ['price_files', 'insert, update'],
     ['candles_owed', 'insert, delete'],
   ],

@@ -1,52 +1,61 @@
 import type { Sql } from '../database/connection.ts';
 import { toolVersion } from '../runtime/package.ts';
 
-/** A part of an import that is committed: a row of `cryptosense_db.price_imports`. */
+/** A range within a month that a source was asked for: a row of `cryptosense_db.price_imports`. */
 export interface PriceImport {
   /** As `price_history.data_source` names it. */
   readonly source: string;
   readonly symbol: string;
   readonly interval: string;
-  /** The first moment that this import or one before it has read, in milliseconds since 1970. */
+  /** The first moment, in milliseconds since 1970. */
   readonly from: number;
   /** The moment after the last one. */
   readonly to: number;
-  /** Prices that the source had in this part. */
+  /** Prices that the source gave for the range when it was asked last. */
   readonly rows: number;
-  /** Hours or days of the range that have a price now. */
+  /** Hours or days of the range that had a price, of any source, after the import. */
   readonly slots: number;
 }
 
-/** Records parts of an import. Call it in the transaction that writes their rows. */
+/** Records parts of an import, instead of the parts within them. Call it in the transaction that writes their rows. */
 export async function recordPriceImports(sql: Sql, parts: readonly PriceImport[]): Promise<void> {
-  const rows = parts.map((part) => ({
-    ...part,
-    from: new Date(part.from).toISOString(),
-    to: new Date(part.to).toISOString(),
-  }));
+  const rows = JSON.stringify(
+    parts.map((part) => ({
+      ...part,
+      from: new Date(part.from).toISOString(),
+      to: new Date(part.to).toISOString(),
+    })),
+  );
+  await sql`
+    delete from cryptosense_db.price_imports old
+    using json_to_recordset(${rows}::text::json) as part (
+      source text, symbol text, "interval" text, "from" timestamptz, "to" timestamptz
+    )
+    where old.source = part.source and old.symbol = part.symbol and old."interval" = part."interval"
+      and old.range_from >= part."from" and old.range_to <= part."to"`;
   await sql`
     insert into cryptosense_db.price_imports
       (source, symbol, "interval", range_from, range_to, rows, slots, tool_version)
     select source, symbol, "interval", "from", "to", rows, slots, ${toolVersion()}
-    from json_to_recordset(${JSON.stringify(rows)}::text::json) as part (
+    from json_to_recordset(${rows}::text::json) as part (
       source text, symbol text, "interval" text, "from" timestamptz, "to" timestamptz, rows integer, slots integer
     )`;
 }
 
-/** The newest record of each asset and month. */
+/** The records of each asset, in order of time. */
 export async function readPriceImports(
   sql: Sql,
   { source, interval }: Pick<PriceImport, 'source' | 'interval'>,
 ): Promise<readonly PriceImport[]> {
   if (!(await hasPriceImports(sql))) return [];
   return sql<PriceImport[]>`
-    select distinct on (symbol, date_trunc('month', range_from, 'UTC'))
+    select
       source, symbol, "interval", rows, slots,
       extract(epoch from range_from)::float8 * 1000 as "from",
       extract(epoch from range_to)::float8 * 1000 as "to"
     from cryptosense_db.price_imports
     where source = ${source} and "interval" = ${interval}
-    order by symbol, date_trunc('month', range_from, 'UTC'), range_to desc, id desc`;
+    order by symbol, range_from, id`;
 }
 
 /** A file whose rows are imported, in whole or up to a row. */

@@ -11,6 +11,7 @@ import {
   type Interval,
   nextMonth,
   type Price,
+  type PricedAsset,
   type PriceQuery,
   type PriceSource,
   startOf,
@@ -62,18 +63,23 @@ export function createBinanceSource(
     return `${base}/data/spot/${kind}/klines/${pair}/${step}/${pair}-${step}-${period}.zip`;
   };
 
+  const monthlyUrlOf = (asset: PricedAsset, { from, interval }: MonthlyDump) =>
+    urlOf(pairAt(asset, from, names), {
+      interval,
+      period: new Date(from).toISOString().slice(0, 7),
+    });
+
   /** The candles of a range within one month, and perhaps others of that month. */
   const readPart = async ({ from, to }: TimeRange, { asset, interval }: PriceQuery) => {
     const pair = pairAt(asset, from, names);
-    const isoDay = new Date(from).toISOString().slice(0, 10);
-    const monthly = urlOf(pair, { interval, period: isoDay.slice(0, 7) });
+    const monthly = monthlyUrlOf(asset, { from, interval });
     if (to - from > dayMs || kept?.url === monthly) {
       const klines = await readDump(monthly);
       // A month that ended long ago and has no dump is before the listing, or after its end.
       if (klines || now - nextMonth(from) > monthlyDelayMs) return klines ?? [];
     }
     const klines: Kline[] = [];
-    for (let day = startOf(from, 'daily'); day < Math.min(to, now); day += dayMs) {
+    for (let day = startOf(from, 'daily'); day < to; day += dayMs) {
       const period = new Date(day).toISOString().slice(0, 10);
       klines.push(...((await readDump(urlOf(pair, { interval, period }))) ?? []));
     }
@@ -83,6 +89,8 @@ export function createBinanceSource(
   return {
     name: 'binance',
     oldest: undefined,
+    // The dump of a day appears after its end.
+    newest: startOf(now, 'daily'),
     findUnknown: (assets) => findPairs(assets, names),
     split: byMonth,
     cost: ({ range }) => {
@@ -90,6 +98,7 @@ export function createBinanceSource(
       const files = isOver ? 1 : 1 + Math.ceil((range.to - range.from) / dayMs);
       return { requests: 2 * files, ms: files * msPerFile };
     },
+    address: ({ asset, interval, range: { from } }) => monthlyUrlOf(asset, { from, interval }),
     async *read(query) {
       const { from, to } = query.range;
       const klines: Kline[] = [];
@@ -100,6 +109,12 @@ export function createBinanceSource(
       yield* pricesOf(klines, query);
     },
   };
+}
+
+interface MonthlyDump {
+  readonly interval: Interval;
+  /** A moment of the month. */
+  readonly from: number;
 }
 
 interface Dump {

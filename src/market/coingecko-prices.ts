@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { faultyAnswer } from './answer.ts';
-import { type CoinGeckoOptions, createAsker } from './coingecko.ts';
+import { addressOf, type CoinGeckoOptions, createAsker } from './coingecko.ts';
 import {
   dayMs,
   type Price,
@@ -46,21 +46,23 @@ export function createCoinGeckoSource(
             reason: `CoinGecko's Demo plan ends after ${demoDays} days`,
             hint: `ask for --days ${demoDays - 1}, set COINGECKO_PLAN=pro with a Pro key, or use --source binance`,
           },
+    newest: now,
     findUnknown: () => [],
     split: (range, interval) =>
       splitRange(range, interval === 'hourly' ? hourlyRangeMs : dailyRangeMs),
     cost: () => ({ requests: 1, ms: 60_000 / perMinute }),
+    address: ({ asset: { id } }) => `${addressOf(options)}/coins/${id}/market_chart/range`,
     async *read(query) {
       const { asset, range } = query;
       const chart = await ask({
         ask: (client, control) =>
           client.coins.marketChart.getRange(
             asset.id,
-            // The last moment is part of the answer.
+            // Whole seconds. The last moment is part of the answer.
             {
               vs_currency: 'usd',
               from: String(range.from / 1000),
-              to: String(range.to / 1000 - 1),
+              to: String(Math.floor(Math.min(range.to - 1, now) / 1000)),
               precision: 'full',
             },
             control,

@@ -87,6 +87,11 @@ function delayAfter(
   return isWorthAnother && delayMs <= longestWaitMs ? delayMs : undefined;
 }
 
+/** Where requests go, without a slash at the end. */
+export function addressOf({ plan = 'demo', baseUrl }: CoinGeckoOptions): string {
+  return (baseUrl ?? hosts[plan]).replace(/\/+$/, '');
+}
+
 /** Without the client's own retries: they neither limit the time that they wait nor report it. */
 function createClient({ apiKey, plan = 'demo', baseUrl }: CoinGeckoOptions): Coingecko {
   const key = apiKey ?? null;
@@ -94,7 +99,7 @@ function createClient({ apiKey, plan = 'demo', baseUrl }: CoinGeckoOptions): Coi
     // With null, unlike undefined, the client reads no environment variable.
     demoAPIKey: plan === 'demo' ? key : null,
     proAPIKey: plan === 'pro' ? key : null,
-    baseURL: (baseUrl ?? hosts[plan]).replace(/\/+$/, ''),
+    baseURL: addressOf({ plan, baseUrl }),
     maxRetries: 0,
     logLevel: 'off',
     fetch: fetchBounded,

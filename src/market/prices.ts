@@ -44,12 +44,18 @@ export interface PriceSource {
   readonly oldest:
     | { readonly time: number; readonly reason: string; readonly hint: string }
     | undefined;
+  /**
+   * The source has no price from here on. What it lacks of the time shortly before may still come: see `settledRange`.
+   */
+  readonly newest: number;
   /** The assets that the source has no prices for, with what to do about them. */
   readonly findUnknown: (assets: readonly PricedAsset[]) => readonly UnknownAsset[];
   /** Ranges that one read takes each, in order, from one range of any length. */
   readonly split: (range: TimeRange, interval: Interval) => readonly TimeRange[];
   /** How many requests a read takes, and how long one takes, for the plan. */
   readonly cost: (query: PriceQuery) => { readonly requests: number; readonly ms: number };
+  /** What a read asks for first, for messages: an address without a key. */
+  readonly address: (query: PriceQuery) => string;
   /**
    * The prices of a range in order of time, at most one an hour or a day. An hour without a price is left out. Throws
    * `source-failed`, `coingecko-failed`, `faulty-answer` and `interrupted`.
@@ -74,6 +80,11 @@ export function splitRange({ from, to }: TimeRange, mostMs: number): readonly Ti
 /** The start of the hour or the day in UTC. */
 export function startOf(time: number, interval: Interval): number {
   return Math.floor(time / intervalMs[interval]) * intervalMs[interval];
+}
+
+/** The end of the hour or the day in UTC that a moment is in; a start of one stays as it is. */
+export function endOf(time: number, interval: Interval): number {
+  return Math.ceil(time / intervalMs[interval]) * intervalMs[interval];
 }
 
 /** The start of the next calendar month in UTC. */

@@ -2,7 +2,9 @@ import type { Sql } from '../database/connection.ts';
 import { type Interval, intervalMs, type PricedAsset, type TimeRange } from '../market/prices.ts';
 import type { Presence } from './plan.ts';
 
-/** How many hours or days of each month have a price, for these assets. Months without one are left out. */
+/**
+ * The runs of hours or days that have a price, of any source, in order of time. `range` is of whole hours or days.
+ */
 export async function readPresence(
   sql: Sql,
   assets: readonly PricedAsset[],
@@ -13,15 +15,31 @@ export async function readPresence(
   return sql<Presence[]>`
     select
       asset_symbol as symbol,
-      extract(epoch from date_trunc('month', to_timestamp(slot * ${slot}::bigint), 'UTC'))::float8 * 1000 as month,
-      count(*)::int as slots
+      min(slot)::float8 * ${slot}::bigint * 1000 as "from",
+      (max(slot) + 1)::float8 * ${slot}::bigint * 1000 as "to"
     from (
-      select distinct asset_symbol, floor(extract(epoch from "time") / ${slot}::bigint)::bigint as slot
-      from price_history
-      where asset_symbol in (select json_array_elements_text(${symbols}::text::json))
-        and "time" >= ${new Date(range.from)} and "time" < ${new Date(range.to)}
+      -- Slots that follow each other have the same difference to their number.
+      select asset_symbol, slot, slot - row_number() over (partition by asset_symbol order by slot) as run
+      from (
+        select distinct asset_symbol, floor(extract(epoch from "time") / ${slot}::bigint)::bigint as slot
+        from price_history
+        where asset_symbol in (select json_array_elements_text(${symbols}::text::json))
+          and "time" >= ${new Date(range.from)} and "time" < ${new Date(range.to)}
+      ) as slots
     ) as present
-    group by 1, 2`;
+    group by asset_symbol, run
+    order by 1, 2`;
+}
+
+/** The newest price that a source has given of an asset; undefined without one. */
+export async function readNewest(
+  sql: Sql,
+  { source, symbol }: { readonly source: string; readonly symbol: string },
+): Promise<number | undefined> {
+  const [row] = await sql<{ time: Date }[]>`
+    select "time" from price_history where asset_symbol = ${symbol} and data_source = ${source}
+    order by "time" desc limit 1`;
+  return row?.time.getTime();
 }
 
 /** The moment before which the retention policy drops prices; undefined without a policy. */

@@ -2,23 +2,31 @@ import type { Session } from '../database/connection.ts';
 import { readPriceImports, recordPriceImports } from '../ledger/price-imports.ts';
 import {
   byMonth,
+  dayMs,
+  endOf,
   type Interval,
+  nextMonth,
   type Price,
   type PricedAsset,
   type PriceQuery,
   type PriceSource,
+  startOf,
   type TimeRange,
 } from '../market/prices.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { refreshOwed } from './candles.ts';
 import {
+  countSlots,
   findMissing,
   joinMonths,
   type KnownPrices,
   type MissingPrices,
+  settledRange,
   startOfMonth,
+  widen,
 } from './plan.ts';
-import { readPresence } from './presence.ts';
+import { readNewest, readPresence } from './presence.ts';
 import type { PriceSink } from './sink.ts';
 
 export interface SeriesRequest {
@@ -53,8 +61,13 @@ export async function planSeries(
 ): Promise<SeriesPlan> {
   const { assets, interval, isOverwriting } = request;
   refuseUnknown(source, assets);
-  const known = isOverwriting ? nothingKnown : await readKnown(session, source, request);
-  const missing = findMissing(assets, request, known);
+  const range = {
+    from: startOf(request.range.from, interval),
+    to: endOf(Math.min(request.range.to, source.newest), interval),
+  };
+  const whole = { ...request, range };
+  const known = isOverwriting ? nothingKnown : await readKnown(session, source, whole);
+  const missing = findMissing(assets, whole, known);
   refuseTooOld(source, missing);
   const planned = missing.map(({ asset, months }) => ({
     asset,
@@ -71,22 +84,19 @@ export async function planSeries(
   };
 }
 
-const nothingKnown: KnownPrices = { presences: [], imported: [] };
+const nothingKnown: KnownPrices = { presences: [], asked: [] };
 
 async function readKnown(
   { sql }: Session,
   source: PriceSource,
   { assets, range, interval }: SeriesRequest,
 ): Promise<KnownPrices> {
-  const presences = await readPresence(sql, assets, { range, interval });
-  const records = await readPriceImports(sql, { source: source.name, interval });
-  const imported = records.map(({ symbol, from, to, slots }) => ({
-    symbol,
-    month: startOfMonth(from),
-    range: { from, to },
-    slots,
-  }));
-  return { presences, imported };
+  // Records of the ledger can begin before the range, or end after it, in the same month.
+  const months = { from: startOfMonth(range.from), to: nextMonth(range.to) };
+  return {
+    presences: await readPresence(sql, assets, { range: months, interval }),
+    asked: await readPriceImports(sql, { source: source.name, interval }),
+  };
 }
 
 function refuseUnknown(source: PriceSource, assets: readonly PricedAsset[]): void {
@@ -119,90 +129,195 @@ function isoDay(time: number): string {
   return new Date(time).toISOString().slice(0, 10);
 }
 
-/** Reads and writes each query of the plan. Each one is recorded in the transaction that writes it. */
+interface SeriesImport {
+  readonly source: PriceSource;
+  readonly plan: SeriesPlan;
+  readonly sink: PriceSink;
+  readonly onProgress: OnProgress | undefined;
+}
+
+/**
+ * Reads and writes each query of the plan. Each one is recorded in the transaction that writes it. Throws `no-prices`
+ * after the last query, with the candles refreshed, when the source has given nothing of an asset.
+ */
 export async function importSeries(
   session: Session,
-  {
-    source,
-    plan,
-    sink,
-    onProgress,
-  }: {
-    readonly source: PriceSource;
-    readonly plan: SeriesPlan;
-    readonly sink: PriceSink;
-    readonly onProgress: OnProgress | undefined;
-  },
+  { source, plan, sink, onProgress }: SeriesImport,
 ): Promise<void> {
   const startedAt = performance.now();
   let { requests, estimatedMs } = plan;
   let rows = 0;
-  for (const [index, { asset, queries, missing }] of plan.assets.entries()) {
+  const silent: PlannedAsset[] = [];
+  for (const [index, planned] of plan.assets.entries()) {
     let own = 0;
-    for (const query of queries) {
-      session.throwIfInterrupted();
-      const prices: Price[] = [];
-      for await (const price of source.read(query)) prices.push(price);
-      own += await sink.write(prices, {
-        source: source.name,
-        record: () => recordSeries(session, { source, query, missing, prices }),
-      });
+    const onWritten = (query: PriceQuery, written: number) => {
+      own += written;
       const cost = source.cost(query);
       requests -= cost.requests;
       estimatedMs -= cost.ms;
       onProgress?.({
         kind: 'prices-written',
-        of: asset.symbol,
+        of: planned.asset.symbol,
         rows: rows + own,
         rowsPerSecond: Math.round(((rows + own) * 1_000) / (performance.now() - startedAt)),
         requestsLeft: requests,
         leftMs: estimatedMs,
       });
-    }
+    };
+    const isKnown = await importAsset(session, { source, planned, sink, onWritten });
+    if (!isKnown) silent.push(planned);
     rows += own;
     onProgress?.({
       kind: 'prices-finished',
-      of: asset.symbol,
+      of: planned.asset.symbol,
       index: index + 1,
       total: plan.assets.length,
       rows: own,
     });
   }
+  if (silent.length === 0) return;
+  await refreshOwed(session);
+  throw noPrices(source, silent);
 }
 
-/** One record a month, so that the plan of the next import can compare months. */
+/**
+ * Whether the source knows the asset. An answer without prices is recorded only then: a wrong pair, or a host without
+ * the files, looks like a time before the listing.
+ */
+async function importAsset(
+  session: Session,
+  {
+    source,
+    planned: { queries, missing },
+    sink,
+    onWritten,
+  }: {
+    readonly source: PriceSource;
+    readonly planned: PlannedAsset;
+    readonly sink: PriceSink;
+    readonly onWritten: (query: PriceQuery, rows: number) => void;
+  },
+): Promise<boolean> {
+  let isKnown = false;
+  const empty: PriceQuery[] = [];
+  const write = (answers: readonly Answer[]) =>
+    sink.write(
+      answers.flatMap(({ prices }) => prices),
+      {
+        source: source.name,
+        record: async () => {
+          for (const answer of answers) await recordSeries(session, { source, missing, ...answer });
+        },
+      },
+    );
+  const writeEmpty = () => write(empty.splice(0).map((query) => ({ query, prices: [] })));
+  for (const query of queries) {
+    session.throwIfInterrupted();
+    const prices = await readAll(source, query);
+    isKnown ||= prices.length > 0;
+    if (prices.length === 0) empty.push(query);
+    onWritten(query, prices.length === 0 ? 0 : await write([{ query, prices }]));
+    if (isKnown && empty.length > 0) await writeEmpty();
+  }
+  if (isKnown) return true;
+  const proof = await gaveBefore(session, source, queries);
+  if (proof && empty.length > 0) await writeEmpty();
+  return proof;
+}
+
+/**
+ * Whether the source gives prices around the newest one that the database has of it. Then the listing of the asset has
+ * ended before the queries, or begins after them. The source is not asked when nothing would be recorded.
+ */
+async function gaveBefore(
+  { sql }: Session,
+  source: PriceSource,
+  queries: readonly PriceQuery[],
+): Promise<boolean> {
+  const [query] = queries;
+  if (!query) return true;
+  const { asset, interval } = query;
+  const newest = await readNewest(sql, { source: source.name, symbol: asset.symbol });
+  if (newest === undefined) return false;
+  const day = startOf(newest, 'daily');
+  const isRecorded = queries.some(({ range }) =>
+    settledRange(range, [], { newest: source.newest, interval }),
+  );
+  if (!isRecorded) return true;
+  // Three days are two of one month, and so in the dump of a month, which is the only one of old days.
+  const range = {
+    from: day - dayMs,
+    to: endOf(Math.min(day + 2 * dayMs, source.newest), interval),
+  };
+  const isTooOld = source.oldest !== undefined && range.from < source.oldest.time;
+  return !isTooOld && (await readAll(source, { asset, interval, range })).length > 0;
+}
+
+async function readAll(source: PriceSource, query: PriceQuery): Promise<readonly Price[]> {
+  const prices: Price[] = [];
+  for await (const price of source.read(query)) prices.push(price);
+  return prices;
+}
+
+function noPrices(
+  source: PriceSource,
+  assets: readonly PlannedAsset[],
+): CryptosenseDbError<'no-prices'> {
+  const { name } = source;
+  return new CryptosenseDbError(
+    'no-prices',
+    assets.map(({ asset: { symbol, name: full }, queries }) => {
+      const [first] = queries;
+      const range = { from: first?.range.from ?? 0, to: queries.at(-1)?.range.to ?? 0 };
+      return {
+        message: `${name} has no price of ${symbol} (${full}) from ${isoDay(range.from)} until ${isoDay(range.to - 1)}`,
+        evidence: first ? [`asked for first: ${source.address(first)}`] : [],
+        hint:
+          name === 'binance'
+            ? 'check --pair, --quote and --base-url; an asset that was not listed then can be left out with --coins'
+            : 'check --base-url; an asset that was not listed then can be left out with --coins',
+      };
+    }),
+    { details: { source: name, symbols: assets.map(({ asset }) => asset.symbol) } },
+  );
+}
+
+/** What a source has given for a query. */
+interface Answer {
+  readonly query: PriceQuery;
+  readonly prices: readonly Price[];
+}
+
+/**
+ * Records what the source need not be asked for again, by month, so that the plan of the next import can compare months.
+ * A record and those that it follows are one.
+ */
 async function recordSeries(
   { sql }: Session,
   {
-    source,
+    source: { name, newest },
     query: { asset, interval, range },
     missing,
     prices,
-  }: {
-    readonly source: PriceSource;
-    readonly query: PriceQuery;
-    readonly missing: PlannedAsset['missing'];
-    readonly prices: readonly Price[];
-  },
+  }: Answer & { readonly source: PriceSource; readonly missing: PlannedAsset['missing'] },
 ): Promise<void> {
-  const parts = byMonth(range).map(({ from, to }) => {
-    const month = startOfMonth(from);
-    const readFrom = missing.find((each) => each.month === month)?.readFrom ?? from;
-    const rows = prices.filter(({ time }) => time >= from && time < to).length;
-    return { month, from: readFrom, to, rows };
+  const settled = settledRange(range, prices, { newest, interval });
+  if (!settled) return;
+  const parts = byMonth(settled).map((part) => {
+    const month = missing.find((each) => each.month === startOfMonth(part.from));
+    return widen(part, month?.asked ?? []);
   });
-  const whole = { from: parts[0]?.from ?? range.from, to: range.to };
-  const presences = await readPresence(sql, [asset], { range: whole, interval });
+  const whole = { from: startOfMonth(settled.from), to: nextMonth(settled.to) };
+  const runs = await readPresence(sql, [asset], { range: whole, interval });
   await recordPriceImports(
     sql,
-    parts.map(({ month, from, to, rows }) => ({
-      source: source.name,
+    parts.map((part) => ({
+      source: name,
       symbol: asset.symbol,
       interval,
-      from,
-      to,
-      rows,
-      slots: presences.find((each) => each.month === month)?.slots ?? 0,
+      ...part,
+      rows: prices.filter(({ time }) => time >= part.from && time < part.to).length,
+      slots: countSlots(runs, part, interval),
     })),
   );
 }

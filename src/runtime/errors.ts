@@ -69,6 +69,8 @@ export interface ErrorDetails {
     readonly status: number | undefined;
     readonly attempts: number;
   };
+  /** A source of prices has no price of these assets in the range of an import. The prices of others are written. */
+  'no-prices': { readonly source: string; readonly symbols: readonly string[] };
   /** An answer of CoinGecko's, or a file of one, does not hold what it should; nothing was written. */
   'faulty-answer': { readonly source: string };
   /** Tables or columns have names that Kysely or JavaScript cannot use; no types were written. */

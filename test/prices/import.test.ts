@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ImportOptions, importPrices } from '../../src/prices/import.ts';
 import { show } from '../../src/prices/show.ts';
 import { status } from '../../src/prices/status.ts';
-import { klinesOf } from '../support/binance.ts';
+import { klinesOf, startBinance } from '../support/binance.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { chartPrice, startCharts } from '../support/market-charts.ts';
 import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
@@ -106,6 +106,35 @@ describe('an import from CoinGecko', () => {
     const options = { baseUrl: server.baseUrl, coins: ['ETH'], days: 400 };
     expect(await load(options)).toMatchObject({ rows: 201 });
     expect(await load(options)).toMatchObject({ rows: 0, requests: 0 });
+  });
+
+  it('asks again for an hour that was not published yet', async () => {
+    const options = { coins: ['ETH'], days: 1, interval: 'hourly' } as const;
+    const hour = Math.floor(Date.now() / 3_600_000) * 3_600_000;
+    const late = await startCharts({ now: hour - 1 });
+    await load({ ...options, baseUrl: late.baseUrl });
+    const server = await startCharts();
+    expect((await load({ ...options, baseUrl: server.baseUrl })).rows).toBeGreaterThan(0);
+    expect(server.asked).toHaveLength(1);
+    expect(server.asked[0]?.from).toBe(hour);
+    expect(Number.isInteger((server.asked[0]?.to ?? 0.5) / 1_000)).toBe(true);
+  });
+
+  it('does not ask again for days that the source does not have, in a part of the range', async () => {
+    const server = await startCharts({ listed: today - 60 * dayMs });
+    const options = { baseUrl: server.baseUrl, coins: ['ETH'] };
+    const from = (days: number) => new Date(today - days * dayMs);
+    expect(await load({ ...options, from: from(90) })).toMatchObject({ rows: 61 });
+    await load({ ...options, from: from(70), to: from(50) });
+    server.asked.length = 0;
+    for (const [first, last] of [
+      [90, 0],
+      [80, 50],
+      [62, 58],
+    ] as const) {
+      await load({ ...options, from: from(first), to: from(last) });
+    }
+    expect(server.asked).toEqual([]);
   });
 
   it('asks again for days whose rows were deleted', async () => {
@@ -228,6 +257,91 @@ describe('an import from CoinGecko', () => {
     });
     expect(server.asked).toEqual([]);
     expect(await ask('select from price_history')).toEqual([]);
+  });
+});
+
+describe('an import from Binance', () => {
+  const dayOf = (back: number) => new Date(today - back * dayMs).toISOString();
+  const dump = (back: number) => ({
+    [`ETHUSDT-1h-${dayOf(back).slice(0, 10)}`]: klinesOf(dayOf(back), dayOf(back - 1)),
+  });
+
+  it('asks again for a day whose dump was not published yet', async () => {
+    const dumps = { ...dump(4), ...dump(3) };
+    const server = await startBinance(dumps);
+    const options = {
+      baseUrl: server.baseUrl,
+      source: 'binance',
+      coins: ['ETH'],
+      interval: 'hourly',
+      from: new Date(today - 3 * dayMs),
+    } as const;
+    expect(await load({ ...options, to: new Date(today - 1.5 * dayMs) })).toMatchObject({
+      rows: 24,
+    });
+    Object.assign(dumps, dump(2));
+    expect(await load(options)).toMatchObject({ rows: 24, assets: [{ missing: 48 }] });
+    Object.assign(dumps, dump(1));
+    expect(await load(options)).toMatchObject({ rows: 24, assets: [{ missing: 24 }] });
+    server.asked.length = 0;
+    expect(await load(options)).toMatchObject({ rows: 0, assets: [] });
+    expect(server.asked).toEqual([]);
+  });
+});
+
+describe('an asset without a price in the whole range', () => {
+  const month = '2026-03';
+  const next = '2026-04';
+  const dumps = {
+    [`ETHUSDT-1d-${next}`]: klinesOf(`${next}-01T00:00Z`, '2026-05-01T00:00Z'),
+    [`SOLUSDT-1d-${month}`]: klinesOf(`${month}-01T00:00Z`, `${next}-01T00:00Z`),
+  };
+  const from = (start: string, end: string) =>
+    ({ source: 'binance', from: new Date(start), to: new Date(end) }) as const;
+
+  it('is an error with its address after the other assets are written, and is asked for again', async () => {
+    const { baseUrl } = await startBinance(dumps);
+    const options = { ...from(`${month}-01`, `${next}-01`), baseUrl, coins: ['ETH', 'SOL'] };
+    const done = load(options);
+    await expect(done).rejects.toMatchObject({
+      code: 'no-prices',
+      details: { source: 'binance', symbols: ['ETH'] },
+      problems: [{ evidence: [expect.stringContaining(`/ETHUSDT/1d/ETHUSDT-1d-${month}.zip`)] }],
+    });
+    expect((await status({ target: database.url })).owed).toBeUndefined();
+    const right = await startBinance({
+      ...dumps,
+      [`ETHUSDT-1d-${month}`]: klinesOf(`${month}-01T00:00Z`, `${next}-01T00:00Z`),
+    });
+    expect(await load({ ...options, baseUrl: right.baseUrl })).toMatchObject({
+      rows: 31,
+      assets: [{ symbol: 'ETH' }],
+    });
+  });
+
+  it('is one before its listing, when the source gives what the database has of it', async () => {
+    const server = await startBinance(dumps);
+    const options = {
+      ...from(`${month}-01`, `${next}-01`),
+      baseUrl: server.baseUrl,
+      coins: ['ETH'],
+    };
+    await load({ ...options, ...from(`${next}-01`, '2026-05-01') });
+    // A wrong pair has nothing of it either.
+    await expect(load({ ...options, pairs: { ETH: 'ETHUSDD' } })).rejects.toMatchObject({
+      code: 'no-prices',
+    });
+    expect(await load(options)).toMatchObject({ rows: 0, assets: [{ symbol: 'ETH' }] });
+    server.asked.length = 0;
+    expect(await load(options)).toMatchObject({ rows: 0, assets: [] });
+    expect(server.asked).toEqual([]);
+  });
+
+  it('leaves months before the listing recorded when a later month has prices', async () => {
+    const { baseUrl } = await startBinance(dumps);
+    const options = { ...from('2026-02-01', '2026-05-01'), baseUrl, coins: ['ETH'] };
+    expect(await load(options)).toMatchObject({ rows: 30 });
+    expect(await load(options)).toMatchObject({ assets: [] });
   });
 });
 
