@@ -3,7 +3,7 @@ import { isLockConflict } from '../database/lock.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { readOwedCandles, settleCandles } from '../ledger/price-imports.ts';
 import { dayMs, startOf } from '../market/prices.ts';
-import { backoffMs, retry } from '../runtime/retry.ts';
+import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 import type { CandleState } from './safe-order.ts';
 
 /** The range of candles that a refresh covered, in milliseconds since 1970. */
@@ -46,11 +46,12 @@ async function refresh(session: Session, { from, to }: RefreshedCandles): Promis
         'price_history_daily', ${new Date(from)}::timestamptz, ${new Date(to)}::timestamptz
       )`;
   };
-  await retry(call, {
-    signal: session.signal,
-    waitMs: ({ error, attempts }) =>
-      attempts < 8 && isTransient(error) ? backoffMs(attempts, { firstMs: 250 }) : undefined,
-  });
+  const waitMs = ({ error, attempts }: FailedAttempt) =>
+    attempts < 8 && isTransient(error) ? backoffMs(attempts, { firstMs: 250 }) : undefined;
+  await retry(call, { signal: session.signal, waitMs });
+  // TimescaleDB 2.28.3 leaves out the last of 31 days, and keeps it as one to refresh. A second call refreshes it, and
+  // takes milliseconds where nothing is left.
+  await retry(call, { signal: session.signal, waitMs });
 }
 
 /**
