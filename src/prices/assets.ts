@@ -54,15 +54,14 @@ function chooseLargest(all: readonly PricedAsset[], top: number): ChosenAssets {
   return { assets, leftOut };
 }
 
-/** Finds assets by symbol or by id; returns a fault for a word that names none or several. */
+/** Finds an asset by its id, or else by its symbol; returns a fault for a word that names none or several. */
 export function findAsset(
   all: readonly PricedAsset[],
   word: string,
 ): { readonly asset: PricedAsset } | { readonly fault: Problem } {
   const byId = all.find(({ id }) => id === word);
-  const bySymbol = all.filter(({ symbol }) => symbol === word.toUpperCase());
-  const [asset = byId, ...others] = bySymbol;
-  if (byId && bySymbol.length === 0) return { asset: byId };
+  const found = byId ? [byId] : all.filter(({ symbol }) => symbol === word.toUpperCase());
+  const [asset] = found;
   if (asset === undefined) {
     return {
       fault: {
@@ -71,11 +70,11 @@ export function findAsset(
       },
     };
   }
-  if (others.length > 0) {
+  if (found.length > 1) {
     return {
       fault: {
-        message: `${word} is the symbol of ${bySymbol.length} assets`,
-        evidence: bySymbol.map(({ id, name }) => `${id} (${name})`),
+        message: `${word} is the symbol of ${found.length} assets`,
+        evidence: found.map(({ id, name }) => `${id} (${name})`),
         hint: `name one by its id: --coins ${asset.id}`,
       },
     };
