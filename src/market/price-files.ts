@@ -110,23 +110,29 @@ const figure = /^\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
 /** CSV with a header: `time,asset_symbol,price_usd[,market_cap_usd,volume_24h_usd]`. No value has a comma or quotes. */
 async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<FilePrices> {
-  let places: readonly (number | undefined)[] | undefined;
+  let header: Header | undefined;
   for await (const lines of readLines(file)) {
     const prices: Price[] = [];
     for (const line of lines) {
       if (line.text === '') continue;
-      if (places === undefined) {
-        places = readHeader(line, file.place);
+      if (header === undefined) {
+        header = readHeader(line, file.place);
         continue;
       }
-      if (line.number > skipLines) prices.push(readRow(line, places, file.place));
+      if (line.number > skipLines) prices.push(readRow(line, header, file.place));
     }
     yield { prices, lines: lines.at(-1)?.number ?? 0 };
   }
 }
 
-/** The place of each of `tableColumns` in a row. */
-function readHeader(line: Line, place: string): readonly (number | undefined)[] {
+interface Header {
+  /** Of a row. */
+  readonly values: number;
+  /** The place of each of `tableColumns` in a row. */
+  readonly places: readonly (number | undefined)[];
+}
+
+function readHeader(line: Line, place: string): Header {
   const names = line.text
     .replace(/^\uFEFF/, '')
     .split(',')
@@ -144,12 +150,22 @@ function readHeader(line: Line, place: string): readonly (number | undefined)[] 
       `the header has no ${missing.join(', ')}; a file of prices starts with time,asset_symbol,price_usd`,
     );
   }
-  return tableColumns.map((name) => (names.includes(name) ? names.indexOf(name) : undefined));
+  const places = tableColumns.map((name) =>
+    names.includes(name) ? names.indexOf(name) : undefined,
+  );
+  return { values: names.length, places };
 }
 
-function readRow(line: Line, places: readonly (number | undefined)[], file: string): Price {
+function readRow(line: Line, header: Header, file: string): Price {
   const values = line.text.includes('"') ? unquoted(line.text) : line.text.split(',');
-  const [time, symbol, price, cap, volume] = places.map((place) =>
+  if (values.length !== header.values) {
+    throw faultyLine(
+      file,
+      line,
+      `it has ${values.length} values, and the header has ${header.values}`,
+    );
+  }
+  const [time, symbol, price, cap, volume] = header.places.map((place) =>
     place === undefined ? '' : (values[place] ?? '').trim(),
   );
   const moment = readMoment(time ?? '');

@@ -14,7 +14,7 @@ export interface AssetChoice {
 export interface ChosenAssets {
   /** One for a symbol. */
   readonly assets: readonly PricedAsset[];
-  /** Assets among the largest whose symbol a larger asset has, or that is too long for the column. */
+  /** Assets among the largest whose symbol a larger asset has, or that cannot be stored. */
   readonly leftOut: readonly PricedAsset[];
 }
 
@@ -42,12 +42,17 @@ function readAssets(sql: Sql): Promise<readonly PricedAsset[]> {
     where is_active order by market_cap_rank nulls last, coingecko_id`;
 }
 
+/** Whether `price_history.asset_symbol` holds the symbol, and COPY takes it as it is. */
+function isStorable(symbol: string): boolean {
+  return symbol.length <= longestSymbol && !/[\\\p{Cc}]/u.test(symbol);
+}
+
 function chooseLargest(all: readonly PricedAsset[], top: number): ChosenAssets {
   const assets: PricedAsset[] = [];
   const leftOut: PricedAsset[] = [];
   const taken = new Set<string>();
   for (const asset of all.slice(0, top)) {
-    const isFree = !taken.has(asset.symbol) && asset.symbol.length <= longestSymbol;
+    const isFree = !taken.has(asset.symbol) && isStorable(asset.symbol);
     (isFree ? assets : leftOut).push(asset);
     taken.add(asset.symbol);
   }
@@ -79,10 +84,10 @@ export function findAsset(
       },
     };
   }
-  if (asset.symbol.length > longestSymbol) {
+  if (!isStorable(asset.symbol)) {
     return {
       fault: {
-        message: `the symbol ${asset.symbol} is longer than the ${longestSymbol} characters of price_history.asset_symbol`,
+        message: `the symbol of ${asset.id} has more than ${longestSymbol} characters, a backslash or a control character`,
       },
     };
   }

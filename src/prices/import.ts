@@ -4,6 +4,7 @@ import { readLedger } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, type RunOptions, withRun } from '../ledger/run.ts';
 import {
   dayMs,
+  dollars,
   type Interval,
   type PricedAsset,
   startOf,
@@ -128,7 +129,17 @@ async function ensurePriceLedger(run: Run, { lockTimeoutMs }: ImportOptions): Pr
 }
 
 function requireSound(options: ImportOptions): void {
-  const { top, days, from, to, source = 'coingecko', files, coins, pairs } = options;
+  const {
+    top,
+    days,
+    from,
+    to,
+    source = 'coingecko',
+    files,
+    coins,
+    quote = 'USDT',
+    pairs,
+  } = options;
   const refuse = (message: string, hint?: string) => {
     throw new CryptosenseDbError('bad-configuration', { message, ...(hint && { hint }) });
   };
@@ -149,10 +160,14 @@ function requireSound(options: ImportOptions): void {
   if (coins?.length === 0) refuse('no coin is named');
   if (from !== undefined && to !== undefined && from >= to)
     refuse('the first date is not before the last one');
+  const aDollar = `use ${dollars.join(', ')}`;
+  if (!dollars.some((dollar) => quote === dollar)) refuse(`${quote} is not a dollar`, aDollar);
   for (const [symbol, pair] of Object.entries(pairs ?? {})) {
     if (!/^[A-Z0-9]+$/.test(symbol) || !/^[A-Z0-9]+$/.test(pair)) {
       refuse(`${symbol}=${pair} is not a pair`, 'write it as BTC=BTCUSDT');
     }
+    if (!dollars.some((dollar) => pair.endsWith(dollar)))
+      refuse(`${pair} is not a pair in dollars`, aDollar);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { ImportResult } from '../prices/import.ts';
 import type { ShownCandles } from '../prices/show.ts';
 import type { AssetStatus, PriceStatus } from '../prices/status.ts';
+import { isoDay } from '../runtime/days.ts';
 import { formatCount } from './bar.ts';
 import { formatDuration, plural } from './render.ts';
 import { attribution } from './seeding.ts';
@@ -83,7 +84,7 @@ function notesOf({ misfits, leftOut, beyondRetention, files }: ImportResult): re
       : []),
     ...leftOut.map(
       ({ id, symbol }) =>
-        `${id} was left out: a larger asset has the symbol ${symbol}, or it is too long`,
+        `${id} was left out: a larger asset has the symbol ${symbol}, or the symbol cannot be stored`,
     ),
     ...(files.finished.length > 0
       ? [
@@ -92,10 +93,6 @@ function notesOf({ misfits, leftOut, beyondRetention, files }: ImportResult): re
       : []),
     ...misfits.map(({ symbol, kind, rows }) => `${symbol}: ${formatCount(rows)} ${texts[kind]}`),
   ];
-}
-
-function isoDay(moment: Date): string {
-  return moment.toISOString().slice(0, 10);
 }
 
 /** Renders a line for each asset, with a bar of its months. */

@@ -1,3 +1,4 @@
+import { dayMs, isoDay } from '../runtime/days.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type {
   Candle,
@@ -52,7 +53,7 @@ export function renderDevSeed(result: DevResult, look: Look): string {
 
 export function renderProductionSeed(result: ProductionResult, look: Look): string {
   const { source, takenAt, assets } = result.market;
-  const day = takenAt.toISOString().slice(0, 10);
+  const day = isoDay(takenAt);
   const from = {
     coingecko: 'from CoinGecko',
     file: `from a file, of ${day}`,
@@ -91,7 +92,7 @@ function notesOf({ seeders }: SeedResult, { chalk }: Look): readonly string[] {
 function candlesOf(candles: readonly Candle[], look: Look): readonly string[] {
   const { green, red } = look.chalk;
   const rows = candles.map(({ day, open, high, low, close }) => [
-    day.toISOString().slice(0, 10),
+    isoDay(day),
     ...[open, high, low].map(formatPrice),
     { text: formatPrice(close), paint: Number(close) >= Number(open) ? green : red },
   ]);
@@ -126,8 +127,6 @@ function nextOf({ target, scale }: DevResult): readonly string[] {
     `  cryptosense-db seed --list`,
   ];
 }
-
-const dayMs = 86_400_000;
 
 function ageOf(moment: Date): string {
   const days = Math.max(0, Math.floor((Date.now() - moment.getTime()) / dayMs));

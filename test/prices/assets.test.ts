@@ -7,6 +7,7 @@ const assets = [
   ['pepe', 'PEPE'],
   ['pepe-two', 'PEPE'],
   ['long', 'A'.repeat(21)],
+  ['slash', 'A\\N'],
 ].map(([id = '', symbol = '']) => ({ id, symbol, name: id }));
 
 describe('a word for an asset', () => {
@@ -25,7 +26,8 @@ describe('a word for an asset', () => {
   it.each([
     ['NOPE', 'is not in the table assets'],
     ['PEPE', 'is the symbol of 2 assets'],
-    ['long', 'is longer than the 20 characters'],
+    ['long', 'has more than 20 characters'],
+    ['slash', 'a backslash'],
   ])('%s is refused, since it %s', (word, message) => {
     expect(findAsset(assets, word)).toMatchObject({
       fault: { message: expect.stringContaining(message) },

@@ -63,6 +63,16 @@ const runPolicy = () =>
       call run_job(job);
     end $$`);
 
+it.each<[Partial<ImportOptions>, string]>([
+  [{ quote: 'EUR' }, 'EUR is not a dollar'],
+  [{ pairs: { BTC: 'BTCEUR' } }, 'BTCEUR is not a pair in dollars'],
+])('an import is refused with the options %j', async (options, message) => {
+  await expect(load(options)).rejects.toMatchObject({
+    code: 'bad-configuration',
+    message: expect.stringContaining(message),
+  });
+});
+
 describe('an import from CoinGecko', () => {
   it('fills daily prices, market capitalization and volume, and their candles', async () => {
     const server = await startCharts();
@@ -330,6 +340,8 @@ describe('an import from files', () => {
     ['time,asset_symbol,price_usd\nyesterday,ETH,2\n', 'a.csv:2: "yesterday" is not a time'],
     [`time,asset_symbol,price_usd\n${noon},ETH,-2\n`, 'a.csv:2: "-2" is not a price'],
     [`time,asset_symbol,price_usd\n${noon},,2\n`, 'a.csv:2: it has no symbol'],
+    [`time,asset_symbol,price_usd\n${noon},ETH,1,234.56\n`, 'a.csv:2: it has 4 values'],
+    ['time,asset_symbol,price_usd\n2026-02-30,ETH,2\n', 'a.csv:2: "2026-02-30" is not a time'],
   ])('names file and line of a fault in %j', async (text, message) => {
     const files = folderOf({ 'a.csv': text });
     const done = load({ source: 'files', files });
