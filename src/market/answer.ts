@@ -128,7 +128,7 @@ export function faultyAnswer(
   return new CryptosenseDbError(
     'faulty-answer',
     [
-      { message: `${source} cannot be used; nothing was written` },
+      { message: `${source} cannot be used` },
       ...problems.slice(0, shown),
       ...(more > 0 ? [{ message: `and ${more} more faults` }] : []),
     ],

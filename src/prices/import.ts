@@ -2,6 +2,7 @@ import { withMigrationLock } from '../database/lock.ts';
 import { describeTarget } from '../database/target.ts';
 import { readLedger } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, type RunOptions, withRun } from '../ledger/run.ts';
+import { requireAccess } from '../market/access.ts';
 import {
   dayMs,
   dollars,
@@ -160,6 +161,8 @@ function requireSound(options: ImportOptions): void {
   if (coins?.length === 0) refuse('no coin is named');
   if (from !== undefined && to !== undefined && from >= to)
     refuse('the first date is not before the last one');
+  // A key is CoinGecko's alone.
+  requireAccess(source === 'coingecko' ? options : { baseUrl: options.baseUrl });
   const aDollar = `use ${dollars.join(', ')}`;
   if (!dollars.some((dollar) => quote === dollar)) refuse(`${quote} is not a dollar`, aDollar);
   for (const [symbol, pair] of Object.entries(pairs ?? {})) {
@@ -259,6 +262,12 @@ async function readScope({ session: { sql } }: Run, options: ImportOptions): Pro
   const wanted = isOpen
     ? Number.NEGATIVE_INFINITY
     : (from?.getTime() ?? startOf(now, 'daily') - (days ?? 1_825) * dayMs);
+  if (wanted >= end) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `the first moment, ${new Date(wanted).toISOString()}, is not before the last one, ${new Date(end).toISOString()}`,
+      hint: 'name the first day with --from; --days counts back from today',
+    });
+  }
   const kept = await readRetention(sql);
   const oldest = kept === undefined ? Number.NEGATIVE_INFINITY : startOf(kept, 'daily') + dayMs;
   const range = { from: Math.max(wanted, oldest), to: end };

@@ -69,12 +69,17 @@ function planSummary({ assets, files, requests, estimatedMs }: ImportResult): st
 
 function notesOf({ misfits, leftOut, beyondRetention, files }: ImportResult): readonly string[] {
   const texts = {
-    'price too large': 'prices are too large for the column and were left out',
-    'price is zero': 'prices are zero with the 8 decimals of the column and were left out',
-    'price keeps few digits':
-      'prices below 0.00001 keep few digits with the 8 decimals of the column',
-    'figure too large':
-      'rows have a market capitalization or volume too large for the column; it is NULL there',
+    'price too large': ['price', 'left out: too large for the column'],
+    'price is zero': ['price', 'left out: zero with the 8 decimals of the column'],
+    'price is negative': ['price', 'left out: below zero'],
+    'price keeps few digits': [
+      'price',
+      'with few digits: below 0.00001, and the column has 8 decimals',
+    ],
+    'figure out of range': [
+      'row',
+      'with NULL for a market capitalization or volume: too large for the column, or below zero',
+    ],
   } as const;
   return [
     ...(beyondRetention
@@ -91,7 +96,10 @@ function notesOf({ misfits, leftOut, beyondRetention, files }: ImportResult): re
           `${plural(files.finished.length, 'file')} imported before: ${files.finished.slice(0, 3).join(', ')}${files.finished.length > 3 ? ', …' : ''}`,
         ]
       : []),
-    ...misfits.map(({ symbol, kind, rows }) => `${symbol}: ${formatCount(rows)} ${texts[kind]}`),
+    ...misfits.map(({ symbol, kind, rows }) => {
+      const [noun, fact] = texts[kind];
+      return `${symbol}: ${plural(rows, noun)} ${fact}`;
+    }),
   ];
 }
 

@@ -66,6 +66,11 @@ const runPolicy = () =>
 it.each<[Partial<ImportOptions>, string]>([
   [{ quote: 'EUR' }, 'EUR is not a dollar'],
   [{ pairs: { BTC: 'BTCEUR' } }, 'BTCEUR is not a pair in dollars'],
+  [{ baseUrl: 'nonsense' }, 'the base URL is not'],
+  [{ source: 'binance', baseUrl: 'http://user:pw@mirror' }, 'without user and password'],
+  [{ apiKey: undefined }, 'needs its key'],
+  [{ from: new Date('2099-01-01') }, 'is not before the last one'],
+  [{ days: 30, to: new Date('2026-01-01') }, 'is not before the last one'],
 ])('an import is refused with the options %j', async (options, message) => {
   await expect(load(options)).rejects.toMatchObject({
     code: 'bad-configuration',
