@@ -42,6 +42,9 @@ export interface PriceQuery {
   readonly range: TimeRange;
 }
 
+/** The sources that are asked by asset and range. */
+export const seriesSources = ['coingecko', 'binance'] as const;
+
 /** A source of prices by asset and range: CoinGecko, or Binance. */
 export interface PriceSource {
   /** As the column `data_source` names it. */

@@ -121,6 +121,17 @@ function unknownAssets(problems: readonly Problem[]): CryptosenseDbError<'unknow
   return new CryptosenseDbError('unknown-asset', problems);
 }
 
+/**
+ * The symbols that words stand for: that of the asset with this id, or else the word itself, which can also be the
+ * symbol of several assets or of one that the table `assets` lacks.
+ */
+export async function symbolsOf(sql: Sql, words: readonly string[]): Promise<readonly string[]> {
+  const all = await readAssets(sql);
+  const symbolOf = (word: string) =>
+    all.find(({ id }) => id === word)?.symbol ?? word.toUpperCase();
+  return [...new Set(words.map(symbolOf))];
+}
+
 /** The assets that the symbols of files stand for. Throws `unknown-asset` as `chooseAssets` does. */
 export async function assetsBySymbol(
   sql: Sql,

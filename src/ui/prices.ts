@@ -105,11 +105,12 @@ function notesOf({ misfits, leftOut, beyondRetention, files }: ImportResult): re
 
 /** Renders a line for each asset, with a bar of its months. */
 export function renderPriceStatus(
-  { assets, target, owed, isComplete }: PriceStatus,
+  { assets, withoutPrices, target, owed, isComplete }: PriceStatus,
   look: Look,
 ): string {
   const { chalk } = look;
-  if (assets.length === 0) return `no prices in ${target}\n`;
+  const missing = withoutPrices.length === 0 ? '' : ` of ${withoutPrices.join(', ')}`;
+  if (assets.length === 0) return `no prices${missing} in ${target}\n`;
   const table = renderTable(
     {
       head: ['asset', 'interval', 'first', 'last', 'rows', 'gaps', 'candles', 'months'],
@@ -136,6 +137,7 @@ export function renderPriceStatus(
   return [
     ...table,
     '',
+    ...(missing === '' ? [] : [`${chalk.yellow('no prices')}${missing}`]),
     ...(owed
       ? [
           `${chalk.yellow('candles are owed')} for ${isoDay(owed.from)} to ${isoDay(owed.to)}; refresh them with: cryptosense-db prices import`,

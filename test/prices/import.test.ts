@@ -387,6 +387,21 @@ describe('an import from files', () => {
 });
 
 describe('prices status and show', () => {
+  it('know a coin by its symbol or id, and are incomplete without a price of one that is named', async () => {
+    expect(await status({ target: database.url })).toMatchObject({ isComplete: false, assets: [] });
+    await ask(`insert into price_history (time, asset_symbol, price_usd) values (now(), 'ETH', 5)`);
+    const of = async (...coins: string[]) => {
+      const { withoutPrices, isComplete } = await status({ target: database.url, coins });
+      return { withoutPrices, isComplete };
+    };
+    expect(await of('eth')).toEqual({ withoutPrices: [], isComplete: true });
+    expect(await of('ethereum')).toEqual({ withoutPrices: [], isComplete: true });
+    expect(await of('ETH', 'bitcoin', 'NOPE')).toEqual({
+      withoutPrices: ['BTC', 'NOPE'],
+      isComplete: false,
+    });
+  });
+
   it('tell first, last, rows, gaps and candles of each asset', async () => {
     await ask(`insert into price_history (time, asset_symbol, price_usd)
       select time, 'ETH', 5 from generate_series(now() - interval '20 days', now(), interval '1 day') time

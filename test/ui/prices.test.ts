@@ -1,7 +1,7 @@
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
 import type { ImportResult } from '../../src/prices/import.ts';
-import { renderImport } from '../../src/ui/prices.ts';
+import { renderImport, renderPriceStatus } from '../../src/ui/prices.ts';
 
 const plain = { chalk: new Chalk({ level: 0 }), columns: 80 };
 
@@ -37,6 +37,18 @@ describe('an import', () => {
         '1 price imported in localhost/crypto, 12 ms',
         '',
       ].join('\n'),
+    );
+  });
+});
+
+describe('the status of prices', () => {
+  it('names the coins without a price', () => {
+    const nothing = { target: 'localhost/crypto', assets: [], owed: undefined, isComplete: false };
+    expect(renderPriceStatus({ ...nothing, withoutPrices: [] }, plain)).toBe(
+      'no prices in localhost/crypto\n',
+    );
+    expect(renderPriceStatus({ ...nothing, withoutPrices: ['ETH', 'NOPE'] }, plain)).toBe(
+      'no prices of ETH, NOPE in localhost/crypto\n',
     );
   });
 });
