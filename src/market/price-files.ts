@@ -32,15 +32,21 @@ export interface PriceFormat {
   readonly read: (file: TextFile, skipLines: number) => AsyncIterable<FilePrices>;
 }
 
-/** The paths of the files in a folder and the folders below it, in the order of their names; or the file itself. */
+/**
+ * The paths of the files in a folder and the folders below it, and of files that links in it lead to, in the order of
+ * their names; or the file itself. Throws `file-problem`, also for what is neither, such as a pipe.
+ */
 export async function listPriceFiles(path: string): Promise<readonly string[]> {
   try {
-    if (!(await stat(path)).isDirectory()) return [path];
-    const entries = await readdir(path, { recursive: true, withFileTypes: true });
-    return entries
-      .filter((entry) => entry.isFile() && /\.(csv|zip|gz)$/i.test(entry.name))
-      .map((entry) => join(entry.parentPath, entry.name))
-      .sort(compareText);
+    const named = await stat(path);
+    if (named.isFile()) return [path];
+    if (!named.isDirectory()) throw new Error('it is neither a file nor a folder');
+    const files: string[] = [];
+    for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
+      const file = join(entry.parentPath, entry.name);
+      if (/\.(csv|zip|gz)$/i.test(entry.name) && (await stat(file)).isFile()) files.push(file);
+    }
+    return files.sort(compareText);
   } catch (error) {
     throw new CryptosenseDbError(
       'file-problem',
