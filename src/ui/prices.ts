@@ -1,8 +1,8 @@
 import type { ImportResult } from '../prices/import.ts';
-import type { ShownCandles } from '../prices/show.ts';
+import type { DailyCandle, ShownCandles } from '../prices/show.ts';
 import type { AssetStatus, PriceStatus } from '../prices/status.ts';
 import { isoDay } from '../runtime/days.ts';
-import { formatCount } from './bar.ts';
+import { formatCents, formatCount } from './bar.ts';
 import { formatDuration, plural } from './render.ts';
 import { attribution } from './seeding.ts';
 import { type Look, renderTable } from './table.ts';
@@ -166,20 +166,30 @@ function monthBar({ months }: AssetStatus): string {
 
 const chartRows = 16;
 
-/** Draws candles: a wick from low to high, a body from open to close, green when the price rose. */
+/**
+ * Draws candles: a wick from low to high, a body from open to close, green when the price rose. Where a terminal is too
+ * narrow for a column a day, each column has the candle of several days.
+ */
 export function renderCandles({ symbol, candles, target }: ShownCandles, look: Look): string {
   const { chalk, columns = 80 } = look;
   const [first] = candles;
-  if (!first) return `no candles of ${symbol} in that time in ${target}\n`;
-  const labelWidth = 14;
-  const shown = candles.slice(-Math.max(1, columns - labelWidth));
-  const top = Math.max(...shown.map(({ high }) => Number(high)));
-  const bottom = Math.min(...shown.map(({ low }) => Number(low)));
-  const height = top - bottom || top || 1;
-  const rowOf = (price: string) => ((Number(price) - bottom) / height) * (chartRows - 1);
-  const lines = Array.from({ length: chartRows }, (_, line) => {
+  const last = candles.at(-1);
+  if (!first || !last) return `no candles of ${symbol} in that time in ${target}\n`;
+  const highest = Math.max(...candles.map(({ high }) => Number(high)));
+  const lowest = Math.min(...candles.map(({ low }) => Number(low)));
+  // A price that stays the same is in the middle.
+  const margin = highest === lowest ? highest / 100 || 1 : 0;
+  const bottom = lowest - margin;
+  const step = (highest + margin - bottom) / (chartRows - 1);
+  const rowOf = (price: string) => (Number(price) - bottom) / step;
+  const labels = Array.from({ length: chartRows }, (_, line) =>
+    line % 5 === 0 ? formatFigure(bottom + step * (chartRows - 1 - line)) : '',
+  );
+  const labelWidth = Math.max(...labels.map(({ length }) => length));
+  const daysPerColumn = Math.ceil(candles.length / Math.max(1, columns - labelWidth - 2));
+  const shown = joinCandles(candles, daysPerColumn);
+  const lines = labels.map((label, line) => {
     const level = chartRows - 1 - line;
-    const label = line % 5 === 0 ? formatFigure(bottom + (height * level) / (chartRows - 1)) : '';
     const cells = shown.map(({ open, high, low, close }) => {
       const [from, to] = [rowOf(open), rowOf(close)].sort((a, b) => a - b) as [number, number];
       const paint = Number(close) >= Number(open) ? chalk.green : chalk.red;
@@ -192,24 +202,42 @@ export function renderCandles({ symbol, candles, target }: ShownCandles, look: L
         return paint('█');
       return level >= rowOf(low) - 0.5 && level <= rowOf(high) + 0.5 ? paint('│') : ' ';
     });
-    return `${chalk.dim(label.padStart(labelWidth - 2))}  ${cells.join('')}`.trimEnd();
+    return `${chalk.dim(label.padStart(labelWidth))}  ${cells.join('')}`.trimEnd();
   });
-  const last = shown.at(-1) ?? first;
-  const change = (Number(last.close) / Number(shown[0]?.open) - 1) * 100;
+  const change = (Number(last.close) / Number(first.open) - 1) * 100;
   const sign = change >= 0 ? '+' : '';
   return [
-    `${chalk.bold(symbol)} in USD, ${isoDay(shown[0]?.day ?? first.day)} to ${isoDay(last.day)}: ${formatFigure(Number(last.close))} (${sign}${change.toFixed(1)}%)`,
+    `${chalk.bold(symbol)} in USD, ${isoDay(first.day)} to ${isoDay(last.day)}: ${formatFigure(Number(last.close))} (${sign}${change.toFixed(1)}%)`,
+    ...(daysPerColumn > 1 ? [chalk.dim(`a column is ${daysPerColumn} days`)] : []),
     '',
     ...lines,
     '',
   ].join('\n');
 }
 
-/** Five significant digits at least: `43,012.50`, `0.000012345`. */
-function formatFigure(price: number): string {
-  if (price >= 1_000) {
-    const [whole = '', cents = ''] = price.toFixed(2).split('.');
-    return `${formatCount(Number(whole))}.${cents}`;
+/** One candle for each `size` candles. */
+function joinCandles(candles: readonly DailyCandle[], size: number): readonly DailyCandle[] {
+  const joined: DailyCandle[] = [];
+  for (const [index, candle] of candles.entries()) {
+    const last = joined.at(-1);
+    if (index % size === 0 || !last) {
+      joined.push(candle);
+      continue;
+    }
+    joined[joined.length - 1] = {
+      ...last,
+      high: Number(candle.high) > Number(last.high) ? candle.high : last.high,
+      low: Number(candle.low) < Number(last.low) ? candle.low : last.low,
+      close: candle.close,
+    };
   }
-  return price === 0 ? '0' : String(Number(price.toPrecision(5)));
+  return joined;
+}
+
+/** Five significant digits at least, and eight decimals at most: `43,012.50`, `0.000012345`. */
+function formatFigure(price: number): string {
+  if (price >= 1_000) return formatCents(price);
+  return Number(price.toPrecision(5))
+    .toFixed(8)
+    .replace(/\.?0+$/, '');
 }

@@ -8,7 +8,7 @@ import type {
   SavedMarket,
   SeedResult,
 } from '../seeding/seed.ts';
-import { formatCount } from './bar.ts';
+import { formatCents, formatCount } from './bar.ts';
 import { formatDuration, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
 
@@ -93,17 +93,11 @@ function candlesOf(candles: readonly Candle[], look: Look): readonly string[] {
   const { green, red } = look.chalk;
   const rows = candles.map(({ day, open, high, low, close }) => [
     isoDay(day),
-    ...[open, high, low].map(formatPrice),
-    { text: formatPrice(close), paint: Number(close) >= Number(open) ? green : red },
+    ...[open, high, low].map((price) => formatCents(Number(price))),
+    { text: formatCents(Number(close)), paint: Number(close) >= Number(open) ? green : red },
   ]);
   const head = ['BTC', 'open', 'high', 'low', 'close'];
   return renderTable({ head, rows, right: [1, 2, 3, 4], flexible: [0] }, look);
-}
-
-/** `43,012.50` */
-function formatPrice(price: string): string {
-  const [whole = '', cents = ''] = Number(price).toFixed(2).split('.');
-  return `${formatCount(Number(whole))}.${cents}`;
 }
 
 function summaryOf({ seeders, target, isDryRun }: SeedResult, { chalk }: Look): string {
