@@ -34,7 +34,7 @@ BEGIN
     CROSS JOIN LATERAL (
         SELECT p.time, p.price_usd, p.market_cap_usd, p.volume_24h_usd, p.data_source
         FROM public.price_history AS p
-        WHERE p.asset_symbol = asked.symbol AND p.time > now() - INTERVAL '24 hours'
+        WHERE p.asset_symbol = asked.symbol AND p.time > now() - INTERVAL '24 hours' AND p.time <= now()
         ORDER BY p.time DESC
         LIMIT 1
     ) AS recent;
@@ -44,19 +44,21 @@ BEGIN
         RETURN;
     END IF;
 
+    -- Without a price of the last 24 hours, the candle of today has only prices of the future
     RETURN QUERY
     SELECT asked.symbol, earlier.day, earlier.close, NULL::NUMERIC, NULL::NUMERIC, NULL::VARCHAR
     FROM unnest(wanted) AS asked (symbol)
     CROSS JOIN LATERAL (
         SELECT d.day, d.close
         FROM public.price_history_daily AS d
-        WHERE d.asset_symbol = asked.symbol AND d.day > now() - INTERVAL '720 hours'
+        WHERE d.asset_symbol = asked.symbol
+            AND d.day > now() - INTERVAL '720 hours' AND d.day <= now() - INTERVAL '24 hours'
         ORDER BY d.day DESC
         LIMIT 1
     ) AS earlier
     WHERE NOT EXISTS (
         SELECT FROM public.price_history AS p
-        WHERE p.asset_symbol = asked.symbol AND p.time > now() - INTERVAL '24 hours'
+        WHERE p.asset_symbol = asked.symbol AND p.time > now() - INTERVAL '24 hours' AND p.time <= now()
     );
 END;
 $$;

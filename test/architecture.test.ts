@@ -29,6 +29,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 
 /** The modules that one feature offers to the others. */
 const publicModules = [
+  'src/market/access.ts',
   'src/market/market.ts',
   'src/market/obtain.ts',
   'src/market/price-files.ts',

@@ -38,7 +38,7 @@ const importCommand = defineCommand<ImportFlags>()({
     overwrite: flag('--overwrite', 'replace the rows of this source, and of no other'),
     ...grouped('Source:', {
       baseUrl: flag('--base-url <url>', "a mirror of CoinGecko's API or of Binance's dumps"),
-      quote: flag('--quote <currency>', "the currency of Binance's pairs (default: USDT)"),
+      quote: flag('--quote <currency>', "the dollar of Binance's pairs (default: USDT)"),
       pair: repeatable(flag('--pair <symbol=pair>', 'the pair of an asset, such as BTC=BTCUSDT')),
     }),
     ...targetFlags,

@@ -1,3 +1,4 @@
+import { isDay } from '../runtime/days.ts';
 import { parseWhole } from '../runtime/whole-numbers.ts';
 import type { ValueKind } from './command.ts';
 
@@ -42,10 +43,7 @@ export const moment: ValueKind<Date> = {
   read: (text) => {
     const [whole = '', date = ''] = isoMoment.exec(text) ?? [];
     const read = new Date(whole);
-    // JavaScript reads 31 February as 3 March.
-    const day = new Date(date);
-    const isReal = !Number.isNaN(day.getTime()) && day.toISOString().startsWith(date);
-    return isReal && !Number.isNaN(read.getTime()) ? read : undefined;
+    return isDay(date) && !Number.isNaN(read.getTime()) ? read : undefined;
   },
 };
 

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { dayMs } from '../runtime/days.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import type { MarketAsset } from './market.ts';
 
@@ -72,7 +73,6 @@ const rowSchema = v.object({
 
 const isoMoment = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})$/;
 const bitcoinBegan = Date.parse('2009-01-03T00:00:00Z');
-const dayMs = 86_400_000;
 
 function isMoment(text: string): boolean {
   const moment = isoMoment.test(text) ? Date.parse(text) : Number.NaN;
@@ -128,7 +128,7 @@ export function faultyAnswer(
   return new CryptosenseDbError(
     'faulty-answer',
     [
-      { message: `${source} cannot be used; nothing was written` },
+      { message: `${source} cannot be used` },
       ...problems.slice(0, shown),
       ...(more > 0 ? [{ message: `and ${more} more faults` }] : []),
     ],

@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { type Readable, Transform } from 'node:stream';
+import { pipeline, type Readable, Transform } from 'node:stream';
 import { crc32, createGunzip } from 'node:zlib';
 import yauzl from 'yauzl';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
@@ -14,37 +14,42 @@ export interface TextFile {
   readonly open: () => Promise<Readable>;
 }
 
-/** The files of a zip, in the order of its directory. Throws `file-problem` for one that is damaged or encrypted. */
-export async function readZip(
-  zip: { readonly path: string } | { readonly bytes: Buffer },
-  place: string,
-): Promise<readonly TextFile[]> {
+type Zip = { readonly path: string } | { readonly bytes: Buffer };
+
+/**
+ * The files of a zip, in the order of its directory. Throws `file-problem` for one that is damaged or encrypted. A zip
+ * on the disk is open only while its directory or one of its files is read.
+ */
+export async function readZip(zip: Zip, place: string): Promise<readonly TextFile[]> {
+  const archive = await openZip(zip, place);
+  const files: TextFile[] = [];
+  try {
+    await new Promise<void>((resolve, reject) => {
+      archive.on('error', (error: Error) => reject(damaged(place, error)));
+      archive.on('end', resolve);
+      archive.on('entry', (entry: yauzl.Entry) => {
+        const name = entry.fileName.split('/').at(-1) ?? '';
+        const inside = `${place}: ${entry.fileName}`;
+        const open = async () => openEntry(await openZip(zip, place), { entry, place: inside });
+        if (name !== '') files.push({ name, place: inside, open });
+        archive.readEntry();
+      });
+      archive.readEntry();
+    });
+  } finally {
+    archive.close();
+  }
+  return files;
+}
+
+function openZip(zip: Zip, place: string): Promise<yauzl.ZipFile> {
   const settings = { lazyEntries: true, autoClose: false } as const;
-  const archive = await new Promise<yauzl.ZipFile>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     const done = (error: Error | null, file?: yauzl.ZipFile) =>
       file ? resolve(file) : reject(damaged(place, error));
     if ('path' in zip) yauzl.open(zip.path, settings, done);
     else yauzl.fromBuffer(zip.bytes, settings, done);
   });
-  const files: TextFile[] = [];
-  await new Promise<void>((resolve, reject) => {
-    archive.on('error', (error: Error) => reject(damaged(place, error)));
-    archive.on('end', resolve);
-    archive.on('entry', (entry: yauzl.Entry) => {
-      const name = entry.fileName.split('/').at(-1) ?? '';
-      const inside = `${place}: ${entry.fileName}`;
-      if (name !== '') {
-        files.push({
-          name,
-          place: inside,
-          open: () => openEntry(archive, { entry, place: inside }),
-        });
-      }
-      archive.readEntry();
-    });
-    archive.readEntry();
-  });
-  return files;
 }
 
 function openEntry(
@@ -53,12 +58,17 @@ function openEntry(
 ): Promise<Readable> {
   return new Promise((resolve, reject) => {
     archive.openReadStream(entry, (error, stream) => {
-      if (!stream) return reject(damaged(place, error));
-      const checked = stream.pipe(checkCrc(entry.crc32, place));
-      stream.on('error', (cause: Error) => checked.destroy(damaged(place, cause)));
-      resolve(checked);
+      // The stream keeps the file open until it ends.
+      archive.close();
+      if (stream) resolve(through(stream, checkCrc(entry.crc32, place)));
+      else reject(damaged(place, error));
     });
   });
+}
+
+/** What the second stream makes of the first. The end or an error of one is that of both. */
+function through(from: Readable, to: Transform): Readable {
+  return pipeline(from, to, () => {});
 }
 
 /** yauzl checks sizes only. */
@@ -82,10 +92,7 @@ export async function readTextFiles(path: string, name: string): Promise<readonl
   const isGzip = start[0] === 0x1f && start[1] === 0x8b;
   const openFile = async () => {
     const stream = createReadStream(path);
-    if (!isGzip) return stream;
-    const plain = stream.pipe(createGunzip());
-    stream.on('error', (error) => plain.destroy(error));
-    return plain;
+    return isGzip ? through(stream, createGunzip()) : stream;
   };
   return [{ name: isGzip ? name.replace(/\.gz$/i, '') : name, place: path, open: openFile }];
 }

@@ -38,6 +38,8 @@ export interface Question<T> {
   readonly read: (body: unknown) => T | undefined;
   /** What to do when the plan of the key does not cover the question. */
   readonly planHint: string;
+  /** What to do without internet access. Default: to run the command again. */
+  readonly offlineHint?: string;
 }
 
 export type Ask = <T>(question: Question<T>) => Promise<T>;
@@ -60,8 +62,8 @@ export function createAsker(options: CoinGeckoOptions): Ask {
       const outcome = await askOnce(client, question, options);
       if ('answer' in outcome) return outcome.answer;
       failure = outcome;
-      const { planHint } = question;
-      throw describeRefusal({ ...about, ...outcome, planHint, attempts: attempt });
+      const { planHint, offlineHint } = question;
+      throw describeRefusal({ ...about, ...outcome, planHint, offlineHint, attempts: attempt });
     };
     const waitMs = ({ error, attempts }: FailedAttempt) => {
       const delayMs = failure && delayAfter(failure, { attempts, retryDelayMs });

@@ -1,3 +1,4 @@
+import { isDay } from '../runtime/days.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { Line } from './archive.ts';
 
@@ -10,21 +11,22 @@ export interface Kline {
   readonly quoteVolume: number | undefined;
 }
 
+const isoMoment = /^(\d{4}-\d{2}-\d{2})([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?))?$/;
+
 /**
- * A moment as exchanges write it: seconds, milliseconds or microseconds since 1970, told apart by magnitude, or ISO
- * 8601 with a time zone. Returns milliseconds; undefined for any other text.
+ * A moment as exchanges write it: seconds, milliseconds or microseconds since 1970, or ISO 8601 with a time zone.
+ * Returns milliseconds; undefined for any other text, such as `20260601120000`.
  */
 export function readMoment(text: string): number | undefined {
-  if (/^\d{9,16}(\.\d+)?$/.test(text)) {
-    const value = Number(text);
-    if (value < 1e11) return value * 1_000;
-    return value < 1e14 ? value : Math.floor(value / 1_000);
+  const [, digits] = /^(\d+)(?:\.\d+)?$/.exec(text) ?? [];
+  if (digits !== undefined) {
+    // The numbers of these lengths are from 2001 to 2286.
+    const perMs = { 10: 1 / 1_000, 13: 1, 16: 1_000 }[digits.length];
+    return perMs && Math.floor(Number(text) / perMs);
   }
-  const isIso =
-    /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?))?$/.test(text);
-  const moment = isIso
-    ? Date.parse(text.replace(' ', 'T').replace(/(T.*[+-]\d{2})$/, '$1:00'))
-    : Number.NaN;
+  const [, day = ''] = isoMoment.exec(text) ?? [];
+  if (!isDay(day)) return undefined;
+  const moment = Date.parse(text.replace(' ', 'T').replace(/(T.*[+-]\d{2})$/, '$1:00'));
   return Number.isNaN(moment) ? undefined : moment;
 }
 
@@ -34,7 +36,7 @@ const decimalNumber = /^\d+(\.\d+)?$/;
 export function readBinanceKline(line: Line, place: string): Kline | undefined {
   const [time = '', open = '', , , , , , quoteVolume = ''] = line.text.split(',');
   if (line.number === 1 && /^open/i.test(time)) return undefined;
-  const moment = /^\d{13,16}$/.test(time) ? readMoment(time) : undefined;
+  const moment = /^\d{13}(\d{3})?$/.test(time) ? readMoment(time) : undefined;
   if (moment === undefined || !decimalNumber.test(open) || !decimalNumber.test(quoteVolume)) {
     throw faultyLine(place, line, 'it is not a row of a kline file of Binance');
   }
@@ -44,7 +46,7 @@ export function readBinanceKline(line: Line, place: string): Kline | undefined {
 /** Kraken's OHLCVT: time in seconds, open, high, low, close, volume in the base currency, trades. */
 export function readKrakenKline(line: Line, place: string): Kline {
   const [time = '', open = ''] = line.text.split(',');
-  const moment = /^\d{9,10}$/.test(time) ? readMoment(time) : undefined;
+  const moment = /^\d{10}$/.test(time) ? readMoment(time) : undefined;
   if (moment === undefined || !decimalNumber.test(open)) {
     throw faultyLine(place, line, "it is not a row of Kraken's OHLCVT");
   }

@@ -1,6 +1,7 @@
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWritable } from '../runtime/files.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
+import { requireAccess } from './access.ts';
 import { readAnswer } from './answer.ts';
 import type { Market } from './market.ts';
 import { type RequestOptions, requestMarkets } from './request.ts';
@@ -41,9 +42,9 @@ export async function obtainMarket(options: MarketOptions): Promise<Market> {
 
 /** Throws `bad-configuration` for values out of range and for options that exclude each other. */
 export function requireSound(options: MarketOptions): void {
-  const { top = defaultTop, from, offline, save, baseUrl, plan, apiKey } = options;
-  const refuse = (message: string, hint?: string) => {
-    throw new CryptosenseDbError('bad-configuration', { message, ...(hint && { hint }) });
+  const { top = defaultTop, from, offline, save } = options;
+  const refuse = (message: string) => {
+    throw new CryptosenseDbError('bad-configuration', { message });
   };
   requireWhole({ top }, { from: 1, to: mostTop });
   if (from !== undefined && offline)
@@ -51,26 +52,5 @@ export function requireSound(options: MarketOptions): void {
   if (save !== undefined && (from !== undefined || offline)) {
     refuse('an answer to save is named, and CoinGecko is not asked');
   }
-  if (baseUrl !== undefined && !isPlainHttp(baseUrl)) {
-    refuse(
-      'the base URL is not an http:// or https:// URL without user and password',
-      'such as https://mirror.example/api/v3',
-    );
-  }
-  if (apiKey !== undefined && !/^[\x21-\x7e]+$/.test(apiKey)) {
-    refuse('COINGECKO_API_KEY has characters that no key has');
-  }
-  if (plan === 'pro' && apiKey === undefined) {
-    refuse("CoinGecko's Pro plan needs its key", 'set COINGECKO_API_KEY');
-  }
-}
-
-function isPlainHttp(text: string): boolean {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  return (
-    url !== undefined &&
-    /^https?:$/.test(url.protocol) &&
-    url.username === '' &&
-    url.password === ''
-  );
+  requireAccess(options);
 }

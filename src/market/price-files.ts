@@ -32,15 +32,21 @@ export interface PriceFormat {
   readonly read: (file: TextFile, skipLines: number) => AsyncIterable<FilePrices>;
 }
 
-/** The paths of the files in a folder and the folders below it, in the order of their names; or the file itself. */
+/**
+ * The paths of the files in a folder and the folders below it, and of files that links in it lead to, in the order of
+ * their names; or the file itself. Throws `file-problem`, also for what is neither, such as a pipe.
+ */
 export async function listPriceFiles(path: string): Promise<readonly string[]> {
   try {
-    if (!(await stat(path)).isDirectory()) return [path];
-    const entries = await readdir(path, { recursive: true, withFileTypes: true });
-    return entries
-      .filter((entry) => entry.isFile() && /\.(csv|zip|gz)$/i.test(entry.name))
-      .map((entry) => join(entry.parentPath, entry.name))
-      .sort(compareText);
+    const named = await stat(path);
+    if (named.isFile()) return [path];
+    if (!named.isDirectory()) throw new Error('it is neither a file nor a folder');
+    const files: string[] = [];
+    for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
+      const file = join(entry.parentPath, entry.name);
+      if (/\.(csv|zip|gz)$/i.test(entry.name) && (await stat(file)).isFile()) files.push(file);
+    }
+    return files.sort(compareText);
   } catch (error) {
     throw new CryptosenseDbError(
       'file-problem',
@@ -110,23 +116,29 @@ const figure = /^\d+(\.\d+)?([eE][+-]?\d+)?$/;
 
 /** CSV with a header: `time,asset_symbol,price_usd[,market_cap_usd,volume_24h_usd]`. No value has a comma or quotes. */
 async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<FilePrices> {
-  let places: readonly (number | undefined)[] | undefined;
+  let header: Header | undefined;
   for await (const lines of readLines(file)) {
     const prices: Price[] = [];
     for (const line of lines) {
       if (line.text === '') continue;
-      if (places === undefined) {
-        places = readHeader(line, file.place);
+      if (header === undefined) {
+        header = readHeader(line, file.place);
         continue;
       }
-      if (line.number > skipLines) prices.push(readRow(line, places, file.place));
+      if (line.number > skipLines) prices.push(readRow(line, header, file.place));
     }
     yield { prices, lines: lines.at(-1)?.number ?? 0 };
   }
 }
 
-/** The place of each of `tableColumns` in a row. */
-function readHeader(line: Line, place: string): readonly (number | undefined)[] {
+interface Header {
+  /** Of a row. */
+  readonly values: number;
+  /** The place of each of `tableColumns` in a row. */
+  readonly places: readonly (number | undefined)[];
+}
+
+function readHeader(line: Line, place: string): Header {
   const names = line.text
     .replace(/^\uFEFF/, '')
     .split(',')
@@ -144,12 +156,22 @@ function readHeader(line: Line, place: string): readonly (number | undefined)[] 
       `the header has no ${missing.join(', ')}; a file of prices starts with time,asset_symbol,price_usd`,
     );
   }
-  return tableColumns.map((name) => (names.includes(name) ? names.indexOf(name) : undefined));
+  const places = tableColumns.map((name) =>
+    names.includes(name) ? names.indexOf(name) : undefined,
+  );
+  return { values: names.length, places };
 }
 
-function readRow(line: Line, places: readonly (number | undefined)[], file: string): Price {
+function readRow(line: Line, header: Header, file: string): Price {
   const values = line.text.includes('"') ? unquoted(line.text) : line.text.split(',');
-  const [time, symbol, price, cap, volume] = places.map((place) =>
+  if (values.length !== header.values) {
+    throw faultyLine(
+      file,
+      line,
+      `it has ${values.length} values, and the header has ${header.values}`,
+    );
+  }
+  const [time, symbol, price, cap, volume] = header.places.map((place) =>
     place === undefined ? '' : (values[place] ?? '').trim(),
   );
   const moment = readMoment(time ?? '');
@@ -169,7 +191,7 @@ function readRow(line: Line, places: readonly (number | undefined)[], file: stri
     if (text !== '' && !isFigure(text)) throw faultyLine(file, line, `"${text}" is not a number`);
   }
   return {
-    symbol: symbol.toUpperCase(),
+    symbol,
     time: moment,
     priceUsd: price ?? '',
     marketCapUsd: cap || null,

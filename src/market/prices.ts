@@ -1,9 +1,12 @@
+import { dayMs } from '../runtime/days.ts';
+
+export { dayMs } from '../runtime/days.ts';
+
 /** The spacing of imported prices. */
 export type Interval = 'daily' | 'hourly';
 export const intervals: readonly Interval[] = ['daily', 'hourly'];
 
 export const hourMs = 3_600_000;
-export const dayMs = 24 * hourMs;
 export const intervalMs: Readonly<Record<Interval, number>> = { daily: dayMs, hourly: hourMs };
 
 /** Moments from `from` until before `to`, in milliseconds since 1970. */
@@ -11,6 +14,9 @@ export interface TimeRange {
   readonly from: number;
   readonly to: number;
 }
+
+/** Currencies that are a dollar: the prices of their pairs are in USD. */
+export const dollars = ['USDT', 'USDC', 'FDUSD', 'BUSD', 'TUSD', 'USD', 'DAI'] as const;
 
 /** A price at the start of an hour or a day, in milliseconds since 1970. Figures are decimal numbers as text. */
 export interface Price {
@@ -35,6 +41,9 @@ export interface PriceQuery {
   readonly interval: Interval;
   readonly range: TimeRange;
 }
+
+/** The sources that are asked by asset and range. */
+export const seriesSources = ['coingecko', 'binance'] as const;
 
 /** A source of prices by asset and range: CoinGecko, or Binance. */
 export interface PriceSource {

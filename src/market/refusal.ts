@@ -16,6 +16,8 @@ export interface FailedRequest {
   readonly cause: unknown;
   /** What to do when the plan of the key does not cover the request. */
   readonly planHint: string;
+  /** What to do without internet access. */
+  readonly offlineHint: string | undefined;
 }
 
 /** What the body of an answer says. */
@@ -37,7 +39,7 @@ export function describeRefusal(request: FailedRequest): CryptosenseDbError<'coi
       evidence: [
         ...(status === undefined ? [] : [`HTTP ${status}${quote(words)}`]),
         ...(problem.evidence ?? []),
-        `${attempts === 1 ? '1 request' : `${attempts} requests`}; nothing was written`,
+        attempts === 1 ? '1 request' : `${attempts} requests`,
       ],
     },
     { details: { status, errorCode: words.errorCode, attempts }, cause },
@@ -50,7 +52,7 @@ function problemOf(request: FailedRequest, { errorCode, isPage }: Words): Proble
     return {
       message: `CoinGecko does not answer at ${host}`,
       evidence: [reasonOf(request.cause)],
-      hint: 'without internet access: save an answer on another machine with --save FILE and seed with --from FILE, or use --offline',
+      hint: request.offlineHint ?? 'run the command again when the host answers',
     };
   }
   switch (errorCode) {
@@ -103,6 +105,12 @@ function problemOf(request: FailedRequest, { errorCode, isPage }: Words): Proble
     return {
       message: `${host} answers with an HTML page instead of data`,
       hint: 'a CDN, a proxy or a login page may have answered; try again later, or from another network',
+    };
+  }
+  if (status < 300 && errorCode === undefined) {
+    return {
+      message: `${host} answers with something other than the requested data`,
+      hint: 'check --base-url, which ends in /api/v3',
     };
   }
   return {

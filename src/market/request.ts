@@ -36,6 +36,8 @@ export async function requestMarkets(options: RequestOptions): Promise<readonly 
             control,
           ),
         read: (body): readonly unknown[] | undefined => (Array.isArray(body) ? body : undefined),
+        offlineHint:
+          'without internet access: save an answer on another machine with --save FILE and seed with --from FILE, or use --offline',
         planHint: 'request fewer assets, or set COINGECKO_API_KEY to a key of a larger plan',
       });
       rows.push(...answer);

@@ -1,7 +1,7 @@
 import { type BinanceOptions, createBinanceSource } from './binance.ts';
 import type { CoinGeckoOptions } from './coingecko.ts';
 import { createCoinGeckoSource } from './coingecko-prices.ts';
-import type { PriceSource } from './prices.ts';
+import type { PriceSource, seriesSources } from './prices.ts';
 
 export type { Plan } from './coingecko.ts';
 
@@ -10,7 +10,7 @@ export type SourceOptions = CoinGeckoOptions & BinanceOptions;
 
 /** A source that is asked by asset and range. `now` is the database's clock, in milliseconds since 1970. */
 export function createSource(
-  name: 'coingecko' | 'binance',
+  name: (typeof seriesSources)[number],
   options: SourceOptions,
   { now }: { readonly now: number },
 ): PriceSource {

@@ -14,7 +14,7 @@ export interface AssetChoice {
 export interface ChosenAssets {
   /** One for a symbol. */
   readonly assets: readonly PricedAsset[];
-  /** Assets among the largest whose symbol a larger asset has, or that is too long for the column. */
+  /** Assets among the largest whose symbol a larger asset has, or that cannot be stored. */
   readonly leftOut: readonly PricedAsset[];
 }
 
@@ -42,27 +42,31 @@ function readAssets(sql: Sql): Promise<readonly PricedAsset[]> {
     where is_active order by market_cap_rank nulls last, coingecko_id`;
 }
 
+/** Whether `price_history.asset_symbol` holds the symbol, and COPY takes it as it is. */
+function isStorable(symbol: string): boolean {
+  return symbol.length <= longestSymbol && !/[\\\p{Cc}]/u.test(symbol);
+}
+
 function chooseLargest(all: readonly PricedAsset[], top: number): ChosenAssets {
   const assets: PricedAsset[] = [];
   const leftOut: PricedAsset[] = [];
   const taken = new Set<string>();
   for (const asset of all.slice(0, top)) {
-    const isFree = !taken.has(asset.symbol) && asset.symbol.length <= longestSymbol;
+    const isFree = !taken.has(asset.symbol) && isStorable(asset.symbol);
     (isFree ? assets : leftOut).push(asset);
     taken.add(asset.symbol);
   }
   return { assets, leftOut };
 }
 
-/** Finds assets by symbol or by id; returns a fault for a word that names none or several. */
+/** Finds an asset by its id, or else by its symbol; returns a fault for a word that names none or several. */
 export function findAsset(
   all: readonly PricedAsset[],
   word: string,
 ): { readonly asset: PricedAsset } | { readonly fault: Problem } {
   const byId = all.find(({ id }) => id === word);
-  const bySymbol = all.filter(({ symbol }) => symbol === word.toUpperCase());
-  const [asset = byId, ...others] = bySymbol;
-  if (byId && bySymbol.length === 0) return { asset: byId };
+  const found = byId ? [byId] : all.filter(({ symbol }) => symbol === word.toUpperCase());
+  const [asset] = found;
   if (asset === undefined) {
     return {
       fault: {
@@ -71,19 +75,19 @@ export function findAsset(
       },
     };
   }
-  if (others.length > 0) {
+  if (found.length > 1) {
     return {
       fault: {
-        message: `${word} is the symbol of ${bySymbol.length} assets`,
-        evidence: bySymbol.map(({ id, name }) => `${id} (${name})`),
+        message: `${word} is the symbol of ${found.length} assets`,
+        evidence: found.map(({ id, name }) => `${id} (${name})`),
         hint: `name one by its id: --coins ${asset.id}`,
       },
     };
   }
-  if (asset.symbol.length > longestSymbol) {
+  if (!isStorable(asset.symbol)) {
     return {
       fault: {
-        message: `the symbol ${asset.symbol} is longer than the ${longestSymbol} characters of price_history.asset_symbol`,
+        message: `the symbol of ${asset.id} has more than ${longestSymbol} characters, a backslash or a control character`,
       },
     };
   }
@@ -117,22 +121,31 @@ function unknownAssets(problems: readonly Problem[]): CryptosenseDbError<'unknow
   return new CryptosenseDbError('unknown-asset', problems);
 }
 
-/** The assets that the symbols of files stand for. Throws `unknown-asset` as `chooseAssets` does. */
+/**
+ * The symbols that words stand for: that of the asset with this id, or else the word itself, which can also be the
+ * symbol of several assets or of one that the table `assets` lacks.
+ */
+export async function symbolsOf(sql: Sql, words: readonly string[]): Promise<readonly string[]> {
+  const all = await readAssets(sql);
+  const symbolOf = (word: string) =>
+    all.find(({ id }) => id === word)?.symbol ?? word.toUpperCase();
+  return [...new Set(words.map(symbolOf))];
+}
+
+/** The assets that the symbols or ids in files stand for. Throws `unknown-asset` as `chooseAssets` does. */
 export async function assetsBySymbol(
   sql: Sql,
   coins: readonly string[] | undefined,
-): Promise<(symbol: string) => PricedAsset | undefined> {
+): Promise<(word: string) => PricedAsset | undefined> {
   const all = await readAssets(sql);
-  const chosen =
-    coins && new Map(chooseNamed(all, coins).assets.map((each) => [each.symbol, each]));
-  const known = new Map<string, PricedAsset>();
-  return (symbol) => {
-    if (chosen) return chosen.get(symbol);
-    const kept = known.get(symbol);
-    if (kept) return kept;
-    const found = findAsset(all, symbol);
-    if ('fault' in found) throw unknownAssets([found.fault]);
-    known.set(symbol, found.asset);
-    return found.asset;
+  const chosen = coins && chooseNamed(all, coins).assets;
+  const known = new Map<string, PricedAsset | undefined>();
+  return (word) => {
+    if (known.has(word)) return known.get(word);
+    const found = findAsset(chosen ?? all, word);
+    if ('fault' in found && !chosen) throw unknownAssets([found.fault]);
+    const asset = 'asset' in found ? found.asset : undefined;
+    known.set(word, asset);
+    return asset;
   };
 }

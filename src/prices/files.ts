@@ -137,8 +137,8 @@ export async function importFiles(
     readonly plan: FilesPlan;
     readonly request: FilesRequest;
     readonly sink: PriceSink;
-    /** undefined: prices of this symbol are not asked for. Throws `unknown-asset`. */
-    readonly assetOf: (symbol: string) => PricedAsset | undefined;
+    /** The asset of a symbol or an id; undefined: its prices are not asked for. Throws `unknown-asset`. */
+    readonly assetOf: (word: string) => PricedAsset | undefined;
     readonly onProgress: OnProgress | undefined;
   },
 ): Promise<LeftOutPrices> {
@@ -243,13 +243,15 @@ function createFilter(
     if (price.time >= now) leftOut.inFuture += 1;
     else if (price.time < range.from) leftOut.tooOld += 1;
     if (price.time < range.from || price.time >= range.to) return undefined;
-    if (interval === undefined) return { ...price, symbol: asset.symbol };
+    const { symbol } = asset;
+    // A file can name an asset by its id.
+    if (interval === undefined) return symbol === price.symbol ? price : { ...price, symbol };
     const time = startOf(price.time, interval);
-    const before = last.get(asset.symbol);
+    const before = last.get(symbol);
     if (before === time) return undefined;
-    if (before !== undefined && time < before) throw unordered(place, { symbol: asset.symbol });
-    last.set(asset.symbol, time);
-    return { ...price, symbol: asset.symbol, time };
+    if (before !== undefined && time < before) throw unordered(place, { symbol });
+    last.set(symbol, time);
+    return { ...price, symbol, time };
   };
 }
 

@@ -6,10 +6,12 @@ export type MisfitKind =
   | 'price too large'
   /** The price is zero, or becomes zero with the column's 8 decimals. The row is left out. */
   | 'price is zero'
+  /** The row is left out. */
+  | 'price is negative'
   /** The price keeps three digits or fewer of its own. */
   | 'price keeps few digits'
-  /** Market capitalization or volume have more than 18 digits before the point. The row has NULL there. */
-  | 'figure too large';
+  /** Market capitalization or volume have more than 18 digits before the point, or are negative: the row has NULL. */
+  | 'figure out of range';
 
 const mostPrice = 1e12;
 const mostFigure = 1e18;
@@ -24,20 +26,22 @@ export function fitPrice(price: Price): {
 } {
   const value = Number(price.priceUsd);
   if (value >= mostPrice) return { fitted: undefined, misfits: ['price too large'] };
+  if (value < 0) return { fitted: undefined, misfits: ['price is negative'] };
   if (!(value >= leastPrice)) return { fitted: undefined, misfits: ['price is zero'] };
   const { marketCapUsd, volume24hUsd } = price;
-  const isTooLarge = (figure: string | null) => figure !== null && Number(figure) >= mostFigure;
-  const hasLargeFigure = isTooLarge(marketCapUsd) || isTooLarge(volume24hUsd);
-  if (value >= fewDigitsBelow && !hasLargeFigure) return { fitted: price, misfits: [] };
+  const isUnfit = (figure: string | null) =>
+    figure !== null && (Number(figure) >= mostFigure || Number(figure) < 0);
+  const hasUnfitFigure = isUnfit(marketCapUsd) || isUnfit(volume24hUsd);
+  if (value >= fewDigitsBelow && !hasUnfitFigure) return { fitted: price, misfits: [] };
   return {
     fitted: {
       ...price,
-      marketCapUsd: isTooLarge(marketCapUsd) ? null : marketCapUsd,
-      volume24hUsd: isTooLarge(volume24hUsd) ? null : volume24hUsd,
+      marketCapUsd: isUnfit(marketCapUsd) ? null : marketCapUsd,
+      volume24hUsd: isUnfit(volume24hUsd) ? null : volume24hUsd,
     },
     misfits: [
       ...(value < fewDigitsBelow ? (['price keeps few digits'] as const) : []),
-      ...(hasLargeFigure ? (['figure too large'] as const) : []),
+      ...(hasUnfitFigure ? (['figure out of range'] as const) : []),
     ],
   };
 }

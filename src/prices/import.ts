@@ -2,10 +2,13 @@ import { withMigrationLock } from '../database/lock.ts';
 import { describeTarget } from '../database/target.ts';
 import { readLedger } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, type RunOptions, withRun } from '../ledger/run.ts';
+import { requireAccess } from '../market/access.ts';
 import {
   dayMs,
+  dollars,
   type Interval,
   type PricedAsset,
+  seriesSources,
   startOf,
   type TimeRange,
 } from '../market/prices.ts';
@@ -21,7 +24,7 @@ import { prepareForPrices, requirePriceTables } from './session.ts';
 import { type PriceSink, type Sunk, withPriceSink } from './sink.ts';
 import type { Misfit } from './writer.ts';
 
-export const priceSources = ['coingecko', 'binance', 'files'] as const;
+export const priceSources = [...seriesSources, 'files'] as const;
 export type PriceSourceName = (typeof priceSources)[number];
 
 export interface ImportOptions extends RunOptions {
@@ -103,7 +106,7 @@ export interface ImportResult {
 /**
  * Imports price history: reads what is missing, writes it piece by piece, and refreshes the daily candles. An import
  * that stops goes on where it was when it is run again. Rows that are there stay.
- * Throws `bad-configuration`, `no-price-tables`, `unknown-asset`, `coingecko-failed`, `source-failed`, `faulty-answer`, `file-problem`,
+ * Throws `bad-configuration`, `no-price-tables`, `no-prices`, `unknown-asset`, `coingecko-failed`, `source-failed`, `faulty-answer`, `file-problem`,
  * `lock-timeout` and `interrupted`. Pieces that were written before the error stay, and their candles are owed.
  */
 export async function importPrices(options: ImportOptions): Promise<ImportResult> {
@@ -131,7 +134,17 @@ async function ensurePriceLedger(run: Run, { lockTimeoutMs }: ImportOptions): Pr
 }
 
 function requireSound(options: ImportOptions): void {
-  const { top, days, from, to, source = 'coingecko', files, coins, pairs } = options;
+  const {
+    top,
+    days,
+    from,
+    to,
+    source = 'coingecko',
+    files,
+    coins,
+    quote = 'USDT',
+    pairs,
+  } = options;
   const refuse = (message: string, hint?: string) => {
     throw new CryptosenseDbError('bad-configuration', { message, ...(hint && { hint }) });
   };
@@ -152,10 +165,16 @@ function requireSound(options: ImportOptions): void {
   if (coins?.length === 0) refuse('no coin is named');
   if (from !== undefined && to !== undefined && from >= to)
     refuse('the first date is not before the last one');
+  // A key is CoinGecko's alone.
+  requireAccess(source === 'coingecko' ? options : { baseUrl: options.baseUrl });
+  const aDollar = `use ${dollars.join(', ')}`;
+  if (!dollars.some((dollar) => quote === dollar)) refuse(`${quote} is not a dollar`, aDollar);
   for (const [symbol, pair] of Object.entries(pairs ?? {})) {
     if (!/^[A-Z0-9]+$/.test(symbol) || !/^[A-Z0-9]+$/.test(pair)) {
       refuse(`${symbol}=${pair} is not a pair`, 'write it as BTC=BTCUSDT');
     }
+    if (!dollars.some((dollar) => pair.endsWith(dollar)))
+      refuse(`${pair} is not a pair in dollars`, aDollar);
   }
 }
 
@@ -257,6 +276,12 @@ async function readScope({ session: { sql } }: Run, options: ImportOptions): Pro
   const wanted = isOpen
     ? Number.NEGATIVE_INFINITY
     : (from?.getTime() ?? startOf(now, 'daily') - (days ?? 1_825) * dayMs);
+  if (wanted >= end) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: `the first moment, ${new Date(wanted).toISOString()}, is not before the last one, ${new Date(end).toISOString()}`,
+      hint: 'name the first day with --from; --days counts back from today',
+    });
+  }
   const kept = await readRetention(sql);
   const oldest = kept === undefined ? Number.NEGATIVE_INFINITY : startOf(kept, 'daily') + dayMs;
   const range = { from: Math.max(wanted, oldest), to: end };

@@ -2,12 +2,21 @@ import type { Sql } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
 import { readOwedCandles, readPriceImports } from '../ledger/price-imports.ts';
 import { type RunOptions, withRun } from '../ledger/run.ts';
-import { byMonth, dayMs, type Interval, intervalMs, intervals, startOf } from '../market/prices.ts';
+import {
+  byMonth,
+  dayMs,
+  type Interval,
+  intervalMs,
+  intervals,
+  seriesSources,
+  startOf,
+} from '../market/prices.ts';
+import { symbolsOf } from './assets.ts';
 import { startOfMonth } from './plan.ts';
 import { prepareForPrices } from './session.ts';
 
 export interface StatusOptions extends RunOptions {
-  /** Symbols. Default: every asset that has a price. */
+  /** Symbols, or ids of CoinGecko. Default: every asset that has a price. */
   readonly coins?: readonly string[] | undefined;
 }
 
@@ -40,9 +49,14 @@ export interface PriceStatus {
   readonly target: string;
   /** By symbol. */
   readonly assets: readonly AssetStatus[];
+  /** Symbols of the coins that were asked for and have no price. */
+  readonly withoutPrices: readonly string[];
   /** Candles that an import has not refreshed yet. */
   readonly owed: { readonly from: Date; readonly to: Date } | undefined;
-  /** No candle is missing or owed, and an import has read every month with a gap. */
+  /**
+   * There are prices, and some of each coin that was asked for; no candle is missing or owed, and an import has read
+   * every month with a gap.
+   */
   readonly isComplete: boolean;
 }
 
@@ -51,13 +65,19 @@ export async function status(options: StatusOptions): Promise<PriceStatus> {
   return withRun(options, { access: 'read' }, async ({ session }) => {
     const { sql } = session;
     await prepareForPrices(session);
-    const assets = await readAssets(sql, options.coins);
+    const symbols = options.coins && (await symbolsOf(sql, options.coins));
+    const assets = await readAssets(sql, symbols);
+    const withoutPrices =
+      symbols?.filter((each) => !assets.some(({ symbol }) => symbol === each)) ?? [];
     const owed = await readOwedCandles(sql);
     return {
       target: describeTarget(session.target),
       assets,
+      withoutPrices,
       owed: owed && { from: new Date(owed.from), to: new Date(owed.to) },
       isComplete:
+        assets.length > 0 &&
+        withoutPrices.length === 0 &&
         owed === undefined &&
         assets.every(
           ({ candlesMissing, months }) =>
@@ -80,9 +100,8 @@ interface MonthRow {
 }
 
 /** One scan of the prices, grouped by hour, day and month. */
-function readMonths(sql: Sql, coins: readonly string[] | undefined): Promise<readonly MonthRow[]> {
-  const symbols =
-    coins === undefined ? null : JSON.stringify(coins.map((each) => each.toUpperCase()));
+function readMonths(sql: Sql, wanted: readonly string[] | undefined): Promise<readonly MonthRow[]> {
+  const symbols = wanted === undefined ? null : JSON.stringify(wanted);
   return sql<MonthRow[]>`
     with hours as (
       select asset_symbol, time_bucket('1 hour', "time") as hour,
@@ -111,9 +130,9 @@ function readMonths(sql: Sql, coins: readonly string[] | undefined): Promise<rea
 
 async function readAssets(
   sql: Sql,
-  coins: readonly string[] | undefined,
+  wanted: readonly string[] | undefined,
 ): Promise<readonly AssetStatus[]> {
-  const rows = await readMonths(sql, coins);
+  const rows = await readMonths(sql, wanted);
   const read = await readReadMonths(sql);
   const symbols = [...new Set(rows.map(({ symbol }) => symbol))];
   return symbols.map((symbol) => {
@@ -152,7 +171,7 @@ async function readAssets(
 /** The months that an import of any source has read to their end, or to today. */
 async function readReadMonths(sql: Sql): Promise<ReadonlySet<string>> {
   const months = new Set<string>();
-  for (const source of ['coingecko', 'binance']) {
+  for (const source of seriesSources) {
     for (const interval of intervals) {
       for (const { symbol, from, to } of await readPriceImports(sql, { source, interval })) {
         const month = startOfMonth(from);

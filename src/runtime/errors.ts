@@ -50,7 +50,7 @@ export interface ErrorDetails {
   'pending-migrations': { readonly versions: readonly string[] };
   /** A seeder stopped; it is rolled back, those before it stay. */
   'seed-failed': SeedFailure;
-  /** CoinGecko gave no answer, or refused; nothing was written. */
+  /** CoinGecko gave no answer, or refused. Pieces of an import before it are written. */
   'coingecko-failed': {
     /** undefined: no answer came. */
     readonly status: number | undefined;
@@ -71,7 +71,7 @@ export interface ErrorDetails {
   };
   /** A source of prices has no price of these assets in the range of an import. The prices of others are written. */
   'no-prices': { readonly source: string; readonly symbols: readonly string[] };
-  /** An answer of CoinGecko's, or a file of one, does not hold what it should; nothing was written. */
+  /** An answer of CoinGecko's, or a file of prices, does not hold what it should. Pieces before it are written. */
   'faulty-answer': { readonly source: string };
   /** Tables or columns have names that Kysely or JavaScript cannot use; no types were written. */
   'unusable-name': { readonly names: readonly string[] };

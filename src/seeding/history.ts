@@ -2,9 +2,9 @@ import type { Session } from '../database/connection.ts';
 import type { Price } from '../market/prices.ts';
 import { readRetention } from '../prices/presence.ts';
 import { withPriceSink } from '../prices/sink.ts';
+import { dayMs } from '../runtime/days.ts';
 import type { HistoricPrice } from './seeder.ts';
 
-const dayMs = 86_400_000;
 /** Prices in one transaction. The embedded engine buffers a whole COPY in memory. */
 const pieceSize = 20_000;
 

@@ -38,6 +38,12 @@ export function formatCount(count: number): string {
   return String(count).replaceAll(/\B(?=(\d{3})+$)/g, ',');
 }
 
+/** `43,012.50` */
+export function formatCents(price: number): string {
+  const [whole = '', cents = ''] = price.toFixed(2).split('.');
+  return `${formatCount(Number(whole))}.${cents}`;
+}
+
 /** `0:04`, `12:30`, `1:02:03` */
 function formatClock(ms: number): string {
   const seconds = Math.ceil(ms / 1_000);

@@ -1,7 +1,8 @@
 import type { ImportResult } from '../prices/import.ts';
-import type { ShownCandles } from '../prices/show.ts';
+import type { DailyCandle, ShownCandles } from '../prices/show.ts';
 import type { AssetStatus, PriceStatus } from '../prices/status.ts';
-import { formatCount } from './bar.ts';
+import { isoDay } from '../runtime/days.ts';
+import { formatCents, formatCount } from './bar.ts';
 import { formatDuration, plural } from './render.ts';
 import { attribution } from './seeding.ts';
 import { type Look, renderTable } from './table.ts';
@@ -74,12 +75,17 @@ function notesOf({
   files,
 }: ImportResult): readonly string[] {
   const texts = {
-    'price too large': 'prices are too large for the column and were left out',
-    'price is zero': 'prices are zero with the 8 decimals of the column and were left out',
-    'price keeps few digits':
-      'prices below 0.00001 keep few digits with the 8 decimals of the column',
-    'figure too large':
-      'rows have a market capitalization or volume too large for the column; it is NULL there',
+    'price too large': ['price', 'left out: too large for the column'],
+    'price is zero': ['price', 'left out: zero with the 8 decimals of the column'],
+    'price is negative': ['price', 'left out: below zero'],
+    'price keeps few digits': [
+      'price',
+      'with few digits: below 0.00001, and the column has 8 decimals',
+    ],
+    'figure out of range': [
+      'row',
+      'with NULL for a market capitalization or volume: too large for the column, or below zero',
+    ],
   } as const;
   return [
     ...(beyondRetention
@@ -89,7 +95,7 @@ function notesOf({
       : []),
     ...leftOut.map(
       ({ id, symbol }) =>
-        `${id} was left out: a larger asset has the symbol ${symbol}, or it is too long`,
+        `${id} was left out: a larger asset has the symbol ${symbol}, or the symbol cannot be stored`,
     ),
     ...(files.finished.length > 0
       ? [
@@ -104,21 +110,21 @@ function notesOf({
           `${plural(leftOutPrices.inFuture, 'price')} left out: of the future; the next import reads the file again`,
         ]
       : []),
-    ...misfits.map(({ symbol, kind, rows }) => `${symbol}: ${formatCount(rows)} ${texts[kind]}`),
+    ...misfits.map(({ symbol, kind, rows }) => {
+      const [noun, fact] = texts[kind];
+      return `${symbol}: ${plural(rows, noun)} ${fact}`;
+    }),
   ];
-}
-
-function isoDay(moment: Date): string {
-  return moment.toISOString().slice(0, 10);
 }
 
 /** Renders a line for each asset, with a bar of its months. */
 export function renderPriceStatus(
-  { assets, target, owed, isComplete }: PriceStatus,
+  { assets, withoutPrices, target, owed, isComplete }: PriceStatus,
   look: Look,
 ): string {
   const { chalk } = look;
-  if (assets.length === 0) return `no prices in ${target}\n`;
+  const missing = withoutPrices.length === 0 ? '' : ` of ${withoutPrices.join(', ')}`;
+  if (assets.length === 0) return `no prices${missing} in ${target}\n`;
   const table = renderTable(
     {
       head: ['asset', 'interval', 'first', 'last', 'rows', 'gaps', 'candles', 'months'],
@@ -145,6 +151,7 @@ export function renderPriceStatus(
   return [
     ...table,
     '',
+    ...(missing === '' ? [] : [`${chalk.yellow('no prices')}${missing}`]),
     ...(owed
       ? [
           `${chalk.yellow('candles are owed')} for ${isoDay(owed.from)} to ${isoDay(owed.to)}; refresh them with: cryptosense-db prices import`,
@@ -173,20 +180,30 @@ function monthBar({ months }: AssetStatus): string {
 
 const chartRows = 16;
 
-/** Draws candles: a wick from low to high, a body from open to close, green when the price rose. */
+/**
+ * Draws candles: a wick from low to high, a body from open to close, green when the price rose. Where a terminal is too
+ * narrow for a column a day, each column has the candle of several days.
+ */
 export function renderCandles({ symbol, candles, target }: ShownCandles, look: Look): string {
   const { chalk, columns = 80 } = look;
   const [first] = candles;
-  if (!first) return `no candles of ${symbol} in that time in ${target}\n`;
-  const labelWidth = 14;
-  const shown = candles.slice(-Math.max(1, columns - labelWidth));
-  const top = Math.max(...shown.map(({ high }) => Number(high)));
-  const bottom = Math.min(...shown.map(({ low }) => Number(low)));
-  const height = top - bottom || top || 1;
-  const rowOf = (price: string) => ((Number(price) - bottom) / height) * (chartRows - 1);
-  const lines = Array.from({ length: chartRows }, (_, line) => {
+  const last = candles.at(-1);
+  if (!first || !last) return `no candles of ${symbol} in that time in ${target}\n`;
+  const highest = Math.max(...candles.map(({ high }) => Number(high)));
+  const lowest = Math.min(...candles.map(({ low }) => Number(low)));
+  // A price that stays the same is in the middle.
+  const margin = highest === lowest ? highest / 100 || 1 : 0;
+  const bottom = lowest - margin;
+  const step = (highest + margin - bottom) / (chartRows - 1);
+  const rowOf = (price: string) => (Number(price) - bottom) / step;
+  const labels = Array.from({ length: chartRows }, (_, line) =>
+    line % 5 === 0 ? formatFigure(bottom + step * (chartRows - 1 - line)) : '',
+  );
+  const labelWidth = Math.max(...labels.map(({ length }) => length));
+  const daysPerColumn = Math.ceil(candles.length / Math.max(1, columns - labelWidth - 2));
+  const shown = joinCandles(candles, daysPerColumn);
+  const lines = labels.map((label, line) => {
     const level = chartRows - 1 - line;
-    const label = line % 5 === 0 ? formatFigure(bottom + (height * level) / (chartRows - 1)) : '';
     const cells = shown.map(({ open, high, low, close }) => {
       const [from, to] = [rowOf(open), rowOf(close)].sort((a, b) => a - b) as [number, number];
       const paint = Number(close) >= Number(open) ? chalk.green : chalk.red;
@@ -199,24 +216,42 @@ export function renderCandles({ symbol, candles, target }: ShownCandles, look: L
         return paint('█');
       return level >= rowOf(low) - 0.5 && level <= rowOf(high) + 0.5 ? paint('│') : ' ';
     });
-    return `${chalk.dim(label.padStart(labelWidth - 2))}  ${cells.join('')}`.trimEnd();
+    return `${chalk.dim(label.padStart(labelWidth))}  ${cells.join('')}`.trimEnd();
   });
-  const last = shown.at(-1) ?? first;
-  const change = (Number(last.close) / Number(shown[0]?.open) - 1) * 100;
+  const change = (Number(last.close) / Number(first.open) - 1) * 100;
   const sign = change >= 0 ? '+' : '';
   return [
-    `${chalk.bold(symbol)} in USD, ${isoDay(shown[0]?.day ?? first.day)} to ${isoDay(last.day)}: ${formatFigure(Number(last.close))} (${sign}${change.toFixed(1)}%)`,
+    `${chalk.bold(symbol)} in USD, ${isoDay(first.day)} to ${isoDay(last.day)}: ${formatFigure(Number(last.close))} (${sign}${change.toFixed(1)}%)`,
+    ...(daysPerColumn > 1 ? [chalk.dim(`a column is ${daysPerColumn} days`)] : []),
     '',
     ...lines,
     '',
   ].join('\n');
 }
 
-/** Five significant digits at least: `43,012.50`, `0.000012345`. */
-function formatFigure(price: number): string {
-  if (price >= 1_000) {
-    const [whole = '', cents = ''] = price.toFixed(2).split('.');
-    return `${formatCount(Number(whole))}.${cents}`;
+/** One candle for each `size` candles. */
+function joinCandles(candles: readonly DailyCandle[], size: number): readonly DailyCandle[] {
+  const joined: DailyCandle[] = [];
+  for (const [index, candle] of candles.entries()) {
+    const last = joined.at(-1);
+    if (index % size === 0 || !last) {
+      joined.push(candle);
+      continue;
+    }
+    joined[joined.length - 1] = {
+      ...last,
+      high: Number(candle.high) > Number(last.high) ? candle.high : last.high,
+      low: Number(candle.low) < Number(last.low) ? candle.low : last.low,
+      close: candle.close,
+    };
   }
-  return price === 0 ? '0' : String(Number(price.toPrecision(5)));
+  return joined;
+}
+
+/** Five significant digits at least, and eight decimals at most: `43,012.50`, `0.000012345`. */
+function formatFigure(price: number): string {
+  if (price >= 1_000) return formatCents(price);
+  return Number(price.toPrecision(5))
+    .toFixed(8)
+    .replace(/\.?0+$/, '');
 }

@@ -224,11 +224,16 @@ function sensitiveParts({ message, detail, where, query }: SensitiveWords) {
 /** Each fact in red, its evidence indented below it, its hint at the end. */
 export function renderProblems(problems: readonly Problem[], { chalk }: Look): string {
   const lines = problems.flatMap(({ message, evidence = [], hint }) => [
-    chalk.red(message),
-    ...evidence.map((line) => `  ${line}`),
-    ...(hint === undefined ? [] : [`${chalk.cyan('hint:')} ${hint}`]),
+    chalk.red(printable(message)),
+    ...evidence.map((line) => `  ${printable(line)}`),
+    ...(hint === undefined ? [] : [`${chalk.cyan('hint:')} ${printable(hint)}`]),
   ]);
   return `${lines.join('\n')}\n`;
+}
+
+/** Without the control characters that a file or an answer may have: a terminal would obey them. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n\t]/gu, '�');
 }
 
 /** An error as the one JSON document of a command that failed. */

@@ -1,3 +1,4 @@
+import { dayMs, isoDay } from '../runtime/days.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type {
   Candle,
@@ -7,7 +8,7 @@ import type {
   SavedMarket,
   SeedResult,
 } from '../seeding/seed.ts';
-import { formatCount } from './bar.ts';
+import { formatCents, formatCount } from './bar.ts';
 import { formatDuration, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
 
@@ -52,7 +53,7 @@ export function renderDevSeed(result: DevResult, look: Look): string {
 
 export function renderProductionSeed(result: ProductionResult, look: Look): string {
   const { source, takenAt, assets } = result.market;
-  const day = takenAt.toISOString().slice(0, 10);
+  const day = isoDay(takenAt);
   const from = {
     coingecko: 'from CoinGecko',
     file: `from a file, of ${day}`,
@@ -91,18 +92,12 @@ function notesOf({ seeders }: SeedResult, { chalk }: Look): readonly string[] {
 function candlesOf(candles: readonly Candle[], look: Look): readonly string[] {
   const { green, red } = look.chalk;
   const rows = candles.map(({ day, open, high, low, close }) => [
-    day.toISOString().slice(0, 10),
-    ...[open, high, low].map(formatPrice),
-    { text: formatPrice(close), paint: Number(close) >= Number(open) ? green : red },
+    isoDay(day),
+    ...[open, high, low].map((price) => formatCents(Number(price))),
+    { text: formatCents(Number(close)), paint: Number(close) >= Number(open) ? green : red },
   ]);
   const head = ['BTC', 'open', 'high', 'low', 'close'];
   return renderTable({ head, rows, right: [1, 2, 3, 4], flexible: [0] }, look);
-}
-
-/** `43,012.50` */
-function formatPrice(price: string): string {
-  const [whole = '', cents = ''] = Number(price).toFixed(2).split('.');
-  return `${formatCount(Number(whole))}.${cents}`;
 }
 
 function summaryOf({ seeders, target, isDryRun }: SeedResult, { chalk }: Look): string {
@@ -126,8 +121,6 @@ function nextOf({ target, scale }: DevResult): readonly string[] {
     `  cryptosense-db seed --list`,
   ];
 }
-
-const dayMs = 86_400_000;
 
 function ageOf(moment: Date): string {
   const days = Math.max(0, Math.floor((Date.now() - moment.getTime()) / dayMs));

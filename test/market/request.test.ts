@@ -280,7 +280,11 @@ describe('the error of a request names the fact and the remedy for', () => {
     [
       'JSON that is not a list',
       { status: 200, body: { gecko_says: 'to the moon' } },
-      { fact: 'refuses the request', hint: '--base-url', asked: 1 },
+      {
+        fact: 'answers with something other than the requested data',
+        hint: '--base-url',
+        asked: 1,
+      },
     ],
   ])('%s', async (_, fault, { fact, hint, asked, errorCode }) => {
     const { server, rows } = await ask(always(fault));
@@ -290,7 +294,6 @@ describe('the error of a request names the fact and the remedy for', () => {
       problems: [{ hint: expect.stringContaining(hint) }],
     });
     await expect(rows).rejects.toThrow(fact);
-    await expect(rows).rejects.toThrow('nothing was written');
     expect(server.asked).toHaveLength(asked);
   });
 

@@ -19,15 +19,16 @@ describe('a price that is to be stored', () => {
     ['1000000000000', 'price too large'],
     ['0', 'price is zero'],
     ['0.000000001', 'price is zero'],
+    ['-1', 'price is negative'],
   ])('is left out as %s with the remark "%s"', (priceUsd, misfit) => {
     expect(fitPrice({ ...price, priceUsd })).toEqual({ fitted: undefined, misfits: [misfit] });
   });
 
-  it('loses a market capitalization or volume that is too large for its column', () => {
-    const given = { ...price, marketCapUsd: '1e18', volume24hUsd: '5' };
+  it.each(['1e18', '-1'])('loses a market capitalization or volume of %s', (marketCapUsd) => {
+    const given = { ...price, marketCapUsd, volume24hUsd: '5' };
     expect(fitPrice(given)).toEqual({
       fitted: { ...given, marketCapUsd: null },
-      misfits: ['figure too large'],
+      misfits: ['figure out of range'],
     });
   });
 });

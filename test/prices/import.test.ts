@@ -63,6 +63,21 @@ const runPolicy = () =>
       call run_job(job);
     end $$`);
 
+it.each<[Partial<ImportOptions>, string]>([
+  [{ quote: 'EUR' }, 'EUR is not a dollar'],
+  [{ pairs: { BTC: 'BTCEUR' } }, 'BTCEUR is not a pair in dollars'],
+  [{ baseUrl: 'nonsense' }, 'the base URL is not'],
+  [{ source: 'binance', baseUrl: 'http://user:pw@mirror' }, 'without user and password'],
+  [{ apiKey: undefined }, 'needs its key'],
+  [{ from: new Date('2099-01-01') }, 'is not before the last one'],
+  [{ days: 30, to: new Date('2026-01-01') }, 'is not before the last one'],
+])('an import is refused with the options %j', async (options, message) => {
+  await expect(load(options)).rejects.toMatchObject({
+    code: 'bad-configuration',
+    message: expect.stringContaining(message),
+  });
+});
+
 describe('an import from CoinGecko', () => {
   it('fills daily prices, market capitalization and volume, and their candles', async () => {
     const server = await startCharts();
@@ -444,6 +459,8 @@ describe('an import from files', () => {
     ['time,asset_symbol,price_usd\nyesterday,ETH,2\n', 'a.csv:2: "yesterday" is not a time'],
     [`time,asset_symbol,price_usd\n${noon},ETH,-2\n`, 'a.csv:2: "-2" is not a price'],
     [`time,asset_symbol,price_usd\n${noon},,2\n`, 'a.csv:2: it has no symbol'],
+    [`time,asset_symbol,price_usd\n${noon},ETH,1,234.56\n`, 'a.csv:2: it has 4 values'],
+    ['time,asset_symbol,price_usd\n2026-02-30,ETH,2\n', 'a.csv:2: "2026-02-30" is not a time'],
   ])('names file and line of a fault in %j', async (text, message) => {
     const files = folderOf({ 'a.csv': text });
     const done = load({ source: 'files', files });
@@ -492,6 +509,24 @@ describe('an import from files', () => {
     });
   });
 
+  it('knows an asset by its symbol or its id', async () => {
+    const rows = ['eth', 'ethereum', 'ETH', 'solana', 'bitcoin'].map(
+      (word, hour) => `2026-01-02T0${hour}:00Z,${word},1`,
+    );
+    const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${rows.join('\n')}\n` });
+    expect(await load({ source: 'files', files, coins: ['ETH', 'SOL'] })).toMatchObject({
+      rows: 4,
+    });
+    expect(
+      await ask(
+        'select asset_symbol as symbol, count(*)::int from price_history group by 1 order by 1',
+      ),
+    ).toEqual([
+      { symbol: 'ETH', count: 3 },
+      { symbol: 'SOL', count: 1 },
+    ]);
+  });
+
   it('refuses an asset that the table lacks, and a damaged zip', async () => {
     const unknown = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},NOPE,1\n` });
     await expect(load({ source: 'files', files: unknown })).rejects.toMatchObject({
@@ -523,6 +558,21 @@ describe('an import from files', () => {
 });
 
 describe('prices status and show', () => {
+  it('know a coin by its symbol or id, and are incomplete without a price of one that is named', async () => {
+    expect(await status({ target: database.url })).toMatchObject({ isComplete: false, assets: [] });
+    await ask(`insert into price_history (time, asset_symbol, price_usd) values (now(), 'ETH', 5)`);
+    const of = async (...coins: string[]) => {
+      const { withoutPrices, isComplete } = await status({ target: database.url, coins });
+      return { withoutPrices, isComplete };
+    };
+    expect(await of('eth')).toEqual({ withoutPrices: [], isComplete: true });
+    expect(await of('ethereum')).toEqual({ withoutPrices: [], isComplete: true });
+    expect(await of('ETH', 'bitcoin', 'NOPE')).toEqual({
+      withoutPrices: ['BTC', 'NOPE'],
+      isComplete: false,
+    });
+  });
+
   it('tell first, last, rows, gaps and candles of each asset', async () => {
     await ask(`insert into price_history (time, asset_symbol, price_usd)
       select time, 'ETH', 5 from generate_series(now() - interval '20 days', now(), interval '1 day') time

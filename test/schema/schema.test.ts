@@ -504,6 +504,21 @@ describe('latest_prices', () => {
       ]);
     }));
 
+  it('leaves out prices of the future', () =>
+    undone(async (tx) => {
+      await tx`insert into price_history (time, asset_symbol, price_usd)
+        select now() + distance, symbol, price
+        from (values
+          (interval '-1 minute', 'BTC', 1), ('1 minute', 'BTC', 9), ('3 days', 'BTC', 9),
+          ('-50 hours', 'ETH', 2), ('1 minute', 'ETH', 9), ('3 days', 'ETH', 9),
+          ('1 minute', 'SOL', 9), ('3 days', 'SOL', 9)
+        ) as quote (distance, symbol, price)`;
+      expect(await latest(tx, ['BTC', 'ETH', 'SOL'])).toMatchObject([
+        { symbol: 'BTC', price: 1 },
+        { symbol: 'ETH', price: 2 },
+      ]);
+    }));
+
   it.each(['UTC', 'Asia/Tokyo', 'America/New_York', 'Pacific/Kiritimati', 'Etc/GMT+12'])(
     'returns the same in a session of %s, as does the candle of the UTC day',
     (zone) =>

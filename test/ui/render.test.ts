@@ -278,6 +278,13 @@ describe('rendered errors', () => {
     );
   });
 
+  it('do not send the control characters of a file to the terminal', () => {
+    const message = 'a.csv:2: "\u001b[31m" is not a price';
+    expect(renderProblems([{ message, evidence: ['a\tb\u009b2J'] }], plain)).toBe(
+      'a.csv:2: "�[31m" is not a price\n  a\tb�2J\n',
+    );
+  });
+
   it('are one JSON document with the code, the problems and the details, without the cause', () => {
     expect(JSON.parse(JSON.stringify(errorDocument(error)))).toEqual({
       error: {

@@ -1,0 +1,48 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readLines } from '../../src/market/archive.ts';
+import { listPriceFiles, openPriceFile } from '../../src/market/price-files.ts';
+import { temporaryFolder } from '../support/fixtures.ts';
+import { zipOf } from '../support/zip.ts';
+
+describe('the files of a folder', () => {
+  it('are those with prices, and those that links lead to', async () => {
+    const [folder, elsewhere] = [temporaryFolder(), temporaryFolder()];
+    for (const name of ['b.csv', 'a.zip', 'notes.txt']) writeFileSync(join(folder, name), '');
+    writeFileSync(join(elsewhere, 'data'), '');
+    symlinkSync(join(elsewhere, 'data'), join(folder, 'c.csv'));
+    symlinkSync(elsewhere, join(folder, 'd.csv'));
+    const paths = ['a.zip', 'b.csv', 'c.csv'].map((name) => join(folder, name));
+    expect(await listPriceFiles(folder)).toEqual(paths);
+  });
+
+  it.runIf(process.platform !== 'win32')('do not include a pipe, which is refused', async () => {
+    const pipe = join(temporaryFolder(), 'a.csv');
+    execFileSync('mkfifo', [pipe]);
+    await expect(listPriceFiles(pipe)).rejects.toMatchObject({
+      code: 'file-problem',
+      problems: [{ evidence: ['it is neither a file nor a folder'] }],
+    });
+  });
+});
+
+it.runIf(process.platform === 'linux')('a zip is open only while it is read', async () => {
+  const path = join(temporaryFolder(), 'a.zip');
+  const line = `${'7'.repeat(99)}\n`;
+  writeFileSync(path, zipOf({ 'a.csv': line.repeat(20_000), 'b.csv': 'b\n' }));
+  const countOpen = () => readdirSync('/proc/self/fd').length;
+  const before = countOpen();
+  const files = await openPriceFile(path);
+  await expect.poll(countOpen).toBe(before);
+  for (const file of files) {
+    let lines = 0;
+    for await (const batch of readLines(file)) lines += batch.length;
+    expect(lines).toBe(file.name === 'a.csv' ? 20_000 : 1);
+  }
+  await expect.poll(countOpen).toBe(before);
+  // A reader that stops early.
+  for (const file of files) for await (const _ of readLines(file)) break;
+  await expect.poll(countOpen).toBe(before);
+});
