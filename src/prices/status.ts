@@ -4,12 +4,12 @@ import { readOwedCandles, readPriceImports } from '../ledger/price-imports.ts';
 import { type RunOptions, withRun } from '../ledger/run.ts';
 import {
   byMonth,
-  dayMs,
   type Interval,
   intervalMs,
   intervals,
   seriesSources,
   startOf,
+  type TimeRange,
 } from '../market/prices.ts';
 import { symbolsOf } from './assets.ts';
 import { startOfMonth } from './plan.ts';
@@ -133,7 +133,7 @@ async function readAssets(
   wanted: readonly string[] | undefined,
 ): Promise<readonly AssetStatus[]> {
   const rows = await readMonths(sql, wanted);
-  const read = await readReadMonths(sql);
+  const read = await readRanges(sql);
   const symbols = [...new Set(rows.map(({ symbol }) => symbol))];
   return symbols.map((symbol) => {
     const own = rows.filter((row) => row.symbol === symbol);
@@ -145,6 +145,7 @@ async function readAssets(
       from: startOf(first.getTime(), interval),
       to: startOf(last.getTime(), interval) + intervalMs[interval],
     };
+    const ranges = read.get(`${interval} ${symbol}`) ?? [];
     const months = byMonth(range).map(({ from, to }) => {
       const month = startOfMonth(from);
       const row = own.find((each) => each.month.getTime() === month);
@@ -152,7 +153,7 @@ async function readAssets(
         month: new Date(month).toISOString().slice(0, 7),
         present: (interval === 'hourly' ? row?.hours : row?.days) ?? 0,
         expected: (to - from) / intervalMs[interval],
-        isRead: read.has(`${interval} ${month} ${symbol}`),
+        isRead: ranges.some((each) => each.from <= from && each.to >= to),
       };
     });
     return {
@@ -168,17 +169,18 @@ async function readAssets(
   });
 }
 
-/** The months that an import of any source has read to their end, or to today. */
-async function readReadMonths(sql: Sql): Promise<ReadonlySet<string>> {
-  const months = new Set<string>();
+/** What imports of any source have read to its end, by interval and symbol. */
+async function readRanges(sql: Sql): Promise<ReadonlyMap<string, readonly TimeRange[]>> {
+  const ranges = new Map<string, TimeRange[]>();
   for (const source of seriesSources) {
     for (const interval of intervals) {
       for (const { symbol, from, to } of await readPriceImports(sql, { source, interval })) {
-        const month = startOfMonth(from);
-        const end = startOfMonth(month + 31 * dayMs);
-        if (to >= Math.min(end, Date.now() - dayMs)) months.add(`${interval} ${month} ${symbol}`);
+        const key = `${interval} ${symbol}`;
+        const known = ranges.get(key);
+        if (known) known.push({ from, to });
+        else ranges.set(key, [{ from, to }]);
       }
     }
   }
-  return months;
+  return ranges;
 }

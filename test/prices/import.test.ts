@@ -343,7 +343,7 @@ describe('an asset without a price in the whole range', () => {
     };
     await load({ ...options, ...from(`${next}-01`, '2026-05-01') });
     // A wrong pair has nothing of it either.
-    await expect(load({ ...options, pairs: { ETH: 'ETHUSDD' } })).rejects.toMatchObject({
+    await expect(load({ ...options, pairs: { ETH: 'NOPEUSDT' } })).rejects.toMatchObject({
       code: 'no-prices',
     });
     expect(await load(options)).toMatchObject({ rows: 0, assets: [{ symbol: 'ETH' }] });
