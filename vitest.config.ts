@@ -23,7 +23,8 @@ export default defineConfig({
     globalSetup: 'test/support/global-setup.ts',
     testTimeout: 60_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    // One more than CI has cores: some tests wait for time to pass.
+    maxWorkers: 3,
     coverage: { include: ['src/**'], reporter: ['text'] },
   },
 });

@@ -164,9 +164,9 @@ describe('the packaged seeds', () => {
     timeout: 120_000 + kills * 10_000,
   }, async () => {
     const database = await migratedDatabase({ embeddedAs: 'folder' });
-    const { seeders } = await seeding.dev({ target: database.url, now, scale: 3 });
+    const { seeders } = await seeding.dev({ target: database.url, now });
     const whole = await database.withSql(async (sql) => [...(await print(sql))]);
-    const flags = ['--url', database.url, '--now', now.toISOString(), '--scale', '3'];
+    const flags = ['--url', database.url, '--now', now.toISOString()];
     const start = () => {
       const run = startCli(['seed', '--env', 'dev', ...flags]);
       onTestFinished(() => void run.process.kill('SIGKILL'));
