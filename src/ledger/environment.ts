@@ -25,7 +25,7 @@ export async function guardDestruction(
   { operation, count, force }: DestructiveRequest,
 ): Promise<void> {
   const { database } = session.server;
-  if (force === database) return;
+  if (isName(force, database)) return;
   if (environment === 'production' || environment === 'staging') {
     throw refused(environment, {
       message: `"${database}" is a ${environment} database and refuses to ${operation}`,
@@ -72,7 +72,7 @@ function requireName(
     operation,
   }: Omit<DestructiveRequest, 'count'> & { readonly environment: Environment | undefined },
 ): void {
-  if (force === undefined || force === database) return;
+  if (force === undefined || isName(force, database)) return;
   throw refused(environment, {
     message: `"${database}" refuses to ${operation}`,
     evidence: [namesAnother(force)],
@@ -160,6 +160,11 @@ export function requireConfirmed(
 
 function refused(environment: Environment | undefined, problem: Problem) {
   return new CryptosenseDbError('environment-refused', problem, { details: { environment } });
+}
+
+/** One name can have two spellings in Unicode, and a keyboard writes only one of them. */
+function isName(force: string | undefined, database: string): boolean {
+  return force?.normalize() === database.normalize();
 }
 
 function namesAnother(force: string): string {

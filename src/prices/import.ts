@@ -93,6 +93,8 @@ export interface ImportResult {
   readonly misfits: readonly Misfit[];
   /** Assets among the largest whose symbol a larger one has, or that is too long. */
   readonly leftOut: readonly PricedAsset[];
+  /** Assets among the largest that the source does not have. Assets that are named are refused instead. */
+  readonly unknownToSource: readonly PricedAsset[];
   /** Prices of files, without those that `days`, `from`, `to` and `coins` leave out. */
   readonly leftOutPrices: LeftOutPrices;
   /** What the retention policy would drop, and was not asked for. */
@@ -180,7 +182,14 @@ function requireSound(options: ImportOptions): void {
 
 type Outcome = Pick<
   ImportResult,
-  'assets' | 'files' | 'leftOut' | 'requests' | 'estimatedMs' | 'rows' | 'misfits'
+  | 'assets'
+  | 'files'
+  | 'leftOut'
+  | 'unknownToSource'
+  | 'requests'
+  | 'estimatedMs'
+  | 'rows'
+  | 'misfits'
 >;
 
 /** An import that is to be written into a sink, and what is said about it before. */
@@ -301,7 +310,10 @@ async function planSeriesImport(
   const { createSource } = await import('../market/sources.ts');
   const { coins, top = 50, overwrite: isOverwriting = false } = options;
   const source = createSource(options.source, { ...options, onProgress }, { now });
-  const { assets, leftOut } = await chooseAssets(session.sql, { coins, top });
+  const { assets: chosen, leftOut } = await chooseAssets(session.sql, { coins, top });
+  const unknownToSource =
+    coins === undefined ? source.findUnknown(chosen).map(({ asset }) => asset) : [];
+  const assets = chosen.filter((asset) => !unknownToSource.includes(asset));
   const whole = { from: startOf(range.from, interval), to: range.to };
   const plan = await planSeries(session, source, { assets, range: whole, interval, isOverwriting });
   return {
@@ -314,6 +326,7 @@ async function planSeriesImport(
     })),
     files: { unread: [], finished: [] },
     leftOut,
+    unknownToSource,
     requests: plan.requests,
     estimatedMs: plan.estimatedMs,
     write: async (sink) => {
@@ -350,6 +363,7 @@ async function planFileImport(
     assets: [],
     files: { unread: plan.files.map(({ file }) => file.name), finished: plan.finished },
     leftOut: [],
+    unknownToSource: [],
     requests: 0,
     estimatedMs: 0,
     write: async (sink) => {

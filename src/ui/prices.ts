@@ -70,6 +70,7 @@ function planSummary({ assets, files, requests, estimatedMs }: ImportResult): st
 function notesOf({
   misfits,
   leftOut,
+  unknownToSource,
   leftOutPrices,
   beyondRetention,
   files,
@@ -91,6 +92,11 @@ function notesOf({
     ...(beyondRetention
       ? [
           `${isoDay(beyondRetention.from)} to ${isoDay(beyondRetention.to)} was left out: the retention policy drops prices that old`,
+        ]
+      : []),
+    ...(unknownToSource.length > 0
+      ? [
+          `left out, because no pair of them is known: ${unknownToSource.map(({ symbol }) => symbol).join(', ')}; name one with --pair`,
         ]
       : []),
     ...leftOut.map(

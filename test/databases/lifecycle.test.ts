@@ -276,6 +276,16 @@ describe('the mark of an environment', () => {
       await drop({ target, force: `${database.name} two` });
     });
 
+    it('is dropped when --force has its name in the other spelling of Unicode', async () => {
+      const name = `${database.name}_café`.normalize('NFD');
+      const target = databaseUrl(server, encodeURIComponent(name));
+      await create({ target });
+      await migrate.up({ target, ...basic, environment: 'production' });
+      expect(await drop({ target, force: name.normalize('NFC') })).toMatchObject({
+        isDropped: true,
+      });
+    });
+
     it('accepts migrations without --force', async () => {
       const target = database.url;
       await migrate.up({ target, ...basic, steps: 1, environment: 'production' });

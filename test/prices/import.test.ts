@@ -217,6 +217,16 @@ describe('an import from CoinGecko', () => {
     expect(largest.leftOut.map(({ id }) => id)).toEqual(['batcat']);
   });
 
+  it('leaves out and names what Binance has no known pair of, unless it is named', async () => {
+    const options = { source: 'binance', dryRun: true, days: 10 } as const;
+    const plan = await load(options);
+    expect(plan.assets.map(({ symbol }) => symbol)).toEqual(['BTC', 'ETH', 'SOL']);
+    expect(plan.unknownToSource.map(({ id }) => id)).toEqual(['unlisted']);
+    await expect(load({ ...options, coins: ['ULI'] })).rejects.toMatchObject({
+      code: 'bad-configuration',
+    });
+  });
+
   it('leaves out and names what the retention policy would drop', async () => {
     const server = await startCharts();
     const result = await load({

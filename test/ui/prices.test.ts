@@ -19,6 +19,7 @@ const imported: ImportResult = {
   leftOutPrices: { tooOld: 0, inFuture: 0 },
   misfits: [],
   leftOut: [],
+  unknownToSource: [],
   beyondRetention: undefined,
   candles: undefined,
   compressedChunks: 0,
