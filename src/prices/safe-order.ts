@@ -3,8 +3,8 @@ import { dayMs, type Price } from '../market/prices.ts';
 /** Prices that one transaction writes. */
 export interface Portion {
   readonly prices: readonly Price[];
-  /** Whether all candles that are owed have to be refreshed before these prices are written, and once they are. */
-  readonly refresh: 'none' | 'before and after';
+  /** When all candles that are owed have to be refreshed: once these prices are written, and before it. */
+  readonly refresh: 'none' | 'after' | 'before and after';
 }
 
 export interface CandleState {
@@ -23,7 +23,8 @@ const policyDays = 4;
  * TimescaleDB computes the candles of later days from the prices, and shows stored candles for the days before. The
  * policy stores the last days only, and thereby moves the border past all days before them: their candles vanish until
  * they are refreshed. So the border is moved deliberately: store what is there, write the newest complete day, and
- * store it. Prices older than the border appear with the refresh at the end of the import.
+ * store it; days that the policy does not reach are stored once they are written. Prices older than the border appear
+ * with the refresh at the end of the import.
  */
 export function inSafeOrder(
   prices: readonly Price[],
@@ -33,7 +34,8 @@ export function inSafeOrder(
   let newest = Number.NEGATIVE_INFINITY;
   for (const { time } of prices) if (time < today && time > newest) newest = time;
   const newestDay = Math.floor(newest / dayMs) * dayMs;
-  if (newestDay < recent || newestDay < storedUntil) return [{ prices, refresh: 'none' }];
+  if (newestDay < storedUntil) return [{ prices, refresh: 'none' }];
+  if (newestDay < recent) return [{ prices, refresh: 'after' }];
   const portions: readonly Portion[] = [
     { prices: prices.filter(({ time }) => time >= storedUntil && time < recent), refresh: 'none' },
     { prices: prices.filter(({ time }) => time >= newestDay), refresh: 'before and after' },

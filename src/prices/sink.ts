@@ -90,7 +90,7 @@ export async function withPriceSink(
           });
           rows += written.rows;
           isRepeat = written.isRepeat;
-          if (portion.refresh === 'before and after') {
+          if (portion.refresh !== 'none') {
             await refreshed.refresh();
             current = { ...current, storedUntil: storedAfter(portion.prices, current) };
           }

@@ -25,8 +25,8 @@ describe('the order in which prices are written', () => {
     expect(order([900, 30, 2], 0)).toEqual([[[900, 30, 2], 'none']]);
   });
 
-  it('is one portion for prices that the policy does not reach', () => {
-    expect(order([900, 30, 5], 10_000)).toEqual([[[900, 30, 5], 'none']]);
+  it('is one portion for prices that the policy does not reach, and their candles are stored', () => {
+    expect(order([900, 30, 5], 10_000)).toEqual([[[900, 30, 5], 'after']]);
   });
 
   it('is one portion for prices of today', () => {

