@@ -76,7 +76,7 @@ const eachQuoted = new RegExp(`[${opening}]([^${closing}]*)[${closing}]`, 'g');
 const behindColon = /(?<=:\s+|：)(\S[\s\S]*)/;
 
 /**
- * One rule, whatever the SQLSTATE. A message with a position is about the text that was sent. Any other message may
+ * One rule for every SQLSTATE. A message with a position is about the text that was sent. Any other message may
  * repeat values of rows: in quotation marks or, in a message without them, behind a colon, and as bytes. Such a part is
  * shown where the file, the statement or the names that the error carries have it.
  */

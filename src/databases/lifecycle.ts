@@ -180,10 +180,11 @@ async function dropGuarded(
   const found = await guardDrop(target, options);
   if (!found) return { result: { target: name, isDropped: false }, environment: undefined };
   const { environment, guarded } = found;
-  const isDropped =
-    target.kind === 'embedded'
-      ? await dropFolder(target, options)
-      : await dropDatabase(target, { ...options, guarded });
+  if (target.kind === 'embedded') {
+    await dropFolder(target, options);
+    return { result: { target: name, isDropped: true }, environment };
+  }
+  const isDropped = await dropDatabase(target, { ...options, guarded });
   return { result: { target: name, isDropped }, environment };
 }
 
@@ -308,14 +309,13 @@ async function isEmpty({ sql }: Session): Promise<boolean> {
 async function dropFolder(
   { folder }: EmbeddedTarget,
   { signal, onProgress }: DropOptions,
-): Promise<boolean> {
-  if (folder === undefined) return true;
+): Promise<void> {
+  if (folder === undefined) return;
   const { removeEmbeddedDatabase } = await import('../database/embedded/engine.ts');
   const onWait = (reason: string) => onProgress?.({ kind: 'waiting-for-server', reason });
   await removeEmbeddedDatabase(folder, { signal, onWait }).catch((error: unknown) => {
     throw signal?.aborted && !isError(error) ? interrupted() : error;
   });
-  return true;
 }
 
 /** Drops the database that was guarded, and no other. Returns false when another session has dropped it since. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { dayMs } from '../runtime/days.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { readLines, readZip } from './archive.ts';
@@ -7,7 +8,6 @@ import { createRollingVolume, type Kline, readBinanceKline } from './klines.ts';
 import { findPairs, pairAt } from './pairs.ts';
 import {
   byMonth,
-  dayMs,
   type Interval,
   nextMonth,
   type Price,
@@ -127,7 +127,7 @@ function* pricesOf(
   klines: readonly Kline[],
   { asset, interval, range }: PriceQuery,
 ): Generator<Price> {
-  const volume = createRollingVolume(dayMs);
+  const volume = createRollingVolume();
   let last = Number.NEGATIVE_INFINITY;
   for (const kline of [...klines].sort((a, b) => a.time - b.time)) {
     const time = startOf(kline.time, interval);

@@ -1,14 +1,8 @@
 import * as v from 'valibot';
+import { dayMs } from '../runtime/days.ts';
 import { faultyAnswer } from './answer.ts';
 import { addressOf, type CoinGeckoOptions, createAsker } from './coingecko.ts';
-import {
-  dayMs,
-  type Price,
-  type PriceQuery,
-  type PriceSource,
-  splitRange,
-  startOf,
-} from './prices.ts';
+import { type Price, type PriceQuery, type PriceSource, splitRange, startOf } from './prices.ts';
 
 /** A range of more than 90 days has daily prices, a shorter one hourly prices (CoinGecko, market_chart/range). */
 const hourlyRangeMs = 90 * dayMs;

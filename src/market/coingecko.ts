@@ -1,9 +1,6 @@
 import Coingecko from '@coingecko/coingecko-typescript';
-import { interrupted } from '../database/refusals.ts';
-import { isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
-import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
-import { fetchBounded, longestWaitMs, mostAttempts, readRetryAfter } from './fetch.ts';
+import { askAgain, fetchBounded, isWorthAnother, type Outcome, readRetryAfter } from './fetch.ts';
 import { describeRefusal, type FailedRequest, readWords } from './refusal.ts';
 
 export type Plan = 'demo' | 'pro';
@@ -49,44 +46,24 @@ export type Ask = <T>(question: Question<T>) => Promise<T>;
  * and 5xx, and waits as long as `retry-after` says. It throws `coingecko-failed` and `interrupted`.
  */
 export function createAsker(options: CoinGeckoOptions): Ask {
-  const { apiKey, plan = 'demo', retryDelayMs = 1_000, onProgress, signal } = options;
+  const { apiKey, plan = 'demo', retryDelayMs = 1_000 } = options;
   const client = createClient(options);
   const about = {
     isPro: plan === 'pro',
     hasKey: apiKey !== undefined,
     host: new URL(client.baseURL).host,
   };
-  return async <T>(question: Question<T>): Promise<T> => {
-    let failure: Failure | undefined;
-    const ask = async (attempt: number) => {
+  return <T>(question: Question<T>): Promise<T> =>
+    askAgain(async (attempts): Promise<Outcome<T>> => {
       const outcome = await askOnce(client, question, options);
-      if ('answer' in outcome) return outcome.answer;
-      failure = outcome;
+      if ('answer' in outcome) return outcome;
       const { planHint, offlineHint } = question;
-      throw describeRefusal({ ...about, ...outcome, planHint, offlineHint, attempts: attempt });
-    };
-    const waitMs = ({ error, attempts }: FailedAttempt) => {
-      const delayMs = failure && delayAfter(failure, { attempts, retryDelayMs });
-      if (delayMs === undefined || attempts === mostAttempts) return undefined;
-      const reason = isError(error) ? (error.problems[0]?.message ?? '') : '';
-      onProgress?.({ kind: 'market-retried', reason, delayMs });
-      return delayMs;
-    };
-    return retry(ask, { waitMs, signal }).catch((error: unknown) => {
-      throw signal?.aborted ? interrupted({ completed: [], pending: [] }) : error;
-    });
-  };
-}
-
-/** Undefined where another request would fail as well, or CoinGecko asks to wait too long. */
-function delayAfter(
-  { isWorthAnother, retryAfterMs, status, body }: Failure,
-  { attempts, retryDelayMs }: { readonly attempts: number; readonly retryDelayMs: number },
-): number | undefined {
-  const isLimited = status === 429 || readWords(body).errorCode === 429;
-  const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
-  const delayMs = retryAfterMs ?? Math.round(backoffMs(attempts, { firstMs }));
-  return isWorthAnother && delayMs <= longestWaitMs ? delayMs : undefined;
+      const { isWorthAnother, retryAfterMs } = outcome;
+      const error = describeRefusal({ ...about, ...outcome, planHint, offlineHint, attempts });
+      const isLimited = outcome.status === 429 || readWords(outcome.body).errorCode === 429;
+      const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
+      return { error, isWorthAnother, retryAfterMs, firstMs };
+    }, options);
 }
 
 /** Where requests go, without a slash at the end. */
@@ -146,7 +123,7 @@ async function askOnce<T>(
       status,
       body: error.error ?? textOf(error),
       retryAfterMs: readRetryAfter(headers?.get('retry-after') ?? null),
-      isWorthAnother: status === 408 || status === 429 || status >= 500,
+      isWorthAnother: isWorthAnother({ status }),
       cause: error,
     };
   }

@@ -1,11 +1,63 @@
 import { interrupted } from '../database/refusals.ts';
-import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
+import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 
-export const mostAttempts = 5;
+const mostAttempts = 5;
 /** An answer that asks to wait longer ends the attempts with an error. */
-export const longestWaitMs = 120_000;
+const longestWaitMs = 120_000;
+
+/** A request that failed. */
+export interface FailedAnswer {
+  /** undefined: no answer came, or not in time. */
+  readonly status: number | undefined;
+  /** How long the answer asks to wait. */
+  readonly retryAfterMs: number | undefined;
+}
+
+/** Whether another request may succeed: after no answer, an incomplete answer, 408, 429 and 5xx. */
+export function isWorthAnother({ status }: Pick<FailedAnswer, 'status'>): boolean {
+  return status === undefined || status === 408 || status === 429 || status >= 500;
+}
+
+/** The end of a request: what it brought, or the error of this attempt and how long to wait before another. */
+export type Outcome<T> =
+  | { readonly answer: T }
+  | {
+      readonly error: CryptosenseDbError;
+      readonly isWorthAnother: boolean;
+      readonly retryAfterMs: number | undefined;
+      /** The first wait where the answer asks for none; each is twice the one before. */
+      readonly firstMs: number;
+    };
+
+/**
+ * Asks up to five times, and reports each wait. Throws the error of the last attempt, and `interrupted`. `ask` gets the
+ * number of the attempt, from 1.
+ */
+export async function askAgain<T>(
+  ask: (attempt: number) => Promise<Outcome<T>>,
+  { onProgress, signal }: Pick<FetchOptions, 'onProgress' | 'signal'>,
+): Promise<T> {
+  let failed: Exclude<Outcome<T>, { readonly answer: T }> | undefined;
+  const attempt = async (number: number) => {
+    const outcome = await ask(number);
+    if ('answer' in outcome) return outcome.answer;
+    failed = outcome;
+    throw outcome.error;
+  };
+  const waitMs = ({ attempts }: FailedAttempt) => {
+    if (!failed?.isWorthAnother || attempts === mostAttempts) return undefined;
+    const { retryAfterMs, firstMs, error } = failed;
+    const delayMs = retryAfterMs ?? Math.round(backoffMs(attempts, { firstMs }));
+    if (delayMs > longestWaitMs) return undefined;
+    onProgress?.({ kind: 'market-retried', reason: error.problems[0]?.message ?? '', delayMs });
+    return delayMs;
+  };
+  return retry(attempt, { waitMs, signal }).catch((error: unknown) => {
+    throw signal?.aborted ? interrupted({ completed: [], pending: [] }) : error;
+  });
+}
 
 /** Some sixty times the size of a page of 250 assets, and a hundred times that of a month of hourly prices. */
 const largestAnswerBytes = 16 * 1024 * 1024;
@@ -51,36 +103,17 @@ export interface FetchOptions {
  * 429 and 5xx, and waits as long as `retry-after` says. Throws `source-failed` and `interrupted`.
  */
 export async function fetchFile(url: string, options: FetchOptions): Promise<Buffer | undefined> {
-  const { retryDelayMs = 1_000, signal, onProgress } = options;
-  let retryAfterMs: number | undefined;
-  const fetchOnce = async (attempt: number) => {
+  const { retryDelayMs: firstMs = 1_000 } = options;
+  return askAgain(async (attempts): Promise<Outcome<Buffer | undefined>> => {
     const answer = await ask(url, options);
-    if ('bytes' in answer) return answer.bytes;
-    retryAfterMs = answer.retryAfterMs;
-    throw sourceFailed(url, { ...answer, attempts: attempt });
-  };
-  const waitMs = ({ error, attempts }: FailedAttempt) => {
-    if (!isError(error, 'source-failed') || attempts === mostAttempts) return undefined;
-    const { status } = error.details;
-    const isWorthAnother =
-      status === undefined || status === 408 || status === 429 || status >= 500;
-    const delayMs = retryAfterMs ?? Math.round(backoffMs(attempts, { firstMs: retryDelayMs }));
-    if (!isWorthAnother || delayMs > longestWaitMs) return undefined;
-    onProgress?.({ kind: 'market-retried', reason: error.problems[0]?.message ?? '', delayMs });
-    return delayMs;
-  };
-  return retry(fetchOnce, { waitMs, signal }).catch((error: unknown) => {
-    throw signal?.aborted ? interrupted({ completed: [], pending: [] }) : error;
-  });
+    if ('bytes' in answer) return { answer: answer.bytes };
+    const { retryAfterMs } = answer;
+    const error = sourceFailed(url, { ...answer, attempts });
+    return { error, isWorthAnother: isWorthAnother(answer), retryAfterMs, firstMs };
+  }, options);
 }
 
-type Answer =
-  | { readonly bytes: Buffer | undefined }
-  | {
-      readonly status: number | undefined;
-      readonly retryAfterMs: number | undefined;
-      readonly cause: unknown;
-    };
+type Answer = { readonly bytes: Buffer | undefined } | (FailedAnswer & { readonly cause: unknown });
 
 async function ask(
   url: string,

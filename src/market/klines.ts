@@ -1,4 +1,4 @@
-import { isDay } from '../runtime/days.ts';
+import { dayMs, isDay } from '../runtime/days.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { Line } from './archive.ts';
 
@@ -70,7 +70,7 @@ export function faultyLine(
  * The volume of the 24 hours before a moment, from candles of an hour or a day. `add` each candle in order of time.
  * `at` is null when the candles do not reach back 24 hours; an hour without a trade counts as none.
  */
-export function createRollingVolume(dayLengthMs: number): {
+export function createRollingVolume(): {
   readonly add: (kline: Kline) => void;
   readonly at: (time: number) => string | null;
 } {
@@ -82,8 +82,8 @@ export function createRollingVolume(dayLengthMs: number): {
       window.push(kline);
     },
     at: (time) => {
-      while (window[0] && window[0].time < time - dayLengthMs) window.shift();
-      if (first === undefined || first > time - dayLengthMs) return null;
+      while (window[0] && window[0].time < time - dayMs) window.shift();
+      if (first === undefined || first > time - dayMs) return null;
       let sum = 0;
       for (const { quoteVolume } of window) {
         if (quoteVolume === undefined) return null;

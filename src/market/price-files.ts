@@ -12,7 +12,7 @@ import {
   readMoment,
 } from './klines.ts';
 import { baseOfPair, type PairNames } from './pairs.ts';
-import { dayMs, type Price } from './prices.ts';
+import type { Price } from './prices.ts';
 
 export type { TextFile } from './archive.ts';
 export type { PairNames } from './pairs.ts';
@@ -85,7 +85,7 @@ function readKlines(
   readLine: (line: Line, place: string) => Kline | undefined,
 ): PriceFormat['read'] {
   return async function* (file, skipLines) {
-    const volume = createRollingVolume(dayMs);
+    const volume = createRollingVolume();
     for await (const lines of readLines(file)) {
       const prices: Price[] = [];
       for (const line of lines) {

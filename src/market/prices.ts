@@ -1,7 +1,5 @@
 import { dayMs } from '../runtime/days.ts';
 
-export { dayMs } from '../runtime/days.ts';
-
 /** The spacing of imported prices. */
 export type Interval = 'daily' | 'hourly';
 export const intervals: readonly Interval[] = ['daily', 'hourly'];
@@ -91,7 +89,7 @@ export function startOf(time: number, interval: Interval): number {
   return Math.floor(time / intervalMs[interval]) * intervalMs[interval];
 }
 
-/** The end of the hour or the day in UTC that a moment is in; a start of one stays as it is. */
+/** The end of the hour or the day in UTC that a moment is in. A moment that is the start of one is returned unchanged. */
 export function endOf(time: number, interval: Interval): number {
   return Math.ceil(time / intervalMs[interval]) * intervalMs[interval];
 }

@@ -94,7 +94,7 @@ async function cleanUpEdited(
 ): Promise<Standing> {
   const { statements } = step.script;
   const statement = statements[interrupted.position] ?? statements.at(-1);
-  return withPatience(sql, { is: isPatient(step.script, remains) }, options, () =>
+  return withPatience(sql, { isWithoutLimit: isPatient(step.script, remains) }, options, () =>
     cleanUp(sql, remains, options),
   ).catch((error: unknown) => {
     throw statement ? atStatement(error, { step, statement }) : error;

@@ -147,7 +147,7 @@ async function runAlone(
     withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, row, options.writer)));
   const isOwn = await withPatience(
     sql,
-    { is: isPatient(step.script, remains) },
+    { isWithoutLimit: isPatient(step.script, remains) },
     options,
     async () => {
       const owns = begun !== undefined || (await isFree(sql, remains, options));

@@ -15,15 +15,19 @@ export function isPatient({ statements }: Script, remains: Remains | undefined):
   return (isDrop || (isBuild && remains.isConcurrent)) && !statements.some(setsTimeout);
 }
 
-/** Runs `work`, where `is` says so, without a limit for the wait for a lock. Leaves the session so when `work` fails. */
+/**
+ * Runs `work`, for a statement that `isPatient` names, without a limit for the wait for a lock. When `work` fails, the
+ * session stays without the limit.
+ */
 export async function withPatience<T>(
   sql: Sql,
-  { is }: { readonly is: boolean },
+  { isWithoutLimit }: { readonly isWithoutLimit: boolean },
   { tableLockTimeoutMs }: StepOptions,
   work: () => Promise<T>,
 ): Promise<T> {
-  if (is) await sql.unsafe('set lock_timeout = 0');
+  if (isWithoutLimit) await sql.unsafe('set lock_timeout = 0');
   const result = await work();
-  if (is) await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
+  if (isWithoutLimit)
+    await sql.unsafe(`set lock_timeout = ${tableLockSetting(tableLockTimeoutMs)}`);
   return result;
 }

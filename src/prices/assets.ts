@@ -42,7 +42,7 @@ function readAssets(sql: Sql): Promise<readonly PricedAsset[]> {
     where is_active order by market_cap_rank nulls last, coingecko_id`;
 }
 
-/** Whether `price_history.asset_symbol` holds the symbol, and COPY takes it as it is. */
+/** Whether `price_history.asset_symbol` holds the symbol, and COPY takes it unchanged. */
 function isStorable(symbol: string): boolean {
   return symbol.length <= longestSymbol && !/[\\\p{Cc}]/u.test(symbol);
 }

@@ -2,7 +2,8 @@ import { quoteIdentifier, type Session, type Sql } from '../database/connection.
 import { isLockConflict } from '../database/lock.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { readOwedCandles, settleCandles } from '../ledger/price-imports.ts';
-import { dayMs, startOf } from '../market/prices.ts';
+import { endOf, startOf } from '../market/prices.ts';
+import { dayMs } from '../runtime/days.ts';
 import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 import type { CandleState } from './safe-order.ts';
 
@@ -22,14 +23,10 @@ export async function refreshOwed(session: Session): Promise<RefreshedCandles | 
   const owed = await readOwedCandles(sql);
   if (!owed) return undefined;
   const today = await startOfToday(sql);
-  const range = { from: startOf(owed.from, 'daily'), to: Math.min(endOfDay(owed.to), today) };
+  const range = { from: startOf(owed.from, 'daily'), to: Math.min(endOf(owed.to, 'daily'), today) };
   if (range.from < range.to) await refresh(session, range);
   await settleCandles(sql, owed.last);
   return range.from < range.to ? range : undefined;
-}
-
-function endOfDay(time: number): number {
-  return Math.ceil(time / dayMs) * dayMs;
 }
 
 /** A policy or another session works on the same chunks. */

@@ -154,9 +154,9 @@ export async function importFiles(
       rows += await sink.write(prices, {
         source: format.source,
         record: () => {
-          const isRead = isFinished && leftOut.inFuture === inFuture;
-          const record = { checksum, name, lines: isFinished && !isRead ? 0 : lines };
-          return recordPriceFile(session.sql, { ...record, isFinished: isRead });
+          const isAgain = leftOut.inFuture > inFuture;
+          const record = isAgain ? { lines: 0, isFinished: false } : { lines, isFinished };
+          return recordPriceFile(session.sql, { checksum, name, ...record });
         },
       });
       onProgress?.({

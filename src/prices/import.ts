@@ -4,7 +4,6 @@ import { readLedger } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, type RunOptions, withRun } from '../ledger/run.ts';
 import { requireAccess } from '../market/access.ts';
 import {
-  dayMs,
   dollars,
   type Interval,
   type PricedAsset,
@@ -13,6 +12,7 @@ import {
   type TimeRange,
 } from '../market/prices.ts';
 import type { Plan } from '../market/sources.ts';
+import { dayMs, isoDay } from '../runtime/days.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { compareText } from '../runtime/order.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
@@ -108,8 +108,8 @@ export interface ImportResult {
 /**
  * Imports price history: reads what is missing, writes it piece by piece, and refreshes the daily candles. An import
  * that stops goes on where it was when it is run again. Rows that are there stay.
- * Throws `bad-configuration`, `no-price-tables`, `no-prices`, `unknown-asset`, `coingecko-failed`, `source-failed`, `faulty-answer`, `file-problem`,
- * `lock-timeout` and `interrupted`. Pieces that were written before the error stay, and their candles are owed.
+ * Throws `bad-configuration`, `no-price-tables`, `no-prices`, `unknown-asset`, `coingecko-failed`, `source-failed`,
+ * `faulty-answer`, `file-problem`, `lock-timeout` and `interrupted`. Pieces that were written before the error stay, and their candles are owed.
  */
 export async function importPrices(options: ImportOptions): Promise<ImportResult> {
   requireSound(options);
@@ -194,7 +194,13 @@ type Outcome = Pick<
 
 /** An import that is to be written into a sink, and what is said about it before. */
 interface Planned extends Omit<Outcome, 'rows' | 'misfits'> {
-  readonly write: (sink: PriceSink) => Promise<LeftOutPrices>;
+  readonly write: (sink: PriceSink) => Promise<WrittenPlan>;
+}
+
+interface WrittenPlan {
+  readonly leftOutPrices: LeftOutPrices;
+  /** Thrown once the candles of the rest are refreshed. */
+  readonly failure?: CryptosenseDbError | undefined;
 }
 
 async function importWith(run: Run, options: ImportOptions): Promise<ImportResult> {
@@ -243,7 +249,7 @@ async function writePlan(
   plan: () => Promise<Planned>,
 ): Promise<{ readonly planned: Planned; readonly written: Written }> {
   let planned: Planned | undefined;
-  let leftOutPrices = nothingLeftOut;
+  let outcome: WrittenPlan = { leftOutPrices: nothingLeftOut };
   const onCandles = () => onProgress?.({ kind: 'candles-started' });
   const options = { lockTimeoutMs, onProgress, isOverwriting, onCandles };
   const written = await withPriceSink(session, options, async (sink) => {
@@ -258,10 +264,11 @@ async function writePlan(
       requests,
       estimatedMs,
     });
-    leftOutPrices = await planned.write(sink);
+    outcome = await planned.write(sink);
   });
+  if (outcome.failure) throw outcome.failure;
   if (!planned) throw new Error('the sink did not call back');
-  return { planned, written: { ...written, leftOutPrices } };
+  return { planned, written: { ...written, leftOutPrices: outcome.leftOutPrices } };
 }
 
 function datesOf({ from, to }: TimeRange): { readonly from: Date; readonly to: Date } {
@@ -272,6 +279,8 @@ interface Scope {
   readonly now: number;
   readonly range: TimeRange;
   readonly interval: Interval | undefined;
+  /** Files without a first moment: the range begins where the retention policy lets it. */
+  readonly isOpen: boolean;
   readonly beyondRetention: TimeRange | undefined;
 }
 
@@ -298,7 +307,7 @@ async function readScope({ session: { sql } }: Run, options: ImportOptions): Pro
     Number.isFinite(wanted) && wanted < oldest
       ? { from: wanted, to: Math.min(oldest, end) }
       : undefined;
-  return { now, range, interval, beyondRetention };
+  return { now, range, interval, isOpen, beyondRetention };
 }
 
 async function planSeriesImport(
@@ -314,8 +323,7 @@ async function planSeriesImport(
   const unknownToSource =
     coins === undefined ? source.findUnknown(chosen).map(({ asset }) => asset) : [];
   const assets = chosen.filter((asset) => !unknownToSource.includes(asset));
-  const whole = { from: startOf(range.from, interval), to: range.to };
-  const plan = await planSeries(session, source, { assets, range: whole, interval, isOverwriting });
+  const plan = await planSeries(session, source, { assets, range, interval, isOverwriting });
   return {
     assets: plan.assets.map(({ asset: { id, symbol }, missing, queries }) => ({
       id,
@@ -329,17 +337,17 @@ async function planSeriesImport(
     unknownToSource,
     requests: plan.requests,
     estimatedMs: plan.estimatedMs,
-    write: async (sink) => {
-      await importSeries(session, { source, plan, sink, onProgress });
-      return nothingLeftOut;
-    },
+    write: async (sink) => ({
+      leftOutPrices: nothingLeftOut,
+      failure: await importSeries(session, { source, plan, sink, onProgress }),
+    }),
   };
 }
 
 async function planFileImport(
   { session, onProgress }: Run,
   options: ImportOptions,
-  { range, interval }: Scope,
+  { range, interval, isOpen }: Scope,
 ): Promise<Planned> {
   // Not before it is needed: it brings the package that reads zips.
   const { importFiles, planFiles } = await import('./files.ts');
@@ -348,14 +356,11 @@ async function planFileImport(
   const { days, from, to, coins } = options;
   const asked = [
     ...(interval === undefined ? [] : [interval]),
-    ...(days === undefined
-      ? []
-      : [`${days} days before ${new Date(range.to).toISOString().slice(0, 10)}`]),
+    ...(days === undefined ? [] : [`${days} days before ${isoDay(new Date(range.to))}`]),
     ...(from === undefined ? [] : [`from ${from.toISOString()}`]),
     ...(to === undefined ? [] : [`to ${to.toISOString()}`]),
     ...(coins === undefined ? [] : [...coins].sort(compareText)),
   ].join(' ');
-  const isOpen = days === undefined && from === undefined;
   const request: FilesRequest = { path: files, names, range, interval, isOverwriting, asked };
   const plan = await planFiles(session, request);
   const assetOf = await assetsBySymbol(session.sql, options.coins);
@@ -369,7 +374,7 @@ async function planFileImport(
     write: async (sink) => {
       const leftOut = await importFiles(session, { plan, request, sink, assetOf, onProgress });
       // What was not asked for is not missed.
-      return isOpen ? leftOut : { ...leftOut, tooOld: 0 };
+      return { leftOutPrices: isOpen ? leftOut : { ...leftOut, tooOld: 0 } };
     },
   };
 }

@@ -1,12 +1,12 @@
 import {
   byMonth,
-  dayMs,
   type Interval,
   intervalMs,
   type Price,
   type PricedAsset,
   type TimeRange,
 } from '../market/prices.ts';
+import { dayMs } from '../runtime/days.ts';
 
 /** A run of hours or days of an asset that each have a price in the database. */
 export interface Presence extends TimeRange {

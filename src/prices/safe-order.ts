@@ -1,4 +1,5 @@
-import { dayMs, type Price } from '../market/prices.ts';
+import type { Price } from '../market/prices.ts';
+import { dayMs } from '../runtime/days.ts';
 
 /** Prices that one transaction writes. */
 export interface Portion {

@@ -2,7 +2,6 @@ import type { Session } from '../database/connection.ts';
 import { readPriceImports, recordPriceImports } from '../ledger/price-imports.ts';
 import {
   byMonth,
-  dayMs,
   endOf,
   type Interval,
   nextMonth,
@@ -13,9 +12,9 @@ import {
   startOf,
   type TimeRange,
 } from '../market/prices.ts';
+import { dayMs, isoDay } from '../runtime/days.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
-import { refreshOwed } from './candles.ts';
 import {
   countSlots,
   findMissing,
@@ -119,14 +118,10 @@ function refuseTooOld({ oldest }: PriceSource, missing: readonly MissingPrices[]
   throw new CryptosenseDbError('bad-configuration', {
     message: oldest.reason,
     evidence: [
-      `the first missing price is of ${isoDay(first)}, the oldest possible one of ${isoDay(oldest.time)}`,
+      `the first missing price is of ${isoDay(new Date(first))}, the oldest possible one of ${isoDay(new Date(oldest.time))}`,
     ],
     hint: oldest.hint,
   });
-}
-
-function isoDay(time: number): string {
-  return new Date(time).toISOString().slice(0, 10);
 }
 
 interface SeriesImport {
@@ -137,13 +132,13 @@ interface SeriesImport {
 }
 
 /**
- * Reads and writes each query of the plan. Each one is recorded in the transaction that writes it. Throws `no-prices`
- * after the last query, with the candles refreshed, when the source has given nothing of an asset.
+ * Reads and writes each query of the plan. Each one is recorded in the transaction that writes it. Returns the error
+ * `no-prices`, for the end of the import, when the source has given nothing of an asset.
  */
 export async function importSeries(
   session: Session,
   { source, plan, sink, onProgress }: SeriesImport,
-): Promise<void> {
+): Promise<CryptosenseDbError<'no-prices'> | undefined> {
   const startedAt = performance.now();
   let { requests, estimatedMs } = plan;
   let rows = 0;
@@ -175,9 +170,7 @@ export async function importSeries(
       rows: own,
     });
   }
-  if (silent.length === 0) return;
-  await refreshOwed(session);
-  throw noPrices(source, silent);
+  return silent.length === 0 ? undefined : noPrices(source, silent);
 }
 
 /**
@@ -270,7 +263,7 @@ function noPrices(
       const [first] = queries;
       const range = { from: first?.range.from ?? 0, to: queries.at(-1)?.range.to ?? 0 };
       return {
-        message: `${name} has no price of ${symbol} (${full}) from ${isoDay(range.from)} until ${isoDay(range.to - 1)}`,
+        message: `${name} has no price of ${symbol} (${full}) from ${isoDay(new Date(range.from))} until ${isoDay(new Date(range.to - 1))}`,
         evidence: first ? [`asked for first: ${source.address(first)}`] : [],
         hint:
           name === 'binance'

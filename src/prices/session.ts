@@ -4,11 +4,10 @@ import { CryptosenseDbError } from '../runtime/errors.ts';
 
 /**
  * Makes a session ready for prices: its search path, and how values are written and read. Call it once the ledger is
- * read. Throws `no-price-tables`, `schema-untrusted` and `not-permitted`.
+ * read, and `requirePriceTables` has passed. Throws `schema-untrusted` and `not-permitted`.
  */
 export async function prepareForPrices(session: Session): Promise<void> {
   const { sql } = session;
-  await requirePriceTables(session);
   await requireSafePath(session);
   await sql.unsafe(runSearchPath.join('; '));
   await sql.unsafe(valueSettings);

@@ -2,7 +2,7 @@ import { describeTarget } from '../database/target.ts';
 import { type RunOptions, withRun } from '../ledger/run.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
-import { prepareForPrices } from './session.ts';
+import { prepareForPrices, requirePriceTables } from './session.ts';
 
 export interface ShowOptions extends RunOptions {
   /** A symbol, such as `BTC`. */
@@ -34,6 +34,7 @@ export async function show(options: ShowOptions): Promise<ShownCandles> {
   const symbol = options.symbol.toUpperCase();
   return withRun(options, { access: 'read' }, async ({ session }) => {
     const { sql } = session;
+    await requirePriceTables(session);
     await prepareForPrices(session);
     const candles = await sql<DailyCandle[]>`
       select day, open, high, low, close from price_history_daily

@@ -13,7 +13,7 @@ import {
 } from '../market/prices.ts';
 import { symbolsOf } from './assets.ts';
 import { startOfMonth } from './plan.ts';
-import { prepareForPrices } from './session.ts';
+import { prepareForPrices, requirePriceTables } from './session.ts';
 
 export interface StatusOptions extends RunOptions {
   /** Symbols, or ids of CoinGecko. Default: every asset that has a price. */
@@ -64,6 +64,7 @@ export interface PriceStatus {
 export async function status(options: StatusOptions): Promise<PriceStatus> {
   return withRun(options, { access: 'read' }, async ({ session }) => {
     const { sql } = session;
+    await requirePriceTables(session);
     await prepareForPrices(session);
     const symbols = options.coins && (await symbolsOf(sql, options.coins));
     const assets = await readAssets(sql, symbols);

@@ -8,7 +8,7 @@ import type { HistoricPrice } from './seeder.ts';
 /** Prices in one transaction. The embedded engine buffers a whole COPY in memory. */
 const pieceSize = 20_000;
 
-/** The first moment of a history of so many days before `now`, without days that the retention policy would drop. */
+/** The first moment of a history of `historyDays` days before `now`, without days that the retention policy would drop. */
 export async function historyStart(
   { sql }: Session,
   { historyDays, now }: { readonly historyDays: number; readonly now: Date },

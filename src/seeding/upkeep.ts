@@ -27,7 +27,7 @@ export function addObsolete(
 /** In a table of fewer rows the space does not matter. */
 const leastObsolete = 1_000;
 
-/** Whether a table holds so many obsolete row versions that it takes half as much space again, or more. */
+/** Whether the obsolete row versions of a table are at least half as many as its rows. */
 export function isBloated({
   written,
   obsolete,

@@ -136,7 +136,7 @@ describe('a rollback that was recorded', () => {
   const withChecksum = plant(`, rollback_checksum = encode(sha256('${text}'), 'hex')`);
   const other = () => writePairs({ '20260101_000009_x': ['create table x ();', 'drop table x;'] });
 
-  it('and changed without its checksum is refused, whoever may write to the history', async () => {
+  it('and changed without its checksum is refused, also where only trusted roles may write to the history', async () => {
     const { url: target, sql } = await scratchDatabase();
     await migrate.up({ target, ...basic });
     await sql.unsafe(plant());

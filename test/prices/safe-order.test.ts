@@ -3,7 +3,7 @@ import { inSafeOrder, storedAfter } from '../../src/prices/safe-order.ts';
 
 const dayMs = 86_400_000;
 const today = Date.parse('2026-11-27T00:00:00Z');
-/** A price at noon, so many days before today. */
+/** A price at noon, `daysAgo` days before today. */
 const price = (daysAgo: number) => ({
   symbol: 'BTC',
   time: today - daysAgo * dayMs + dayMs / 2,

@@ -535,7 +535,7 @@ describe('latest_prices', () => {
       }),
   );
 
-  it('reads the tables of schema public, whatever the path of the caller', () =>
+  it('reads the tables of schema public under any search path of the caller', () =>
     undone(async (tx) => {
       await tx`insert into price_history (time, asset_symbol, price_usd) values (now(), 'BTC', 1)`;
       await tx`create temporary table price_history on commit drop

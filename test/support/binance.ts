@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { onTestFinished } from 'vitest';
+import { serveOnLoopback } from './loopback.ts';
 import { zipOf } from './zip.ts';
 
 export interface BinanceServer {
@@ -51,15 +50,8 @@ export async function startBinance(
       response.end(Buffer.concat([zip.subarray(0, -1), Buffer.of(7)]));
     else response.end(zip);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
-  return { baseUrl: `http://127.0.0.1:${port}`, asked };
+  const { origin } = await serveOnLoopback(server);
+  return { baseUrl: origin, asked };
 }
 
 /** Lines of a kline file: an hour each from `from` until before `to`, with a price and a volume of their number. */

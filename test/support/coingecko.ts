@@ -1,6 +1,5 @@
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { onTestFinished } from 'vitest';
+import { serveOnLoopback } from './loopback.ts';
 
 /** A row of `/coins/markets`, as far as a test cares. */
 export type Coin = Readonly<Record<string, unknown>>;
@@ -55,16 +54,8 @@ export async function startCoinGecko(
     state.onAsked?.();
     answer({ request, response }, { fault: pending.shift(), page: pageOf(state.list, query) });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const close = () => {
-    server.closeAllConnections();
-    server.close();
-  };
-  onTestFinished(close);
-  const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
-  const state: CoinGeckoServer = { baseUrl: `http://127.0.0.1:${port}/api/v3`, asked, list, close };
+  const { origin, close } = await serveOnLoopback(server);
+  const state: CoinGeckoServer = { baseUrl: `${origin}/api/v3`, asked, list, close };
   return state;
 }
 

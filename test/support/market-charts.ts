@@ -1,6 +1,5 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { onTestFinished } from 'vitest';
+import { serveOnLoopback } from './loopback.ts';
 
 export interface ChartServer {
   /** What `--base-url` takes. */
@@ -54,14 +53,7 @@ export async function startCharts({
       .writeHead(200, { 'content-type': 'application/json' })
       .end(JSON.stringify(body));
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : 0;
-  const state: ChartServer = { baseUrl: `http://127.0.0.1:${port}/api/v3`, asked };
+  const { origin } = await serveOnLoopback(server);
+  const state: ChartServer = { baseUrl: `${origin}/api/v3`, asked };
   return state;
 }
