@@ -1,5 +1,5 @@
 import { readCoinGecko, surroundings, type TargetFlags } from '../config.ts';
-import type { ImportOptions } from '../prices/import.ts';
+import type { ImportOptions } from '../prices/request.ts';
 import type { ShowOptions } from '../prices/show.ts';
 import type { StatusOptions } from '../prices/status.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';

@@ -159,13 +159,15 @@ const steps: readonly string[] = [
   );
   comment on table cryptosense_db.price_files is 'Files of prices, and how far each is imported.';
 
-  create table if not exists cryptosense_db.candles_owed (
+  create table if not exists cryptosense_db.price_upkeep (
     id bigint generated always as identity primary key,
     range_from timestamptz not null,
-    range_to timestamptz not null
+    range_to timestamptz not null,
+    is_refreshed boolean not null,
+    paused_jobs integer[] not null
   );
-  comment on table cryptosense_db.candles_owed is
-    'Ranges of imported prices whose daily candles are still to be refreshed.';`,
+  comment on table cryptosense_db.price_upkeep is
+    'Ranges of imported prices whose daily candles are to be refreshed and chunks compressed, and the jobs that are paused until then.';`,
 ];
 
 /** The format that this release writes. An older release refuses a ledger of a newer format. */

@@ -116,7 +116,7 @@ const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, s
   prices: [
     ['price_imports', 'insert, delete'],
     ['price_files', 'insert, update'],
-    ['candles_owed', 'insert, delete'],
+    ['price_upkeep', 'insert, update, delete'],
   ],
 };
 

@@ -84,37 +84,9 @@ export async function readPriceFiles(sql: Sql): Promise<readonly PriceFile[]> {
     from cryptosense_db.price_files order by checksum, name`;
 }
 
-/** Records that candles of a range are to be refreshed. Call it in the transaction that writes the rows. */
-export async function oweCandles(
-  sql: Sql,
-  { from, to }: { readonly from: number; readonly to: number },
-): Promise<void> {
-  await sql`
-    insert into cryptosense_db.candles_owed (range_from, range_to)
-    values (${new Date(from).toISOString()}, ${new Date(to).toISOString()})`;
-}
-
-/** The range of all candles to be refreshed, and the newest record of it; undefined when there are none. */
-export async function readOwedCandles(
-  sql: Sql,
-): Promise<{ readonly from: number; readonly to: number; readonly last: string } | undefined> {
-  if (!(await hasPriceImports(sql))) return undefined;
-  const [owed] = await sql<{ from: number | null; to: number; last: string }[]>`
-    select
-      extract(epoch from min(range_from))::float8 * 1000 as "from",
-      extract(epoch from max(range_to))::float8 * 1000 as "to", max(id)::text as last
-    from cryptosense_db.candles_owed`;
-  return owed && owed.from !== null ? { ...owed, from: owed.from } : undefined;
-}
-
-/** Removes the records up to the one that `readOwedCandles` returned. */
-export async function settleCandles(sql: Sql, last: string): Promise<void> {
-  await sql`delete from cryptosense_db.candles_owed where id <= ${last}`;
-}
-
 /** Reading does not upgrade a ledger, and an older one lacks the tables. */
 async function hasPriceImports(sql: Sql): Promise<boolean> {
   const [{ isThere }] = await sql<[{ isThere: boolean }]>`
-    select to_regclass('cryptosense_db.candles_owed') is not null as "isThere"`;
+    select to_regclass('cryptosense_db.price_imports') is not null as "isThere"`;
   return isThere;
 }

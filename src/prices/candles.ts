@@ -1,32 +1,91 @@
 import { quoteIdentifier, type Session, type Sql } from '../database/connection.ts';
 import { isLockConflict } from '../database/lock.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
-import { readOwedCandles, settleCandles } from '../ledger/price-imports.ts';
-import { endOf, startOf } from '../market/prices.ts';
+import { readUpkeep, recordRefreshed } from '../ledger/price-upkeep.ts';
+import { endOf, type Price, startOf, type TimeRange } from '../market/prices.ts';
 import { dayMs } from '../runtime/days.ts';
 import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
-import type { CandleState } from './safe-order.ts';
+import { resumePolicies } from './policy.ts';
 
-/** The range of candles that a refresh covered, in milliseconds since 1970. */
-export interface RefreshedCandles {
-  readonly from: number;
-  readonly to: number;
+/**
+ * The days that TimescaleDB computes from the prices, in milliseconds since 1970; it shows stored candles for the days
+ * before. Today is always computed.
+ */
+export interface ComputedDays {
+  /** The start of the first such day that has a price; Infinity without one. */
+  readonly first: number;
+  /** Candles are stored for the days before this moment, which is the end of the last stored one; 0 without one. */
+  readonly border: number;
+  /** The start of today in UTC. */
+  readonly today: number;
+}
+
+/** The quoted name of the hypertable in which TimescaleDB stores the candles. */
+export async function findStore({ sql }: Session): Promise<string> {
+  const [store] = await sql<{ schema: string; name: string }[]>`
+    select materialization_hypertable_schema as schema, materialization_hypertable_name as name
+    from timescaledb_information.continuous_aggregates
+    where view_schema = 'public' and view_name = 'price_history_daily'`;
+  if (!store) throw new Error('price_history_daily is no continuous aggregate');
+  return quoteIdentifier(store.schema, store.name);
+}
+
+export async function readComputedDays({ sql }: Session, store: string): Promise<ComputedDays> {
+  const [row] = await sql.unsafe<[{ today: Date; last: Date | null }]>(
+    `select date_trunc('day', now(), 'UTC') as today, (select max(day) from ${store}) as last`,
+  );
+  const border = row.last === null ? 0 : row.last.getTime() + dayMs;
+  const [{ first }] = await sql<[{ first: Date | null }]>`
+    select min("time") as first from price_history where "time" >= ${new Date(border)}`;
+  return {
+    first: first === null ? Number.POSITIVE_INFINITY : startOf(first.getTime(), 'daily'),
+    border,
+    today: row.today.getTime(),
+  };
 }
 
 /**
- * Refreshes `price_history_daily` over every range that an import owes, in one call and never past the start of today
- * in UTC: once today is stored, its candle does not show later prices. Returns undefined when nothing is owed. When it
- * fails, the range stays owed.
+ * The days that have to be stored together when these prices are written: from the first computed day to the last
+ * complete day of the prices. Undefined when the prices have no complete day after the border.
+ *
+ * A refresh moves the border to the end of the last day that it stores. Computed days before it that it does not store
+ * vanish, whether these prices or others are theirs.
  */
-export async function refreshOwed(session: Session): Promise<RefreshedCandles | undefined> {
+export function daysToStore(
+  prices: readonly Price[],
+  { first, border, today }: ComputedDays,
+): TimeRange | undefined {
+  let [oldest, newest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const { time } of prices) {
+    if (time < oldest) oldest = time;
+    if (time < today && time > newest) newest = time;
+  }
+  if (newest < border) return undefined;
+  return { from: Math.min(startOf(oldest, 'daily'), first), to: endOf(newest + 1, 'daily') };
+}
+
+/**
+ * Refreshes `price_history_daily` over the range that imports owe, in one call and never past the start of today in
+ * UTC: once today is stored, its candle does not show later prices. Then lets the policies run that were paused until
+ * then. When it fails, the range stays owed, and the policies paused.
+ */
+export async function refreshOwed(session: Session): Promise<void> {
   const { sql } = session;
-  const owed = await readOwedCandles(sql);
-  if (!owed) return undefined;
-  const today = await startOfToday(sql);
-  const range = { from: startOf(owed.from, 'daily'), to: Math.min(endOf(owed.to, 'daily'), today) };
-  if (range.from < range.to) await refresh(session, range);
-  await settleCandles(sql, owed.last);
-  return range.from < range.to ? range : undefined;
+  const owed = await readUpkeep(sql);
+  if (owed?.candles && owed.newest !== undefined) {
+    const range = await completeDays(sql, owed.candles);
+    if (range) await refresh(session, range);
+    await recordRefreshed(sql, owed.newest);
+  }
+  await resumePolicies(session);
+}
+
+/** The whole days of a range before today; undefined when there is none. */
+export async function completeDays(sql: Sql, range: TimeRange): Promise<TimeRange | undefined> {
+  const [{ today }] = await sql<[{ today: Date }]>`select date_trunc('day', now(), 'UTC') as today`;
+  const from = startOf(range.from, 'daily');
+  const to = Math.min(endOf(range.to, 'daily'), today.getTime());
+  return from < to ? { from, to } : undefined;
 }
 
 /** A policy or another session works on the same chunks. */
@@ -34,8 +93,8 @@ export function isTransient(error: unknown): boolean {
   return isLockConflict(error) || sqlState(error) === sqlErrorCodes.serializationFailure;
 }
 
-/** TimescaleDB refuses the call inside a transaction. The hourly policy may hold a lock for a moment. */
-async function refresh(session: Session, { from, to }: RefreshedCandles): Promise<void> {
+/** TimescaleDB refuses the call inside a transaction. Another session may hold a lock for a moment. */
+async function refresh(session: Session, { from, to }: TimeRange): Promise<void> {
   const call = () => {
     session.throwIfInterrupted();
     return session.sql`
@@ -49,78 +108,4 @@ async function refresh(session: Session, { from, to }: RefreshedCandles): Promis
   // TimescaleDB 2.28.3 leaves out the last of 31 days, and keeps it as one to refresh. A second call refreshes it, and
   // takes milliseconds where nothing is left.
   await retry(call, { signal: session.signal, waitMs });
-}
-
-/**
- * Stores the candles of every complete day that has prices, and says up to which day candles are stored. From then on
- * the hourly policy cannot move that border past prices that were there before.
- */
-export async function storeCandles(session: Session): Promise<CandleState> {
-  const { sql } = session;
-  await refreshOwed(session);
-  const today = await startOfToday(sql);
-  const [ends] = await sql<[{ first: Date | null; last: Date | null }]>`
-    select min("time") as first, max("time") as last
-    from price_history where "time" < ${new Date(today)}`;
-  if (ends.first === null || ends.last === null) return { today, storedUntil: 0 };
-  const storedUntil = startOf(ends.last.getTime(), 'daily') + dayMs;
-  await refresh(session, { from: startOf(ends.first.getTime(), 'daily'), to: storedUntil });
-  return { today, storedUntil };
-}
-
-/** The quoted name of the hypertable in which TimescaleDB stores the candles. */
-export async function findStore({ sql }: Session): Promise<string> {
-  const [store] = await sql<{ schema: string; name: string }[]>`
-    select materialization_hypertable_schema as schema, materialization_hypertable_name as name
-    from timescaledb_information.continuous_aggregates
-    where view_schema = 'public' and view_name = 'price_history_daily'`;
-  if (!store) throw new Error('price_history_daily is no continuous aggregate');
-  return quoteIdentifier(store.schema, store.name);
-}
-
-/** The state now: since `before`, the policy may have stored later days, or a new day may have begun. */
-export async function readCandleState(
-  { sql }: Session,
-  { store, before }: { readonly store: string; readonly before: CandleState },
-): Promise<CandleState> {
-  const [row] = await sql.unsafe<{ today: Date; last: Date | null }[]>(
-    `select date_trunc('day', now(), 'UTC') as today, (select max(day) from ${store}) as last`,
-  );
-  if (!row) return before;
-  const storedUntil = row.last === null ? 0 : row.last.getTime() + dayMs;
-  return {
-    today: row.today.getTime(),
-    storedUntil: Math.max(storedUntil, before.storedUntil),
-  };
-}
-
-async function startOfToday(sql: Sql): Promise<number> {
-  const [{ today }] = await sql<[{ today: Date }]>`select date_trunc('day', now(), 'UTC') as today`;
-  return today.getTime();
-}
-
-/** Compresses again the chunks of a range that imported rows have left partially compressed; returns how many. */
-export async function compressPartial(
-  { sql }: Session,
-  { from, to }: RefreshedCandles,
-): Promise<number> {
-  // Bit 3 of a chunk's status says that it is compressed in part (TimescaleDB, CHUNK_STATUS_COMPRESSED_PARTIAL).
-  const chunks = await sql<{ name: string }[]>`
-    select format('%I.%I', shown.chunk_schema, shown.chunk_name) as name
-    from timescaledb_information.chunks shown
-    join _timescaledb_catalog.chunk chunk
-      on chunk.schema_name = shown.chunk_schema and chunk.table_name = shown.chunk_name
-    where shown.hypertable_schema = 'public' and shown.hypertable_name = 'price_history'
-      and shown.range_start < ${new Date(to)} and shown.range_end > ${new Date(from)}
-      and chunk.status & 8 > 0
-    order by 1`;
-  let compressed = 0;
-  for (const { name } of chunks) {
-    const done = await sql`select compress_chunk(${name}::regclass)`.catch((error: unknown) => {
-      // The policy has the chunk, or a session writes to it: the next run of the policy compresses it.
-      if (!isTransient(error)) throw error;
-    });
-    if (done) compressed += 1;
-  }
-  return compressed;
 }

@@ -2,10 +2,11 @@ import { describeTarget } from '../database/target.ts';
 import { type RunOptions, withRun } from '../ledger/run.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
+import { symbolsOf } from './assets.ts';
 import { prepareForPrices, requirePriceTables } from './session.ts';
 
 export interface ShowOptions extends RunOptions {
-  /** A symbol, such as `BTC`. */
+  /** A symbol, such as `BTC`, or an id of CoinGecko. */
   readonly symbol: string;
   /** How many days back, today included. Default 30. */
   readonly days?: number | undefined;
@@ -31,11 +32,11 @@ export interface ShownCandles {
 export async function show(options: ShowOptions): Promise<ShownCandles> {
   const { days = 30 } = options;
   requireWhole({ days }, { from: 1, to: 50_000 });
-  const symbol = options.symbol.toUpperCase();
   return withRun(options, { access: 'read' }, async ({ session }) => {
     const { sql } = session;
     await requirePriceTables(session);
     await prepareForPrices(session);
+    const [symbol = options.symbol] = await symbolsOf(sql, [options.symbol]);
     const candles = await sql<DailyCandle[]>`
       select day, open, high, low, close from price_history_daily
       where asset_symbol = ${symbol}

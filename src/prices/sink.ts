@@ -1,22 +1,17 @@
 import type { Session } from '../database/connection.ts';
 import { type LockOptions, withAdvisoryLock } from '../database/lock.ts';
-import type { Price } from '../market/prices.ts';
-import {
-  compressPartial,
-  findStore,
-  type RefreshedCandles,
-  readCandleState,
-  refreshOwed,
-  storeCandles,
-} from './candles.ts';
-import { type CandleState, inSafeOrder, storedAfter } from './safe-order.ts';
+import { readUpkeep, settleUpkeep } from '../ledger/price-upkeep.ts';
+import type { Price, TimeRange } from '../market/prices.ts';
+import { completeDays, daysToStore, findStore, readComputedDays, refreshOwed } from './candles.ts';
+import { compressPartial } from './compression.ts';
+import { pausePolicies, resumePolicies } from './policy.ts';
 import { countMisfits, type Misfit, writePrices } from './writer.ts';
 
 /** Takes the prices of an import, piece by piece. */
 export interface PriceSink {
   /**
-   * Writes a piece and returns how many of its rows are new. `record` runs in the transaction of the last of them, so
-   * that a piece is recorded only when it is complete.
+   * Writes a piece in one transaction, and returns how many of its rows are new. `record` runs in the same transaction,
+   * so that a piece is recorded only when it is complete.
    */
   readonly write: (
     prices: readonly Price[],
@@ -30,13 +25,16 @@ export interface SinkOptions extends LockOptions {
   readonly onCandles?: () => void;
 }
 
-export interface Sunk {
+export interface Sunk extends Upkeep {
   /** New rows. */
   readonly rows: number;
   /** Prices that the columns cannot hold as they are. */
   readonly misfits: readonly Misfit[];
-  /** Undefined when no candle was refreshed. */
-  readonly candles: RefreshedCandles | undefined;
+}
+
+export interface Upkeep {
+  /** The range of candles that was refreshed; undefined when there was none. */
+  readonly candles: TimeRange | undefined;
   /** Chunks that were compressed again. */
   readonly compressedChunks: number;
 }
@@ -49,11 +47,11 @@ const importLock = {
 };
 
 /**
- * Holds the lock of imports while `use` writes prices, and makes no candle vanish: stores the candles of the prices
- * that are there before the first write, looks before each piece whether a policy has stored later days, and refreshes
- * at the end what is owed. Then compresses the chunks that became partial, and analyzes the table. Needs a session that
- * `prepareForPrices` has made ready. When `use` throws, what it has written stays, and its candles are owed in the
- * database.
+ * Holds the lock of imports while `use` writes prices, and makes no candle vanish: the policies are paused while a piece
+ * adds days that are not stored yet, until these are stored. Candles of other days appear with the refresh at the end.
+ * Then compresses the chunks that became partial, and analyzes the table. Needs a session that `prepareForPrices` has
+ * made ready. When `use` throws, or the process is killed, what was written stays; what is still to be done for it is
+ * owed in the ledger, and the next call does it.
  */
 export async function withPriceSink(
   session: Session,
@@ -61,64 +59,62 @@ export async function withPriceSink(
   use: (sink: PriceSink) => Promise<void>,
 ): Promise<Sunk> {
   return withAdvisoryLock(session, { ...lock, lock: importLock }, async () => {
+    // An import that was killed may have left policies paused.
+    await refreshOwed(session);
     const misfits = countMisfits();
-    const refreshed = trackRefreshes(session);
     const store = await findStore(session);
-    let state: CandleState | undefined;
     let rows = 0;
     let isRepeat = false;
     await use({
       write: async (prices, { source, record }) => {
-        const before = rows;
-        const known = state ?? (await storeCandles(session));
-        let current = await readCandleState(session, { store, before: known });
-        // A policy has stored later days meanwhile: those before them are shown once they are refreshed.
-        if (current.storedUntil > known.storedUntil) await refreshed.refresh();
-        const portions = inSafeOrder(misfits.fit(prices), current);
-        // A piece without prices is recorded as well: the source has been asked.
-        const all = portions.length > 0 ? portions : [{ prices: [], refresh: 'none' as const }];
-        for (const [index, portion] of all.entries()) {
-          const isLast = index === all.length - 1;
-          if (portion.refresh === 'before and after') await refreshed.refresh();
-          const written = await writePrices(session, portion.prices, {
+        const fitting = misfits.fit(prices);
+        const write = () =>
+          writePrices(session, fitting, {
             source,
             isOverwriting,
             isRepeat,
-            record: async () => {
-              if (isLast) await record?.();
-            },
+            record: async () => record?.(),
           });
-          rows += written.rows;
-          isRepeat = written.isRepeat;
-          if (portion.refresh !== 'none') {
-            await refreshed.refresh();
-            current = { ...current, storedUntil: storedAfter(portion.prices, current) };
-          }
-        }
-        state = current;
-        return rows - before;
+        const days = daysToStore(fitting, await readComputedDays(session, store));
+        const written = days ? await withPoliciesPaused(session, days, lock, write) : await write();
+        rows += written.rows;
+        isRepeat = written.isRepeat;
+        return written.rows;
       },
     });
     onCandles?.();
-    const candles = await refreshed.refresh();
-    const compressedChunks = candles ? await compressPartial(session, candles) : 0;
-    if (rows > 0) await session.sql`analyze price_history`;
-    return { rows, misfits: misfits.list(), candles, compressedChunks };
+    return { rows, misfits: misfits.list(), ...(await keepUp(session)) };
   });
 }
 
-/** Refreshes what is owed, and returns the range of all refreshes so far. */
-function trackRefreshes(session: Session) {
-  let all: RefreshedCandles | undefined;
-  const refresh = async () => {
-    const range = await refreshOwed(session);
-    if (range) {
-      all = {
-        from: Math.min(range.from, all?.from ?? range.from),
-        to: Math.max(range.to, all?.to ?? range.to),
-      };
-    }
-    return all;
-  };
-  return { refresh };
+/** Writes prices of days that are not stored yet, and stores these days. */
+async function withPoliciesPaused<T>(
+  session: Session,
+  days: TimeRange,
+  lock: LockOptions,
+  write: () => Promise<T>,
+): Promise<T> {
+  let written: T;
+  try {
+    await pausePolicies(session, days, lock);
+    written = await write();
+  } catch (error) {
+    // Nothing was written. Where even this fails, the policies stay paused until the next import.
+    await resumePolicies(session).catch(() => {});
+    throw error;
+  }
+  await refreshOwed(session);
+  return written;
+}
+
+/** Does what is owed: the refresh of candles, the compression of partial chunks, and new statistics. */
+async function keepUp(session: Session): Promise<Upkeep> {
+  const { sql } = session;
+  await refreshOwed(session);
+  const owed = await readUpkeep(sql);
+  if (!owed) return { candles: undefined, compressedChunks: 0 };
+  const compressedChunks = await compressPartial(session, owed.range);
+  await sql`analyze price_history`;
+  await settleUpkeep(sql);
+  return { candles: await completeDays(sql, owed.range), compressedChunks };
 }

@@ -1,6 +1,7 @@
 import type { Sql } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
-import { readOwedCandles, readPriceImports } from '../ledger/price-imports.ts';
+import { readPriceImports } from '../ledger/price-imports.ts';
+import { readUpkeep } from '../ledger/price-upkeep.ts';
 import { type RunOptions, withRun } from '../ledger/run.ts';
 import {
   byMonth,
@@ -53,9 +54,11 @@ export interface PriceStatus {
   readonly withoutPrices: readonly string[];
   /** Candles that an import has not refreshed yet. */
   readonly owed: { readonly from: Date; readonly to: Date } | undefined;
+  /** An import that was killed has paused the policies that refresh candles. The next import resumes them. */
+  readonly arePoliciesPaused: boolean;
   /**
-   * There are prices, and some of each coin that was asked for; no candle is missing or owed, and an import has read
-   * every month with a gap.
+   * There are prices, and some of each coin that was asked for; no candle is missing or owed, no policy is paused, and
+   * an import has read every month with a gap.
    */
   readonly isComplete: boolean;
 }
@@ -70,16 +73,20 @@ export async function status(options: StatusOptions): Promise<PriceStatus> {
     const assets = await readAssets(sql, symbols);
     const withoutPrices =
       symbols?.filter((each) => !assets.some(({ symbol }) => symbol === each)) ?? [];
-    const owed = await readOwedCandles(sql);
+    const upkeep = await readUpkeep(sql);
+    const owed = upkeep?.candles;
+    const arePoliciesPaused = upkeep !== undefined && upkeep.pausedJobs.length > 0;
     return {
       target: describeTarget(session.target),
       assets,
       withoutPrices,
       owed: owed && { from: new Date(owed.from), to: new Date(owed.to) },
+      arePoliciesPaused,
       isComplete:
         assets.length > 0 &&
         withoutPrices.length === 0 &&
         owed === undefined &&
+        !arePoliciesPaused &&
         assets.every(
           ({ candlesMissing, months }) =>
             candlesMissing === 0 &&

@@ -1,7 +1,7 @@
 import { type Session, withTransaction } from '../database/connection.ts';
 import { copyFrom } from '../database/copy.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
-import { oweCandles } from '../ledger/price-imports.ts';
+import { oweUpkeep } from '../ledger/price-upkeep.ts';
 import type { Price, TimeRange } from '../market/prices.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
 import { isTransient } from './candles.ts';
@@ -47,7 +47,7 @@ export async function writePrices(
       const missing = isLookedUp ? await findMissing(session, prices) : prices;
       if (missing.length > 0) {
         await copyFrom(sql, `copy price_history (${columns}) from stdin`, encode(missing, source));
-        await oweCandles(sql, rangeOf(missing));
+        await oweUpkeep(sql, rangeOf(missing));
       }
       await record();
       return { rows: missing.length, isRepeat: missing.length < prices.length };

@@ -125,7 +125,7 @@ function notesOf({
 
 /** Renders a line for each asset, with a bar of its months. */
 export function renderPriceStatus(
-  { assets, withoutPrices, target, owed, isComplete }: PriceStatus,
+  { assets, withoutPrices, target, owed, arePoliciesPaused, isComplete }: PriceStatus,
   look: Look,
 ): string {
   const { chalk } = look;
@@ -161,6 +161,11 @@ export function renderPriceStatus(
     ...(owed
       ? [
           `${chalk.yellow('candles are owed')} for ${isoDay(owed.from)} to ${isoDay(owed.to)}; refresh them with: cryptosense-db prices import`,
+        ]
+      : []),
+    ...(arePoliciesPaused
+      ? [
+          `${chalk.yellow('the policy that refreshes candles is paused')} by an import that was killed; resume it with: cryptosense-db prices import`,
         ]
       : []),
     `${chalk.bold(`${plural(assets.length, 'asset')}, ${plural(rows, 'price')}`)} in ${target}: ${isComplete ? chalk.green('complete') : chalk.yellow('incomplete')}`,

@@ -2,7 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { type ImportOptions, importPrices } from '../../src/prices/import.ts';
+import { importPrices } from '../../src/prices/import.ts';
+import type { ImportOptions } from '../../src/prices/request.ts';
 import { show } from '../../src/prices/show.ts';
 import { status } from '../../src/prices/status.ts';
 import { klinesOf, startBinance } from '../support/binance.ts';
@@ -32,8 +33,8 @@ beforeEach(() =>
     await sql.unsafe(`call refresh_continuous_aggregate('price_history_daily', null, null)`);
     await sql.unsafe(`
       do $$ begin
-        if to_regclass('cryptosense_db.candles_owed') is not null then
-          truncate cryptosense_db.price_imports, cryptosense_db.price_files, cryptosense_db.candles_owed;
+        if to_regclass('cryptosense_db.price_upkeep') is not null then
+          truncate cryptosense_db.price_imports, cryptosense_db.price_files, cryptosense_db.price_upkeep;
         end if;
       end $$`);
   }),
@@ -263,7 +264,9 @@ describe('an import from CoinGecko', () => {
     server.onAsked = (count) => (count > 1 ? 403 : undefined);
     const options = { baseUrl: server.baseUrl, coins: ['ETH', 'SOL'], days: 100 };
     await expect(load(options)).rejects.toMatchObject({ code: 'coingecko-failed' });
-    expect((await status({ target: database.url })).owed).toBeDefined();
+    expect((await status({ target: database.url })).assets).toMatchObject([
+      { symbol: 'ETH', candlesMissing: 0 },
+    ]);
     server.onAsked = () => undefined;
     expect(await load(options)).toMatchObject({ rows: 101 });
     expect(server.asked.map(({ id }) => id)).toEqual(['ethereum', 'solana', 'solana']);

@@ -8,9 +8,12 @@ import type { Price } from '../../src/market/prices.ts';
 import { importPrices } from '../../src/prices/import.ts';
 import { prepareForPrices } from '../../src/prices/session.ts';
 import { withPriceSink } from '../../src/prices/sink.ts';
+import { status } from '../../src/prices/status.ts';
 import * as seeding from '../../src/seeding/seed.ts';
 import { type RunningCli, startCli } from '../support/cli.ts';
+import { connect } from '../support/databases.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
+import { until } from '../support/recovery.ts';
 import { migratedDatabase } from '../support/seeding.ts';
 import { rounds } from '../support/soak.ts';
 
@@ -91,42 +94,149 @@ async function filesWritten({ process, finished }: RunningCli, files: number): P
   await Promise.race([found, finished]);
 }
 
+/** A price of SOL at the start of a day. */
+const dayOf = (daysAgo: number): Price => ({
+  symbol: 'SOL',
+  time: today - daysAgo * dayMs,
+  priceUsd: '5',
+  marketCapUsd: null,
+  volume24hUsd: null,
+});
+
+/** Databases of tests have no job that runs on its own. */
+const enablePolicy = (sql: Sql) => sql`
+  select alter_job(job_id, scheduled => true, next_start => now() + interval '1 day')
+  from timescaledb_information.jobs where proc_name = 'policy_refresh_continuous_aggregate'`;
+
+const isPolicyOn = async (sql: Sql) => {
+  const [policy] = await sql`
+    select scheduled from timescaledb_information.jobs
+    where proc_name = 'policy_refresh_continuous_aggregate'`;
+  return policy?.scheduled;
+};
+
+const shownDays = async (sql: Sql) =>
+  (await sql`select from price_history_daily where asset_symbol = 'SOL'`).length;
+
 const server = inject('timescaleUrl');
 
 it.skipIf(!server)(
   `candles of an import stay when a policy stores a later day meanwhile${server ? '' : ' (skipped: no TimescaleDB server)'}`,
   async () => {
     const database = await migratedDatabase();
-    const dayOf = (day: number): Price => ({
-      symbol: 'SOL',
-      time: today - day * dayMs,
-      priceUsd: '5',
-      marketCapUsd: null,
-      volume24hUsd: null,
-    });
-    const shown = async () => {
-      const rows = await database.withSql(
-        (sql) => sql`select from price_history_daily where asset_symbol = 'SOL'`,
-      );
-      return rows.length;
-    };
     await withSession(resolveTarget(database.url), {}, async (session) => {
       await prepareForPrices(session);
       await withPriceSink(session, { lockTimeoutMs: 1_000 }, async (sink) => {
         await sink.write([60, 59, 58].map(dayOf), { source: 'test' });
-        expect(await shown()).toBe(3);
+        expect(await database.withSql(shownDays)).toBe(3);
         await database.withSql(async (sql) => {
           await sql`insert into price_history (time, asset_symbol, price_usd) values (now() - interval '1 day', 'ETH', 1)`;
           await runPolicies(sql);
         });
-        expect(await shown()).toBe(3);
+        expect(await database.withSql(shownDays)).toBe(3);
         await sink.write([57].map(dayOf), { source: 'test' });
-        expect(await shown()).toBe(3);
+        expect(await database.withSql(shownDays)).toBe(3);
       });
     });
-    expect(await shown()).toBe(4);
+    expect(await database.withSql(shownDays)).toBe(4);
   },
 );
+
+it.skipIf(!server)(
+  `an import that ends between a commit and its refresh leaves the policy off, and the next one resumes it${server ? '' : ' (skipped: no TimescaleDB server)'}`,
+  async () => {
+    const database = await migratedDatabase();
+    await database.withSql(enablePolicy);
+    const importDays = (days: readonly number[], record?: (pid: number) => Promise<void>) =>
+      withSession(resolveTarget(database.url), {}, async (session) => {
+        await prepareForPrices(session);
+        await withPriceSink(session, { lockTimeoutMs: 1_000 }, async (sink) => {
+          if (days.length === 0) return;
+          const options = { source: 'test', record: async () => record?.(session.pid) };
+          await sink.write(days.map(dayOf), options);
+        });
+      });
+    const holder = connect(database.url, 1);
+    onTestFinished(() => holder.end({ timeout: 1 }));
+    const [store] = await holder<{ name: string }[]>`
+      select format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) as name
+      from timescaledb_information.continuous_aggregates`;
+    let importer = 0;
+    const ended = importDays([30, 29, 28], async (pid) => {
+      importer = pid;
+      // The refresh waits for this lock; reading does not.
+      await holder.unsafe(`begin; lock table ${store?.name} in share mode`);
+    }).catch((error: unknown) => error);
+    await database.withSql(async (sql) => {
+      await until('a refresh that waits', async () => {
+        const [waiting] = await sql`
+          select from pg_stat_activity where pid = ${importer} and wait_event_type = 'Lock'
+            and query like '%refresh_continuous_aggregate%'`;
+        return waiting !== undefined;
+      });
+      expect(await shownDays(sql)).toBe(3);
+      expect(await isPolicyOn(sql)).toBe(false);
+      await sql`select pg_terminate_backend(${importer})`;
+    });
+    expect(await ended).toBeInstanceOf(Error);
+    await holder.unsafe('rollback');
+    const left = await status({ target: database.url });
+    expect(left).toMatchObject({ arePoliciesPaused: true, isComplete: false });
+    await importDays([]);
+    expect(await database.withSql(isPolicyOn)).toBe(true);
+    await database.withSql(runPolicies);
+    expect(await database.withSql(shownDays)).toBe(3);
+  },
+);
+
+it.skipIf(!server)(
+  `an import waits for a running policy before it adds days, and writes nothing when the wait is over${server ? '' : ' (skipped: no TimescaleDB server)'}`,
+  async () => {
+    const database = await migratedDatabase();
+    await database.withSql(enablePolicy);
+    const [policy] = await database.withSql(
+      (sql) => sql<{ name: string }[]>`
+        select application_name as name from timescaledb_information.jobs
+        where proc_name = 'policy_refresh_continuous_aggregate'`,
+    );
+    const name = policy?.name ?? '';
+    // Known by its name, as the background worker that runs the policy is.
+    const worker = connect(database.url, 1);
+    onTestFinished(() => worker.end({ timeout: 1 }));
+    await worker`select set_config('application_name', ${name}, false)`;
+    const run = withSession(resolveTarget(database.url), {}, async (session) => {
+      await prepareForPrices(session);
+      await withPriceSink(session, { lockTimeoutMs: 200 }, async (sink) => {
+        await sink.write([30].map(dayOf), { source: 'test' });
+      });
+    });
+    await expect(run).rejects.toMatchObject({
+      code: 'lock-timeout',
+      message: expect.stringContaining(`the job "${name}" is running`),
+    });
+    expect(await database.withSql(shownDays)).toBe(0);
+    expect(await database.withSql(isPolicyOn)).toBe(true);
+  },
+);
+
+it('an import that fails while the policy is off lets it run again', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(enablePolicy);
+  const failure = new Error('a disk is full');
+  const run = withSession(resolveTarget(database.url), {}, async (session) => {
+    await prepareForPrices(session);
+    await withPriceSink(session, { lockTimeoutMs: 1_000 }, async (sink) => {
+      const record = async () => {
+        expect(await isPolicyOn(session.sql)).toBe(false);
+        throw failure;
+      };
+      await sink.write([30, 29].map(dayOf), { source: 'test', record });
+    });
+  });
+  await expect(run).rejects.toBe(failure);
+  expect(await database.withSql(shownDays)).toBe(0);
+  expect(await database.withSql(isPolicyOn)).toBe(true);
+});
 
 it.skipIf(!server)(
   `imports, seeders and policies at once end without a deadlock and lose no row${server ? '' : ' (skipped: no TimescaleDB server)'}`,

@@ -45,7 +45,13 @@ describe('an import', () => {
 
 describe('the status of prices', () => {
   it('names the coins without a price', () => {
-    const nothing = { target: 'localhost/crypto', assets: [], owed: undefined, isComplete: false };
+    const nothing = {
+      target: 'localhost/crypto',
+      assets: [],
+      owed: undefined,
+      arePoliciesPaused: false,
+      isComplete: false,
+    };
     expect(renderPriceStatus({ ...nothing, withoutPrices: [] }, plain)).toBe(
       'no prices in localhost/crypto\n',
     );

@@ -1,0 +1,119 @@
+import type { Run } from '../ledger/run.ts';
+import type { PricedAsset } from '../market/prices.ts';
+import { isoDay } from '../runtime/days.ts';
+import type { CryptosenseDbError } from '../runtime/errors.ts';
+import { compareText } from '../runtime/order.ts';
+import { assetsBySymbol, chooseAssets } from './assets.ts';
+import type { FilesRequest, LeftOutPrices } from './files.ts';
+import type { ImportOptions, Scope } from './request.ts';
+import { importSeries, planSeries } from './series.ts';
+import type { PriceSink } from './sink.ts';
+
+/** What is to be read of an asset. */
+export interface ImportedAsset {
+  readonly symbol: string;
+  readonly id: string;
+  /** Months in which prices are missing, as `2024-01`. */
+  readonly months: readonly string[];
+  /** How many prices are missing at most. */
+  readonly missing: number;
+  readonly requests: number;
+}
+
+/** What is said of an import before it is written. */
+export interface ImportPlan {
+  /** The assets with missing prices. Empty for files. */
+  readonly assets: readonly ImportedAsset[];
+  /** The files to read, and those that are imported already. Empty for other sources. */
+  readonly files: { readonly unread: readonly string[]; readonly finished: readonly string[] };
+  readonly requests: number;
+  /** By the source's rate limit. */
+  readonly estimatedMs: number;
+  /** Assets among the largest whose symbol a larger one has, or that is too long. */
+  readonly leftOut: readonly PricedAsset[];
+  /** Assets among the largest that the source does not have. Assets that are named are refused instead. */
+  readonly unknownToSource: readonly PricedAsset[];
+}
+
+export interface PlannedImport extends ImportPlan {
+  readonly write: (sink: PriceSink) => Promise<WrittenImport>;
+}
+
+export interface WrittenImport {
+  readonly leftOutPrices: LeftOutPrices;
+  /** Thrown once the candles of the rest are refreshed. */
+  readonly failure?: CryptosenseDbError | undefined;
+}
+
+export const nothingLeftOut: LeftOutPrices = { tooOld: 0, inFuture: 0 };
+
+/** Compares what CoinGecko or Binance is asked for with the database. Throws as `planSeries` and `chooseAssets` do. */
+export async function planSeriesImport(
+  { session, onProgress }: Run,
+  options: ImportOptions & { readonly source: 'coingecko' | 'binance' },
+  { now, range, interval = 'daily' }: Scope,
+): Promise<PlannedImport> {
+  // Not before it is needed: it brings CoinGecko's client.
+  const { createSource } = await import('../market/sources.ts');
+  const { coins, top = 50, overwrite: isOverwriting = false } = options;
+  const source = createSource(options.source, { ...options, onProgress }, { now });
+  const { assets: chosen, leftOut } = await chooseAssets(session.sql, { coins, top });
+  const unknownToSource =
+    coins === undefined ? source.findUnknown(chosen).map(({ asset }) => asset) : [];
+  const assets = chosen.filter((asset) => !unknownToSource.includes(asset));
+  const plan = await planSeries(session, source, { assets, range, interval, isOverwriting });
+  return {
+    assets: plan.assets.map(({ asset: { id, symbol }, missing, queries }) => ({
+      id,
+      symbol,
+      months: missing.map(({ month }) => new Date(month).toISOString().slice(0, 7)),
+      missing: missing.reduce((sum, { expected, present }) => sum + expected - present, 0),
+      requests: queries.reduce((sum, query) => sum + source.cost(query).requests, 0),
+    })),
+    files: { unread: [], finished: [] },
+    leftOut,
+    unknownToSource,
+    requests: plan.requests,
+    estimatedMs: plan.estimatedMs,
+    write: async (sink) => ({
+      leftOutPrices: nothingLeftOut,
+      failure: await importSeries(session, { source, plan, sink, onProgress }),
+    }),
+  };
+}
+
+/** Compares files with those that imports have read. Throws as `planFiles` does, and `unknown-asset`. */
+export async function planFileImport(
+  { session, onProgress }: Run,
+  options: ImportOptions,
+  { range, interval, isOpen }: Scope,
+): Promise<PlannedImport> {
+  // Not before it is needed: it brings the package that reads zips.
+  const { importFiles, planFiles } = await import('./files.ts');
+  const { files = '', quote = 'USDT', pairs = {}, overwrite: isOverwriting = false } = options;
+  const names = { quote, pairs };
+  const { days, from, to, coins } = options;
+  const asked = [
+    ...(interval === undefined ? [] : [interval]),
+    ...(days === undefined ? [] : [`${days} days before ${isoDay(new Date(range.to))}`]),
+    ...(from === undefined ? [] : [`from ${from.toISOString()}`]),
+    ...(to === undefined ? [] : [`to ${to.toISOString()}`]),
+    ...(coins === undefined ? [] : [...coins].sort(compareText)),
+  ].join(' ');
+  const request: FilesRequest = { path: files, names, range, interval, isOverwriting, asked };
+  const plan = await planFiles(session, request);
+  const assetOf = await assetsBySymbol(session.sql, options.coins);
+  return {
+    assets: [],
+    files: { unread: plan.files.map(({ file }) => file.name), finished: plan.finished },
+    leftOut: [],
+    unknownToSource: [],
+    requests: 0,
+    estimatedMs: 0,
+    write: async (sink) => {
+      const leftOut = await importFiles(session, { plan, request, sink, assetOf, onProgress });
+      // What was not asked for is not missed.
+      return { leftOutPrices: isOpen ? leftOut : { ...leftOut, tooOld: 0 } };
+    },
+  };
+}
