@@ -1,4 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { hasCode } from './errors.ts';
 import { loginName } from './login-name.ts';
 
 /** The author of files in the folder: git's user.name, else the login name. */
@@ -62,5 +63,60 @@ export function readOutput(
       reject(error);
     });
     child.stdin?.end();
+  });
+}
+
+/** How a program ended. Lines of its standard output that `onLine` took are not in `stdout`. */
+export interface ProgramResult {
+  /** undefined: a signal ended it. */
+  readonly exitCode: number | undefined;
+  readonly stdout: string;
+  /** The end of it, where it is long. */
+  readonly stderr: string;
+}
+
+export interface ProgramOptions {
+  /** Takes each line of the standard output as it comes. Without it, `ProgramResult` has the whole of it. */
+  readonly onLine?: ((line: string) => void) | undefined;
+  /** When it fires, the program gets SIGTERM. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Runs a program to its end, without a shell and without standard input. Throws an AbortError, once the program has
+ * ended, when the signal fires; undefined stands for a program that is not there or may not be executed.
+ */
+export function runProgram(
+  [program = '', ...args]: readonly string[],
+  { onLine, signal }: ProgramOptions = {},
+): Promise<ProgramResult | undefined> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const stdout: string[] = [];
+    let stderr = '';
+    let rest = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (!onLine) return void stdout.push(text);
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) onLine(line);
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr = (stderr + text).slice(-mostOutput);
+    });
+    const stop = () => void child.kill('SIGTERM');
+    signal?.addEventListener('abort', stop, { once: true });
+    let failure: Error | undefined;
+    child.once('error', (error) => {
+      failure = error;
+    });
+    child.once('close', (code) => {
+      signal?.removeEventListener('abort', stop);
+      if (signal?.aborted) return reject(signal.reason);
+      if (hasCode(failure, 'ENOENT') || hasCode(failure, 'EACCES')) return resolve(undefined);
+      if (failure) return reject(failure);
+      resolve({ exitCode: code ?? undefined, stdout: stdout.join(''), stderr });
+    });
   });
 }

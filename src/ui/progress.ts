@@ -149,6 +149,8 @@ function describe(
     }
     case 'candles-started':
       return { busy: 'refreshing the daily candles' };
+    case 'files-copied':
+      return { busy: `${event.what} of the files: ${Math.floor(event.percent)} %` };
     case 'notice': {
       const { severity, message } = event;
       return severity === 'WARNING'
