@@ -10,7 +10,17 @@ import { describe, expect, it } from 'vitest';
 const layers: readonly (readonly string[])[] = [
   ['cli.ts', 'index.ts', 'client.ts', 'testing.ts'],
   ['typed-database.ts', 'commands', 'ui'],
-  ['databases', 'market', 'migrations', 'prices', 'schema', 'seeding', 'test-databases', 'types'],
+  [
+    'backup',
+    'databases',
+    'market',
+    'migrations',
+    'prices',
+    'schema',
+    'seeding',
+    'test-databases',
+    'types',
+  ],
   ['config.ts', 'ledger'],
   ['database', 'sql'],
   ['runtime'],

@@ -103,6 +103,22 @@ export interface ErrorDetails {
   'pool-closed': undefined;
   /** A column holds a value that its type in JavaScript cannot hold, such as infinity for a Date. */
   'unreadable-value': { readonly column: string };
+  /** A folder or a bucket cannot be reached, read or written. */
+  'store-failed': { readonly store: string };
+  /** The store has no such backup, or none at all. */
+  'no-backup': { readonly id: string };
+  /** A part of a backup is missing, cut off, changed, or of a newer release. */
+  'backup-damaged': { readonly key: string };
+  /** No identity of age that was given decrypts the backup. */
+  'backup-locked': { readonly key: string };
+  /** The database that was to be created exists. It was left alone. */
+  'database-exists': { readonly database: string };
+  /** What was restored is not what the manifest says. */
+  'restore-differs': { readonly differences: readonly string[] };
+  /** A program that the operation runs, such as pg_dump, is not installed, or of another version. */
+  'program-missing': { readonly program: string };
+  /** A program that the operation runs has failed. */
+  'program-failed': { readonly program: string; readonly exitCode: number | undefined };
   /** An optional package that the operation needs is not installed. */
   'package-missing': { readonly package: string };
   /** The optional package of the embedded engine is not installed. */

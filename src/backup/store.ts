@@ -1,0 +1,67 @@
+/** A place that keeps backups: a folder, or a bucket of S3 with a prefix. Keys are relative: `shop/2026-…/dump`. */
+export interface Store {
+  /** For messages: `s3://bucket/prefix`, or the path of the folder. */
+  readonly name: string;
+  /**
+   * Writes an object, in whole or not at all: when `content` throws, or the signal fires, no object of that key is left
+   * and no upload is open. Nothing touches a disk on the way to S3.
+   */
+  readonly put: (
+    key: string,
+    content: AsyncIterable<Uint8Array>,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ) => Promise<void>;
+  /** The content of an object. Throws `no-backup` when there is none of that key. */
+  readonly get: (
+    key: string,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ) => AsyncIterable<Uint8Array>;
+  /** Every object whose key begins with the prefix, in order of keys. */
+  readonly list: (prefix: string) => Promise<readonly StoredObject[]>;
+  /** An object that is not there is removed already. */
+  readonly remove: (key: string) => Promise<void>;
+  /** Uploads that did not come to their end: of this store alone, whatever process began them. */
+  readonly listUnfinished: () => Promise<readonly UnfinishedUpload[]>;
+  readonly abort: (upload: UnfinishedUpload) => Promise<void>;
+  readonly close: () => void;
+}
+
+export interface StoredObject {
+  readonly key: string;
+  readonly bytes: number;
+}
+
+export interface UnfinishedUpload {
+  readonly key: string;
+  /** How the store knows it. */
+  readonly id: string;
+  readonly startedAt: Date;
+}
+
+/** How objects in S3 are reached and encrypted at rest. Keys and region come from the chain of the AWS SDK. */
+export interface S3Options {
+  /** Of a compatible server: `https://minio.example:9000`. Default: AWS. */
+  readonly endpoint?: string | undefined;
+  /** `AES256` by default, `aws:kms`, or `none` for servers that do not know it. */
+  readonly sse?: 'AES256' | 'aws:kms' | 'none' | undefined;
+  /** With `aws:kms`. Default: the key of the bucket. */
+  readonly kmsKey?: string | undefined;
+}
+
+/** Opens `s3://bucket/prefix`, or a folder. Throws `bad-configuration` and `store-failed`. */
+export async function openStore(location: string, options: S3Options = {}): Promise<Store> {
+  if (location.startsWith('s3://')) {
+    // Not before it is needed: it brings the SDK of AWS.
+    const { openS3Store } = await import('./s3-store.ts');
+    return openS3Store(location, options);
+  }
+  const { openFolderStore } = await import('./folder-store.ts');
+  return openFolderStore(location);
+}
+
+/** The whole object as text: for manifests. */
+export async function readText(store: Store, key: string): Promise<string> {
+  const parts: Uint8Array[] = [];
+  for await (const part of store.get(key)) parts.push(part);
+  return Buffer.concat(parts).toString('utf8');
+}
