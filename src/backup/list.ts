@@ -1,0 +1,112 @@
+import { findBackup, readCatalog } from './catalog.ts';
+import { type Manifest, manifestName } from './manifest.ts';
+import { type StoreOptions, withStore } from './with-store.ts';
+
+export interface ListOptions extends StoreOptions {
+  /** Default: every database in the store. */
+  readonly database?: string | undefined;
+  /** For ages. Default: now. */
+  readonly now?: Date | undefined;
+}
+
+export interface ListedBackup {
+  readonly database: string;
+  readonly id: string;
+  /** The mark of the database; null without one. */
+  readonly environment: string | null;
+  readonly startedAt: Date;
+  readonly finishedAt: Date;
+  readonly ageMs: number;
+  /** In the store. */
+  readonly bytes: number;
+  readonly isEncrypted: boolean;
+  readonly tables: number;
+  readonly rows: number;
+  /** The newest migration; null without a ledger. */
+  readonly migration: string | null;
+}
+
+/** A folder without a manifest: a backup is running, or one has died. */
+export interface UnfinishedBackup {
+  readonly database: string;
+  readonly id: string;
+  readonly startedAt: Date;
+  readonly ageMs: number;
+  readonly bytes: number;
+}
+
+/** A backup whose manifest cannot be read, or whose dump is missing or cut off. */
+export interface UnusableBackup extends UnfinishedBackup {
+  readonly reason: string;
+}
+
+/** Each list by database, the newest first. */
+export interface ListResult {
+  readonly store: string;
+  readonly backups: readonly ListedBackup[];
+  readonly damaged: readonly UnusableBackup[];
+  readonly unfinished: readonly UnfinishedBackup[];
+}
+
+/** The backups of a store. Reads each manifest, and no dump. A store that is not there yet has none. */
+export async function list(options: ListOptions): Promise<ListResult> {
+  const { database, now = new Date() } = options;
+  return withStore(options, async (store) => {
+    const { backups, damaged, unfinished } = await readCatalog(store, { database });
+    const ageMs = (startedAt: Date) => now.getTime() - startedAt.getTime();
+    return {
+      store: store.name,
+      backups: backups.map(({ id, startedAt, bytes, manifest }) => ({
+        database: manifest.database,
+        id,
+        environment: manifest.environment,
+        startedAt,
+        finishedAt: new Date(manifest.finishedAt),
+        ageMs: ageMs(startedAt),
+        bytes,
+        isEncrypted: manifest.dump.recipients.length > 0,
+        tables: manifest.tables.length,
+        rows: manifest.tables.reduce((sum, { rows }) => sum + rows, 0),
+        migration: manifest.migration,
+      })),
+      damaged: damaged.map(({ database, id, startedAt, bytes, reason }) => ({
+        database,
+        id,
+        startedAt,
+        ageMs: ageMs(startedAt),
+        bytes,
+        reason,
+      })),
+      unfinished: unfinished.map(({ database, id, startedAt, bytes }) => ({
+        database,
+        id,
+        startedAt,
+        ageMs: ageMs(startedAt),
+        bytes,
+      })),
+    };
+  });
+}
+
+export interface ShowOptions extends StoreOptions {
+  /** An id, or its beginning from the day on when only one backup has it; or `latest`. */
+  readonly id: string;
+  /** Needed where the store has several databases. */
+  readonly database?: string | undefined;
+}
+
+export interface ShownBackup {
+  readonly store: string;
+  /** Of the manifest. */
+  readonly key: string;
+  readonly manifest: Manifest;
+}
+
+/** The manifest of a backup. Throws `no-backup`, `backup-damaged` and `bad-configuration` as `findBackup` does. */
+export async function show(options: ShowOptions): Promise<ShownBackup> {
+  const { id, database } = options;
+  return withStore(options, async (store) => {
+    const { folder, manifest } = await findBackup(store, { id, database });
+    return { store: store.name, key: `${folder}${manifestName}`, manifest };
+  });
+}
