@@ -132,8 +132,10 @@ export async function readJobs(sql: Sql): Promise<Manifest['jobs']> {
 /** Roles that own something, are granted something, or are named by a policy, in the database or of it. */
 async function readRoles(sql: Sql): Promise<Manifest['roles']> {
   const isTimescale = await hasTimescale(sql);
-  const jobOwners = isTimescale ? await sql<{ name: string }[]>`
-    select distinct owner::text::regrole::text as name from timescaledb_information.jobs` : [];
+  const jobOwners = isTimescale
+    ? await sql<{ name: string }[]>`
+    select distinct owner::text::regrole::text as name from timescaledb_information.jobs`
+    : [];
   const rows = await sql<{ name: string }[]>`
     select distinct r.rolname as name
     from pg_shdepend d join pg_roles r on r.oid = d.refobjid

@@ -2,24 +2,28 @@ import { randomInt } from 'node:crypto';
 import { type Session, withSession } from '../database/connection.ts';
 import { databaseArgument, libpqEnvironment } from '../database/libpq.ts';
 import { requireServerVersion } from '../database/requirements.ts';
-import { describeTarget, resolveTarget, type ServerTarget, type Target } from '../database/target.ts';
+import {
+  describeTarget,
+  resolveTarget,
+  type ServerTarget,
+  type Target,
+} from '../database/target.ts';
 import { readLedger } from '../ledger/ledger.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { toolVersion } from '../runtime/package.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { hashSettings, readSurroundings, readTables } from './contents.ts';
-import { encryptFor } from './encryption.ts';
+import { encrypt, type RecipientOptions, readRecipients } from './encryption.ts';
 import { backupId, folderOf, type Manifest, manifestName, writeManifest } from './manifest.ts';
 import { createMeter, type Measured } from './meter.ts';
 import { findProgram, type Program, requireSuccess, start } from './programs.ts';
 import { withSnapshot } from './snapshot.ts';
-import type { Store } from './store.ts';
+import { contentOf, type Store } from './store.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
-export interface CreateOptions extends StoreOptions {
+/** The dump is encrypted where recipients are given. */
+export interface CreateOptions extends StoreOptions, RecipientOptions {
   readonly target: Target | string;
-  /** Public keys of age, `age1…`, for which the dump is encrypted. Default: it is not encrypted. */
-  readonly recipients?: readonly string[] | undefined;
   /** The folder of pg_dump. Default: where packages put it, then the PATH. */
   readonly pgBin?: string | undefined;
   readonly onProgress?: OnProgress | undefined;
@@ -43,52 +47,56 @@ export interface CreateResult {
  */
 export async function create(options: CreateOptions): Promise<CreateResult> {
   const target = requireServer(resolveTarget(options.target));
-  const { recipients = [], pgBin, onProgress, signal } = options;
+  const { pgBin, onProgress, signal } = options;
   const startedAt = new Date();
-  const encrypt = await encryptFor(recipients);
+  const recipients = await readRecipients(options);
   return withStore(options, (store) =>
-    withSession(target, { signal, onProgress, isReadOnlyFine: true, isCatalogOnly: true }, async (session) => {
-      requireServerVersion(session);
-      const { environment } = await readLedger(session);
-      const major = Math.floor(session.server.version / 10_000);
-      const pgDump = await findProgram('pg_dump', { major, binFolder: pgBin, signal });
-      const id = backupId(startedAt, randomName());
-      const folder = `${folderOf(session.server.database)}/${id}/`;
-      const object = recipients.length === 0 ? 'dump' : 'dump.age';
-      const part = await dumpInSnapshot(session, {
-        store,
-        key: `${folder}${object}`,
-        target,
-        pgDump,
-        encrypt,
-        onProgress,
-      });
-      const { snapshot, plain, stored, ...contents } = part;
-      const manifest: Manifest = {
-        format: 1,
-        id,
-        database: session.server.database,
-        environment: environment ?? null,
-        startedAt: startedAt.toISOString(),
-        finishedAt: new Date().toISOString(),
-        snapshot,
-        dump: { object, plain, stored, recipients: [...recipients] },
-        ...contents,
-      };
-      session.throwIfInterrupted();
-      const text = Buffer.from(writeManifest(manifest));
-      await store.put(`${folder}${manifestName}`, once(text), { signal }).catch(async (error) => {
-        await store.remove(`${folder}${object}`).catch(() => {});
-        throw error;
-      });
-      return {
-        target: describeTarget(target),
-        store: store.name,
-        id,
-        manifest,
-        durationMs: Date.now() - startedAt.getTime(),
-      };
-    }),
+    withSession(
+      target,
+      { signal, onProgress, isReadOnlyFine: true, isCatalogOnly: true },
+      async (session) => {
+        requireServerVersion(session);
+        const { environment } = await readLedger(session);
+        const major = Math.floor(session.server.version / 10_000);
+        const pgDump = await findProgram('pg_dump', { major, binFolder: pgBin, signal });
+        const id = backupId(startedAt, randomName());
+        const folder = `${folderOf(session.server.database)}/${id}/`;
+        const object = recipients.length === 0 ? 'dump' : 'dump.age';
+        const part = await dumpInSnapshot(session, {
+          store,
+          key: `${folder}${object}`,
+          target,
+          pgDump,
+          recipients,
+          onProgress,
+        });
+        const { snapshot, plain, stored, ...contents } = part;
+        const manifest: Manifest = {
+          format: 1,
+          id,
+          database: session.server.database,
+          environment: environment ?? null,
+          startedAt: startedAt.toISOString(),
+          finishedAt: new Date().toISOString(),
+          snapshot,
+          dump: { object, plain, stored, recipients: [...recipients] },
+          ...contents,
+        };
+        session.throwIfInterrupted();
+        const text = contentOf(writeManifest(manifest));
+        await store.put(`${folder}${manifestName}`, text, { signal }).catch(async (error) => {
+          await store.remove(`${folder}${object}`).catch(() => {});
+          throw error;
+        });
+        return {
+          target: describeTarget(target),
+          store: store.name,
+          id,
+          manifest,
+          durationMs: Date.now() - startedAt.getTime(),
+        };
+      },
+    ),
   );
 }
 
@@ -110,7 +118,7 @@ interface DumpRequest {
   readonly key: string;
   readonly target: ServerTarget;
   readonly pgDump: Program;
-  readonly encrypt: (pieces: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+  readonly recipients: readonly string[];
   readonly onProgress: OnProgress | undefined;
 }
 
@@ -118,7 +126,9 @@ interface DumpRequest {
 async function dumpInSnapshot(
   session: Session,
   request: DumpRequest,
-): Promise<Contents & { readonly snapshot: string; readonly plain: Measured; readonly stored: Measured }> {
+): Promise<
+  Contents & { readonly snapshot: string; readonly plain: Measured; readonly stored: Measured }
+> {
   const { store, key, pgDump, onProgress } = request;
   const { sql } = session;
   return withSnapshot(session, async (snapshot) => {
@@ -149,11 +159,16 @@ async function dumpInSnapshot(
 }
 
 async function storeDump(
-  { store, key, target, pgDump, encrypt, onProgress }: DumpRequest,
+  { store, key, target, pgDump, recipients, onProgress }: DumpRequest,
   { snapshot, signal }: { readonly snapshot: string; readonly signal: AbortSignal },
 ): Promise<{ readonly plain: Measured; readonly stored: Measured }> {
   const environment = await libpqEnvironment(target, { signal });
-  const args = ['--format=custom', `--snapshot=${snapshot}`, '--no-password', databaseArgument(target.database)];
+  const args = [
+    '--format=custom',
+    `--snapshot=${snapshot}`,
+    '--no-password',
+    databaseArgument(target.database),
+  ];
   const running = start(pgDump, args, { environment, signal });
   running.stdin.end();
   const startedAt = performance.now();
@@ -164,7 +179,9 @@ async function storeDump(
   try {
     // The end of the stream is held back until pg_dump has succeeded: else an upload of half a dump would look whole.
     const whole = endingWith(running.stdout, () => requireSuccess(pgDump, running));
-    await store.put(key, stored.through(encrypt(plain.through(whole))), { signal });
+    const dump = plain.through(whole);
+    const content = recipients.length === 0 ? dump : encrypt(dump, recipients);
+    await store.put(key, stored.through(content), { signal });
   } finally {
     running.kill();
     await running.ended.catch(() => {});
@@ -178,10 +195,6 @@ async function* endingWith(
 ): AsyncGenerator<Uint8Array> {
   yield* pieces;
   await end();
-}
-
-async function* once(piece: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield piece;
 }
 
 const letters = '0123456789abcdefghijklmnopqrstuvwxyz';

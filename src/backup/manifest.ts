@@ -76,6 +76,8 @@ export type ManifestTable = Manifest['tables'][number];
 
 /** The objects of a backup: `DATABASE/YYYY-MM-DDTHHMMSSZ-ID/manifest.json` and its dump. */
 export const manifestName = 'manifest.json';
+/** Beside them, when a backup was verified: when it was last found whole. */
+export const verificationName = 'verified.json';
 
 /** The name of a folder with a backup: the moment in UTC, and six characters by chance. */
 export function backupId(startedAt: Date, random: string): string {

@@ -44,7 +44,12 @@ export async function findProgram(
 ): Promise<Program> {
   const paths =
     binFolder === undefined
-      ? [...folders(major).map((folder) => join(folder, name)).filter(existsSync), name]
+      ? [
+          ...folders(major)
+            .map((folder) => join(folder, name))
+            .filter(existsSync),
+          name,
+        ]
       : [join(binFolder, name)];
   const others: string[] = [];
   for (const path of paths) {
@@ -70,7 +75,7 @@ export function start(
   { path }: Program,
   args: readonly string[],
   options: {
-    readonly environment?: Readonly<Record<string, string>>;
+    readonly environment?: Readonly<Record<string, string | undefined>>;
     readonly signal: AbortSignal | undefined;
   },
 ): RunningProgram {
@@ -85,7 +90,11 @@ export async function requireSuccess(
   running: RunningProgram,
 ): Promise<void> {
   const end = await running.ended.catch((error: unknown) => {
-    throw programFailed(name, { code: undefined, signal: undefined, lastLines: [messageOf(error)] });
+    throw programFailed(name, {
+      code: undefined,
+      signal: undefined,
+      lastLines: [messageOf(error)],
+    });
   });
   if (end.code !== 0) throw programFailed(name, end);
 }

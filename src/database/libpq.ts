@@ -3,12 +3,12 @@ import type { Host, ServerTarget } from './target.ts';
 
 /**
  * The variables with which programs of PostgreSQL reach the target as this tool does. A password is in its own variable,
- * which other users do not see.
+ * which other users do not see. One that is undefined is to be unset: the shell's would lead elsewhere.
  */
 export async function libpqEnvironment(
   target: ServerTarget,
   options: { readonly signal?: AbortSignal | undefined } = {},
-): Promise<Readonly<Record<string, string>>> {
+): Promise<Readonly<Record<string, string | undefined>>> {
   const { hosts, user, database, tls, connectTimeoutMs, applicationName, settings } = target;
   const [first] = hosts;
   const password = first && (await passwordFor(target, first, options));
@@ -17,7 +17,7 @@ export async function libpqEnvironment(
     ...(given === undefined ? [] : [given]),
     ...Object.entries(others).map(([name, value]) => `-c ${name}=${escapeOption(value)}`),
   ];
-  const variables: Readonly<Record<string, string | undefined>> = {
+  return {
     PGHOST: listOf(hosts, ({ host }) => host),
     PGPORT: listOf(hosts, ({ port }) => String(port)),
     PGHOSTADDR: hosts.some(({ address }) => address !== undefined)
@@ -36,13 +36,10 @@ export async function libpqEnvironment(
     PGSSLCRL: tls.revocationList,
     PGSSLMINPROTOCOLVERSION: tls.minVersion,
     PGSSLMAXPROTOCOLVERSION: tls.maxVersion,
-    // Settings of the shell that would lead elsewhere.
-    PGSERVICE: '',
     PGTARGETSESSIONATTRS: 'any',
+    PGSERVICE: undefined,
+    PGPASSFILE: target.passwordFile,
   };
-  return Object.fromEntries(
-    Object.entries(variables).filter((pair): pair is [string, string] => pair[1] !== undefined),
-  );
 }
 
 function listOf(hosts: readonly Host[], text: (host: Host) => string): string {

@@ -67,8 +67,8 @@ export function readOutput(
 }
 
 export interface StartOptions {
-  /** Added to the environment of this process. The place for passwords: arguments are seen by every user. */
-  readonly environment?: Readonly<Record<string, string>>;
+  /** Changes the environment of this process; undefined unsets. The place for passwords: every user sees arguments. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
   /** The program gets SIGTERM when it fires. */
   readonly signal?: AbortSignal | undefined;
 }
