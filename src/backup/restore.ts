@@ -99,7 +99,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
           await finish(session, { name, manifest, options });
         });
       } catch (error) {
-        if (!options.keep) await dropAttempt(target, name).catch(() => {});
+        if (!options.keep) await dropRestored(target, name).catch(() => {});
         throw error;
       }
     });
@@ -340,8 +340,8 @@ async function finish(
   await activate({ target: { ...restored, database: into }, signal });
 }
 
-/** A template cannot be dropped. */
-async function dropAttempt(target: ServerTarget, name: string): Promise<void> {
+/** Drops a restored database, which cannot be dropped while it is a template. One that is not there is dropped already. */
+export async function dropRestored(target: ServerTarget, name: string): Promise<void> {
   // In a session of its own: the one of the restore may be lost, or interrupted.
   await withSession(target, { isCatalogOnly: true }, async ({ sql }) => {
     const quoted = quoteIdentifier(name);
