@@ -218,6 +218,27 @@ export function readCoinGecko({ environment, folder }: Surroundings): CoinGeckoS
   });
 }
 
+/**
+ * The store of backups that `--store` names, else BACKUP_STORE in the environment or in `.env`. Throws
+ * `bad-configuration` when none is named.
+ */
+export function readStore(
+  { store }: { readonly store?: string | undefined },
+  { environment, folder }: Surroundings,
+): string {
+  const own = withoutEmpty({ ...environment, ...(store !== undefined && { BACKUP_STORE: store }) });
+  const isNamed = own.BACKUP_STORE !== undefined;
+  const dotEnv = isNamed ? {} : readDotEnv(folder, { isNeeded: true });
+  const named = own.BACKUP_STORE ?? dotEnv.BACKUP_STORE;
+  // An empty flag comes from a script whose variable is not set. It does not mean the store of the environment.
+  if (named !== undefined && store?.trim() !== '') return named;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: 'no store of backups is named',
+    evidence: ['--store s3://bucket/prefix, or a folder', 'BACKUP_STORE'],
+    hint: 'name it in one of these ways; the variable may also be in .env',
+  });
+}
+
 function levelOf(variables: Variables): Level | undefined {
   const isAnySet = (...names: readonly string[]) =>
     names.some((name) => variables[name] !== undefined);

@@ -3,6 +3,8 @@
  * plain data, report through `onProgress`, and print nothing.
  */
 
+/** As the commands of `cryptosense-db backup`. */
+export * as backup from './backup/backup.ts';
 export { describeTarget, parseTarget, type Target } from './database/target.ts';
 /** The tables and views of schema public, in the terms of Kysely; and the types of their columns. */
 export type * from './database/types.ts';

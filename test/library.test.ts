@@ -26,6 +26,7 @@ describe('the exports of the library', () => {
   it('are these names and no others', () => {
     expect(Object.keys(library).sort()).toEqual([
       'CryptosenseDbError',
+      'backup',
       'createDatabase',
       'database',
       'describeFinding',
@@ -50,6 +51,7 @@ describe('the exports of the library', () => {
     expect(Object.keys(library.seed).sort()).toEqual(['dev', 'list', 'production', 'saveMarket']);
     expect(Object.keys(library.types).sort()).toEqual(['check', 'generate']);
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'mark', 'reset', 'wait']);
+    expect(Object.keys(library.backup).sort()).toEqual(['list', 'prune', 'schedule', 'show']);
   });
 
   it('include no function without a command', () => {
@@ -62,14 +64,16 @@ describe('the exports of the library', () => {
       ...namesOf('migrate', migrate),
       ...namesOf('db', lifecycle),
       ...namesOf('types', library.types),
+      ...namesOf('backup', library.backup),
     ];
     expect(expected.filter((name) => !paths.includes(name))).toEqual([]);
   });
 
   it('include no function without a line in docs/library.md', () => {
     const page = readFileSync('docs/library.md', 'utf8');
-    const { seed, types } = library;
-    for (const [name, functions] of Object.entries({ migrate, database: lifecycle, types, seed })) {
+    const { backup, seed, types } = library;
+    const namespaces = { migrate, database: lifecycle, types, seed, backup };
+    for (const [name, functions] of Object.entries(namespaces)) {
       const row = page.split('\n').find((line) => line.startsWith(`| \`${name}\` |`)) ?? '';
       expect(Object.keys(functions).filter((each) => !row.includes(`\`${each}\``))).toEqual([]);
     }

@@ -102,12 +102,3 @@ export function parseKeep(text: string): Keep | undefined {
     months: keep.get('months') ?? 0,
   };
 }
-
-/** `7d,4w,12m` */
-export function describeKeep({ days, weeks, months }: Keep): string {
-  return [
-    ...(days > 0 ? [`${days}d`] : []),
-    ...(weeks > 0 ? [`${weeks}w`] : []),
-    ...(months > 0 ? [`${months}m`] : []),
-  ].join(',');
-}

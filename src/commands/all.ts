@@ -1,3 +1,4 @@
+import { backupCommands } from './backup.ts';
 import type { Entry } from './command.ts';
 import { completionCommand } from './completion.ts';
 import { dbCommands } from './db.ts';
@@ -14,6 +15,7 @@ export const entries: readonly Entry[] = [
   typesCommands,
   seedCommand,
   pricesCommands,
+  backupCommands,
   testDbCommands,
   completionCommand,
 ];

@@ -1,5 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { hasCode } from './errors.ts';
+import type { Readable, Writable } from 'node:stream';
 import { loginName } from './login-name.ts';
 
 /** The author of files in the folder: git's user.name, else the login name. */
@@ -66,57 +66,57 @@ export function readOutput(
   });
 }
 
-/** How a program ended. Lines of its standard output that `onLine` took are not in `stdout`. */
-export interface ProgramResult {
-  /** undefined: a signal ended it. */
-  readonly exitCode: number | undefined;
-  readonly stdout: string;
-  /** The end of it, where it is long. */
-  readonly stderr: string;
-}
-
-export interface ProgramOptions {
-  /** Takes each line of the standard output as it comes. Without it, `ProgramResult` has the whole of it. */
-  readonly onLine?: ((line: string) => void) | undefined;
-  /** When it fires, the program gets SIGTERM. */
+export interface StartOptions {
+  /** Changes the environment of this process; undefined unsets. The place for passwords: every user sees arguments. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** The program gets SIGTERM when it fires. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * Runs a program to its end, without a shell and without standard input. Throws an AbortError, once the program has
- * ended, when the signal fires; undefined stands for a program that is not there or may not be executed.
- */
-export function runProgram(
+/** A program that is running. */
+export interface RunningProgram {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** How it ended. Rejects when it could not be started. */
+  readonly ended: Promise<ProgramEnd>;
+  readonly kill: () => void;
+}
+
+export interface ProgramEnd {
+  /** undefined: a signal ended it. */
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  /** The last lines that it wrote to its standard error. */
+  readonly lastLines: readonly string[];
+}
+
+const mostErrorText = 16 * 1024;
+const mostLines = 20;
+
+/** Starts a program without a shell. Its standard output has to be read, or it stands still. */
+export function startProgram(
   [program = '', ...args]: readonly string[],
-  { onLine, signal }: ProgramOptions = {},
-): Promise<ProgramResult | undefined> {
-  return new Promise((resolve, reject) => {
-    signal?.throwIfAborted();
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    const stdout: string[] = [];
-    let stderr = '';
-    let rest = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      if (!onLine) return void stdout.push(text);
-      const lines = (rest + text).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) onLine(line);
-    });
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      stderr = (stderr + text).slice(-mostOutput);
-    });
-    const stop = () => void child.kill('SIGTERM');
-    signal?.addEventListener('abort', stop, { once: true });
-    let failure: Error | undefined;
+  { environment = {}, signal }: StartOptions = {},
+): RunningProgram {
+  const child = spawn(program, args, { env: { ...process.env, ...environment }, signal });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors = (errors + text).slice(-mostErrorText);
+  });
+  const ended = new Promise<ProgramEnd>((resolve, reject) => {
     child.once('error', (error) => {
-      failure = error;
+      // After the signal the program has ended, and says so below.
+      if (!signal?.aborted) reject(error);
     });
-    child.once('close', (code) => {
-      signal?.removeEventListener('abort', stop);
-      if (signal?.aborted) return reject(signal.reason);
-      if (hasCode(failure, 'ENOENT') || hasCode(failure, 'EACCES')) return resolve(undefined);
-      if (failure) return reject(failure);
-      resolve({ exitCode: code ?? undefined, stdout: stdout.join(''), stderr });
+    child.once('close', (code, name) => {
+      const lastLines = errors
+        .split('\n')
+        .filter((line) => line.trim() !== '')
+        .slice(-mostLines);
+      resolve({ code: code ?? undefined, signal: name ?? undefined, lastLines });
     });
   });
+  // It is awaited by the caller; until then a failure is not unhandled.
+  ended.catch(() => {});
+  return { stdin: child.stdin, stdout: child.stdout, ended, kill: () => void child.kill() };
 }

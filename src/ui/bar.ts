@@ -38,6 +38,15 @@ export function formatCount(count: number): string {
   return String(count).replaceAll(/\B(?=(\d{3})+$)/g, ',');
 }
 
+/** `512 B`, `47.3 MB`, `1.2 TB`: in units of 1,000 */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
+  const value = bytes / 1_000 ** power;
+  const isWhole = power === 0 || value >= 99.95;
+  return `${isWhole ? formatCount(Math.round(value)) : value.toFixed(1)} ${units[power]}`;
+}
+
 /** `43,012.50` */
 export function formatCents(price: number): string {
   const [whole = '', cents = ''] = price.toFixed(2).split('.');

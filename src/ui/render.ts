@@ -257,8 +257,21 @@ export function formatDuration(ms: number | undefined): string {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-function formatMinute(date: Date): string {
+/** `2026-11-20 14:02`, in UTC */
+export function formatMinute(date: Date): string {
   return date.toISOString().slice(0, 16).replace('T', ' ');
+}
+
+const ages = [
+  { unit: 'd', ms: 86_400_000 },
+  { unit: 'h', ms: 3_600_000 },
+  { unit: 'min', ms: 60_000 },
+] as const;
+
+/** `8 s`, `12 min`, `3 h` or `5 d`: in the largest unit that fits. */
+export function formatAge(ageMs: number): string {
+  const { unit, ms } = ages.find((age) => ageMs >= age.ms) ?? { unit: 's', ms: 1_000 };
+  return `${Math.max(0, Math.floor(ageMs / ms))} ${unit}`;
 }
 
 /** `1 migration`, `1,000 migrations` */

@@ -5,7 +5,7 @@ import type {
   ListResult,
   PruneResult,
 } from '../test-databases/test-databases.ts';
-import { plural } from './render.ts';
+import { formatAge, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
 
 /** Renders one URL on each line and nothing else, for `$(…)` and for files of variables. */
@@ -67,16 +67,4 @@ export function renderList({ databases, server }: ListResult, look: Look): strin
     look,
   );
   return `${[...table, '', chalk.bold(`${server}: ${plural(databases.length, 'database')}`)].join('\n')}\n`;
-}
-
-const ages = [
-  { unit: 'd', ms: 86_400_000 },
-  { unit: 'h', ms: 3_600_000 },
-  { unit: 'min', ms: 60_000 },
-] as const;
-
-/** `8 s`, `12 min`, `3 h` or `5 d`: in the largest unit that fits. */
-function formatAge(ageMs: number): string {
-  const { unit, ms } = ages.find((age) => ageMs >= age.ms) ?? { unit: 's', ms: 1_000 };
-  return `${Math.max(0, Math.floor(ageMs / ms))} ${unit}`;
 }

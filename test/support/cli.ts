@@ -10,7 +10,7 @@ import { main } from '../../src/cli.ts';
 export const program = fileURLToPath(new URL('../../bin/cryptosense-db.js', import.meta.url));
 
 export interface CliOptions {
-  /** Added to an environment without DATABASE_*, PG*, COINGECKO_*, CI and NO_COLOR. */
+  /** Added to an environment without DATABASE_*, BACKUP_*, PG*, COINGECKO_*, CI and NO_COLOR. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
 }
@@ -94,7 +94,9 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) =>
-        !/^(DATABASE_|PG|COINGECKO_|NO_COLOR$|CI$|FORCE_COLOR$|TEST_DATABASE_URL$)/.test(name),
+        !/^(DATABASE_|BACKUP_|PG|COINGECKO_|NO_COLOR$|CI$|FORCE_COLOR$|TEST_DATABASE_URL$)/.test(
+          name,
+        ),
     ),
   );
 }

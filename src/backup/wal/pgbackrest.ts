@@ -1,6 +1,9 @@
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { text as textOf } from 'node:stream/consumers';
 import * as v from 'valibot';
-import { type ProgramOptions, runProgram } from '../../runtime/child-process.ts';
-import { CryptosenseDbError } from '../../runtime/errors.ts';
+import { type ProgramEnd, startProgram } from '../../runtime/child-process.ts';
+import { CryptosenseDbError, hasCode, messageOf } from '../../runtime/errors.ts';
 import { compareText } from '../../runtime/order.ts';
 import type { OnProgress } from '../../runtime/progress.ts';
 import { type ArchivedSegment, segmentBytesOf } from './segments.ts';
@@ -41,21 +44,66 @@ export interface RepositoryInfo {
   readonly version: string | undefined;
 }
 
-/** Throws `program-missing`. */
-export async function requirePgBackRest(options: Pick<ProgramOptions, 'signal'>): Promise<void> {
-  const result = await stoppable(options.signal, () => runProgram([program, 'version'], options));
-  if (!result) throw missing();
+/** Throws `program-missing` and `interrupted`. */
+export async function requirePgBackRest({ signal }: CommandOptions): Promise<void> {
+  await runProgram(['version'], { signal });
 }
 
-function missing() {
+interface Output {
+  readonly end: ProgramEnd;
+  /** Empty where `onLine` took it. */
+  readonly stdout: string;
+}
+
+async function runProgram(
+  args: readonly string[],
+  {
+    signal,
+    onLine,
+  }: Pick<CommandOptions, 'signal'> & { readonly onLine?: ((line: string) => void) | undefined },
+): Promise<Output> {
+  if (signal?.aborted) throw interrupted();
+  // Its messages in English: they are shown, and searched for their cause.
+  const environment = { LC_MESSAGES: 'C' };
+  const running = startProgram([program, ...args], { signal, environment });
+  // A program that is not there has no pipes to write to.
+  running.stdin.on('error', () => {}).end();
+  const read = onLine ? readLines(running.stdout, onLine) : textOf(running.stdout);
+  try {
+    const [stdout, end] = await Promise.all([read, running.ended]);
+    if (signal?.aborted) throw interrupted();
+    return { stdout, end };
+  } catch (error) {
+    if (signal?.aborted) {
+      await running.ended.catch(() => {});
+      throw interrupted();
+    }
+    throw hasCode(error, 'ENOENT') || hasCode(error, 'EACCES') ? missing(error) : error;
+  }
+}
+
+async function readLines(stream: Readable, onLine: (line: string) => void): Promise<string> {
+  for await (const line of createInterface({ input: stream })) onLine(line);
+  return '';
+}
+
+function interrupted() {
+  return new CryptosenseDbError(
+    'interrupted',
+    { message: 'interrupted; pgBackRest has stopped' },
+    { details: { completed: [], pending: [] } },
+  );
+}
+
+function missing(cause: unknown) {
   return new CryptosenseDbError(
     'program-missing',
     {
       message: 'pgBackRest is not installed on this machine',
-      evidence: ["physical backups and WAL need it on the server's host"],
+      evidence: [messageOf(cause), "physical backups and WAL need it on the server's host"],
       hint: 'install it with: apt-get install pgbackrest',
     },
-    { details: { program } },
+    { details: { program }, cause },
   );
 }
 
@@ -74,7 +122,6 @@ export async function runPgBackRest(
 ): Promise<string> {
   const onLine = what && ((line: string) => reportPercent(line, { onProgress, what }));
   const words = [
-    program,
     command,
     `--config=${stanza.config}`,
     `--stanza=${stanza.name}`,
@@ -82,31 +129,17 @@ export async function runPgBackRest(
     '--log-level-stderr=warn',
     ...args,
   ];
-  const result = await stoppable(signal, () => runProgram(words, { signal, onLine }));
-  if (!result) throw missing();
-  const lines = messagesOf(result.stderr, stanza.secrets);
-  if (result.exitCode !== 0) {
+  const { stdout, end } = await runProgram(words, { signal, onLine });
+  const lines = end.lastLines.map((line) => withoutNoise(line, stanza.secrets));
+  if (end.code !== 0) {
     throw new CryptosenseDbError(
       'program-failed',
       { message: `pgbackrest ${command} ended with an error`, evidence: lines },
-      { details: { program, exitCode: result.exitCode } },
+      { details: { program, exitCode: end.code } },
     );
   }
   for (const message of lines) onProgress?.({ kind: 'notice', severity: 'WARNING', message });
-  return result.stdout;
-}
-
-async function stoppable<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!signal?.aborted) throw error;
-    throw new CryptosenseDbError(
-      'interrupted',
-      { message: 'interrupted; pgBackRest has stopped' },
-      { details: { completed: [], pending: [] } },
-    );
-  }
+  return stdout;
 }
 
 /** `… backup file /data/base/1/1259 (112KB, 57.31%) checksum …` */
@@ -120,14 +153,10 @@ function reportPercent(
   }
 }
 
-/** Warnings and errors without the time and the number of the process, and without secrets. */
-function messagesOf(text: string, secrets: readonly string[]): readonly string[] {
-  const shown = secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
-  return shown
-    .split('\n')
-    .map((line) => line.replace(/^\S+ \S+ P\d+ +/, '').trim())
-    .filter((line) => line !== '')
-    .slice(-20);
+/** A line without the time, the number of the process, and secrets. */
+function withoutNoise(line: string, secrets: readonly string[]): string {
+  const text = line.replace(/^\S+ \S+ P\d+ +/, '').trim();
+  return secrets.reduce((rest, secret) => rest.replaceAll(secret, '…'), text);
 }
 
 const range = v.object({ start: v.string(), stop: v.string() });

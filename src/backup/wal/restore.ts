@@ -5,6 +5,7 @@ import { CryptosenseDbError, hasCode, messageOf } from '../../runtime/errors.ts'
 import { makeFolder } from '../../runtime/files.ts';
 import { quoteShellWord } from '../../runtime/shell-words.ts';
 import { requireWhole } from '../../runtime/whole-numbers.ts';
+import { folders as programFolders } from '../programs.ts';
 import {
   defaultWalDays,
   type RepositoryState,
@@ -343,8 +344,8 @@ async function ownConfig(folder: string, version: string): Promise<string> {
 
 /** With a slash at its end; empty where the programs of that version are looked up in the PATH. */
 function programFolder(version: string): string {
-  const places = [`/usr/lib/postgresql/${version}/bin/`, `/usr/pgsql-${version}/bin/`];
-  return places.find((place) => existsSync(join(place, 'pg_ctl'))) ?? '';
+  const folder = programFolders(Number(version)).find((each) => existsSync(join(each, 'pg_ctl')));
+  return folder === undefined ? '' : `${folder}/`;
 }
 
 function pgCtl(version: string): string {
