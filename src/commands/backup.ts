@@ -4,6 +4,7 @@ import { parseKeep } from '../backup/retention.ts';
 import type { ScheduleOptions } from '../backup/schedule.ts';
 import { readStore, surroundings } from '../config.ts';
 import { renderBackup, renderBackups, renderPruned, renderSchedule } from '../ui/backup.ts';
+import { walCommands } from './backup-wal.ts';
 import { argument, defineCommand, flag, type Group, grouped } from './command.ts';
 
 const backups = () => import('../backup/backup.ts');
@@ -115,5 +116,5 @@ const schedule = defineCommand<ScheduleOptions>()({
 export const backupCommands: Group = {
   name: 'backup',
   summary: 'keep backups: list, show and prune them, and schedule them',
-  commands: [list, show, prune, schedule],
+  commands: [list, show, prune, schedule, walCommands],
 };

@@ -52,10 +52,10 @@ export function retainPhysical(
   const withWal = base ? sorted.slice(sorted.indexOf(base)) : [];
   for (const backup of withWal) rulesOf.get(backup)?.push({ rule: 'wal' });
   // From the newest back: a backup stands before those that build on it.
-  for (const { prior } of [...sorted].reverse().filter((each) => rulesOf.get(each)?.length)) {
-    const needed = sorted.find(({ label }) => label === prior);
+  for (const backup of sorted.toReversed()) {
+    const needed = sorted.find(({ label }) => label === backup.prior);
     const rules = needed && rulesOf.get(needed);
-    if (rules?.length === 0) rules.push({ rule: 'needed' });
+    if (rulesOf.get(backup)?.length && rules?.length === 0) rules.push({ rule: 'needed' });
   }
   const all = [...rulesOf].map(([backup, rules]) => ({ backup, rules }));
   const dropped = all.filter(({ rules }) => rules.length === 0).map(({ backup }) => backup);

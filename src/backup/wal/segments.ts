@@ -122,8 +122,8 @@ function gapsIn(range: NeededRange, timelines: Timelines, segmentBytes: number):
     const isEndNeeded = isFirst && (end !== undefined || places.length === 0);
     const after = isEndNeeded ? [(end ?? start.position) + 1] : [];
     let before = anchor;
+    let owner = reached.get(anchor) ?? timeline;
     for (const position of [...places, ...after]) {
-      const owner = before === anchor ? (reached.get(anchor) ?? timeline) : timeline;
       if (position - before > 1) {
         gaps.push({
           first: nameOf({ timeline: owner, position: before + 1 }, segmentBytes),
@@ -133,6 +133,7 @@ function gapsIn(range: NeededRange, timelines: Timelines, segmentBytes: number):
         });
       }
       before = position;
+      owner = timeline;
     }
     for (const position of places) reached.set(position, timeline);
   }

@@ -111,7 +111,7 @@ function unconfigured(message: string, hint?: string) {
     message,
     hint:
       hint ??
-      'write one with: cryptosense-db backup wal config --store PLACE --out /etc/pgbackrest/pgbackrest.conf',
+      'write one with: cryptosense-db backup wal config PLACE --out /etc/pgbackrest/pgbackrest.conf',
   });
 }
 
