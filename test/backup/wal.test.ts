@@ -1,0 +1,348 @@
+import { cpSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import type { WalConfig } from '../../src/backup/wal/config.ts';
+import type { WalList } from '../../src/backup/wal/list.ts';
+import type { WalRestore } from '../../src/backup/wal/restore.ts';
+import type { WalRun } from '../../src/backup/wal/run.ts';
+import { walState } from '../../src/backup/wal/state.ts';
+import { restore, run } from '../../src/backup/wal/wal.ts';
+import { connect } from '../support/databases.ts';
+import { freePort } from '../support/embedded-postgres.ts';
+import {
+  hasTimescale,
+  startWalServer,
+  type WalServer,
+  walObstacle,
+} from '../support/wal-server.ts';
+
+const obstacle = walObstacle();
+const isRoot = process.getuid?.() === 0;
+const passphrase = 'a passphrase of the test';
+const secondMs = 1_000;
+
+describe.skipIf(obstacle !== undefined)(
+  `WAL and points in time${obstacle ? ` (skipped: ${obstacle})` : ''}`,
+  () => {
+    let server: WalServer;
+    let config: string;
+    let repository: string;
+    let full: WalRun;
+    let incremental: WalRun;
+    /** Before the rows were deleted. */
+    let before: Date;
+    const texts: string[] = [];
+
+    /** The document that a command prints, or the error in it. */
+    async function call<T>(
+      args: readonly string[],
+      env: Readonly<Record<string, string>> = {},
+    ): Promise<T> {
+      const { stdout, stderr } = await server.cli(
+        ['backup', 'wal', ...args, '--json', '--config', config],
+        env,
+      );
+      texts.push(stdout, stderr);
+      return JSON.parse(stdout);
+    }
+
+    const segments = () =>
+      readdirSync(join(repository, 'archive/main'), { recursive: true, encoding: 'utf8' })
+        .filter((path) => /\/[0-9A-F]{24}-/.test(path))
+        .sort();
+
+    /** Has the server write the rest of its WAL to the archive. */
+    async function archiveAll(): Promise<void> {
+      const [{ name }] = await server.sql<[{ name: string }]>`
+        select pg_walfile_name(pg_switch_wal()) as name`;
+      const look = () => expect(segments().some((path) => path.includes(name))).toBe(true);
+      await vi.waitFor(look, { timeout: 20_000, interval: 50 });
+    }
+
+    /** pgBackRest counts whole seconds. */
+    async function passSecond(since = Date.now()): Promise<void> {
+      const look = () => expect(Date.now()).toBeGreaterThan(since + secondMs);
+      await vi.waitFor(look, { timeout: 5_000, interval: 20 });
+    }
+
+    beforeAll(async () => {
+      server = await startWalServer();
+      process.env.PGBACKREST_LOG_PATH = server.environment.PGBACKREST_LOG_PATH;
+      config = join(server.folder, 'pgbackrest.conf');
+      repository = join(server.folder, 'repository');
+      const { stdout, stderr } = await server.cli(
+        [
+          'backup',
+          'wal',
+          'config',
+          repository,
+          '--url',
+          server.url,
+          '--out',
+          config,
+          '--encrypt',
+          '--json',
+        ],
+        { PGBACKREST_REPO1_CIPHER_PASS: passphrase },
+      );
+      texts.push(stdout, stderr);
+      const written: WalConfig = JSON.parse(stdout);
+      for (const statement of written.sql.trim().split('\n')) await server.sql.unsafe(statement);
+      await server.sql`alter role postgres password 'test'`;
+      server.restart();
+      full = await call(['run', 'full']);
+      await server.sql`create table coins as select i from generate_series(1, 10000) i`;
+      if (hasTimescale) await server.sql.unsafe('create extension timescaledb');
+      incremental = await call(['run', 'incremental']);
+      await passSecond(new Date(incremental.backup.stoppedAt).getTime());
+      before = new Date();
+      await passSecond();
+      await server.sql`delete from coins`;
+      await archiveAll();
+    });
+    afterAll(() => server?.stop());
+
+    interface Copy {
+      readonly result: WalRestore;
+      readonly sql: ReturnType<typeof connect>;
+    }
+
+    /** Restores a copy, and starts it with the command that the result names. */
+    async function startCopy(name: string, args: readonly string[]): Promise<Copy> {
+      const port = await freePort();
+      const folder = join(server.folder, name);
+      const result: WalRestore = await call([
+        'restore',
+        '--target',
+        folder,
+        '--port',
+        `${port}`,
+        ...args,
+      ]);
+      server.shell(result.startCommand);
+      const sql = connect(`postgresql://postgres:test@127.0.0.1:${port}/postgres`);
+      onTestFinished(async () => {
+        await sql.end({ timeout: 1 });
+        server.shell(result.stopCommand);
+      });
+      return { result, sql };
+    }
+
+    const count = async (sql: Copy['sql']) =>
+      (await sql<[{ count: number }]>`select count(*)::int as count from coins`)[0].count;
+
+    it('the first backup is full, and the next one has the changes alone', () => {
+      expect(full).toMatchObject({
+        stanza: 'main',
+        backup: { type: 'full' },
+        expired: [],
+        kept: 1,
+      });
+      expect(incremental).toMatchObject({
+        kept: 2,
+        backup: { type: 'incremental', prior: full.backup.label },
+      });
+      expect(incremental.backup.storedBytes).toBeLessThan(full.backup.storedBytes / 2);
+    });
+
+    it('the list has the backups with the rules that keep them, and every moment since the first one', async () => {
+      const list: WalList = await call(['list']);
+      expect(list.backups.map(({ label }) => label)).toEqual([
+        full.backup.label,
+        incremental.backup.label,
+      ]);
+      expect(list.backups[0]?.rules).toContainEqual({ rule: 'newest' });
+      expect(list.wal).toMatchObject({ archive: '15-1', gaps: [], segments: segments().length });
+      expect(list.wal.windows).toHaveLength(1);
+      expect(new Date(list.wal.windows[0]?.to ?? 0).getTime()).toBeGreaterThan(before.getTime());
+    });
+
+    it('rows that were deleted are back at the moment before, and the copy archives nothing', async () => {
+      const inArchive = segments();
+      const { sql, result } = await startCopy('copy', ['--to', before.toISOString()]);
+      expect(result.backup.label).toBe(incremental.backup.label);
+      // The server has its own outside the data directory.
+      expect(result.hasOwnConfig).toBe(true);
+      const paused = async () =>
+        (await sql<[{ state: string }]>`select pg_get_wal_replay_pause_state() as state`)[0].state;
+      await expect.poll(paused, { timeout: 20_000, interval: 50 }).toBe('paused');
+      expect(await count(sql)).toBe(10_000);
+      expect(await count(server.sql)).toBe(0);
+      await expect(sql`delete from coins`).rejects.toThrow('read-only');
+      const settings = await sql<{ name: string; setting: string }[]>`
+        select name, setting from pg_settings
+        where name in ('archive_mode', 'timescaledb.max_background_workers') order by name`;
+      expect(settings.map(({ setting }) => setting)).toEqual(hasTimescale ? ['off', '0'] : ['off']);
+      // Also once it takes writes and fills segments.
+      await sql`select pg_wal_replay_resume()`;
+      await expect
+        .poll(async () => (await sql<[{ is: boolean }]>`select pg_is_in_recovery() as is`)[0].is)
+        .toBe(false);
+      await sql`create table of_the_copy as select 1 as one`;
+      await sql`select pg_switch_wal()`;
+      await sql`checkpoint`;
+      const waiting = await sql`select from pg_ls_archive_statusdir()`;
+      expect(waiting).toHaveLength(0);
+      expect(segments()).toEqual(inArchive);
+    });
+
+    it('a restore to the end of the WAL has all of it', async () => {
+      const { sql } = await startCopy('latest', ['--to', 'latest']);
+      expect(await count(sql)).toBe(0);
+    });
+
+    it('a backup is restored as it was when it ended', async () => {
+      const { sql } = await startCopy('backup-alone', ['--backup', full.backup.label]);
+      const [table] = await sql<
+        [{ name: string | null }]
+      >`select to_regclass('coins')::text as name`;
+      expect(table.name).toBeNull();
+    });
+
+    it.each([
+      [
+        'before the first backup',
+        () => new Date(new Date(full.backup.stoppedAt).getTime() - secondMs),
+      ],
+      ['after the newest WAL', () => new Date(Date.now() + 60 * secondMs)],
+    ])('a moment %s is refused, and no folder is made', async (_, moment) => {
+      const folder = join(server.folder, 'refused');
+      const answer = await call(['restore', '--to', moment().toISOString(), '--target', folder]);
+      expect(answer).toMatchObject({ error: { code: 'moment-unreachable' } });
+      expect(existsSync(folder)).toBe(false);
+    });
+
+    it('a folder that is not empty is refused and left alone', async () => {
+      const folder = join(server.folder, 'home');
+      server.shell(`touch ${folder}/mine`);
+      const answer = await call(['restore', '--to', 'latest', '--target', folder]);
+      expect(answer).toMatchObject({ error: { code: 'file-problem' } });
+      expect(readdirSync(folder)).toContain('mine');
+    });
+
+    it('a machine without pgBackRest says so', async () => {
+      for (const args of [
+        ['run', 'full'],
+        ['list'],
+        ['restore', '--to', 'latest', '--target', 'x'],
+      ]) {
+        expect(await call(args, { PATH: server.folder })).toMatchObject({
+          error: { code: 'program-missing', details: { program: 'pgbackrest' } },
+        });
+      }
+    });
+
+    it('a data directory that is not here is refused, and says what is needed', async () => {
+      const elsewhere = join(server.folder, 'elsewhere.conf');
+      const text = readFileSync(config, 'utf8').replace(server.dataDirectory, '/nowhere/data');
+      writeFileSync(elsewhere, text);
+      await expect(run({ kind: 'full', config: elsewhere })).rejects.toMatchObject({
+        code: 'wal-unavailable',
+        message: expect.stringContaining('/nowhere/data of the server is not on this machine'),
+      });
+    });
+
+    it.skipIf(!isRoot)(
+      `another user than the server's is refused${isRoot ? '' : ' (skipped: only root can be another user)'}`,
+      async () => {
+        await expect(run({ kind: 'full', config })).rejects.toMatchObject({
+          code: 'wal-unavailable',
+          problems: [{ hint: expect.stringContaining('sudo -u') }],
+        });
+        const folder = join(server.folder, 'of-root');
+        await expect(restore({ to: 'latest', folder, config })).rejects.toMatchObject({
+          code: 'wal-unavailable',
+        });
+      },
+    );
+
+    it('the state is well while the server archives', async () => {
+      const state = await walState({ config, target: server.url });
+      expect(state).toMatchObject({ problems: [], gaps: [], unread: undefined });
+      expect(state.newest?.name).toBe(state.archiver?.lastArchived);
+      expect(await walState({ config })).toMatchObject({ archiver: undefined, problems: [] });
+      const late = await walState({ config, rpoMs: 0 });
+      expect(late.problems).toMatchObject([{ kind: 'old-wal', rpoMs: 0 }]);
+    });
+
+    it('without pgBackRest the state is what the server says', async () => {
+      const missing = join(server.folder, 'missing.conf');
+      const state = await walState({ config: missing, target: server.url });
+      expect(state).toMatchObject({ newest: undefined, problems: [] });
+      expect(state.unread).toContain('missing.conf');
+      await expect(walState({ config: missing })).rejects.toMatchObject({
+        code: 'bad-configuration',
+      });
+    });
+
+    it('a segment that is taken away is reported, and a restore beyond it is refused', async () => {
+      const first = basename(
+        segments().find((path) => path.includes(incremental.backup.wal.stop)) ?? '',
+      );
+      const taken = segments().find((path) => basename(path) > first) ?? '';
+      const name = basename(taken).slice(0, 24);
+      await archiveAll();
+      const path = join(repository, 'archive/main', taken);
+      renameSync(path, `${server.folder}/taken`);
+      onTestFinished(() => {
+        cpSync(`${server.folder}/taken`, path, { preserveTimestamps: true });
+      });
+      const list: WalList = await call(['list']);
+      expect(list.wal.gaps).toMatchObject([{ first: name, last: name, segments: 1 }]);
+      const state = await walState({ config, target: server.url });
+      expect(state.problems).toMatchObject([{ kind: 'gap', gap: { first: name } }]);
+      const args = ['restore', '--target', join(server.folder, 'beyond')];
+      expect(await call([...args, '--to', before.toISOString()])).toMatchObject({
+        error: { code: 'moment-unreachable', message: expect.stringContaining(name) },
+      });
+    });
+
+    it('a newest segment that the server has archived is missed too', async () => {
+      const newest = join(repository, 'archive/main', segments().at(-1) ?? '');
+      renameSync(newest, `${server.folder}/newest`);
+      onTestFinished(() => {
+        cpSync(`${server.folder}/newest`, newest, { preserveTimestamps: true });
+      });
+      const { problems } = await walState({ config, target: server.url });
+      expect(problems).toMatchObject([
+        { kind: 'not-in-repository', segment: basename(newest).slice(0, 24) },
+      ]);
+    });
+
+    it('ten days later a backup drops what no rule keeps, and its WAL', async () => {
+      const later = join(server.folder, 'later.cjs');
+      writeFileSync(
+        later,
+        `const { Date: Real } = globalThis;
+         globalThis.Date = class extends Real {
+           constructor(...given) { super(...(given.length > 0 ? given : [Real.now() + 864e6])); }
+           static now() { return Real.now() + 864e6; }
+         };`,
+      );
+      const result: WalRun = await call(['run', 'full'], { NODE_OPTIONS: `--require ${later}` });
+      expect(result).toMatchObject({
+        kept: 1,
+        expired: [full.backup.label, incremental.backup.label],
+      });
+      const list: WalList = await call(['list']);
+      expect(list.backups.map(({ label }) => label)).toEqual([result.backup.label]);
+      expect(list.wal.first?.name).toBe(result.backup.wal.start);
+    });
+
+    it('an archiver that fails is reported', async () => {
+      await server.sql`alter system set archive_command = 'false'`;
+      await server.sql`select pg_reload_conf()`;
+      await server.sql`create table more as select 1 as one`;
+      await server.sql`select pg_switch_wal()`;
+      const failing = async () =>
+        (await walState({ config, target: server.url })).problems.map(({ kind }) => kind);
+      await expect.poll(failing, { timeout: 20_000, interval: 200 }).toEqual(['archiver-failing']);
+    });
+
+    it('the passphrase is in the configuration, and in no output', () => {
+      expect(readFileSync(config, 'utf8')).toContain(`repo1-cipher-pass=${passphrase}`);
+      expect(texts.join('')).not.toContain(passphrase);
+      expect(texts.length).toBeGreaterThan(10);
+    });
+  },
+);
