@@ -61,12 +61,3 @@ function formatClock(ms: number): string {
   const shown = hours === 0 ? rest : parts;
   return shown.map((part, index) => (index === 0 ? part : String(part).padStart(2, '0'))).join(':');
 }
-
-/** `512 B`, `47.3 MB`, `1.2 TB`: in units of 1,000 */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  const value = bytes / 1_000 ** power;
-  const isWhole = power === 0 || value >= 99.95;
-  return `${isWhole ? formatCount(Math.round(value)) : value.toFixed(1)} ${units[power]}`;
-}
