@@ -51,7 +51,18 @@ describe('the exports of the library', () => {
     expect(Object.keys(library.seed).sort()).toEqual(['dev', 'list', 'production', 'saveMarket']);
     expect(Object.keys(library.types).sort()).toEqual(['check', 'generate']);
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'mark', 'reset', 'wait']);
-    expect(Object.keys(library.backup).sort()).toEqual(['list', 'prune', 'schedule', 'show']);
+    expect(Object.keys(library.backup).sort()).toEqual([
+      'activate',
+      'check',
+      'create',
+      'drill',
+      'list',
+      'prune',
+      'restore',
+      'schedule',
+      'show',
+      'verify',
+    ]);
   });
 
   it('include no function without a command', () => {

@@ -7,7 +7,7 @@ export {
   check,
 } from './check.ts';
 export { type CreateOptions, type CreateResult, create } from './create.ts';
-export { type DrillOptions, type DrillResult, drill } from './drill.ts';
+export { type DrillOptions, drill } from './drill.ts';
 export {
   type ListedBackup,
   type ListOptions,
@@ -27,7 +27,7 @@ export {
   type PruneResult,
   prune,
 } from './prune.ts';
-export { drillReport } from './report.ts';
+export type { DrillResult } from './report.ts';
 export {
   type ActivateOptions,
   type ActivateResult,

@@ -48,17 +48,6 @@ export interface S3Options {
   readonly kmsKey?: string | undefined;
 }
 
-/** Opens `s3://bucket/prefix`, or a folder. Throws `bad-configuration` and `store-failed`. */
-export async function openStore(location: string, options: S3Options = {}): Promise<Store> {
-  if (location.startsWith('s3://')) {
-    // Not before it is needed: it brings the SDK of AWS.
-    const { openS3Store } = await import('./s3-store.ts');
-    return openS3Store(location, options);
-  }
-  const { openFolderStore } = await import('./folder-store.ts');
-  return openFolderStore(location);
-}
-
 /** The whole object as text: for manifests. */
 export async function readText(store: Store, key: string): Promise<string> {
   const parts: Uint8Array[] = [];

@@ -10,7 +10,7 @@ import type { VerifyOptions } from '../backup/verify.ts';
 import { readStore, surroundings, type TargetFlags } from '../config.ts';
 import { environments } from '../ledger/marks.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
-import { readSecret, replaceFile } from '../runtime/files.ts';
+import { readSecret } from '../runtime/files.ts';
 import {
   renderActivated,
   renderBackup,
@@ -86,7 +86,7 @@ const create = defineCommand<OnStore<CreateOptions> & TargetFlags>()({
     ['cryptosense-db backup create --store backups/', 'into a folder, not encrypted'],
   ],
   run: async (given, tools) => {
-    const result = await (await backups()).create(onDatabase(onStore(given), tools));
+    const result = await (await backups()).create(onStore(onDatabase(given, tools)));
     tools.output.result(result, renderCreated);
   },
 });
@@ -138,7 +138,7 @@ const restore = defineCommand<RestoreFlags>()({
     ['cryptosense-db backup restore 2026-01-31 --into shop_old --identity key.txt', 'of a day'],
   ],
   run: async (given, tools) => {
-    const { into, ...options } = onDatabase(onStore(given), tools);
+    const { into, ...options } = onStore(onDatabase(given, tools));
     if (!into) {
       throw new CryptosenseDbError('bad-configuration', {
         message: 'no name is given for the new database',
@@ -167,7 +167,6 @@ const activate = defineCommand<ActivateOptions & TargetFlags & { readonly name: 
 
 type DrillFlags = Omit<OnStore<DrillOptions>, 'login'> &
   TargetFlags & {
-    readonly report?: readonly string[] | undefined;
     readonly loginEmail?: string | undefined;
     readonly loginPasswordFile?: string | undefined;
   };
@@ -190,17 +189,12 @@ const drill = defineCommand<DrillFlags>()({
     'Exit code 1 when a row differs, a test fails or the time is over. The copy is dropped in every case.',
   ],
   examples: [['cryptosense-db backup drill --report drill.md', 'every quarter']],
-  run: async ({ report = [], loginEmail, loginPasswordFile, ...given }, tools) => {
-    const { drill: run, drillReport } = await backups();
+  run: async ({ loginEmail, loginPasswordFile, ...given }, tools) => {
     const login =
       loginEmail === undefined
         ? undefined
         : { email: loginEmail, password: loginPasswordFile && readSecret(loginPasswordFile) };
-    const result = await run({ ...onDatabase(onStore(given), tools), login });
-    for (const file of report) {
-      const isJson = file.endsWith('.json');
-      replaceFile(file, isJson ? `${JSON.stringify(result, null, 2)}\n` : drillReport(result));
-    }
+    const result = await (await backups()).drill({ ...onStore(onDatabase(given, tools)), login });
     tools.output.result(result, renderDrill);
     if (!result.hasPassed) tools.answerNo();
   },

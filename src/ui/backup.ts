@@ -1,6 +1,5 @@
 import type { CheckResult } from '../backup/check.ts';
 import type { CreateResult } from '../backup/create.ts';
-import type { DrillResult } from '../backup/drill.ts';
 import type {
   ListedBackup,
   ListResult,
@@ -9,6 +8,7 @@ import type {
   UnusableBackup,
 } from '../backup/list.ts';
 import type { PruneResult } from '../backup/prune.ts';
+import type { DrillResult } from '../backup/report.ts';
 import type { ActivateResult, RestoreResult } from '../backup/restore.ts';
 import type { Keep, RetentionRule } from '../backup/retention.ts';
 import type { ScheduleResult } from '../backup/schedule.ts';

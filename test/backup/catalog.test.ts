@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { findBackup, readCatalog } from '../../src/backup/catalog.ts';
 import { list, show } from '../../src/backup/list.ts';
-import { openStore, type Store } from '../../src/backup/store.ts';
+import { openStore, type Store } from '../../src/backup/with-store.ts';
 import { bytesOf, manifestFor, writeBackup } from '../support/backups.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { temporaryFolder } from '../support/fixtures.ts';

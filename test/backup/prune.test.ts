@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readCatalog } from '../../src/backup/catalog.ts';
 import { prune, pruneStore } from '../../src/backup/prune.ts';
-import { openStore, type Store } from '../../src/backup/store.ts';
+import { openStore, type Store } from '../../src/backup/with-store.ts';
 import { dayMs } from '../../src/runtime/days.ts';
 import { bytesOf, keysOf, writeBackup } from '../support/backups.ts';
 import { errorOf } from '../support/errors.ts';
