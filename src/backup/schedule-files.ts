@@ -106,7 +106,7 @@ export function cronFiles(
   jobs: readonly ScheduledJob[],
   { program }: { readonly program: string },
 ): readonly ScheduleFile[] {
-  const commented = (text: string) => text.replaceAll(/^#?/gm, '#   ').trimEnd();
+  const commented = (text: string) => text.trimEnd().replaceAll(/^/gm, '#   ');
   const lines = jobs.flatMap(({ summary, cron, commands, on, name }) => {
     const files = [`${folder}/backup.env`, ...(on === 'drill' ? [`${folder}/drill.env`] : [])];
     const report = on === 'drill' ? ['--report', `/var/lib/${state}/drill.md`] : [];

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { CryptosenseDbError, messageOf, type Problem } from '../runtime/errors.ts';
 import { makeFolder, replaceFile } from '../runtime/files.ts';
 import { toolVersion } from '../runtime/package.ts';
 import {
@@ -127,8 +127,8 @@ function jobsOf({
 function requireSound(options: ScheduleOptions): void {
   const { for: scheduler, store, database, endpoint, kmsKey, program, image } = options;
   const texts = { store, database, endpoint, kmsKey, program, image };
-  const isOnServer = scheduler === 'systemd' || scheduler === 'cron';
-  const problems = Object.entries(texts).flatMap(([name, text]) => {
+  const isOnMachine = scheduler === 'systemd' || scheduler === 'cron';
+  const problems: Problem[] = Object.entries(texts).flatMap(([name, text]) => {
     if (text === undefined) return [];
     if (text === '' || /\p{Cc}/u.test(text)) {
       return [{ message: `${name} is empty, or has a control character` }];
@@ -145,8 +145,11 @@ function requireSound(options: ScheduleOptions): void {
     problems.push({ message: `program is "${program}"; it has to be a whole path` });
   }
   if (store !== undefined && !store.startsWith('s3://')) {
-    if (!isOnServer) {
-      problems.push({ message: `the folder ${store} ends with the job that writes to it` });
+    if (!isOnMachine) {
+      problems.push({
+        message: `store is the folder ${store}, which is gone when the container of a job ends`,
+        hint: 'name s3://bucket/prefix',
+      });
     } else if (!store.startsWith('/')) {
       problems.push({ message: `store is "${store}"; it can be s3://… or a whole path` });
     }
