@@ -65,7 +65,7 @@ const users: Readonly<Record<string, readonly string[]>> = {
   commander: ['src/cli.ts', 'src/commands/program.ts'],
   '@bomb.sh/tab': ['src/commands/completion.ts'],
   'node:child_process': ['src/runtime/child-process.ts'],
-  'process.env': ['src/config.ts', 'src/cli.ts'],
+  'process.env': ['src/config.ts', 'src/cli.ts', 'src/runtime/child-process.ts'],
 };
 
 interface Import {

@@ -8,6 +8,7 @@ import {
   manifestName,
   momentOf,
   readManifest,
+  verificationName,
 } from './manifest.ts';
 import { readText, type Store, type StoredObject } from './store.ts';
 
@@ -184,7 +185,7 @@ export function placeOfKey(key: string): Omit<BackupPlace, 'objects' | 'bytes'> 
   const startedAt = momentOf(id);
   const database = databaseOfFolder(parent);
   if (rest.length > 0 || !startedAt || database === undefined) return undefined;
-  if (name !== manifestName && !dumpNames.includes(name)) return undefined;
+  if (![manifestName, verificationName, ...dumpNames].includes(name)) return undefined;
   return { database, id, folder: `${parent}/${id}/`, startedAt };
 }
 

@@ -52,10 +52,20 @@ const manifestSchema = v.object({
       procedure: v.string(),
       hypertable: v.nullable(v.string()),
       isScheduled: v.boolean(),
+      /** A JSON document; null without one. */
+      config: v.nullable(v.string()),
     }),
   ),
   /** Roles that own something or are granted something: a restore needs them. */
   roles: v.array(v.string()),
+  /** How the database sorts and stores text. */
+  locale: v.object({
+    encoding: v.string(),
+    collate: v.string(),
+    ctype: v.string(),
+    /** Of ICU; null for the locales of the system. */
+    icu: v.nullable(v.string()),
+  }),
   /** What pg_dump leaves out of one database: statements with `%DATABASE%` for its quoted name. */
   settings: v.array(v.string()),
 });
@@ -66,6 +76,8 @@ export type ManifestTable = Manifest['tables'][number];
 
 /** The objects of a backup: `DATABASE/YYYY-MM-DDTHHMMSSZ-ID/manifest.json` and its dump. */
 export const manifestName = 'manifest.json';
+/** Beside them, when a backup was verified: when it was last found whole. */
+export const verificationName = 'verified.json';
 
 /** The name of a folder with a backup: the moment in UTC, and six characters by chance. */
 export function backupId(startedAt: Date, random: string): string {

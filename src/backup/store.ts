@@ -65,3 +65,8 @@ export async function readText(store: Store, key: string): Promise<string> {
   for await (const part of store.get(key)) parts.push(part);
   return Buffer.concat(parts).toString('utf8');
 }
+
+/** A text as the content of an object. */
+export async function* contentOf(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
+}

@@ -122,9 +122,16 @@ export async function changeMark(
   {
     before,
     environment,
-  }: { readonly before: Environment | undefined; readonly environment: Environment },
+    copyOf,
+  }: {
+    readonly before: Environment | undefined;
+    readonly environment: Environment;
+    /** The backup that the database was restored from. */
+    readonly copyOf?: string | undefined;
+  },
 ): Promise<void> {
-  const detail = before === undefined ? 'it had no mark' : `it was ${before}`;
+  const was = before === undefined ? 'it had no mark' : `it was ${before}`;
+  const detail = copyOf === undefined ? was : `${was}; restored from the backup ${copyOf}`;
   await session.sql`
     with marked as (
       insert into cryptosense_db.environment (name) values (${environment})

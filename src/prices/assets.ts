@@ -35,10 +35,14 @@ export async function chooseAssets(sql: Sql, { coins, top }: AssetChoice): Promi
   return coins === undefined ? chooseLargest(all, top) : chooseNamed(all, coins);
 }
 
+interface RankedAsset extends PricedAsset {
+  readonly rank: number | null;
+}
+
 /** By rank, then by id. */
-function readAssets(sql: Sql): Promise<readonly PricedAsset[]> {
-  return sql<PricedAsset[]>`
-    select coingecko_id as id, upper(symbol) as symbol, name from assets
+function readAssets(sql: Sql): Promise<readonly RankedAsset[]> {
+  return sql<RankedAsset[]>`
+    select coingecko_id as id, upper(symbol) as symbol, name, market_cap_rank as rank from assets
     where is_active order by market_cap_rank nulls last, coingecko_id`;
 }
 
@@ -47,11 +51,20 @@ function isStorable(symbol: string): boolean {
   return symbol.length <= longestSymbol && !/[\\\p{Cc}]/u.test(symbol);
 }
 
-function chooseLargest(all: readonly PricedAsset[], top: number): ChosenAssets {
+function chooseLargest(all: readonly RankedAsset[], top: number): ChosenAssets {
+  if (all.length > top && all.slice(0, top).some(({ rank }) => rank === null)) {
+    throw unknownAssets([
+      {
+        message: `the ${top} largest assets are not known: the table assets has ${all.filter(({ rank }) => rank !== null).length} with a rank`,
+        hint: 'name assets with --coins, or fill the ranks with: cryptosense-db seed --env production',
+      },
+    ]);
+  }
   const assets: PricedAsset[] = [];
   const leftOut: PricedAsset[] = [];
   const taken = new Set<string>();
-  for (const asset of all.slice(0, top)) {
+  for (const { id, symbol, name } of all.slice(0, top)) {
+    const asset = { id, symbol, name };
     const isFree = !taken.has(asset.symbol) && isStorable(asset.symbol);
     (isFree ? assets : leftOut).push(asset);
     taken.add(asset.symbol);

@@ -27,6 +27,8 @@ export interface FilesRequest {
   readonly path: string;
   readonly names: PairNames;
   readonly range: TimeRange;
+  /** By the server's clock. A price of a later moment is of the future. */
+  readonly now: number;
   /** Keeps the first price of each hour or day. undefined: keeps every price at its own time. */
   readonly interval: Interval | undefined;
   readonly isOverwriting: boolean;
@@ -70,11 +72,12 @@ export async function planFiles(session: Session, request: FilesRequest): Promis
       if (file.place !== path && !isPriceFile(file)) continue;
       const key = keyOf(file, { path, asked: request.asked });
       const isSame = (each: PriceFile) => each.checksum === checksum && each.name === key;
-      const known = request.isOverwriting ? undefined : recorded.find(isSame);
-      if (known?.isFinished) finished.push(file.name);
+      const known = recorded.find(isSame);
+      if (known?.isFinished && !request.isOverwriting) finished.push(file.name);
       else {
         const format = formatOf(file, request.names);
-        files.push({ name: key, file, format, checksum, skipLines: known?.lines ?? 0 });
+        const skipLines = known && !known.isFinished ? known.lines : 0;
+        files.push({ name: key, file, format, checksum, skipLines });
       }
     }
   }
@@ -223,7 +226,7 @@ async function* readPieces(
 
 /** Keeps prices of the wanted assets and the range, and with an interval the first of each hour or day. */
 function createFilter(
-  { range, interval }: FilesRequest,
+  { range, now, interval }: FilesRequest,
   {
     assetOf,
     leftOut,
@@ -236,7 +239,6 @@ function createFilter(
   },
 ): (price: Price) => Price | undefined {
   const last = new Map<string, number>();
-  const now = Date.now();
   return (price) => {
     const asset = assetOf(price.symbol);
     if (!asset) return undefined;

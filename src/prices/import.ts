@@ -10,9 +10,14 @@ import {
   type PlannedImport,
   planFileImport,
   planSeriesImport,
-  type WrittenImport,
 } from './planned-import.ts';
-import { type ImportOptions, type PriceSourceName, readScope, requireSound } from './request.ts';
+import {
+  type ImportOptions,
+  type PriceSourceName,
+  readScope,
+  requireSound,
+  type Scope,
+} from './request.ts';
 import { prepareForPrices, requirePriceTables } from './session.ts';
 import { type Sunk, withPriceSink } from './sink.ts';
 import type { Misfit } from './writer.ts';
@@ -74,15 +79,10 @@ async function importWith(run: Run, options: ImportOptions): Promise<ImportResul
   const { session } = run;
   const { source = 'coingecko', dryRun: isDryRun = false } = options;
   const startedAt = performance.now();
-  const scope = await readScope(session.sql, options);
-  const plan = () =>
-    source === 'files'
-      ? planFileImport(run, options, scope)
-      : planSeriesImport(run, { ...options, source }, scope);
-  const { planned, written } = isDryRun
-    ? { planned: await plan(), written: nothingWritten }
-    : await writePlan(run, options, plan);
-  const { write: _, ...shown } = planned;
+  const { plan, scope, ...written } = isDryRun
+    ? { ...(await planImport(run, options)), ...nothingWritten }
+    : await writeImport(run, options);
+  const { write: _, ...shown } = plan;
   const { range, interval, beyondRetention } = scope;
   return {
     target: describeTarget(session.target),
@@ -98,7 +98,22 @@ async function importWith(run: Run, options: ImportOptions): Promise<ImportResul
   };
 }
 
-type Written = Sunk & Pick<ImportResult, 'leftOutPrices'>;
+interface ScopedPlan {
+  readonly plan: PlannedImport;
+  readonly scope: Scope;
+}
+
+async function planImport(run: Run, options: ImportOptions): Promise<ScopedPlan> {
+  const { source = 'coingecko' } = options;
+  const scope = await readScope(run.session.sql, options);
+  const plan =
+    source === 'files'
+      ? await planFileImport(run, options, scope)
+      : await planSeriesImport(run, { ...options, source }, scope);
+  return { plan, scope };
+}
+
+type Written = Omit<Sunk<unknown>, 'result'> & Pick<ImportResult, 'leftOutPrices'>;
 
 const nothingWritten: Written = {
   rows: 0,
@@ -109,18 +124,14 @@ const nothingWritten: Written = {
 };
 
 /** Plans with the lock of imports held, so that two imports at once do not request the same. */
-async function writePlan(
-  { session, onProgress }: Run,
-  { lockTimeoutMs, overwrite: isOverwriting = false }: ImportOptions,
-  plan: () => Promise<PlannedImport>,
-): Promise<{ readonly planned: PlannedImport; readonly written: Written }> {
-  let planned: PlannedImport | undefined;
-  let outcome: WrittenImport = { leftOutPrices: nothingLeftOut };
+async function writeImport(run: Run, options: ImportOptions): Promise<ScopedPlan & Written> {
+  const { session, onProgress } = run;
+  const { lockTimeoutMs, overwrite: isOverwriting = false } = options;
   const onCandles = () => onProgress?.({ kind: 'candles-started' });
-  const options = { lockTimeoutMs, onProgress, isOverwriting, onCandles };
-  const written = await withPriceSink(session, options, async (sink) => {
-    planned = await plan();
-    const { assets, files, requests, estimatedMs } = planned;
+  const sinkOptions = { lockTimeoutMs, onProgress, isOverwriting, onCandles };
+  const { result, ...sunk } = await withPriceSink(session, sinkOptions, async (sink) => {
+    const scoped = await planImport(run, options);
+    const { assets, files, requests, estimatedMs } = scoped.plan;
     const missing = assets.reduce((sum, asset) => sum + asset.missing, 0);
     onProgress?.({
       kind: 'import-planned',
@@ -130,11 +141,11 @@ async function writePlan(
       requests,
       estimatedMs,
     });
-    outcome = await planned.write(sink);
+    return { ...scoped, ...(await scoped.plan.write(sink)) };
   });
-  if (outcome.failure) throw outcome.failure;
-  if (!planned) throw new Error('the sink did not call back');
-  return { planned, written: { ...written, leftOutPrices: outcome.leftOutPrices } };
+  const { failure, ...planned } = result;
+  if (failure) throw failure;
+  return { ...planned, ...sunk };
 }
 
 function datesOf({ from, to }: TimeRange): { readonly from: Date; readonly to: Date } {

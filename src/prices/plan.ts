@@ -99,7 +99,7 @@ export function countSlots(
 }
 
 /** The parts of a range outside of `others`, in order of time. */
-function subtract(range: TimeRange, others: readonly TimeRange[]): readonly TimeRange[] {
+export function subtract(range: TimeRange, others: readonly TimeRange[]): readonly TimeRange[] {
   return others.reduce<readonly TimeRange[]>(
     (parts, other) =>
       parts.flatMap(({ from, to }) =>

@@ -1,7 +1,7 @@
 import type { Run } from '../ledger/run.ts';
 import type { PricedAsset } from '../market/prices.ts';
 import { isoDay } from '../runtime/days.ts';
-import type { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import { compareText } from '../runtime/order.ts';
 import { assetsBySymbol, chooseAssets } from './assets.ts';
 import type { FilesRequest, LeftOutPrices } from './files.ts';
@@ -61,6 +61,7 @@ export async function planSeriesImport(
   const unknownToSource =
     coins === undefined ? source.findUnknown(chosen).map(({ asset }) => asset) : [];
   const assets = chosen.filter((asset) => !unknownToSource.includes(asset));
+  refuseUselessPairs(options.pairs, chosen);
   const plan = await planSeries(session, source, { assets, range, interval, isOverwriting });
   return {
     assets: plan.assets.map(({ asset: { id, symbol }, missing, queries }) => ({
@@ -82,11 +83,29 @@ export async function planSeriesImport(
   };
 }
 
+/** A mistyped symbol would leave its pair without effect. */
+function refuseUselessPairs(
+  pairs: ImportOptions['pairs'] = {},
+  assets: readonly PricedAsset[],
+): void {
+  const useless = Object.keys(pairs).filter(
+    (each) => !assets.some(({ symbol }) => symbol === each),
+  );
+  if (useless.length === 0) return;
+  throw new CryptosenseDbError(
+    'bad-configuration',
+    useless.map((symbol) => ({
+      message: `a pair is named for ${symbol}, of which no prices are imported`,
+      hint: 'name a symbol of the import, such as BTC=BTCUSDT',
+    })),
+  );
+}
+
 /** Compares files with those that imports have read. Throws as `planFiles` does, and `unknown-asset`. */
 export async function planFileImport(
   { session, onProgress }: Run,
   options: ImportOptions,
-  { range, interval, isOpen }: Scope,
+  { now, range, interval, isOpen }: Scope,
 ): Promise<PlannedImport> {
   // Not before it is needed: it brings the package that reads zips.
   const { importFiles, planFiles } = await import('./files.ts');
@@ -99,8 +118,14 @@ export async function planFileImport(
     ...(from === undefined ? [] : [`from ${from.toISOString()}`]),
     ...(to === undefined ? [] : [`to ${to.toISOString()}`]),
     ...(coins === undefined ? [] : [...coins].sort(compareText)),
+    ...Object.entries(pairs)
+      .map(([symbol, pair]) => `${symbol}=${pair}`)
+      .sort(compareText),
+    ...(quote === 'USDT' ? [] : [quote]),
+    // An import that replaces rows goes on where it was, and not where one that does not has been.
+    ...(isOverwriting ? ['overwriting'] : []),
   ].join(' ');
-  const request: FilesRequest = { path: files, names, range, interval, isOverwriting, asked };
+  const request: FilesRequest = { path: files, names, range, now, interval, isOverwriting, asked };
   const plan = await planFiles(session, request);
   const assetOf = await assetsBySymbol(session.sql, options.coins);
   return {

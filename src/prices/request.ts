@@ -4,6 +4,7 @@ import { requireAccess } from '../market/access.ts';
 import {
   dollars,
   type Interval,
+  intervals,
   seriesSources,
   startOf,
   type TimeRange,
@@ -67,6 +68,23 @@ export function requireSound(options: ImportOptions): void {
   const refuse = (message: string, hint?: string) => {
     throw new CryptosenseDbError('bad-configuration', { message, ...(hint && { hint }) });
   };
+  const { interval } = options;
+  if (!priceSources.includes(source))
+    refuse(`${source} is not a source of prices`, `use ${priceSources.join(', ')}`);
+  if (interval !== undefined && !intervals.includes(interval))
+    refuse(`${interval} is not an interval`, `use ${intervals.join(', ')}`);
+  for (const date of [from, to]) {
+    if (date !== undefined && Number.isNaN(date.getTime())) refuse('from or to is not a date');
+  }
+  if (
+    source === 'coingecko' &&
+    (options.quote !== undefined || Object.keys(pairs ?? {}).length > 0)
+  ) {
+    refuse(
+      'a pair or its currency is named, and coingecko has no pairs',
+      'leave --pair and --quote out, or add --source binance',
+    );
+  }
   requireWhole(
     { ...(top !== undefined && { top }), ...(days !== undefined && { days }) },
     { from: 1, to: 50_000 },

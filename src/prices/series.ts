@@ -193,13 +193,16 @@ async function importAsset(
 ): Promise<boolean> {
   let isKnown = false;
   const empty: PriceQuery[] = [];
+  const recorded: TimeRange[] = missing.flatMap(({ asked }) => asked);
   const write = (answers: readonly Answer[]) =>
     sink.write(
       answers.flatMap(({ prices }) => prices),
       {
         source: source.name,
         record: async () => {
-          for (const answer of answers) await recordSeries(session, { source, missing, ...answer });
+          for (const answer of answers) {
+            recorded.push(...(await recordSeries(session, { source, recorded, ...answer })));
+          }
         },
       },
     );
@@ -283,22 +286,25 @@ interface Answer {
 
 /**
  * Records what the source need not be asked for again, by month, so that the plan of the next import can compare months.
- * A record and those that it follows are one.
+ * A record and those that it overlaps or follows are one. Returns the ranges of the new records.
  */
 async function recordSeries(
   { sql }: Session,
   {
     source: { name, newest },
     query: { asset, interval, range },
-    missing,
+    recorded,
     prices,
-  }: Answer & { readonly source: PriceSource; readonly missing: PlannedAsset['missing'] },
-): Promise<void> {
+  }: Answer & { readonly source: PriceSource; readonly recorded: readonly TimeRange[] },
+): Promise<readonly TimeRange[]> {
   const settled = settledRange(range, prices, { newest, interval });
-  if (!settled) return;
+  if (!settled) return [];
   const parts = byMonth(settled).map((part) => {
-    const month = missing.find((each) => each.month === startOfMonth(part.from));
-    return widen(part, month?.asked ?? []);
+    const month = startOfMonth(part.from);
+    return widen(
+      part,
+      recorded.filter(({ from }) => startOfMonth(from) === month),
+    );
   });
   const whole = { from: startOfMonth(settled.from), to: nextMonth(settled.to) };
   const runs = await readPresence(sql, [asset], { range: whole, interval });
@@ -313,4 +319,5 @@ async function recordSeries(
       slots: countSlots(runs, part, interval),
     })),
   );
+  return parts;
 }

@@ -25,7 +25,9 @@ export interface SinkOptions extends LockOptions {
   readonly onCandles?: () => void;
 }
 
-export interface Sunk extends Upkeep {
+export interface Sunk<T> extends Upkeep {
+  /** What `use` returned. */
+  readonly result: T;
   /** New rows. */
   readonly rows: number;
   /** Prices that the columns cannot hold as they are. */
@@ -53,11 +55,11 @@ const importLock = {
  * made ready. When `use` throws, or the process is killed, what was written stays; what is still to be done for it is
  * owed in the ledger, and the next call does it.
  */
-export async function withPriceSink(
+export async function withPriceSink<T>(
   session: Session,
   { isOverwriting = false, onCandles, ...lock }: SinkOptions,
-  use: (sink: PriceSink) => Promise<void>,
-): Promise<Sunk> {
+  use: (sink: PriceSink) => Promise<T>,
+): Promise<Sunk<T>> {
   return withAdvisoryLock(session, { ...lock, lock: importLock }, async () => {
     // An import that was killed may have left policies paused.
     await refreshOwed(session);
@@ -65,7 +67,7 @@ export async function withPriceSink(
     const store = await findStore(session);
     let rows = 0;
     let isRepeat = false;
-    await use({
+    const result = await use({
       write: async (prices, { source, record }) => {
         const fitting = misfits.fit(prices);
         const write = () =>
@@ -83,7 +85,7 @@ export async function withPriceSink(
       },
     });
     onCandles?.();
-    return { rows, misfits: misfits.list(), ...(await keepUp(session)) };
+    return { result, rows, misfits: misfits.list(), ...(await keepUp(session)) };
   });
 }
 

@@ -13,7 +13,7 @@ import {
   type TimeRange,
 } from '../market/prices.ts';
 import { symbolsOf } from './assets.ts';
-import { startOfMonth } from './plan.ts';
+import { startOfMonth, subtract } from './plan.ts';
 import { prepareForPrices, requirePriceTables } from './session.ts';
 
 export interface StatusOptions extends RunOptions {
@@ -26,15 +26,16 @@ export interface MonthStatus {
   /** `2024-01`, in UTC. */
   readonly month: string;
   readonly present: number;
-  /** From the asset's first price to its last one. */
+  /** From the first price of the interval to its last one. */
   readonly expected: number;
   /** An import has read this month, and its source has no more of it. */
   readonly isRead: boolean;
 }
 
+/** The prices of an asset in the months that have one a day, or in those that have one an hour. */
 export interface AssetStatus {
   readonly symbol: string;
-  /** `hourly` when an asset has more than two hours with a price for each day with one. */
+  /** A month is `hourly` when a day of it has prices in more than two hours. */
   readonly interval: Interval;
   readonly first: Date;
   readonly last: Date;
@@ -102,8 +103,11 @@ interface MonthRow {
   readonly first: Date;
   readonly last: Date;
   readonly rows: number;
+  /** With a price, since the first hourly day. */
   readonly hours: number;
   readonly days: number;
+  /** The first price of the first day with prices in more than two hours; null without such a day. */
+  readonly firstHourly: Date | null;
   readonly candlesMissing: number;
 }
 
@@ -122,17 +126,25 @@ function readMonths(sql: Sql, wanted: readonly string[] | undefined): Promise<re
       select asset_symbol, time_bucket('1 day', hour) as day,
         min(first) as first, max(last) as last, sum(rows) as rows, count(*) as hours
       from hours group by 1, 2
+    ), marked as (
+      -- From the first such day of a month on, hours are counted.
+      select *, date_trunc('month', day, 'UTC') as month,
+        max(hours) over (
+          partition by asset_symbol, date_trunc('month', day, 'UTC') order by day
+        ) > 2 as is_hourly
+      from days
     )
     select
-      days.asset_symbol as symbol, date_trunc('month', days.day, 'UTC') as month,
+      marked.asset_symbol as symbol, month,
       min(first) as first, max(last) as last, sum(rows)::float8 as rows,
-      sum(hours)::int as hours, count(*)::int as days,
+      coalesce(sum(hours) filter (where is_hourly), 0)::int as hours, count(*)::int as days,
+      min(first) filter (where is_hourly) as "firstHourly",
       count(*) filter (
-        where candle.day is null and days.day < date_trunc('day', now(), 'UTC')
+        where candle.day is null and marked.day < date_trunc('day', now(), 'UTC')
       )::int as "candlesMissing"
-    from days
+    from marked
     left join price_history_daily candle
-      on candle.asset_symbol = days.asset_symbol and candle.day = days.day
+      on candle.asset_symbol = marked.asset_symbol and candle.day = marked.day
     group by 1, 2 order by 1, 2`;
 }
 
@@ -143,38 +155,71 @@ async function readAssets(
   const rows = await readMonths(sql, wanted);
   const read = await readRanges(sql);
   const symbols = [...new Set(rows.map(({ symbol }) => symbol))];
-  return symbols.map((symbol) => {
-    const own = rows.filter((row) => row.symbol === symbol);
-    const sum = (count: (row: MonthRow) => number) => own.reduce((all, row) => all + count(row), 0);
-    const interval = sum(({ hours }) => hours) > 2 * sum(({ days }) => days) ? 'hourly' : 'daily';
-    const first = own[0]?.first ?? new Date(0);
-    const last = own.at(-1)?.last ?? new Date(0);
-    const range = {
-      from: startOf(first.getTime(), interval),
-      to: startOf(last.getTime(), interval) + intervalMs[interval],
-    };
-    const ranges = read.get(`${interval} ${symbol}`) ?? [];
-    const months = byMonth(range).map(({ from, to }) => {
-      const month = startOfMonth(from);
-      const row = own.find((each) => each.month.getTime() === month);
+  return symbols.flatMap((symbol) =>
+    intervals.flatMap((interval) => {
+      const all = rows.filter((row) => row.symbol === symbol);
+      const own = all.filter((row) => intervalOf(row) === interval);
+      const others = new Set(all.filter((row) => !own.includes(row)).map(monthOf));
+      const ranges = read.get(`${interval} ${symbol}`) ?? [];
+      return own.length === 0 ? [] : statusOf(own, { symbol, interval, others, ranges });
+    }),
+  );
+}
+
+function intervalOf({ firstHourly }: MonthRow): Interval {
+  return firstHourly === null ? 'daily' : 'hourly';
+}
+
+function monthOf({ month }: MonthRow): number {
+  return month.getTime();
+}
+
+function statusOf(
+  rows: readonly MonthRow[],
+  {
+    symbol,
+    interval,
+    others,
+    ranges,
+  }: {
+    readonly symbol: string;
+    readonly interval: Interval;
+    /** Months of the other interval. */
+    readonly others: ReadonlySet<number>;
+    /** What imports have read. */
+    readonly ranges: readonly TimeRange[];
+  },
+): AssetStatus {
+  const sum = (count: (row: MonthRow) => number) => rows.reduce((all, row) => all + count(row), 0);
+  const first = rows[0]?.firstHourly ?? rows[0]?.first ?? new Date(0);
+  const last = rows.at(-1)?.last ?? new Date(0);
+  const range = {
+    from: startOf(first.getTime(), interval),
+    to: startOf(last.getTime(), interval) + intervalMs[interval],
+  };
+  const byStart = new Map(rows.map((row) => [monthOf(row), row]));
+  const months = byMonth(range)
+    .filter(({ from }) => !others.has(startOfMonth(from)))
+    .map((part) => {
+      const month = startOfMonth(part.from);
+      const row = byStart.get(month);
       return {
         month: new Date(month).toISOString().slice(0, 7),
         present: (interval === 'hourly' ? row?.hours : row?.days) ?? 0,
-        expected: (to - from) / intervalMs[interval],
-        isRead: ranges.some((each) => each.from <= from && each.to >= to),
+        expected: (part.to - part.from) / intervalMs[interval],
+        isRead: subtract(part, ranges).length === 0,
       };
     });
-    return {
-      symbol,
-      interval,
-      first,
-      last,
-      rows: sum((row) => row.rows),
-      gaps: months.reduce((all, { present, expected }) => all + Math.max(0, expected - present), 0),
-      months,
-      candlesMissing: sum((row) => row.candlesMissing),
-    };
-  });
+  return {
+    symbol,
+    interval,
+    first,
+    last,
+    rows: sum((row) => row.rows),
+    gaps: months.reduce((all, { present, expected }) => all + Math.max(0, expected - present), 0),
+    months,
+    candlesMissing: sum((row) => row.candlesMissing),
+  };
 }
 
 /** What imports of any source have read to its end, by interval and symbol. */

@@ -43,7 +43,7 @@ export async function writePrices(
   const write = () => {
     session.throwIfInterrupted();
     return withTransaction(sql, async () => {
-      if (isOverwriting) await deleteOwn(session, prices, source);
+      if (isOverwriting && prices.length > 0) await deleteOwn(session, prices, source);
       const missing = isLookedUp ? await findMissing(session, prices) : prices;
       if (missing.length > 0) {
         await copyFrom(sql, `copy price_history (${columns}) from stdin`, encode(missing, source));

@@ -1,4 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
 import { loginName } from './login-name.ts';
 
 /** The author of files in the folder: git's user.name, else the login name. */
@@ -63,4 +64,59 @@ export function readOutput(
     });
     child.stdin?.end();
   });
+}
+
+export interface StartOptions {
+  /** Changes the environment of this process; undefined unsets. The place for passwords: every user sees arguments. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** The program gets SIGTERM when it fires. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A program that is running. */
+export interface RunningProgram {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** How it ended. Rejects when it could not be started. */
+  readonly ended: Promise<ProgramEnd>;
+  readonly kill: () => void;
+}
+
+export interface ProgramEnd {
+  /** undefined: a signal ended it. */
+  readonly code: number | undefined;
+  readonly signal: string | undefined;
+  /** The last lines that it wrote to its standard error. */
+  readonly lastLines: readonly string[];
+}
+
+const mostErrorText = 16 * 1024;
+const mostLines = 20;
+
+/** Starts a program without a shell. Its standard output has to be read, or it stands still. */
+export function startProgram(
+  [program = '', ...args]: readonly string[],
+  { environment = {}, signal }: StartOptions = {},
+): RunningProgram {
+  const child = spawn(program, args, { env: { ...process.env, ...environment }, signal });
+  let errors = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors = (errors + text).slice(-mostErrorText);
+  });
+  const ended = new Promise<ProgramEnd>((resolve, reject) => {
+    child.once('error', (error) => {
+      // After the signal the program has ended, and says so below.
+      if (!signal?.aborted) reject(error);
+    });
+    child.once('close', (code, name) => {
+      const lastLines = errors
+        .split('\n')
+        .filter((line) => line.trim() !== '')
+        .slice(-mostLines);
+      resolve({ code: code ?? undefined, signal: name ?? undefined, lastLines });
+    });
+  });
+  // It is awaited by the caller; until then a failure is not unhandled.
+  ended.catch(() => {});
+  return { stdin: child.stdin, stdout: child.stdout, ended, kill: () => void child.kill() };
 }

@@ -52,6 +52,13 @@ export function readText(path: string): string | undefined {
   }
 }
 
+/** The first line of a file with a password. Throws `file-problem`. */
+export function readSecret(path: string): string {
+  const text = readText(path);
+  if (text !== undefined) return text.split(/\r?\n/, 1)[0] ?? '';
+  throw fileProblem(path, 'read', new Error('it does not exist'));
+}
+
 /**
  * Writes the text to a new file and renames that to `path`, so that no reader sees half a file. A symbolic link stays a
  * link, and its target is replaced. Throws `file-problem`.

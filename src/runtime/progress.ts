@@ -47,6 +47,7 @@ export type ProgressEvent =
   | { readonly kind: 'template-started'; readonly key: string }
   | { readonly kind: 'template-finished'; readonly key: string; readonly durationMs: number }
   | ImportProgress
+  | BackupProgress
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
 
 /** What an import of prices reports: its plan, then each piece. */
@@ -80,6 +81,24 @@ export type ImportProgress =
       readonly rows: number;
     }
   | { readonly kind: 'candles-started' };
+
+/** What a backup and its restore report. */
+export type BackupProgress =
+  | {
+      readonly kind: 'backup-bytes';
+      /** Stored so far, or read from the store. */
+      readonly bytes: number;
+      /** undefined while a dump is made: pg_dump does not say. */
+      readonly total?: number | undefined;
+      readonly elapsedMs: number;
+    }
+  | {
+      readonly kind: 'backup-counted';
+      /** Tables whose rows are counted and hashed. */
+      readonly done: number;
+      readonly total: number;
+    }
+  | { readonly kind: 'backup-phase'; readonly phase: string };
 
 export interface ProgressStep {
   readonly direction: Direction;

@@ -175,40 +175,51 @@ async function runSeeder<E extends SeedEnvironment>(
   try {
     session.throwIfInterrupted();
     onProgress?.({ kind: 'seeder-started', seeder: shown });
-    const context = await settings.contextOf({
-      session,
-      name,
-      shared: {
-        db: borrowedKysely(session),
-        now,
-        note,
-        wrote: (table, rows) => tables.set(table, (tables.get(table) ?? 0) + rows),
-      },
-      onRows: (table, rows, total, elapsed) =>
-        onProgress?.({
-          kind: 'rows-loaded',
-          seeder: shown,
-          table,
-          rows,
-          total,
-          elapsedMs: elapsed,
-        }),
-    });
-    if (isDryRun) await seeder.run(context);
+    const createContext = () =>
+      settings.contextOf({
+        session,
+        name,
+        shared: {
+          db: borrowedKysely(session),
+          now,
+          note,
+          wrote: (table, rows) => tables.set(table, (tables.get(table) ?? 0) + rows),
+        },
+        onRows: (table, rows, total, elapsed) =>
+          onProgress?.({
+            kind: 'rows-loaded',
+            seeder: shown,
+            table,
+            rows,
+            total,
+            elapsedMs: elapsed,
+          }),
+      });
+    if (isDryRun) await seeder.run(await createContext());
     else {
-      const outcomes = await withRollback(sql, async () => {
-        await begin(session);
-        // The database gets its environment in the transaction that writes its first rows.
-        if (ledger.environment === undefined) await markAs(session, environment);
-        const before = await countObsolete(sql);
-        const outcome = await seeder.run(context);
-        addObsolete(obsolete, { from: before, to: await countObsolete(sql) });
-        const durationMs = elapsedMs(startedAt);
-        const record = { environment, seeder: name, asOf: now, seed, scale, durationMs, outcome };
-        await recordRun(sql, { ...record, rows: Object.fromEntries(tables) });
-        const owed = afterwards ? await owe(sql, name, outcome) : [];
-        await sql.unsafe('commit');
-        return owed;
+      const write = async () => {
+        // What an attempt before this one has counted and noted is rolled back.
+        tables.clear();
+        notes.splice(0);
+        const context = await createContext();
+        return withRollback(sql, async () => {
+          await begin(session);
+          // The database gets its environment in the transaction that writes its first rows.
+          if (ledger.environment === undefined) await markAs(session, environment);
+          const before = await countObsolete(sql);
+          const outcome = await seeder.run(context);
+          addObsolete(obsolete, { from: before, to: await countObsolete(sql) });
+          const durationMs = elapsedMs(startedAt);
+          const record = { environment, seeder: name, asOf: now, seed, scale, durationMs, outcome };
+          await recordRun(sql, { ...record, rows: Object.fromEntries(tables) });
+          const owed = afterwards ? await owe(sql, name, outcome) : [];
+          await sql.unsafe('commit');
+          return { context, outcomes: owed };
+        });
+      };
+      const { context, outcomes } = await retry(write, {
+        signal: session.signal,
+        waitMs: waitForLock,
       });
       isWritten = true;
       if (afterwards) {
@@ -230,7 +241,7 @@ async function runSeeder<E extends SeedEnvironment>(
   return { name, description, tables: written, notes, durationMs };
 }
 
-/** A policy of TimescaleDB may hold a lock on the same view or table for a moment. */
+/** A policy of TimescaleDB may hold a lock on the same view or table for a moment, or meet the run in a deadlock. */
 function waitForLock({ error, attempts }: FailedAttempt): number | undefined {
   return attempts < 5 && isLockConflict(error) ? backoffMs(attempts, { firstMs: 250 }) : undefined;
 }

@@ -91,7 +91,7 @@ function notesOf({
   return [
     ...(beyondRetention
       ? [
-          `${isoDay(beyondRetention.from)} to ${isoDay(beyondRetention.to)} was left out: the retention policy drops prices that old`,
+          `${isoDay(beyondRetention.from)} to ${isoDay(new Date(beyondRetention.to.getTime() - 1))} was left out: the retention policy drops prices that old`,
         ]
       : []),
     ...(unknownToSource.length > 0
@@ -101,7 +101,7 @@ function notesOf({
       : []),
     ...leftOut.map(
       ({ id, symbol }) =>
-        `${id} was left out: a larger asset has the symbol ${symbol}, or the symbol cannot be stored`,
+        `${id} was left out: another asset has the symbol ${symbol}, or the symbol cannot be stored`,
     ),
     ...(files.finished.length > 0
       ? [
@@ -160,12 +160,12 @@ export function renderPriceStatus(
     ...(missing === '' ? [] : [`${chalk.yellow('no prices')}${missing}`]),
     ...(owed
       ? [
-          `${chalk.yellow('candles are owed')} for ${isoDay(owed.from)} to ${isoDay(owed.to)}; refresh them with: cryptosense-db prices import`,
+          `${chalk.yellow('candles are owed')} for ${isoDay(owed.from)} to ${isoDay(owed.to)}; the next import of prices refreshes them`,
         ]
       : []),
     ...(arePoliciesPaused
       ? [
-          `${chalk.yellow('the policy that refreshes candles is paused')} by an import that was killed; resume it with: cryptosense-db prices import`,
+          `${chalk.yellow('the policy that refreshes candles is paused')} by an import that was killed; the next import resumes it`,
         ]
       : []),
     `${chalk.bold(`${plural(assets.length, 'asset')}, ${plural(rows, 'price')}`)} in ${target}: ${isComplete ? chalk.green('complete') : chalk.yellow('incomplete')}`,

@@ -6,7 +6,7 @@ import type {
   ProgressSeeder,
   ProgressStep,
 } from '../runtime/progress.ts';
-import { formatCount, renderBar } from './bar.ts';
+import { formatBytes, formatCount, renderBar } from './bar.ts';
 import { formatDuration, plural } from './render.ts';
 import type { Look } from './table.ts';
 
@@ -149,6 +149,17 @@ function describe(
     }
     case 'candles-started':
       return { busy: 'refreshing the daily candles' };
+    case 'backup-bytes': {
+      const { bytes, total, elapsedMs } = event;
+      const rate = elapsedMs > 0 ? `, ${formatBytes((bytes / elapsedMs) * 1_000)}/s` : '';
+      if (total === undefined) return { busy: `${formatBytes(bytes)} stored${rate}` };
+      const share = `${Math.floor((bytes / Math.max(1, total)) * 100)}%`;
+      return { busy: `${formatBytes(bytes)} of ${formatBytes(total)} read (${share})${rate}` };
+    }
+    case 'backup-counted':
+      return { busy: `counting rows: ${event.done} of ${plural(event.total, 'table')}` };
+    case 'backup-phase':
+      return { busy: event.phase };
     case 'notice': {
       const { severity, message } = event;
       return severity === 'WARNING'

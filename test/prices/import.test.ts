@@ -65,8 +65,14 @@ const runPolicy = () =>
     end $$`);
 
 it.each<[Partial<ImportOptions>, string]>([
-  [{ quote: 'EUR' }, 'EUR is not a dollar'],
-  [{ pairs: { BTC: 'BTCEUR' } }, 'BTCEUR is not a pair in dollars'],
+  [{ source: 'binance', quote: 'EUR' }, 'EUR is not a dollar'],
+  [{ source: 'binance', pairs: { BTC: 'BTCEUR' } }, 'BTCEUR is not a pair in dollars'],
+  [{ source: 'binance', coins: ['ETH'], pairs: { ETHH: 'ETHUSDT' } }, 'a pair is named for ETHH'],
+  [{ pairs: { BTC: 'BTCUSDT' } }, 'coingecko has no pairs'],
+  [{ quote: 'USDC' }, 'coingecko has no pairs'],
+  [{ source: 'nope' as 'binance' }, 'nope is not a source of prices'],
+  [{ interval: 'weekly' as 'daily' }, 'weekly is not an interval'],
+  [{ from: new Date('x') }, 'from or to is not a date'],
   [{ baseUrl: 'nonsense' }, 'the base URL is not'],
   [{ source: 'binance', baseUrl: 'http://user:pw@mirror' }, 'without user and password'],
   [{ apiKey: undefined }, 'needs its key'],
@@ -257,6 +263,29 @@ describe('an import from CoinGecko', () => {
       { price: 1 },
     ]);
     expect(await wrongCandles()).toEqual([]);
+  });
+
+  it('refuses to guess the largest assets where the table has too few ranks', async () => {
+    await ask('update assets set market_cap_rank = null');
+    const run = load({ top: 2, dryRun: true });
+    await expect(run).rejects.toMatchObject({
+      code: 'unknown-asset',
+      message: expect.stringContaining('the 2 largest assets are not known'),
+    });
+    await ask(`update assets set market_cap_rank = ranks.rank from (values
+      ('bitcoin', 1), ('ethereum', 2), ('solana', 3), ('batcat', 900), ('unlisted', 901)) as ranks (id, rank)
+      where coingecko_id = ranks.id`);
+  });
+
+  it('records a month as one range when a request ends within it', async () => {
+    const server = await startCharts();
+    const options = { baseUrl: server.baseUrl, coins: ['ETH'], interval: 'hourly' } as const;
+    await load({ ...options, days: 200 });
+    const parts = await ask(
+      `select date_trunc('month', range_from, 'UTC') from cryptosense_db.price_imports group by 1 having count(*) > 1`,
+    );
+    expect(parts).toEqual([]);
+    expect(await status({ target: database.url })).toMatchObject({ isComplete: true });
   });
 
   it('goes on after an error where it stopped', async () => {
@@ -496,6 +525,33 @@ describe('an import from files', () => {
     });
   });
 
+  it('replaces rows with --overwrite, also when a file has none to write', async () => {
+    const files = folderOf({
+      'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,2\n`,
+      'b.csv': 'time,asset_symbol,price_usd\n',
+      'c.csv': 'time,asset_symbol,price_usd\n2010-01-01,SOL,1\n',
+    });
+    await ask(`insert into price_history (time, asset_symbol, price_usd, data_source)
+      values ('${noon}', 'ETH', 1, 'file'), ('${noon}', 'SOL', 1, 'file')`);
+    const options = { source: 'files', files, overwrite: true } as const;
+    expect(await load(options)).toMatchObject({ rows: 1, files: { unread: { length: 3 } } });
+    expect(await load(options)).toMatchObject({ rows: 1, files: { unread: { length: 3 } } });
+    expect(
+      await ask('select asset_symbol, price_usd::float8 as price from price_history order by 1'),
+    ).toEqual([
+      { asset_symbol: 'ETH', price: 2 },
+      { asset_symbol: 'SOL', price: 1 },
+    ]);
+  });
+
+  it('reads a file again for another pair', async () => {
+    const klines = klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z', { unit: 1_000 });
+    const files = folderOf({ 'LUNAUSDT-1h-2026-01.csv': klines });
+    const options = { source: 'files', files } as const;
+    expect(await load({ ...options, pairs: { ETH: 'LUNAUSDT' } })).toMatchObject({ rows: 24 });
+    expect(await load({ ...options, pairs: { SOL: 'LUNAUSDT' } })).toMatchObject({ rows: 24 });
+  });
+
   it('tells files of one name in an archive apart, and passes over other files in it', async () => {
     const row = (symbol: string) => `time,asset_symbol,price_usd\n${noon},${symbol},1\n`;
     const files = folderOf({
@@ -584,6 +640,18 @@ describe('prices status and show', () => {
       withoutPrices: ['BTC', 'NOPE'],
       isComplete: false,
     });
+  });
+
+  it('tell daily and hourly prices of an asset apart', async () => {
+    await ask(`insert into price_history (time, asset_symbol, price_usd)
+      select time, 'ETH', 5 from generate_series(timestamptz '2026-01-01', '2026-03-19', '1 day') time
+      union all
+      select time, 'ETH', 5 from generate_series(timestamptz '2026-03-20', '2026-04-30 23:00', '1 hour') time
+      where time <> '2026-04-02 05:00'`);
+    expect((await status({ target: database.url })).assets).toMatchObject([
+      { interval: 'daily', first: new Date('2026-01-01'), gaps: 0, months: { length: 2 } },
+      { interval: 'hourly', first: new Date('2026-03-20'), gaps: 1, months: { length: 2 } },
+    ]);
   });
 
   it('tell first, last, rows, gaps and candles of each asset', async () => {

@@ -99,6 +99,30 @@ describe('several runs at once', () => {
   });
 });
 
+describe('a seeder that meets a deadlock', () => {
+  it('runs again, with its own numbers and without the notes of the first attempt', async () => {
+    const { url, sql } = await scratchDatabase();
+    const folders = coinsSchema();
+    await migrate.up({ target: url, ...folders });
+    const seeds = writeSeeders({
+      dev: {
+        '01_coins': `
+          note('attempt');
+          await load('coins', { rows: [{ id: '00000000-0000-4000-8000-000000000001', name: 'coin', amount: 1 }], total: 1 });
+          globalThis.attempts = (globalThis.attempts ?? 0) + 1;
+          if (globalThis.attempts === 1) {
+            await sql\`do $$ begin raise deadlock_detected; end $$\`.execute(db);
+          }`,
+      },
+    });
+    const result = await seeding.dev({ target: url, ...folders, seeds });
+    expect(result.seeders).toMatchObject([
+      { notes: ['attempt'], tables: [{ table: 'coins', rows: 1 }] },
+    ]);
+    expect(await sql`select count(*)::int as rows from coins`).toMatchObject([{ rows: 1 }]);
+  });
+});
+
 describe('a run that ends early', () => {
   it.each([
     ['SIGINT', 130],

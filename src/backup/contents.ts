@@ -1,0 +1,196 @@
+import type { Sql } from '../database/connection.ts';
+import { compareText } from '../runtime/order.ts';
+import type { Manifest, ManifestTable } from './manifest.ts';
+
+/** How values are written as text, so that equal rows have equal hashes on every server. */
+export const hashSettings = `
+  set local search_path = pg_catalog; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD';
+  set local intervalstyle = 'postgres'; set local bytea_output = 'hex'; set local extra_float_digits = 1;
+  set local xmlbinary = 'base64'; set local quote_all_identifiers = off`;
+
+interface FoundTable {
+  readonly name: string;
+  readonly kind: ManifestTable['kind'];
+}
+
+/**
+ * Counts and hashes the rows of every table, and of the hypertables that store continuous aggregates. Call it in a
+ * transaction with `hashSettings`. Extensions keep their own tables: these are left out.
+ */
+export async function readTables(
+  sql: Sql,
+  { onTable }: { readonly onTable: (done: number, total: number) => void },
+): Promise<readonly ManifestTable[]> {
+  const found = await findTables(sql);
+  const tables: ManifestTable[] = [];
+  for (const [index, { name, kind }] of found.entries()) {
+    onTable(index, found.length);
+    // A chunk belongs to its hypertable; the rows of a table that another one inherits from are its own.
+    const source = kind === 'hypertable' ? name : `only ${name}`;
+    const [row] = await sql.unsafe<[{ rows: string; hash: string }]>(`
+      select count(*)::text as rows,
+        coalesce(sum(hashtextextended(cryptosense_db_row::text, 0)::numeric), 0)::text as hash
+      from ${source} as cryptosense_db_row`);
+    tables.push({ name, kind, rows: Number(row.rows), hash: row.hash });
+  }
+  onTable(found.length, found.length);
+  return tables;
+}
+
+async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
+  const hypertables = await readHypertableNames(sql);
+  const rows = await sql<{ name: string; kind: string }[]>`
+    select format('%I.%I', n.nspname, c.relname) as name,
+      case c.relkind when 'm' then 'materialized view' else 'table' end as kind
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'm') and c.relpersistence <> 't'
+      and (c.relkind <> 'm' or c.relispopulated)
+      and n.nspname !~ '^(pg_|information_schema$|_timescaledb_|timescaledb_)'
+      and not exists (
+        select from pg_depend d
+        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+      )
+    order by 1`;
+  const tables = rows
+    .filter(({ name }) => !hypertables.includes(name))
+    .map(({ name, kind }) => ({ name, kind: kind as FoundTable['kind'] }));
+  return [...tables, ...hypertables.map((name) => ({ name, kind: 'hypertable' as const }))];
+}
+
+/** Those of users, and those that store continuous aggregates; not those of compressed chunks, which cannot be read. */
+async function readHypertableNames(sql: Sql): Promise<readonly string[]> {
+  if (!(await hasTimescale(sql))) return [];
+  const rows = await sql<{ name: string }[]>`
+    select format('%I.%I', schema_name, table_name) as name from _timescaledb_catalog.hypertable
+    where compression_state <> 2 order by 1`;
+  return rows.map(({ name }) => name);
+}
+
+export async function hasTimescale(sql: Sql): Promise<boolean> {
+  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
+    select to_regclass('_timescaledb_catalog.hypertable') is not null as "isThere"`;
+  return isThere;
+}
+
+/** What a manifest says of a database besides its rows. */
+export type Surroundings = Pick<
+  Manifest,
+  'versions' | 'migration' | 'hypertables' | 'jobs' | 'roles' | 'locale' | 'settings'
+>;
+
+/** Reads it in the snapshot of the dump. */
+export async function readSurroundings(
+  sql: Sql,
+  { pgDump, tool }: { readonly pgDump: string; readonly tool: string },
+): Promise<Surroundings> {
+  const isTimescale = await hasTimescale(sql);
+  const [facts] = await sql<
+    [{ postgresql: string; timescaledb: string | null; hasLedger: boolean }]
+  >`
+    select current_setting('server_version') as postgresql,
+      (select extversion from pg_extension where extname = 'timescaledb') as timescaledb,
+      to_regclass('cryptosense_db.migrations') is not null as "hasLedger"`;
+  const { postgresql, timescaledb, hasLedger } = facts;
+  return {
+    versions: { postgresql, timescaledb, pgDump, tool },
+    migration: hasLedger ? await readNewestMigration(sql) : null,
+    hypertables: isTimescale ? await readHypertables(sql) : [],
+    jobs: isTimescale ? await readJobs(sql) : [],
+    roles: await readRoles(sql),
+    locale: await readLocale(sql),
+    settings: await readSettings(sql),
+  };
+}
+
+async function readNewestMigration(sql: Sql): Promise<string | null> {
+  const [row] = await sql<{ version: string | null }[]>`
+    select max(version) as version from cryptosense_db.migrations`;
+  return row?.version ?? null;
+}
+
+async function readHypertables(sql: Sql): Promise<Manifest['hypertables']> {
+  const rows = await sql<{ name: string; chunks: number; compressed: number }[]>`
+    select format('%I.%I', h.schema_name, h.table_name) as name, count(c.id)::int as chunks,
+      count(c.id) filter (where c.compressed_chunk_id is not null)::int as compressed
+    from _timescaledb_catalog.hypertable h
+    left join _timescaledb_catalog.chunk c on c.hypertable_id = h.id
+    where h.compression_state <> 2
+    group by 1 order by 1`;
+  return [...rows];
+}
+
+/** Jobs of the server itself have numbers below 1000. */
+export async function readJobs(sql: Sql): Promise<Manifest['jobs']> {
+  const rows = await sql<Manifest['jobs']>`
+    select job_id as id, format('%I.%I', proc_schema, proc_name) as procedure,
+      case when hypertable_name is not null then format('%I.%I', hypertable_schema, hypertable_name) end as hypertable,
+      scheduled as "isScheduled", config::text as config
+    from timescaledb_information.jobs where job_id >= 1000 order by job_id`;
+  return [...rows];
+}
+
+/** Roles that own something, are granted something, or are named by a policy, in the database or of it. */
+async function readRoles(sql: Sql): Promise<Manifest['roles']> {
+  const isTimescale = await hasTimescale(sql);
+  const jobOwners = isTimescale
+    ? await sql<{ name: string }[]>`
+    select distinct owner::text::regrole::text as name from timescaledb_information.jobs`
+    : [];
+  const rows = await sql<{ name: string }[]>`
+    select distinct r.rolname as name
+    from pg_shdepend d join pg_roles r on r.oid = d.refobjid
+    where d.refclassid = 'pg_authid'::regclass and (
+      d.dbid = (select oid from pg_database where datname = current_database())
+      or (d.classid = 'pg_database'::regclass and d.objid = (select oid from pg_database where datname = current_database()))
+    )
+    union select pg_get_userbyid(datdba) from pg_database where datname = current_database()
+    union select r.rolname from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
+      where s.setdatabase = (select oid from pg_database where datname = current_database())`;
+  return [...new Set([...rows, ...jobOwners].map(({ name }) => name))].sort(compareText);
+}
+
+/** The owner, comment, grants and settings of the database, which pg_dump writes with --create only. */
+async function readSettings(sql: Sql): Promise<Manifest['settings']> {
+  const rows = await sql<{ statement: string }[]>`
+    with own as (select * from pg_database where datname = current_database())
+    select statement from (
+      select 1 as part, format('ALTER DATABASE %%DATABASE%% OWNER TO %I', pg_get_userbyid(datdba)) as statement
+      from own
+      union all
+      select 2, format('COMMENT ON DATABASE %%DATABASE%% IS %L', description)
+      from own join pg_shdescription d on d.objoid = own.oid and d.classoid = 'pg_database'::regclass
+      union all
+      select 3, 'REVOKE ALL ON DATABASE %DATABASE% FROM PUBLIC' from own where datacl is not null
+      union all
+      select 4, format(
+        'GRANT %s ON DATABASE %%DATABASE%% TO %s%s', privilege_type,
+        case grantee when 0 then 'PUBLIC' else quote_ident(pg_get_userbyid(grantee)) end,
+        case when is_grantable then ' WITH GRANT OPTION' else '' end
+      )
+      from own, aclexplode(datacl)
+      union all
+      select 5, format(
+        '%s SET %s TO %s',
+        case setrole when 0 then 'ALTER DATABASE %DATABASE%'
+          else format('ALTER ROLE %I IN DATABASE %%DATABASE%%', pg_get_userbyid(setrole)) end,
+        quote_ident(split_part(setting, '=', 1)),
+        -- Lists are kept as they are written (PostgreSQL, variable_is_guc_list_quote).
+        case when split_part(setting, '=', 1) in (
+          'search_path', 'temp_tablespaces', 'session_preload_libraries', 'shared_preload_libraries',
+          'local_preload_libraries', 'unix_socket_directories', 'DateStyle'
+        ) then coalesce(nullif(substr(setting, strpos(setting, '=') + 1), ''), $$''$$)
+        else quote_literal(substr(setting, strpos(setting, '=') + 1)) end
+      )
+      from own join pg_db_role_setting on setdatabase = own.oid, unnest(setconfig) as setting
+      where split_part(setting, '=', 1) <> 'timescaledb.restoring'
+    ) as statements order by part, statement`;
+  return rows.map(({ statement }) => statement);
+}
+
+async function readLocale(sql: Sql): Promise<Manifest['locale']> {
+  const [locale] = await sql<[Manifest['locale']]>`
+    select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype,
+      case datlocprovider when 'i' then daticulocale end as icu
+    from pg_database where datname = current_database()`;
+  return locale;
+}

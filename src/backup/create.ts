@@ -1,0 +1,205 @@
+import { randomInt } from 'node:crypto';
+import { type Session, withSession } from '../database/connection.ts';
+import { databaseArgument, libpqEnvironment } from '../database/libpq.ts';
+import { requireServerVersion } from '../database/requirements.ts';
+import {
+  describeTarget,
+  resolveTarget,
+  type ServerTarget,
+  type Target,
+} from '../database/target.ts';
+import { readLedger } from '../ledger/ledger.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { toolVersion } from '../runtime/package.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import { hashSettings, readSurroundings, readTables } from './contents.ts';
+import { encrypt, type RecipientOptions, readRecipients } from './encryption.ts';
+import { backupId, folderOf, type Manifest, manifestName, writeManifest } from './manifest.ts';
+import { createMeter, type Measured } from './meter.ts';
+import { findProgram, type Program, requireSuccess, start } from './programs.ts';
+import { withSnapshot } from './snapshot.ts';
+import { contentOf, type Store } from './store.ts';
+import { type StoreOptions, withStore } from './with-store.ts';
+
+/** The dump is encrypted where recipients are given. */
+export interface CreateOptions extends StoreOptions, RecipientOptions {
+  readonly target: Target | string;
+  /** The folder of pg_dump. Default: where packages put it, then the PATH. */
+  readonly pgBin?: string | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CreateResult {
+  readonly target: string;
+  readonly store: string;
+  readonly id: string;
+  readonly manifest: Manifest;
+  readonly durationMs: number;
+}
+
+/**
+ * Backs up a database: pg_dump, encrypted where recipients are given, streamed into the store, and a manifest that says
+ * what has to come back. The rows of the manifest are counted in the snapshot of the dump, so that writing goes on
+ * meanwhile. When it fails, no part of the backup is left that counts as one.
+ * Throws `bad-configuration`, `program-missing`, `program-failed`, `store-failed`, `not-permitted`, `interrupted` and
+ * what a connection can throw.
+ */
+export async function create(options: CreateOptions): Promise<CreateResult> {
+  const target = requireServer(resolveTarget(options.target));
+  const { pgBin, onProgress, signal } = options;
+  const startedAt = new Date();
+  const recipients = await readRecipients(options);
+  return withStore(options, (store) =>
+    withSession(
+      target,
+      { signal, onProgress, isReadOnlyFine: true, isCatalogOnly: true },
+      async (session) => {
+        requireServerVersion(session);
+        const { environment } = await readLedger(session);
+        const major = Math.floor(session.server.version / 10_000);
+        const pgDump = await findProgram('pg_dump', { major, binFolder: pgBin, signal });
+        const id = backupId(startedAt, randomName());
+        const folder = `${folderOf(session.server.database)}/${id}/`;
+        const object = recipients.length === 0 ? 'dump' : 'dump.age';
+        const part = await dumpInSnapshot(session, {
+          store,
+          key: `${folder}${object}`,
+          target,
+          pgDump,
+          recipients,
+          onProgress,
+        });
+        const { snapshot, plain, stored, ...contents } = part;
+        const manifest: Manifest = {
+          format: 1,
+          id,
+          database: session.server.database,
+          environment: environment ?? null,
+          startedAt: startedAt.toISOString(),
+          finishedAt: new Date().toISOString(),
+          snapshot,
+          dump: { object, plain, stored, recipients: [...recipients] },
+          ...contents,
+        };
+        session.throwIfInterrupted();
+        const text = contentOf(writeManifest(manifest));
+        await store.put(`${folder}${manifestName}`, text, { signal }).catch(async (error) => {
+          await store.remove(`${folder}${object}`).catch(() => {});
+          throw error;
+        });
+        return {
+          target: describeTarget(target),
+          store: store.name,
+          id,
+          manifest,
+          durationMs: Date.now() - startedAt.getTime(),
+        };
+      },
+    ),
+  );
+}
+
+export function requireServer(target: Target): ServerTarget {
+  if (target.kind === 'server') return target;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: 'the embedded engine has no pg_dump, so its databases cannot be backed up',
+    hint: 'copy the folder while no process has it open',
+  });
+}
+
+type Contents = Pick<
+  Manifest,
+  'versions' | 'migration' | 'tables' | 'hypertables' | 'jobs' | 'roles' | 'locale' | 'settings'
+>;
+
+interface DumpRequest {
+  readonly store: Store;
+  readonly key: string;
+  readonly target: ServerTarget;
+  readonly pgDump: Program;
+  readonly recipients: readonly string[];
+  readonly onProgress: OnProgress | undefined;
+}
+
+/** Streams the dump into the store, and reads meanwhile what the manifest says of it. */
+async function dumpInSnapshot(
+  session: Session,
+  request: DumpRequest,
+): Promise<
+  Contents & { readonly snapshot: string; readonly plain: Measured; readonly stored: Measured }
+> {
+  const { store, key, pgDump, onProgress } = request;
+  const { sql } = session;
+  return withSnapshot(session, async (snapshot) => {
+    const failed = new AbortController();
+    const signal = session.signal
+      ? AbortSignal.any([session.signal, failed.signal])
+      : failed.signal;
+    const dumping = storeDump(request, { snapshot, signal });
+    // It is awaited below; until then a failure is not unhandled.
+    dumping.catch(() => {});
+    try {
+      await sql.unsafe(hashSettings);
+      const surroundings = await readSurroundings(sql, {
+        pgDump: pgDump.version,
+        tool: toolVersion(),
+      });
+      const tables = await readTables(sql, {
+        onTable: (done, total) => onProgress?.({ kind: 'backup-counted', done, total }),
+      });
+      return { ...surroundings, tables: [...tables], snapshot, ...(await dumping) };
+    } catch (error) {
+      failed.abort();
+      await dumping.catch(() => {});
+      await store.remove(key).catch(() => {});
+      throw error;
+    }
+  });
+}
+
+async function storeDump(
+  { store, key, target, pgDump, recipients, onProgress }: DumpRequest,
+  { snapshot, signal }: { readonly snapshot: string; readonly signal: AbortSignal },
+): Promise<{ readonly plain: Measured; readonly stored: Measured }> {
+  const environment = await libpqEnvironment(target, { signal });
+  const args = [
+    '--format=custom',
+    `--snapshot=${snapshot}`,
+    '--no-password',
+    databaseArgument(target.database),
+  ];
+  const running = start(pgDump, args, { environment, signal });
+  running.stdin.end();
+  const startedAt = performance.now();
+  const plain = createMeter();
+  const stored = createMeter((bytes) =>
+    onProgress?.({ kind: 'backup-bytes', bytes, elapsedMs: performance.now() - startedAt }),
+  );
+  try {
+    // The end of the stream is held back until pg_dump has succeeded: else an upload of half a dump would look whole.
+    const whole = endingWith(running.stdout, () => requireSuccess(pgDump, running));
+    const dump = plain.through(whole);
+    const content = recipients.length === 0 ? dump : encrypt(dump, recipients);
+    await store.put(key, stored.through(content), { signal });
+  } finally {
+    running.kill();
+    await running.ended.catch(() => {});
+  }
+  return { plain: plain.measured(), stored: stored.measured() };
+}
+
+async function* endingWith(
+  pieces: AsyncIterable<Uint8Array>,
+  end: () => Promise<void>,
+): AsyncGenerator<Uint8Array> {
+  yield* pieces;
+  await end();
+}
+
+const letters = '0123456789abcdefghijklmnopqrstuvwxyz';
+
+/** Six letters or digits. */
+function randomName(): string {
+  return Array.from({ length: 6 }, () => letters[randomInt(letters.length)]).join('');
+}
