@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { openStore } from '../../src/backup/store.ts';
+import { openStore } from '../../src/backup/open-store.ts';
 import { writeBackup } from '../support/backups.ts';
 import { type CliOptions, callCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
