@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments, parse as parseYaml } from 'yaml';
@@ -62,6 +62,19 @@ describe('the files of a schedule', () => {
     for (const line of text.split('\n')) expect(line).toBe(line.trimEnd());
   });
 
+  it.each(schedulers)('of %s name the keys of age', (scheduler) => {
+    const text = textOf({
+      for: scheduler,
+      recipients: ['age1a', 'age1b'],
+      identityFile: '/run/keys/identity.txt',
+    });
+    const isSaid = (words: readonly string[]) =>
+      text.split(words.join(' ')).length - 1 ||
+      text.split(words.map((word) => `"${word}"`).join(', ')).length - 1;
+    expect(isSaid(['--recipient', 'age1a', '--recipient', 'age1b'])).toBe(1);
+    expect(isSaid(['--identity', '/run/keys/identity.txt'])).toBe(2);
+  });
+
   it('are written into a folder when one is named', () => {
     const out = join(temporaryFolder(), 'a', 'b');
     const { files } = schedule({ for: 'systemd', out });
@@ -81,11 +94,13 @@ describe('the files of a schedule', () => {
     ['an empty name', { for: 'kubernetes', image: '' }, /^image is empty/],
     ['a program without its path', { for: 'systemd', program: 'db' }, /^program is "db"/],
     ['a folder without its path', { for: 'systemd', store: 'backups' }, /whole path/],
+    ['a secret key', { for: 'github', recipients: ['AGE-SECRET-KEY-1X'] }, /secret key of age/],
+    ['keys without a path', { for: 'cron', identityFile: 'key.txt' }, /^identityFile is "key.txt"/],
     ['a folder in a container', { for: 'kubernetes', store: '/backups' }, /container of a job/],
   ])('refuse %s', async (_, options, words) => {
     const error = await errorOf('bad-configuration', () => schedule(options));
     expect(wordsOf(error)).toMatch(words);
-    expect(wordsOf(error)).not.toContain('secret@');
+    expect(wordsOf(error)).not.toMatch(/secret@|KEY-1X/);
   });
 });
 
@@ -199,12 +214,14 @@ interface Pod {
   readonly serviceAccountName?: string;
   readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
+  readonly volumes?: readonly unknown[];
 }
 
 interface Container {
   readonly image: string;
   readonly args?: readonly string[];
   readonly command?: readonly string[];
+  readonly volumeMounts?: readonly unknown[];
   readonly envFrom?: readonly { readonly secretRef: { readonly name: string } }[];
 }
 
@@ -246,6 +263,15 @@ describe('the manifest of Kubernetes', () => {
     expect(pods[4]?.containers[0]?.envFrom?.map(({ secretRef }) => secretRef.name)).toEqual([
       'cryptosense-backup',
       'cryptosense-backup-drill',
+    ]);
+  });
+
+  it('mounts the secret key of age where the command looks for it', () => {
+    const jobs: readonly CronJob[] = documentsOf({ identityFile: '/run/keys/identity.txt' });
+    const pods = jobs.slice(0, names.length).map(({ spec }) => spec.jobTemplate.spec.template.spec);
+    expect(pods.map(({ volumes }) => volumes?.length ?? 0)).toEqual([0, 0, 0, 1, 1, 0]);
+    expect(pods[3]?.containers[0]?.volumeMounts).toEqual([
+      { name: 'identity', mountPath: '/run/keys', readOnly: true },
     ]);
   });
 
@@ -292,6 +318,16 @@ describe('the workflow of GitHub', () => {
       }
     }
     expect(jobs.drill?.env.DATABASE_URL).toBe(`\${{ secrets.DRILL_DATABASE_URL }}`);
+  });
+
+  it('writes the secret key of age into a file before it is read', () => {
+    const file = join(temporaryFolder(), 'keys', 'identity.txt');
+    const { jobs } = workflowOf({ identityFile: file });
+    const run = jobs.verify?.steps.find((step) => step.run?.includes('AGE_IDENTITY'))?.run ?? '';
+    execFileSync('sh', ['-c', run], { env: { PATH: process.env.PATH, AGE_IDENTITY: 'KEY' } });
+    expect(readFileSync(file, 'utf8')).toBe('KEY\n');
+    expect(statSync(file).mode & 0o777).toBe(0o600);
+    expect(jobs.check?.steps.some((step) => step.run?.includes('AGE_IDENTITY'))).toBe(false);
   });
 
   it('takes words literally that GitHub would expand', () => {
