@@ -1,3 +1,5 @@
+import { CryptosenseDbError } from '../runtime/errors.ts';
+
 /** A place that keeps backups: a folder, or a bucket of S3 with a prefix. Keys are relative: `shop/2026-…/dump`. */
 export interface Store {
   /** For messages: `s3://bucket/prefix`, or the path of the folder. */
@@ -35,6 +37,7 @@ export interface UnfinishedUpload {
   readonly key: string;
   /** How the store knows it. */
   readonly id: string;
+  /** When it began; in a folder, when it was last written to. */
   readonly startedAt: Date;
 }
 
@@ -46,6 +49,20 @@ export interface S3Options {
   readonly sse?: 'AES256' | 'aws:kms' | 'none' | undefined;
   /** With `aws:kms`. Default: the key of the bucket. */
   readonly kmsKey?: string | undefined;
+}
+
+/**
+ * The same key. Throws `backup-damaged` for one that leads out of the store: a manifest names the object of its dump,
+ * and who can write to the store can write anything there.
+ */
+export function requireKey(key: string): string {
+  const isSound = key.split('/').every((part) => !/^\.{0,2}$|[\\\0]/.test(part));
+  if (isSound) return key;
+  throw new CryptosenseDbError(
+    'backup-damaged',
+    { message: `${JSON.stringify(key)} is not the name of an object of a backup` },
+    { details: { key } },
+  );
 }
 
 /** The whole object as text: for manifests. */

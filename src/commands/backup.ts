@@ -290,6 +290,15 @@ const schedule = defineCommand<ScheduleOptions>()({
     ),
     image: flag('--image <name>', "for kubernetes: with this program and PostgreSQL's"),
     ...storeFlags,
+    ...grouped('Store:', {
+      recipients: repeatable(
+        flag('--recipient <key>', 'a public key of age, which can decrypt the backups'),
+      ),
+      identityFile: flag(
+        '--identity <path>',
+        'where the jobs find secret keys of age, to verify and to drill',
+      ),
+    }),
   },
   notes: [
     'Daily at 02:00 UTC a backup and prune, every four hours an incremental physical one, every week a full one and a',
