@@ -93,9 +93,9 @@ function isJson(words: readonly string[]): boolean {
 
 /** Only the command that the words name: to build all of them for commander takes time. */
 function entriesFor(words: readonly string[]): readonly Entry[] {
-  const { group, command } = findNamed(entries, words);
-  if (command === undefined) return group ? [group] : entries;
-  return [group ? { ...group, commands: [command] } : command];
+  const { groups, command } = findNamed(entries, words);
+  if (command === undefined) return groups[0] ? [groups[0]] : entries;
+  return [groups.reduceRight<Entry>((entry, group) => ({ ...group, commands: [entry] }), command)];
 }
 
 /**
@@ -104,7 +104,7 @@ function entriesFor(words: readonly string[]): readonly Entry[] {
  */
 function wordsToParse(words: readonly string[]): readonly string[] {
   const at = words.indexOf('help');
-  const isHelp = at === 0 || (at === 1 && findNamed(entries, words).group !== undefined);
+  const isHelp = at >= 0 && findNamed(entries, words.slice(0, at)).groups.length === at;
   const asked = isHelp ? words.filter((_, index) => index !== at) : words;
   const { command, names } = findNamed(entries, asked);
   const next = asked[names.length];

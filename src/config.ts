@@ -255,6 +255,42 @@ export function readStore(
   });
 }
 
+/** What the configuration of physical backups needs and no flag may hold, and the region, from the environment. */
+export interface WalSecrets {
+  readonly passphrase: string | undefined;
+  readonly accessKey: string | undefined;
+  readonly secretKey: string | undefined;
+  readonly region: string | undefined;
+}
+
+/** The variables of pgBackRest and of AWS. Throws `bad-configuration` and `file-problem` for the file. */
+export function readWalSecrets(
+  { passphraseFile }: { readonly passphraseFile?: string | undefined },
+  { environment }: Pick<Surroundings, 'environment'>,
+): WalSecrets {
+  const own = withoutEmpty(environment);
+  // Keys with a session token end within hours. pgBackRest gets such ones itself, by the role of the machine.
+  const isLasting = own.AWS_SESSION_TOKEN === undefined;
+  return {
+    passphrase:
+      passphraseFile === undefined
+        ? own.PGBACKREST_REPO1_CIPHER_PASS
+        : readPassphrase(passphraseFile),
+    accessKey: isLasting ? own.AWS_ACCESS_KEY_ID : undefined,
+    secretKey: isLasting ? own.AWS_SECRET_ACCESS_KEY : undefined,
+    region: own.AWS_REGION ?? own.AWS_DEFAULT_REGION,
+  };
+}
+
+/** Blanks and line ends around it are of the editor that wrote it. */
+function readPassphrase(file: string): string {
+  const passphrase = readText(file)?.trim();
+  if (passphrase) return passphrase;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `the file ${file} of --passphrase-file ${passphrase === undefined ? 'is not there' : 'is empty'}`,
+  });
+}
+
 function levelOf(variables: Variables): Level | undefined {
   const isAnySet = (...names: readonly string[]) =>
     names.some((name) => variables[name] !== undefined);

@@ -42,4 +42,5 @@ export { type ScheduleOptions, type ScheduleResult, type Scheduler, schedule } f
 export type { ScheduleFile } from './schedule-files.ts';
 export type { Login, SmokeResult } from './smoke.ts';
 export { type VerifyOptions, type VerifyResult, verify } from './verify.ts';
+export * as wal from './wal/wal.ts';
 export type { StoreOptions } from './with-store.ts';

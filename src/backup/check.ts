@@ -1,8 +1,10 @@
 import * as v from 'valibot';
+import type { Target } from '../database/target.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { type Backup, readCatalog } from './catalog.ts';
 import { verificationName } from './manifest.ts';
 import { readText, type Store } from './store.ts';
+import { type WalState, walState } from './wal/state.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
 export interface CheckOptions extends StoreOptions {
@@ -12,6 +14,12 @@ export interface CheckOptions extends StoreOptions {
   readonly maxAgeMs?: number | undefined;
   /** How old the newest verified backup may be. Default: 8 days, a week and a day. */
   readonly maxVerifiedAgeMs?: number | undefined;
+  /** How much may be lost at most, as a time: also checks the WAL. Default: only the backups are checked. */
+  readonly rpoMs?: number | undefined;
+  /** The server whose archiver is asked, with `rpoMs`. Default: only the repository of pgBackRest is read. */
+  readonly target?: Target | string | undefined;
+  /** pgBackRest's stanza, with `rpoMs`. */
+  readonly stanza?: string | undefined;
   readonly now?: Date | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -38,14 +46,16 @@ export interface CheckResult {
   readonly maxVerifiedAgeMs: number;
   readonly databases: readonly CheckedDatabase[];
   readonly problems: readonly CheckProblem[];
+  /** undefined: it was not asked for. */
+  readonly wal: WalState | undefined;
   readonly isFine: boolean;
 }
 
 const hourMs = 3_600_000;
 
 /**
- * Whether the backups are as new as they should be: for a monitor. Reads manifests only. Throws `store-failed` and
- * `bad-configuration`.
+ * Whether the backups, and the WAL where `rpoMs` is given, are as new as they should be: for a monitor. Reads manifests
+ * and lists only. Throws `store-failed`, `bad-configuration`, and with `rpoMs` what `walState` throws.
  */
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const {
@@ -93,13 +103,15 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
         detail: `${id} of ${name} is damaged: ${reason}`,
       })),
     ];
+    const wal = options.rpoMs === undefined ? undefined : await walState(options);
     return {
       store: store.name,
       maxAgeMs,
       maxVerifiedAgeMs,
       databases,
       problems,
-      isFine: problems.length === 0,
+      wal,
+      isFine: problems.length === 0 && (wal === undefined || wal.problems.length === 0),
     };
   });
 }

@@ -19,7 +19,7 @@ export interface Program {
 }
 
 /** Where packages put the programs of a major version. */
-const folders = (major: number) => [
+export const folders = (major: number) => [
   `/usr/lib/postgresql/${major}/bin`,
   `/usr/pgsql-${major}/bin`,
   `/opt/homebrew/opt/postgresql@${major}/bin`,

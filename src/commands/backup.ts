@@ -7,7 +7,7 @@ import type { ActivateOptions, RestoreOptions } from '../backup/restore.ts';
 import { parseKeep } from '../backup/retention.ts';
 import type { ScheduleOptions } from '../backup/schedule.ts';
 import type { VerifyOptions } from '../backup/verify.ts';
-import { readStore, surroundings, type TargetFlags } from '../config.ts';
+import { isTargetNamed, readStore, readTarget, surroundings, type TargetFlags } from '../config.ts';
 import { environments } from '../ledger/marks.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { readSecret } from '../runtime/files.ts';
@@ -23,6 +23,7 @@ import {
   renderSchedule,
   renderVerified,
 } from '../ui/backup.ts';
+import { walCommands } from './backup-wal.ts';
 import { argument, defineCommand, flag, type Group, grouped, repeatable } from './command.ts';
 import { onDatabase, targetFlags } from './flags.ts';
 import { duration } from './values.ts';
@@ -200,7 +201,11 @@ const drill = defineCommand<DrillFlags>()({
   },
 });
 
-const check = defineCommand<OnStore<CheckOptions>>()({
+const { url, passwordCommand } = targetFlags;
+
+const check = defineCommand<
+  Omit<OnStore<CheckOptions>, 'target'> & Pick<TargetFlags, 'url' | 'passwordCommand'>
+>()({
   name: 'check',
   summary: 'exit with code 1 when a backup is missing, too old, damaged or not verified',
   flags: {
@@ -210,11 +215,27 @@ const check = defineCommand<OnStore<CheckOptions>>()({
       'of the last verification (default: 8d)',
       duration,
     ),
+    rpoMs: flag('--rpo <time>', 'how much WAL may be lost; checks it too', duration),
+    stanza: flag('--stanza <name>', "with --rpo: pgBackRest's name for the server"),
     ...storeFlags,
+    url,
+    passwordCommand,
   },
-  examples: [['cryptosense-db backup check --max-age 26h --quiet', 'for a monitor']],
-  run: async (given, { output, signal, answerNo }) => {
-    const result = await (await backups()).check({ ...onStore(given), signal });
+  notes: [
+    'With --rpo, the URL names the server whose archiver is asked; pgBackRest is asked where it is installed.',
+  ],
+  examples: [
+    ['cryptosense-db backup check --max-age 26h --rpo 1h --quiet', 'for a monitor'],
+    ['cryptosense-db backup check --json', 'the ages, for a program'],
+  ],
+  run: async (
+    { url: given, passwordCommand: command, ...options },
+    { output, signal, answerNo },
+  ) => {
+    const flags = { url: given, passwordCommand: command };
+    const isAsked = options.rpoMs !== undefined && isTargetNamed(flags, surroundings());
+    const target = isAsked ? readTarget(flags, surroundings()) : undefined;
+    const result = await (await backups()).check({ ...onStore(options), target, signal });
     output.result(result, renderCheck);
     if (!result.isFine) answerNo();
   },
@@ -317,5 +338,17 @@ const schedule = defineCommand<ScheduleOptions>()({
 export const backupCommands: Group = {
   name: 'backup',
   summary: 'back up, verify, restore and drill; list, prune, check and schedule',
-  commands: [create, list, show, verify, restore, activate, drill, check, prune, schedule],
+  commands: [
+    create,
+    list,
+    show,
+    verify,
+    restore,
+    activate,
+    drill,
+    check,
+    prune,
+    schedule,
+    walCommands,
+  ],
 };

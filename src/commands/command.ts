@@ -136,11 +136,11 @@ export interface Command
   run(given: Readonly<Record<string, unknown>>, tools: Tools): Promise<void>;
 }
 
-/** Commands that share their first word. */
+/** Commands, and groups of them, that share their first words. */
 export interface Group {
   readonly name: string;
   readonly summary: string;
-  readonly commands: readonly Command[];
+  readonly commands: readonly Entry[];
 }
 
 export type Entry = Command | Group;
@@ -149,21 +149,36 @@ export function isGroup(entry: Entry): entry is Group {
   return 'commands' in entry;
 }
 
-/** What the first words name: a group, a command, a command in a group, or nothing. */
+/** An entry, and all the words that name it. */
+export interface Placed<E extends Entry> {
+  readonly path: readonly string[];
+  readonly entry: E;
+}
+
+/** The entries and those within their groups, in the order of the help: a group stands before its commands. */
+export function listEntries(
+  entries: readonly Entry[],
+  before: readonly string[] = [],
+): readonly Placed<Entry>[] {
+  return entries.flatMap((entry) => {
+    const path = [...before, entry.name];
+    return [{ path, entry }, ...(isGroup(entry) ? listEntries(entry.commands, path) : [])];
+  });
+}
+
+/** What the first words name: groups, the outermost first, a command, or nothing. */
 export interface Named {
-  readonly group?: Group;
+  readonly groups: readonly Group[];
   readonly command?: Command;
   readonly names: readonly string[];
 }
 
-export function findNamed(entries: readonly Entry[], [first, second]: readonly string[]): Named {
-  const entry = entries.find(({ name }) => name === first);
-  if (entry === undefined) return { names: [] };
-  if (!isGroup(entry)) return { command: entry, names: [entry.name] };
-  const command = entry.commands.find(({ name }) => name === second);
-  return command
-    ? { group: entry, command, names: [entry.name, command.name] }
-    : { group: entry, names: [entry.name] };
+export function findNamed(entries: readonly Entry[], [word, ...others]: readonly string[]): Named {
+  const entry = entries.find(({ name }) => name === word);
+  if (entry === undefined) return { groups: [], names: [] };
+  if (!isGroup(entry)) return { groups: [], command: entry, names: [entry.name] };
+  const inner = findNamed(entry.commands, others);
+  return { ...inner, groups: [entry, ...inner.groups], names: [entry.name, ...inner.names] };
 }
 
 export function choicesOf({ choices }: Details<unknown>): readonly string[] | undefined {

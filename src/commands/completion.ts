@@ -8,6 +8,7 @@ import {
   type Flag,
   findNamed,
   isGroup,
+  listEntries,
 } from './command.ts';
 import { flagsOf } from './flags.ts';
 
@@ -61,12 +62,9 @@ export async function complete(entries: readonly Entry[], words: readonly string
   }
   const root = new RootCommand();
   root.option('version', 'show the version').option('help', 'show this help');
-  for (const one of entries) {
-    root.command(one.name, one.summary);
-    for (const table of isGroup(one) ? one.commands : [one]) {
-      const path = isGroup(one) ? `${one.name} ${table.name}` : table.name;
-      addCandidates(root.command(path, table.summary), table);
-    }
+  for (const { path, entry } of listEntries(entries)) {
+    const candidates = root.command(path.join(' '), entry.summary);
+    if (!isGroup(entry)) addCandidates(candidates, entry);
   }
   root.parse([...words]);
 }

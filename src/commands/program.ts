@@ -42,13 +42,22 @@ export function buildProgram(entries: readonly Entry[], context: ProgramContext)
       subcommandTerm: (command) => command.name(),
     })
     .exitOverride();
-  for (const entry of entries) {
-    const { name, summary } = entry;
-    const parent = isGroup(entry) ? program.command(name).description(summary) : program;
-    for (const table of isGroup(entry) ? entry.commands : [entry])
-      addCommand(parent, table, context);
-  }
+  addEntries(program, entries, context);
   return program;
+}
+
+function addEntries(
+  parent: CommanderCommand,
+  entries: readonly Entry[],
+  context: ProgramContext,
+): void {
+  for (const entry of entries) {
+    if (!isGroup(entry)) addCommand(parent, entry, context);
+    else {
+      const group = parent.command(entry.name).description(entry.summary);
+      addEntries(group, entry.commands, context);
+    }
+  }
 }
 
 function addCommand(parent: CommanderCommand, table: Command, context: ProgramContext): void {

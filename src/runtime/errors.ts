@@ -119,6 +119,10 @@ export interface ErrorDetails {
   'program-missing': { readonly program: string };
   /** A program that the operation runs has failed. */
   'program-failed': { readonly program: string; readonly exitCode: number | undefined };
+  /** Physical backups and WAL cannot be had here: the server is elsewhere, another user's, or of a managed service. */
+  'wal-unavailable': { readonly service: string | undefined };
+  /** The WAL does not reach the moment that was asked for: no backup before it, a gap, or the moment is too late. */
+  'moment-unreachable': { readonly from: Date | undefined; readonly to: Date | undefined };
   /** An optional package that the operation needs is not installed. */
   'package-missing': { readonly package: string };
   /** The optional package of the embedded engine is not installed. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import {
   accessSync,
   chmodSync,
+  chownSync,
   closeSync,
   constants,
   fstatSync,
@@ -59,19 +60,27 @@ export function readSecret(path: string): string {
   throw fileProblem(path, 'read', new Error('it does not exist'));
 }
 
+export interface FileAccess {
+  /** Default: that of the file that is replaced, else what the process creates files with. */
+  readonly mode?: number | undefined;
+  /** Only root can give a file to another user. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+}
+
 /**
  * Writes the text to a new file and renames that to `path`, so that no reader sees half a file. A symbolic link stays a
  * link, and its target is replaced. Throws `file-problem`.
  */
-export function replaceFile(path: string, text: string): void {
+export function replaceFile(path: string, text: string, { mode, owner }: FileAccess = {}): void {
   requireWritable(path);
   let written: string | undefined;
   try {
     const existing = statSync(path, { throwIfNoEntry: false });
     const target = placeOf(path);
     written = join(dirname(target), `.${randomUUID()}.tmp`);
-    writeFileSync(written, text, { flag: 'wx' });
-    if (existing) chmodSync(written, existing.mode);
+    writeFileSync(written, text, { flag: 'wx', ...(mode !== undefined && { mode }) });
+    if (owner) chownSync(written, owner.uid, owner.gid);
+    if (existing) chmodSync(written, mode ?? existing.mode);
     renameSync(written, target);
   } catch (error) {
     if (written !== undefined) rmSync(written, { force: true });

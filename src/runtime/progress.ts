@@ -47,6 +47,12 @@ export type ProgressEvent =
   | { readonly kind: 'template-started'; readonly key: string }
   | { readonly kind: 'template-finished'; readonly key: string; readonly durationMs: number }
   | ImportProgress
+  /** Of the files of a server's data directory. */
+  | {
+      readonly kind: 'files-copied';
+      readonly what: 'backup' | 'restore';
+      readonly percent: number;
+    }
   | BackupProgress
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
 

@@ -14,6 +14,7 @@ import type { Keep, RetentionRule } from '../backup/retention.ts';
 import type { ScheduleResult } from '../backup/schedule.ts';
 import type { VerifyResult } from '../backup/verify.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
+import { describeWalProblem } from './backup-wal.ts';
 import { formatBytes, formatCount } from './bar.ts';
 import { formatAge, formatDuration, formatMinute, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
@@ -260,7 +261,7 @@ export function renderDrill(result: DrillResult, look: Look): string {
 
 /** Renders the newest backup of each database, and what is wrong. */
 export function renderCheck(
-  { store, databases, problems, maxAgeMs, isFine }: CheckResult,
+  { store, databases, problems, wal, maxAgeMs, isFine }: CheckResult,
   look: Look,
 ): string {
   const { chalk } = look;
@@ -274,9 +275,10 @@ export function renderCheck(
       const old = ageMs === undefined ? '' : ` (${formatAge(ageMs)})`;
       return `${chalk.red('problem:')} ${detail}${old}`;
     }),
+    ...(wal?.problems ?? []).map((each) => `${chalk.red('problem:')} ${describeWalProblem(each)}`),
     isFine
       ? `${chalk.bold(store)}: ${chalk.green('fine')}, nothing is older than ${formatAge(maxAgeMs)}`
-      : `${chalk.bold(store)}: ${chalk.red(plural(problems.length, 'problem'))}`,
+      : `${chalk.bold(store)}: ${chalk.red(plural(problems.length + (wal?.problems.length ?? 0), 'problem'))}`,
     '',
   ].join('\n');
 }

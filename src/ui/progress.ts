@@ -149,6 +149,8 @@ function describe(
     }
     case 'candles-started':
       return { busy: 'refreshing the daily candles' };
+    case 'files-copied':
+      return { busy: `${event.what} of the files: ${Math.floor(event.percent)} %` };
     case 'backup-bytes': {
       const { bytes, total, elapsedMs } = event;
       const rate = elapsedMs > 0 ? `, ${formatBytes((bytes / elapsedMs) * 1_000)}/s` : '';

@@ -1,15 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { entries } from '../../src/commands/all.ts';
-import { type Argument, choicesOf, isGroup } from '../../src/commands/command.ts';
+import { type Argument, choicesOf } from '../../src/commands/command.ts';
 import { flagsOf } from '../../src/commands/flags.ts';
 import type { ErrorCode } from '../../src/runtime/errors.ts';
 import { callCli, runCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
-import { commands, helpOf } from '../support/help.ts';
-
-const groups = entries.filter(isGroup);
+import { commands, groups, helpOf } from '../support/help.ts';
 
 describe('--help', () => {
   it.each(commands)(
@@ -24,9 +21,9 @@ describe('--help', () => {
     },
   );
 
-  it.each(groups)('lists the commands of the group $name', ({ name, commands: own }) => {
-    for (const command of own) {
-      expect(helpOf([name])).toMatch(new RegExp(`^ {2}${command.name} `, 'm'));
+  it.each(groups)('lists the commands of the group $path', ({ path, group }) => {
+    for (const { name } of group.commands) {
+      expect(helpOf(path)).toMatch(new RegExp(`^ {2}${name} `, 'm'));
     }
   });
 
@@ -38,7 +35,7 @@ describe('--help', () => {
     });
   });
 
-  it.each([[[]], ...groups.map(({ name }) => [[name]])])(
+  it.each([[[]], ...groups.map(({ path }) => [path])])(
     'the help is printed on stderr with exit code 2 when no command is named: %j',
     async (args) => {
       const { code, stdout, stderr } = await callCli(args);

@@ -13,6 +13,8 @@ export interface CliOptions {
   /** Added to an environment without DATABASE_*, BACKUP_*, PG*, COINGECKO_*, CI and NO_COLOR. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** Another user, for tests that run as root. Without effect on `callCli`. */
+  readonly user?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 export interface CliResult {
@@ -37,11 +39,12 @@ export async function runCli(
 
 export function startCli(
   args: readonly string[],
-  { env = {}, cwd = tmpdir() }: CliOptions = {},
+  { env = {}, cwd = tmpdir(), user }: CliOptions = {},
 ): RunningCli {
   const child = spawn(process.execPath, [program, ...args], {
     cwd,
     env: { ...cleanEnvironment(), ...env },
+    ...user,
   });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];

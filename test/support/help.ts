@@ -1,13 +1,17 @@
 import { entries } from '../../src/commands/all.ts';
-import { type Command, isGroup } from '../../src/commands/command.ts';
+import { type Command, type Group, isGroup, listEntries } from '../../src/commands/command.ts';
 import { buildProgram } from '../../src/commands/program.ts';
 
 /** The words that name each command, and its table. */
 export const commands: readonly { readonly path: readonly string[]; readonly command: Command }[] =
-  entries.flatMap((entry) =>
-    isGroup(entry)
-      ? entry.commands.map((command) => ({ path: [entry.name, command.name], command }))
-      : [{ path: [entry.name], command: entry }],
+  listEntries(entries).flatMap(({ path, entry }) =>
+    isGroup(entry) ? [] : [{ path, command: entry }],
+  );
+
+/** The words that name each group, and its table. */
+export const groups: readonly { readonly path: readonly string[]; readonly group: Group }[] =
+  listEntries(entries).flatMap(({ path, entry }) =>
+    isGroup(entry) ? [{ path, group: entry }] : [],
   );
 
 /** What `--help` prints on a terminal of 80 columns, of the whole program for no words. */
