@@ -200,6 +200,22 @@ export function nameTestServer(url: string): void {
   process.env.TEST_DATABASE_URL = url;
 }
 
+/**
+ * Runs `work` while the variable is set that keeps the AWS SDK from writing to stderr that its later releases will need
+ * a newer Node: this package names the exact release that it uses.
+ */
+export function withoutAwsWarning<T>(work: () => T): T {
+  const name = 'AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED';
+  const { [name]: before } = process.env;
+  process.env[name] = 'true';
+  try {
+    return work();
+  } finally {
+    if (before === undefined) delete process.env[name];
+    else process.env[name] = before;
+  }
+}
+
 /** CoinGecko's key and plan, from the environment and `.env`. No key is needed. */
 export interface CoinGeckoSettings {
   readonly apiKey: string | undefined;

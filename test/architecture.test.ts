@@ -60,6 +60,8 @@ const publicModules = [
 const users: Readonly<Record<string, readonly string[]>> = {
   postgres: ['src/database/client.ts'],
   'libpg-query': ['src/sql/parse.ts'],
+  '@aws-sdk/client-s3': ['src/backup/s3-'],
+  'age-encryption': ['src/backup/encryption.ts'],
   ora: ['src/ui/output.ts'],
   chalk: ['src/ui/'],
   commander: ['src/cli.ts', 'src/commands/program.ts'],

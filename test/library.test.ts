@@ -51,14 +51,25 @@ describe('the exports of the library', () => {
     expect(Object.keys(library.seed).sort()).toEqual(['dev', 'list', 'production', 'saveMarket']);
     expect(Object.keys(library.types).sort()).toEqual(['check', 'generate']);
     expect(Object.keys(lifecycle).sort()).toEqual(['create', 'drop', 'mark', 'reset', 'wait']);
-    expect(Object.keys(library.backup).sort()).toEqual(['list', 'prune', 'schedule', 'show']);
+    expect(Object.keys(library.backup).sort()).toEqual([
+      'activate',
+      'check',
+      'create',
+      'drill',
+      'list',
+      'prune',
+      'restore',
+      'schedule',
+      'show',
+      'verify',
+    ]);
   });
 
   it('include no function without a command', () => {
     const paths = commands.map(({ path }) => path.join(' '));
     const namesOf = (group: string, functions: object) =>
       Object.keys(functions)
-        .filter((name) => name !== 'templateNames')
+        .filter((name) => !['templateNames', 'drillReport'].includes(name))
         .map((name) => `${group} ${group === 'migrate' && name === 'create' ? 'new' : name}`);
     const expected = [
       ...namesOf('migrate', migrate),

@@ -1,5 +1,14 @@
 /** What the library exports as `backup`: the commands of `cryptosense-db backup`. */
 export {
+  type CheckedDatabase,
+  type CheckOptions,
+  type CheckProblem,
+  type CheckResult,
+  check,
+} from './check.ts';
+export { type CreateOptions, type CreateResult, create } from './create.ts';
+export { type DrillOptions, drill } from './drill.ts';
+export {
   type ListedBackup,
   type ListOptions,
   type ListResult,
@@ -18,7 +27,20 @@ export {
   type PruneResult,
   prune,
 } from './prune.ts';
+export type { DrillResult } from './report.ts';
+export {
+  type ActivateOptions,
+  type ActivateResult,
+  activate,
+  type RestoreOptions,
+  type RestorePhase,
+  type RestoreResult,
+  restore,
+} from './restore.ts';
 export type { Keep, RetentionRule } from './retention.ts';
 export { type ScheduleOptions, type ScheduleResult, type Scheduler, schedule } from './schedule.ts';
 export type { ScheduleFile } from './schedule-files.ts';
+export type { Login, SmokeResult } from './smoke.ts';
+export { type VerifyOptions, type VerifyResult, verify } from './verify.ts';
+export * as wal from './wal/wal.ts';
 export type { StoreOptions } from './with-store.ts';

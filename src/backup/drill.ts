@@ -1,10 +1,11 @@
 import { withSession } from '../database/connection.ts';
 import { resolveTarget } from '../database/target.ts';
 import { isError } from '../runtime/errors.ts';
+import { replaceFile } from '../runtime/files.ts';
 import { findBackup } from './catalog.ts';
 import { requireServer } from './create.ts';
-import type { ManifestTable } from './manifest.ts';
-import { dropRestored, type RestoreOptions, type RestorePhase, restore } from './restore.ts';
+import { type DrillResult, renderReport } from './report.ts';
+import { dropRestored, type RestoreOptions, restore } from './restore.ts';
 import { type Login, type SmokeResult, smokeTest } from './smoke.ts';
 import { withStore } from './with-store.ts';
 
@@ -15,27 +16,8 @@ export interface DrillOptions extends Omit<RestoreOptions, 'into' | 'activate' |
   readonly rtoMs?: number | undefined;
   /** Default: an account of the backup, without its password. */
   readonly login?: Login | undefined;
-}
-
-export interface DrillResult {
-  readonly store: string;
-  readonly id: string;
-  readonly source: string;
-  readonly backedUpAt: Date;
-  readonly startedAt: Date;
-  readonly environment: string | null;
-  readonly newestMigration: string | null;
-  /** The database that was restored and dropped. */
-  readonly copy: string;
-  readonly phases: readonly RestorePhase[];
-  /** Restore and comparison, without the smoke tests. */
-  readonly restoreMs: number;
-  readonly rtoMs: number;
-  /** What the manifest says, which the restored tables are compared with. */
-  readonly tables: readonly ManifestTable[];
-  readonly differences: readonly string[];
-  readonly smokeTests: readonly SmokeResult[];
-  readonly hasPassed: boolean;
+  /** Files to write a report to: JSON where the name ends with `.json`, else Markdown. */
+  readonly report?: readonly string[] | undefined;
 }
 
 export const defaultRtoMs = 4 * 3_600_000;
@@ -43,11 +25,11 @@ export const defaultRtoMs = 4 * 3_600_000;
 /**
  * The quarterly drill of the specification, 10.3: restores a backup into a database of its own, compares every table with
  * the manifest, does what the services do first, measures the time, and drops the copy however it ends. A difference, a
- * failed test or a restore that takes too long is a result. Throws what `restore` throws otherwise.
+ * failed test or a restore that takes too long is a result. Throws `file-problem` for a report, and what `restore` throws.
  */
 export async function drill(options: DrillOptions): Promise<DrillResult> {
   const target = requireServer(resolveTarget(options.target));
-  const { id = 'latest', database, rtoMs = defaultRtoMs, login, signal } = options;
+  const { id = 'latest', database, rtoMs = defaultRtoMs, login, report = [], signal } = options;
   const startedAt = new Date();
   // The id is settled first, so that a backup that ends meanwhile is not restored in its place.
   const { backup, name } = await withStore(options, async (store) => ({
@@ -77,7 +59,7 @@ export async function drill(options: DrillOptions): Promise<DrillResult> {
   }
   const { manifest } = backup;
   const differences = isRestored ? [] : outcome.details.differences;
-  return {
+  const result: DrillResult = {
     store: name,
     id: backup.id,
     source: backup.database,
@@ -93,10 +75,13 @@ export async function drill(options: DrillOptions): Promise<DrillResult> {
     differences,
     smokeTests,
     hasPassed:
-      isRestored &&
-      restoreMs <= rtoMs &&
-      smokeTests.every(({ outcome: result }) => result !== 'failed'),
+      isRestored && restoreMs <= rtoMs && smokeTests.every((test) => test.outcome !== 'failed'),
   };
+  for (const file of report) {
+    const isJson = file.endsWith('.json');
+    replaceFile(file, isJson ? `${JSON.stringify(result, null, 2)}\n` : renderReport(result));
+  }
+  return result;
 }
 
 /** `shop_drill_20261127223000`; the name of the source is cut where it would be too long. */

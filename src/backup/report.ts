@@ -1,7 +1,31 @@
-import type { DrillResult } from './drill.ts';
+import type { ManifestTable } from './manifest.ts';
+import type { RestorePhase } from './restore.ts';
+import type { SmokeResult } from './smoke.ts';
+
+/** What a drill has found. */
+export interface DrillResult {
+  readonly store: string;
+  readonly id: string;
+  readonly source: string;
+  readonly backedUpAt: Date;
+  readonly startedAt: Date;
+  readonly environment: string | null;
+  readonly newestMigration: string | null;
+  /** The database that was restored and dropped. */
+  readonly copy: string;
+  readonly phases: readonly RestorePhase[];
+  /** Restore and comparison, without the smoke tests. */
+  readonly restoreMs: number;
+  readonly rtoMs: number;
+  /** What the manifest says, which the restored tables are compared with. */
+  readonly tables: readonly ManifestTable[];
+  readonly differences: readonly string[];
+  readonly smokeTests: readonly SmokeResult[];
+  readonly hasPassed: boolean;
+}
 
 /** The report of a drill as Markdown, to be kept: what was restored, how long it took, and what was proved. */
-export function drillReport(result: DrillResult): string {
+export function renderReport(result: DrillResult): string {
   const { tables, smokeTests, differences, phases } = result;
   const named = ['public.users', 'public.portfolios'].flatMap((name) => {
     const table = tables.find((each) => each.name === name);

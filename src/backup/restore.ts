@@ -88,7 +88,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
       return result;
     };
     const mark = markOf(options, manifest);
-    await withSession(target, { signal, onProgress, isCatalogOnly: true }, async (session) => {
+    await withSession(target, { signal, isCatalogOnly: true }, async (session) => {
       const pgRestore = await phase('prepare', () => prepare(session, manifest, options));
       const name = attemptName(options.into);
       await createDatabase(session, name, manifest.locale);

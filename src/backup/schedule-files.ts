@@ -1,3 +1,4 @@
+import { basename, dirname } from 'node:path';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 
 export interface ScheduledJob {
@@ -11,6 +12,8 @@ export interface ScheduledJob {
   readonly commands: readonly (readonly string[])[];
   /** `server`: on the host of PostgreSQL, as its user, because pgBackRest reads the data folder. */
   readonly on: 'client' | 'server' | 'drill';
+  /** The file of secret keys that a word of the command names. */
+  readonly identityFile?: string | undefined;
 }
 
 export interface ScheduleFile {
@@ -106,7 +109,7 @@ export function cronFiles(
   jobs: readonly ScheduledJob[],
   { program }: { readonly program: string },
 ): readonly ScheduleFile[] {
-  const commented = (text: string) => text.replaceAll(/^#?/gm, '#   ').trimEnd();
+  const commented = (text: string) => text.trimEnd().replaceAll(/^/gm, '#   ');
   const lines = jobs.flatMap(({ summary, cron, commands, on, name }) => {
     const files = [`${folder}/backup.env`, ...(on === 'drill' ? [`${folder}/drill.env`] : [])];
     const report = on === 'drill' ? ['--report', `/var/lib/${state}/drill.md`] : [];
@@ -152,6 +155,11 @@ export function kubernetesFiles(
   { image }: { readonly image: string },
 ): readonly ScheduleFile[] {
   const documents = jobs.map((job) => cronJob(job, image));
+  const identityFile = jobs.find((job) => job.identityFile !== undefined)?.identityFile;
+  const identity =
+    identityFile === undefined
+      ? ''
+      : `#   kubectl create secret generic cryptosense-backup-identity --from-file=${quoteShellWord(basename(identityFile))}\n`;
   const text = `# kubectl apply -f cryptosense-backup.yaml
 #
 # The image has cryptosense-db as its entry point, and the client programs of PostgreSQL 15. Both secrets are of the
@@ -160,7 +168,7 @@ export function kubernetesFiles(
 #
 #   kubectl create secret generic cryptosense-backup --from-env-file=backup.env
 #   kubectl create secret generic cryptosense-backup-drill --from-env-file=drill.env
-#
+${identity}#
 # kubectl takes the values in these files as they are written: without quotes.
 # The jobs wal and wal-full run in the container of PostgreSQL, which has cryptosense-db and pgBackRest for them: here the
 # container postgres of the pod postgres-0. Where an operator or provider has point-in-time recovery of its own, leave
@@ -170,10 +178,11 @@ ${[...documents, serverAccount].map((document) => `---\n${document}`).join('')}`
 }
 
 function cronJob(job: ScheduledJob, image: string): string {
-  const { name, summary, cron, commands, on } = job;
+  const { name, summary, cron, commands, on, identityFile } = job;
   const containers = commands.map((words) =>
     container({
       name: words[1] ?? name,
+      identityFile,
       ...(on === 'server'
         ? {
             image: 'registry.k8s.io/kubectl:v1.34.1',
@@ -227,8 +236,14 @@ spec:
             seccompProfile:
               type: RuntimeDefault
 ${before.length > 0 ? `          initContainers:\n${before.join('')}` : ''}          containers:
-${containers.at(-1) ?? ''}`;
+${containers.at(-1) ?? ''}${identityFile === undefined ? '' : identityVolume}`;
 }
+
+const identityVolume = `          volumes:
+            - name: identity
+              secret:
+                secretName: cryptosense-backup-identity
+`;
 
 const inServer = ['kubectl', 'exec', 'postgres-0', '--container', 'postgres', '--'];
 
@@ -238,9 +253,18 @@ interface Container {
   readonly run: string;
   /** The later one wins. */
   readonly secrets: readonly string[];
+  readonly identityFile: string | undefined;
 }
 
-function container({ name, image, run, secrets }: Container): string {
+function container({ name, image, run, secrets, identityFile }: Container): string {
+  const mounts =
+    identityFile === undefined
+      ? ''
+      : `              volumeMounts:
+                - name: identity
+                  mountPath: ${JSON.stringify(dirname(identityFile))}
+                  readOnly: true
+`;
   const variables = secrets.map(
     (secret) => `                - secretRef:
                     name: ${secret}
@@ -249,7 +273,7 @@ function container({ name, image, run, secrets }: Container): string {
   return `            - name: ${name}
               image: ${JSON.stringify(image)}
               ${run}
-${variables.length > 0 ? `              envFrom:\n${variables.join('')}` : ''}              securityContext:
+${variables.length > 0 ? `              envFrom:\n${variables.join('')}` : ''}${mounts}              securityContext:
                 allowPrivilegeEscalation: false
                 capabilities:
                   drop: ["ALL"]
@@ -293,11 +317,12 @@ export function githubFiles(
   jobs: readonly ScheduledJob[],
   { version }: { readonly version: string },
 ): readonly ScheduleFile[] {
-  const sections = jobs.map(({ name, summary, cron, commands, on }) => {
+  const sections = jobs.map(({ name, summary, cron, commands, on, identityFile }) => {
     const isDue = `github.event.schedule == '${cron}' || inputs.job == '${name}'`;
     const isServer = on === 'server';
     const steps = [
       ...(isServer ? [] : [setUp.replace('VERSION', version)]),
+      ...(identityFile === undefined ? [] : [writeIdentity(identityFile)]),
       ...commands.map((words) => {
         const report = on === 'drill' ? ['--report', 'drill-report.md'] : [];
         return `      - run: |\n          ${['cryptosense-db', ...words, ...report].map(githubWord).join(' ')}`;
@@ -320,10 +345,11 @@ export function githubFiles(
 ${steps.join('\n')}
 `;
   });
+  const hasIdentity = jobs.some(({ identityFile }) => identityFile !== undefined);
   const text = `# .github/workflows/backup.yml
 #
 # Secrets of the repository: BACKUP_DATABASE_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and DRILL_DATABASE_URL for a
-# server that is not production. Variables: BACKUP_STORE, AWS_REGION. The runner has to reach both servers.
+# server that is not production${hasIdentity ? '; AGE_IDENTITY' : ''}. Variables: BACKUP_STORE, AWS_REGION. The runner has to reach both servers.
 # BACKUP_SERVER_RUNNER is the label of a runner on the host of PostgreSQL, as its user, with cryptosense-db and
 # pgBackRest. Without it the jobs wal and wal-full are skipped: point-in-time recovery is then the provider's.
 # GitHub starts scheduled jobs late at times, and stops them after 60 days without a commit in a public repository.
@@ -358,6 +384,16 @@ const setUp = `      - uses: actions/setup-node@v4
           sudo /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y
           sudo apt-get install --yes postgresql-client-15
       - run: npm install --global cryptosense-db@VERSION`;
+
+function writeIdentity(file: string): string {
+  const path = githubWord(file);
+  return `      - name: The secret key of age
+        env:
+          AGE_IDENTITY: \${{ secrets.AGE_IDENTITY }}
+        run: |
+          mkdir -p ${githubWord(dirname(file))}
+          (umask 077 && printf '%s\\n' "$AGE_IDENTITY" > ${path})`;
+}
 
 const keepReport = `      - uses: actions/upload-artifact@v4
         if: always()

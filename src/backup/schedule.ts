@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { CryptosenseDbError, messageOf, type Problem } from '../runtime/errors.ts';
 import { makeFolder, replaceFile } from '../runtime/files.ts';
 import { toolVersion } from '../runtime/package.ts';
 import {
@@ -21,6 +21,13 @@ export interface ScheduleOptions extends S3Options {
   readonly store?: string | undefined;
   /** Where the store has several databases. */
   readonly database?: string | undefined;
+  /** Public keys of age, which can decrypt the backups. */
+  readonly recipients?: readonly string[] | undefined;
+  /**
+   * The whole path of a file with secret keys of age, for the verification and the drill of encrypted backups. Kubernetes
+   * and GitHub get its content from a secret, and put it there.
+   */
+  readonly identityFile?: string | undefined;
   /** For systemd and cron: the whole path of the program. Default: `/usr/local/bin/cryptosense-db`. */
   readonly program?: string | undefined;
   /** For Kubernetes: an image with this program and PostgreSQL's. */
@@ -62,12 +69,16 @@ function jobsOf({
   endpoint,
   sse,
   kmsKey,
+  recipients = [],
+  identityFile,
 }: ScheduleOptions): readonly ScheduledJob[] {
   const words = (named: Readonly<Record<string, string | undefined>>) =>
     Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [name, value]));
   const place = words({ '--store': store, '--endpoint': endpoint });
   const stored = [...place, ...words({ '--sse': sse, '--kms-key': kmsKey })];
   const of = [...place, ...words({ '--database': database })];
+  const keys = recipients.flatMap((recipient) => ['--recipient', recipient]);
+  const identity = words({ '--identity': identityFile });
   return [
     {
       name: 'create',
@@ -75,7 +86,7 @@ function jobsOf({
       cron: '0 2 * * *',
       calendar: '*-*-* 02:00:00 UTC',
       commands: [
-        ['backup', 'create', ...stored],
+        ['backup', 'create', ...stored, ...keys],
         ['backup', 'prune', ...of],
       ],
       on: 'client',
@@ -101,16 +112,18 @@ function jobsOf({
       summary: 'the weekly verification of the newest backup',
       cron: '0 6 * * 1',
       calendar: 'Mon *-*-* 06:00:00 UTC',
-      commands: [['backup', 'verify', 'latest', ...of]],
+      commands: [['backup', 'verify', 'latest', ...of, ...identity]],
       on: 'client',
+      identityFile,
     },
     {
       name: 'drill',
       summary: 'the quarterly drill, on a server that is not production',
       cron: '0 9 15 1,4,7,10 *',
       calendar: '*-01,04,07,10-15 09:00:00 UTC',
-      commands: [['backup', 'drill', ...of]],
+      commands: [['backup', 'drill', ...of, ...identity]],
       on: 'drill',
+      identityFile,
     },
     {
       name: 'check',
@@ -126,9 +139,14 @@ function jobsOf({
 /** Throws `bad-configuration` with every problem. */
 function requireSound(options: ScheduleOptions): void {
   const { for: scheduler, store, database, endpoint, kmsKey, program, image } = options;
-  const texts = { store, database, endpoint, kmsKey, program, image };
-  const isOnServer = scheduler === 'systemd' || scheduler === 'cron';
-  const problems = Object.entries(texts).flatMap(([name, text]) => {
+  const { recipients = [], identityFile } = options;
+  const named = { store, database, endpoint, kmsKey, program, image, identityFile };
+  const texts = [
+    ...Object.entries(named),
+    ...recipients.map((recipient) => ['recipients', recipient] as const),
+  ];
+  const isOnMachine = scheduler === 'systemd' || scheduler === 'cron';
+  const problems: Problem[] = texts.flatMap(([name, text]) => {
     if (text === undefined) return [];
     if (text === '' || /\p{Cc}/u.test(text)) {
       return [{ message: `${name} is empty, or has a control character` }];
@@ -141,12 +159,20 @@ function requireSound(options: ScheduleOptions): void {
   if (!schedulers.includes(scheduler)) {
     problems.push({ message: `for is "${scheduler}"; it can be ${schedulers.join(', ')}` });
   }
-  if (program?.startsWith('/') === false) {
-    problems.push({ message: `program is "${program}"; it has to be a whole path` });
+  for (const [name, path] of Object.entries({ program, identityFile })) {
+    if (path?.startsWith('/') === false) {
+      problems.push({ message: `${name} is "${path}"; it has to be a whole path` });
+    }
+  }
+  if (recipients.some((recipient) => /^AGE-SECRET-KEY/i.test(recipient))) {
+    problems.push({ message: 'recipients has a secret key of age, and the files have no secrets' });
   }
   if (store !== undefined && !store.startsWith('s3://')) {
-    if (!isOnServer) {
-      problems.push({ message: `the folder ${store} ends with the job that writes to it` });
+    if (!isOnMachine) {
+      problems.push({
+        message: `store is the folder ${store}, which is gone when the container of a job ends`,
+        hint: 'name s3://bucket/prefix',
+      });
     } else if (!store.startsWith('/')) {
       problems.push({ message: `store is "${store}"; it can be s3://… or a whole path` });
     }

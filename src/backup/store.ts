@@ -1,3 +1,5 @@
+import { CryptosenseDbError } from '../runtime/errors.ts';
+
 /** A place that keeps backups: a folder, or a bucket of S3 with a prefix. Keys are relative: `shop/2026-…/dump`. */
 export interface Store {
   /** For messages: `s3://bucket/prefix`, or the path of the folder. */
@@ -35,6 +37,7 @@ export interface UnfinishedUpload {
   readonly key: string;
   /** How the store knows it. */
   readonly id: string;
+  /** When it began; in a folder, when it was last written to. */
   readonly startedAt: Date;
 }
 
@@ -48,15 +51,18 @@ export interface S3Options {
   readonly kmsKey?: string | undefined;
 }
 
-/** Opens `s3://bucket/prefix`, or a folder. Throws `bad-configuration` and `store-failed`. */
-export async function openStore(location: string, options: S3Options = {}): Promise<Store> {
-  if (location.startsWith('s3://')) {
-    // Not before it is needed: it brings the SDK of AWS.
-    const { openS3Store } = await import('./s3-store.ts');
-    return openS3Store(location, options);
-  }
-  const { openFolderStore } = await import('./folder-store.ts');
-  return openFolderStore(location);
+/**
+ * The same key. Throws `backup-damaged` for one that leads out of the store: a manifest names the object of its dump,
+ * and who can write to the store can write anything there.
+ */
+export function requireKey(key: string): string {
+  const isSound = key.split('/').every((part) => !/^\.{0,2}$|[\\\0]/.test(part));
+  if (isSound) return key;
+  throw new CryptosenseDbError(
+    'backup-damaged',
+    { message: `${JSON.stringify(key)} is not the name of an object of a backup` },
+    { details: { key } },
+  );
 }
 
 /** The whole object as text: for manifests. */

@@ -1,4 +1,5 @@
-import { openStore, type S3Options, type Store } from './store.ts';
+import { openStore } from './open-store.ts';
+import type { S3Options, Store } from './store.ts';
 
 /** Names the store of an operation. */
 export interface StoreOptions extends S3Options {

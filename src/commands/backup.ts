@@ -1,11 +1,32 @@
+import type { CheckOptions } from '../backup/check.ts';
+import type { CreateOptions } from '../backup/create.ts';
+import type { DrillOptions } from '../backup/drill.ts';
 import type { ListOptions, ShowOptions } from '../backup/list.ts';
 import type { PruneOptions } from '../backup/prune.ts';
+import type { ActivateOptions, RestoreOptions } from '../backup/restore.ts';
 import { parseKeep } from '../backup/retention.ts';
 import type { ScheduleOptions } from '../backup/schedule.ts';
-import { readStore, surroundings } from '../config.ts';
-import { renderBackup, renderBackups, renderPruned, renderSchedule } from '../ui/backup.ts';
+import type { VerifyOptions } from '../backup/verify.ts';
+import { isTargetNamed, readStore, readTarget, surroundings, type TargetFlags } from '../config.ts';
+import { environments } from '../ledger/marks.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { readSecret } from '../runtime/files.ts';
+import {
+  renderActivated,
+  renderBackup,
+  renderBackups,
+  renderCheck,
+  renderCreated,
+  renderDrill,
+  renderPruned,
+  renderRestored,
+  renderSchedule,
+  renderVerified,
+} from '../ui/backup.ts';
 import { walCommands } from './backup-wal.ts';
-import { argument, defineCommand, flag, type Group, grouped } from './command.ts';
+import { argument, defineCommand, flag, type Group, grouped, repeatable } from './command.ts';
+import { onDatabase, targetFlags } from './flags.ts';
+import { duration } from './values.ts';
 
 const backups = () => import('../backup/backup.ts');
 
@@ -27,6 +48,198 @@ type OnStore<Options> = Omit<Options, 'store'> & { readonly store?: string | und
 export function onStore<Options extends { readonly store?: string | undefined }>(given: Options) {
   return { ...given, store: readStore(given, surroundings()) };
 }
+
+const { database: databaseFlag, ...placeFlags } = storeFlags;
+
+const programFlags = grouped('Programs:', {
+  pgBin: flag(
+    '--pg-bin <dir>',
+    "the folder of pg_dump and pg_restore (default: the server's version)",
+  ),
+});
+
+const identityFlags = grouped('Store:', {
+  identityFile: flag('--identity <file>', 'a file with secret keys of age, for encrypted backups'),
+});
+
+const create = defineCommand<OnStore<CreateOptions> & TargetFlags>()({
+  name: 'create',
+  summary: 'back up a database: a dump, encrypted and streamed, and what has to come back',
+  flags: {
+    ...placeFlags,
+    ...grouped('Store:', {
+      recipients: repeatable(
+        flag('--recipient <key>', 'a public key of age, which can decrypt it'),
+      ),
+      recipientFiles: repeatable(
+        flag('--recipients-file <file>', 'a file with such keys, one a line'),
+      ),
+    }),
+    ...programFlags,
+    ...targetFlags,
+  },
+  notes: [
+    'The rows of every table are counted and hashed in the snapshot of the dump, while others write.',
+    'Compression and retention of hypertables wait until it has ended. Without a recipient the dump is not encrypted.',
+  ],
+  examples: [
+    ['cryptosense-db backup create --recipient age1… --store s3://backups/db', 'encrypted, to S3'],
+    ['cryptosense-db backup create --store backups/', 'into a folder, not encrypted'],
+  ],
+  run: async (given, tools) => {
+    const result = await (await backups()).create(onStore(onDatabase(given, tools)));
+    tools.output.result(result, renderCreated);
+  },
+});
+
+const verify = defineCommand<OnStore<VerifyOptions>>()({
+  name: 'verify',
+  summary: 'read a whole backup: its checksum, its encryption, and the archive to its end',
+  arguments: { id: argument('<id>', 'an id, its beginning, or latest') },
+  flags: { ...storeFlags, ...identityFlags, ...programFlags },
+  notes: [
+    'The store keeps that it was found whole, for backup check. To prove that it can be restored: backup drill.',
+  ],
+  examples: [['cryptosense-db backup verify latest --identity key.txt', 'the newest']],
+  run: async (given, { output, signal }) => {
+    const { onProgress } = output;
+    const result = await (await backups()).verify({ ...onStore(given), onProgress, signal });
+    output.result(result, renderVerified);
+  },
+});
+
+const restoreFlags = {
+  ...storeFlags,
+  ...identityFlags,
+  ...programFlags,
+  ...targetFlags,
+};
+
+type RestoreFlags = Omit<OnStore<RestoreOptions>, 'into'> &
+  TargetFlags & { readonly into?: string | undefined };
+
+const restore = defineCommand<RestoreFlags>()({
+  name: 'restore',
+  summary: 'restore a backup into a new database, and compare every table with it',
+  arguments: { id: argument('<id>', 'an id, its beginning, or latest') },
+  flags: {
+    into: flag('--into <name>', 'the name of the new database; needed'),
+    activate: flag('--activate', 'start its jobs; else they are off until backup activate'),
+    keep: flag('--keep', 'keep what was restored when it fails or differs'),
+    mark: flag('--mark <name>', 'the mark of the copy (default: test for production)', {
+      choices: environments,
+    }),
+    ...restoreFlags,
+  },
+  notes: [
+    'The URL names any database of the server, as a superuser. The new database has its name once it is compared.',
+  ],
+  examples: [
+    ['cryptosense-db backup restore latest --into shop_restored', 'its jobs stay off'],
+    ['cryptosense-db backup restore 2026-01-31 --into shop_old --identity key.txt', 'of a day'],
+  ],
+  run: async (given, tools) => {
+    const { into, ...options } = onStore(onDatabase(given, tools));
+    if (!into) {
+      throw new CryptosenseDbError('bad-configuration', {
+        message: 'no name is given for the new database',
+        hint: 'name it with --into; a backup is never restored over a database that is there',
+      });
+    }
+    tools.output.result(await (await backups()).restore({ ...options, into }), renderRestored);
+  },
+});
+
+const activate = defineCommand<ActivateOptions & TargetFlags & { readonly name: string }>()({
+  name: 'activate',
+  summary: 'start the jobs of a restored database',
+  arguments: { name: argument('<name>', 'the database') },
+  flags: targetFlags,
+  notes: ['Its policies then compress, refresh and drop, as in the database that was backed up.'],
+  examples: [['cryptosense-db backup activate shop_restored', 'after backup restore']],
+  run: async (given, tools) => {
+    const { name, ...options } = onDatabase(given, tools);
+    const target =
+      options.target.kind === 'server' ? { ...options.target, database: name } : options.target;
+    const result = await (await backups()).activate({ ...options, target });
+    tools.output.result(result, renderActivated);
+  },
+});
+
+type DrillFlags = Omit<OnStore<DrillOptions>, 'login'> &
+  TargetFlags & {
+    readonly loginEmail?: string | undefined;
+    readonly loginPasswordFile?: string | undefined;
+  };
+
+const drill = defineCommand<DrillFlags>()({
+  name: 'drill',
+  summary: 'prove that a backup can be restored: restore, compare, try, measure, drop',
+  flags: {
+    id: flag('--id <id>', 'an id, or its beginning (default: latest)'),
+    rtoMs: flag('--rto <time>', 'how long the restore may take (default: 4h)', duration),
+    report: repeatable(flag('--report <file>', 'write a report: Markdown, or JSON for a .json')),
+    loginEmail: flag('--login <email>', 'the account that logs in (default: any)'),
+    loginPasswordFile: flag('--login-password-file <file>', 'a file with its password'),
+    mark: flag('--mark <name>', 'the mark of the copy (default: test for production)', {
+      choices: environments,
+    }),
+    ...restoreFlags,
+  },
+  notes: [
+    'Exit code 1 when a row differs, a test fails or the time is over. The copy is dropped in every case.',
+  ],
+  examples: [['cryptosense-db backup drill --report drill.md', 'every quarter']],
+  run: async ({ loginEmail, loginPasswordFile, ...given }, tools) => {
+    const login =
+      loginEmail === undefined
+        ? undefined
+        : { email: loginEmail, password: loginPasswordFile && readSecret(loginPasswordFile) };
+    const result = await (await backups()).drill({ ...onStore(onDatabase(given, tools)), login });
+    tools.output.result(result, renderDrill);
+    if (!result.hasPassed) tools.answerNo();
+  },
+});
+
+const { url, passwordCommand } = targetFlags;
+
+const check = defineCommand<
+  Omit<OnStore<CheckOptions>, 'target'> & Pick<TargetFlags, 'url' | 'passwordCommand'>
+>()({
+  name: 'check',
+  summary: 'exit with code 1 when a backup is missing, too old, damaged or not verified',
+  flags: {
+    maxAgeMs: flag('--max-age <time>', 'of the newest backup (default: 26h)', duration),
+    maxVerifiedAgeMs: flag(
+      '--max-verified-age <time>',
+      'of the last verification (default: 8d)',
+      duration,
+    ),
+    rpoMs: flag('--rpo <time>', 'how much WAL may be lost; checks it too', duration),
+    stanza: flag('--stanza <name>', "with --rpo: pgBackRest's name for the server"),
+    ...storeFlags,
+    url,
+    passwordCommand,
+  },
+  notes: [
+    'With --rpo, the URL names the server whose archiver is asked; pgBackRest is asked where it is installed.',
+  ],
+  examples: [
+    ['cryptosense-db backup check --max-age 26h --rpo 1h --quiet', 'for a monitor'],
+    ['cryptosense-db backup check --json', 'the ages, for a program'],
+  ],
+  run: async (
+    { url: given, passwordCommand: command, ...options },
+    { output, signal, answerNo },
+  ) => {
+    const flags = { url: given, passwordCommand: command };
+    const isAsked = options.rpoMs !== undefined && isTargetNamed(flags, surroundings());
+    const target = isAsked ? readTarget(flags, surroundings()) : undefined;
+    const result = await (await backups()).check({ ...onStore(options), target, signal });
+    output.result(result, renderCheck);
+    if (!result.isFine) answerNo();
+  },
+});
 
 const list = defineCommand<OnStore<ListOptions>>()({
   name: 'list',
@@ -98,6 +311,15 @@ const schedule = defineCommand<ScheduleOptions>()({
     ),
     image: flag('--image <name>', "for kubernetes: with this program and PostgreSQL's"),
     ...storeFlags,
+    ...grouped('Store:', {
+      recipients: repeatable(
+        flag('--recipient <key>', 'a public key of age, which can decrypt the backups'),
+      ),
+      identityFile: flag(
+        '--identity <path>',
+        'where the jobs find secret keys of age, to verify and to drill',
+      ),
+    }),
   },
   notes: [
     'Daily at 02:00 UTC a backup and prune, every four hours an incremental physical one, every week a full one and a',
@@ -115,6 +337,18 @@ const schedule = defineCommand<ScheduleOptions>()({
 
 export const backupCommands: Group = {
   name: 'backup',
-  summary: 'keep backups: list, show and prune them, and schedule them',
-  commands: [list, show, prune, schedule, walCommands],
+  summary: 'back up, verify, restore and drill; list, prune, check and schedule',
+  commands: [
+    create,
+    list,
+    show,
+    verify,
+    restore,
+    activate,
+    drill,
+    check,
+    prune,
+    schedule,
+    walCommands,
+  ],
 };

@@ -53,6 +53,13 @@ export function readText(path: string): string | undefined {
   }
 }
 
+/** The first line of a file with a password. Throws `file-problem`. */
+export function readSecret(path: string): string {
+  const text = readText(path);
+  if (text !== undefined) return text.split(/\r?\n/, 1)[0] ?? '';
+  throw fileProblem(path, 'read', new Error('it does not exist'));
+}
+
 export interface FileAccess {
   /** Default: that of the file that is replaced, else what the process creates files with. */
   readonly mode?: number | undefined;

@@ -1,3 +1,5 @@
+import type { CheckResult } from '../backup/check.ts';
+import type { CreateResult } from '../backup/create.ts';
 import type {
   ListedBackup,
   ListResult,
@@ -6,8 +8,13 @@ import type {
   UnusableBackup,
 } from '../backup/list.ts';
 import type { PruneResult } from '../backup/prune.ts';
+import type { DrillResult } from '../backup/report.ts';
+import type { ActivateResult, RestoreResult } from '../backup/restore.ts';
 import type { Keep, RetentionRule } from '../backup/retention.ts';
 import type { ScheduleResult } from '../backup/schedule.ts';
+import type { VerifyResult } from '../backup/verify.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
+import { describeWalProblem } from './backup-wal.ts';
 import { formatBytes, formatCount } from './bar.ts';
 import { formatAge, formatDuration, formatMinute, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
@@ -178,6 +185,100 @@ export function renderSchedule({ files, out }: ScheduleResult, { chalk }: Look):
   return [
     ...files.map(({ name }) => `${chalk.green('wrote')} ${name}`),
     `${chalk.bold(plural(files.length, 'file'))} in ${out}; the comments at their head say what comes next`,
+    '',
+  ].join('\n');
+}
+
+/** Renders what was backed up. */
+export function renderCreated(
+  { target, store, id, manifest, durationMs }: CreateResult,
+  { chalk }: Look,
+): string {
+  const { dump, tables } = manifest;
+  const rows = tables.reduce((sum, each) => sum + each.rows, 0);
+  const isEncrypted = dump.recipients.length > 0;
+  return [
+    ...(isEncrypted ? [] : [`${chalk.yellow('not encrypted:')} no --recipient was named`]),
+    `${chalk.bold(`backed up ${target}`)}: ${plural(rows, 'row')} in ${plural(tables.length, 'table')}, ${formatBytes(dump.stored.bytes)}, ${formatDuration(durationMs)}`,
+    chalk.dim(`${id} in ${store}`),
+    '',
+  ].join('\n');
+}
+
+export function renderVerified(
+  { id, database, bytes, durationMs }: VerifyResult,
+  { chalk }: Look,
+): string {
+  return `${chalk.bold(chalk.green('whole'))}: ${id} of ${database}, ${formatBytes(bytes)}, ${formatDuration(durationMs)}\n`;
+}
+
+/** Renders what was restored, and how to start its jobs. */
+export function renderRestored(result: RestoreResult, { chalk }: Look): string {
+  const { target, id, source, database, mark, isActive, tables, rows, phases } = result;
+  const times = phases.map(({ name, durationMs }) => `${name} ${formatDuration(durationMs)}`);
+  const marked = mark === undefined ? 'it has no mark' : `marked as ${mark}`;
+  return [
+    `${chalk.bold(`restored ${id} of ${source} into ${target}`)}, ${formatDuration(result.durationMs)}`,
+    `${chalk.green('the same')}: ${plural(rows, 'row')} in ${plural(tables, 'table')}; ${marked}`,
+    chalk.dim(times.join(', ')),
+    isActive
+      ? 'its jobs run'
+      : `its jobs are off; start them with: cryptosense-db backup activate ${quoteShellWord(database)}`,
+    '',
+  ].join('\n');
+}
+
+export function renderActivated({ target, jobs }: ActivateResult, { chalk }: Look): string {
+  return `${chalk.bold(target)} is active: ${plural(jobs, 'job')} will run\n`;
+}
+
+/** Renders the outcome of a drill. */
+export function renderDrill(result: DrillResult, look: Look): string {
+  const { chalk } = look;
+  const { id, source, phases, restoreMs, rtoMs, tables, differences, smokeTests, hasPassed } =
+    result;
+  const rows = tables.reduce((sum, each) => sum + each.rows, 0);
+  const isInTime = restoreMs <= rtoMs;
+  const paint = { passed: chalk.green, failed: chalk.red, 'not run': chalk.yellow };
+  return [
+    ...phases.map(
+      ({ name, durationMs }) => `${name.padEnd(18)} ${formatDuration(durationMs).padStart(8)}`,
+    ),
+    ...smokeTests.map(
+      ({ name, outcome, detail, durationMs }) =>
+        `${name.padEnd(18)} ${formatDuration(durationMs).padStart(8)}  ${paint[outcome](outcome)}: ${detail}`,
+    ),
+    ...differences.map((each) => `${chalk.red('differs')} ${each}`),
+    '',
+    differences.length === 0
+      ? `${chalk.green('the same')}: ${plural(rows, 'row')} in ${plural(tables.length, 'table')}`
+      : chalk.red(`${plural(differences.length, 'difference')} from the manifest`),
+    `${isInTime ? chalk.green('in time') : chalk.red('too slow')}: ${formatDuration(restoreMs)} of ${formatDuration(rtoMs)}`,
+    `${chalk.bold(`drill of ${id} of ${source}`)}: ${hasPassed ? chalk.green('passed') : chalk.red('failed')}`,
+    '',
+  ].join('\n');
+}
+
+/** Renders the newest backup of each database, and what is wrong. */
+export function renderCheck(
+  { store, databases, problems, wal, maxAgeMs, isFine }: CheckResult,
+  look: Look,
+): string {
+  const { chalk } = look;
+  const age = (each: { readonly ageMs: number } | null) => (each ? formatAge(each.ageMs) : 'never');
+  return [
+    ...databases.map(
+      ({ database, newest, verified }) =>
+        `${database}: newest ${age(newest)} old, verified ${age(verified)}${verified ? ' ago' : ''}`,
+    ),
+    ...problems.map(({ detail, ageMs }) => {
+      const old = ageMs === undefined ? '' : ` (${formatAge(ageMs)})`;
+      return `${chalk.red('problem:')} ${detail}${old}`;
+    }),
+    ...(wal?.problems ?? []).map((each) => `${chalk.red('problem:')} ${describeWalProblem(each)}`),
+    isFine
+      ? `${chalk.bold(store)}: ${chalk.green('fine')}, nothing is older than ${formatAge(maxAgeMs)}`
+      : `${chalk.bold(store)}: ${chalk.red(plural(problems.length + (wal?.problems.length ?? 0), 'problem'))}`,
     '',
   ].join('\n');
 }

@@ -197,7 +197,9 @@ describe('wrong arguments', () => {
     '$path --json prints one document where no database is named',
     async ({ path, command }) => {
       const words = Object.values(command.arguments ?? {}).map(wordFor);
-      const args = [...path, ...words, ...(path.includes('seed') ? ['--env', 'dev'] : [])];
+      const store = 'store' in command.flags ? ['--store', 'backups'] : [];
+      const others = path.includes('seed') ? ['--env', 'dev'] : store;
+      const args = [...path, ...words, ...others];
       await expectDocument([...args, '--json'], 'no-target');
     },
   );

@@ -65,9 +65,11 @@ export function manifestFor({
         procedure: 'policy_retention',
         hypertable: 'public.price_history',
         isScheduled: true,
+        config: null,
       },
     ],
     roles: ['app'],
+    locale: { encoding: 'UTF8', collate: 'C', ctype: 'C', icu: null },
     settings: [],
   };
 }

@@ -1,0 +1,179 @@
+import * as v from 'valibot';
+import type { Target } from '../database/target.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import { type Backup, readCatalog } from './catalog.ts';
+import { verificationName } from './manifest.ts';
+import { readText, type Store } from './store.ts';
+import { type WalState, walState } from './wal/state.ts';
+import { type StoreOptions, withStore } from './with-store.ts';
+
+export interface CheckOptions extends StoreOptions {
+  /** Default: every database of the store. */
+  readonly database?: string | undefined;
+  /** How old the newest backup may be. Default: 26 hours, a day and two hours to make it in. */
+  readonly maxAgeMs?: number | undefined;
+  /** How old the newest verified backup may be. Default: 8 days, a week and a day. */
+  readonly maxVerifiedAgeMs?: number | undefined;
+  /** How much may be lost at most, as a time: also checks the WAL. Default: only the backups are checked. */
+  readonly rpoMs?: number | undefined;
+  /** The server whose archiver is asked, with `rpoMs`. Default: only the repository of pgBackRest is read. */
+  readonly target?: Target | string | undefined;
+  /** pgBackRest's stanza, with `rpoMs`. */
+  readonly stanza?: string | undefined;
+  readonly now?: Date | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface CheckedDatabase {
+  readonly database: string;
+  /** null without a backup that can be used. */
+  readonly newest: { readonly id: string; readonly at: Date; readonly ageMs: number } | null;
+  /** The newest backup that was found whole; null without one. */
+  readonly verified: { readonly id: string; readonly at: Date; readonly ageMs: number } | null;
+}
+
+export interface CheckProblem {
+  readonly kind: 'no backup' | 'too old' | 'not verified' | 'damaged';
+  readonly database: string;
+  readonly ageMs: number | undefined;
+  readonly detail: string;
+}
+
+export interface CheckResult {
+  readonly store: string;
+  readonly maxAgeMs: number;
+  readonly maxVerifiedAgeMs: number;
+  readonly databases: readonly CheckedDatabase[];
+  readonly problems: readonly CheckProblem[];
+  /** undefined: it was not asked for. */
+  readonly wal: WalState | undefined;
+  readonly isFine: boolean;
+}
+
+const hourMs = 3_600_000;
+
+/**
+ * Whether the backups, and the WAL where `rpoMs` is given, are as new as they should be: for a monitor. Reads manifests
+ * and lists only. Throws `store-failed`, `bad-configuration`, and with `rpoMs` what `walState` throws.
+ */
+export async function check(options: CheckOptions): Promise<CheckResult> {
+  const {
+    database,
+    maxAgeMs = 26 * hourMs,
+    maxVerifiedAgeMs = 8 * 24 * hourMs,
+    now = new Date(),
+  } = options;
+  return withStore(options, async (store) => {
+    const { backups, damaged } = await readCatalog(store, { database });
+    const names = new Set([...backups, ...damaged].map((each) => each.database));
+    if (database !== undefined) names.add(database);
+    const ageOf = (at: Date) => Math.max(0, now.getTime() - at.getTime());
+    const databases: CheckedDatabase[] = [];
+    for (const name of names) {
+      const own = backups.filter((each) => each.database === name);
+      const [newest] = own;
+      const verified = await newestVerified(store, own);
+      databases.push({
+        database: name,
+        newest: newest
+          ? { id: newest.id, at: newest.startedAt, ageMs: ageOf(newest.startedAt) }
+          : null,
+        verified: verified
+          ? { id: verified.backup.id, at: verified.at, ageMs: ageOf(verified.at) }
+          : null,
+      });
+    }
+    const problems: readonly CheckProblem[] = [
+      ...(databases.length === 0
+        ? [
+            {
+              kind: 'no backup' as const,
+              database: '',
+              ageMs: undefined,
+              detail: `${store.name} has no backup`,
+            },
+          ]
+        : []),
+      ...databases.flatMap((each) => problemsOf(each, { maxAgeMs, maxVerifiedAgeMs })),
+      ...damaged.map(({ database: name, id, reason, startedAt }) => ({
+        kind: 'damaged' as const,
+        database: name,
+        ageMs: ageOf(startedAt),
+        detail: `${id} of ${name} is damaged: ${reason}`,
+      })),
+    ];
+    const wal = options.rpoMs === undefined ? undefined : await walState(options);
+    return {
+      store: store.name,
+      maxAgeMs,
+      maxVerifiedAgeMs,
+      databases,
+      problems,
+      wal,
+      isFine: problems.length === 0 && (wal === undefined || wal.problems.length === 0),
+    };
+  });
+}
+
+function problemsOf(
+  { database, newest, verified }: CheckedDatabase,
+  limits: { readonly maxAgeMs: number; readonly maxVerifiedAgeMs: number },
+): readonly CheckProblem[] {
+  if (newest === null) {
+    const detail = `${database} has no backup that can be used`;
+    return [{ kind: 'no backup', database, ageMs: undefined, detail }];
+  }
+  return [
+    ...(newest.ageMs > limits.maxAgeMs
+      ? [
+          {
+            kind: 'too old' as const,
+            database,
+            ageMs: newest.ageMs,
+            detail: `the newest backup of ${database}, ${newest.id}, is too old`,
+          },
+        ]
+      : []),
+    ...(verified === null || verified.ageMs > limits.maxVerifiedAgeMs
+      ? [
+          {
+            kind: 'not verified' as const,
+            database,
+            ageMs: verified?.ageMs,
+            detail:
+              verified === null
+                ? `no backup of ${database} was ever verified`
+                : `a backup of ${database} was last verified too long ago, ${verified.id}`,
+          },
+        ]
+      : []),
+  ];
+}
+
+const recordSchema = v.object({ verifiedAt: v.pipe(v.string(), v.isoTimestamp()) });
+
+/** The backup that was verified last, among those that are there. */
+async function newestVerified(
+  store: Store,
+  backups: readonly Backup[],
+): Promise<{ readonly backup: Backup; readonly at: Date } | undefined> {
+  let newest: { readonly backup: Backup; readonly at: Date } | undefined;
+  for (const backup of backups) {
+    const key = `${backup.folder}${verificationName}`;
+    if (!backup.objects.some((object) => object.key === key)) continue;
+    const record = v.safeParse(recordSchema, readJson(await readText(store, key)));
+    if (!record.success) continue;
+    const at = new Date(record.output.verifiedAt);
+    if (!newest || at > newest.at) newest = { backup, at };
+  }
+  return newest;
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,100 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+
+// Debian's package python3-swift belongs to Debian's Python, whatever stands before it in PATH.
+const python = '/usr/bin/python3';
+const probe =
+  'import importlib.util as u, sys; sys.exit(u.find_spec("swift.common.middleware.s3api") is None)';
+
+/** False: the tests that need it are skipped. */
+export const hasSwift = spawnSync(python, ['-c', probe]).status === 0;
+
+/** For the name of a group of tests. */
+export const swiftNote = hasSwift ? '' : ' (skipped: python3-swift is not installed here)';
+
+/** The access key and the secret of a user, as the SDK reads them from the environment. */
+export type SwiftUser = Readonly<Record<'AWS_ACCESS_KEY_ID' | 'AWS_SECRET_ACCESS_KEY', string>>;
+
+/** May do everything in its account. */
+export const writer: SwiftUser = {
+  AWS_ACCESS_KEY_ID: 'test:writer',
+  AWS_SECRET_ACCESS_KEY: 'writersecret',
+};
+
+/** A user that the server knows, without permissions. */
+export const stranger: SwiftUser = {
+  AWS_ACCESS_KEY_ID: 'test:stranger',
+  AWS_SECRET_ACCESS_KEY: 'strangersecret',
+};
+
+/** OpenStack Swift with its S3 interface: it checks signatures, and knows no encryption at rest. */
+export interface Swift {
+  /** `http://127.0.0.1:40123` */
+  readonly endpoint: string;
+  readonly port: number;
+  /** A client of its own with the writer's keys. */
+  readonly client: S3Client;
+  /** Creates a bucket with this name. */
+  readonly createBucket: (name: string) => Promise<void>;
+  /** Adds objects to the bucket's listing, without content: to put a thousand of them takes 15 s. */
+  readonly addToListing: (bucket: string, keys: readonly string[]) => Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+/** Starts a server with a folder of its own, as this user. Takes about 2 s. */
+export async function startSwift(): Promise<Swift> {
+  const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-swift-'));
+  const script = fileURLToPath(new URL('serve-swift.py', import.meta.url));
+  const child = spawn(python, [script, folder], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const errors: Buffer[] = [];
+  child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
+  const ended = once(child, 'exit').then(() => {
+    throw new Error(`Swift ended: ${Buffer.concat(errors).toString()}`);
+  });
+  ended.catch(() => {});
+  const [line]: Buffer[] = await Promise.race([once(child.stdout, 'data'), ended]);
+  const ports: Readonly<Record<'container' | 'proxy', number>> = JSON.parse(String(line));
+  const endpoint = `http://127.0.0.1:${ports.proxy}`;
+  const client = new S3Client({
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    credentials: {
+      accessKeyId: writer.AWS_ACCESS_KEY_ID,
+      secretAccessKey: writer.AWS_SECRET_ACCESS_KEY,
+    },
+  });
+  return {
+    endpoint,
+    port: ports.proxy,
+    client,
+    createBucket: async (name) =>
+      void (await client.send(new CreateBucketCommand({ Bucket: name }))),
+    addToListing: async (bucket, keys) => {
+      const add = async (key: string) => {
+        const row = `http://127.0.0.1:${ports.container}/disk/0/AUTH_test/${bucket}/${key}`;
+        const headers = {
+          'x-timestamp': (Date.now() / 1000).toFixed(5),
+          'x-size': '1',
+          'x-content-type': 'text/plain',
+          'x-etag': 'd41d8cd98f00b204e9800998ecf8427e',
+        };
+        const { ok, status } = await fetch(row, { method: 'PUT', headers });
+        if (!ok) throw new Error(`the container server answered ${status}`);
+      };
+      await Promise.all(keys.map(add));
+    },
+    stop: async () => {
+      client.destroy();
+      child.stdin.end();
+      await ended.catch(() => {});
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
