@@ -6,7 +6,7 @@ import type { WalList } from '../../src/backup/wal/list.ts';
 import type { WalRestore } from '../../src/backup/wal/restore.ts';
 import type { WalRun } from '../../src/backup/wal/run.ts';
 import { walState } from '../../src/backup/wal/state.ts';
-import { restore, run } from '../../src/backup/wal/wal.ts';
+import { list, restore, run, config as writeConfig } from '../../src/backup/wal/wal.ts';
 import { connect } from '../support/databases.ts';
 import { freePort } from '../support/embedded-postgres.ts';
 import {
@@ -146,15 +146,15 @@ describe.skipIf(obstacle !== undefined)(
     });
 
     it('the list has the backups with the rules that keep them, and every moment since the first one', async () => {
-      const list: WalList = await call(['list']);
-      expect(list.backups.map(({ label }) => label)).toEqual([
+      const listed: WalList = await call(['list']);
+      expect(listed.backups.map(({ label }) => label)).toEqual([
         full.backup.label,
         incremental.backup.label,
       ]);
-      expect(list.backups[0]?.rules).toContainEqual({ rule: 'newest' });
-      expect(list.wal).toMatchObject({ archive: '15-1', gaps: [], segments: segments().length });
-      expect(list.wal.windows).toHaveLength(1);
-      expect(new Date(list.wal.windows[0]?.to ?? 0).getTime()).toBeGreaterThan(before.getTime());
+      expect(listed.backups[0]?.rules).toContainEqual({ rule: 'newest' });
+      expect(listed.wal).toMatchObject({ archive: '15-1', gaps: [], segments: segments().length });
+      expect(listed.wal.windows).toHaveLength(1);
+      expect(new Date(listed.wal.windows[0]?.to ?? 0).getTime()).toBeGreaterThan(before.getTime());
     });
 
     it('rows that were deleted are back at the moment before, and the copy archives nothing', async () => {
@@ -221,15 +221,48 @@ describe.skipIf(obstacle !== undefined)(
     });
 
     it('a machine without pgBackRest says so', async () => {
-      for (const args of [
-        ['run', 'full'],
-        ['list'],
-        ['restore', '--to', 'latest', '--target', 'x'],
+      const { PATH } = process.env;
+      onTestFinished(() => {
+        process.env.PATH = PATH;
+      });
+      process.env.PATH = server.folder;
+      const folder = join(server.folder, 'without');
+      for (const call of [
+        () => run({ kind: 'full', config }),
+        () => list({ config }),
+        () => restore({ to: 'latest', folder, config }),
+        () => walState({ config }),
       ]) {
-        expect(await call(args, { PATH: server.folder })).toMatchObject({
-          error: { code: 'program-missing', details: { program: 'pgbackrest' } },
+        await expect(call()).rejects.toMatchObject({
+          code: 'program-missing',
+          details: { program: 'pgbackrest' },
         });
       }
+    });
+
+    it('a repository that cannot be reached says why, without its keys', async () => {
+      const unreachable = join(server.folder, 'unreachable.conf');
+      await writeConfig({
+        store: 's3://bucket/wal',
+        s3: {
+          region: 'eu-west-1',
+          endpoint: `https://127.0.0.1:${await freePort()}`,
+          accessKey: 'the-access-key',
+          secretKey: 'the-secret-key',
+        },
+        dataDirectory: server.dataDirectory,
+        passphrase,
+        out: unreachable,
+      });
+      // Not for the half minute for which pgBackRest would try.
+      process.env.PGBACKREST_IO_TIMEOUT = '0.1';
+      onTestFinished(() => {
+        delete process.env.PGBACKREST_IO_TIMEOUT;
+      });
+      const error: unknown = await list({ config: unreachable }).then(String, (reason) => reason);
+      expect(error).toMatchObject({ code: 'program-failed' });
+      expect(String(error)).toContain('127.0.0.1');
+      expect(String(error)).not.toMatch(/the-(access|secret)-key|a passphrase/);
     });
 
     it('a data directory that is not here is refused, and says what is needed', async () => {
@@ -287,8 +320,8 @@ describe.skipIf(obstacle !== undefined)(
       onTestFinished(() => {
         cpSync(`${server.folder}/taken`, path, { preserveTimestamps: true });
       });
-      const list: WalList = await call(['list']);
-      expect(list.wal.gaps).toMatchObject([{ first: name, last: name, segments: 1 }]);
+      const listed: WalList = await call(['list']);
+      expect(listed.wal.gaps).toMatchObject([{ first: name, last: name, segments: 1 }]);
       const state = await walState({ config, target: server.url });
       expect(state.problems).toMatchObject([{ kind: 'gap', gap: { first: name } }]);
       const args = ['restore', '--target', join(server.folder, 'beyond')];
@@ -324,9 +357,9 @@ describe.skipIf(obstacle !== undefined)(
         kept: 1,
         expired: [full.backup.label, incremental.backup.label],
       });
-      const list: WalList = await call(['list']);
-      expect(list.backups.map(({ label }) => label)).toEqual([result.backup.label]);
-      expect(list.wal.first?.name).toBe(result.backup.wal.start);
+      const listed: WalList = await call(['list']);
+      expect(listed.backups.map(({ label }) => label)).toEqual([result.backup.label]);
+      expect(listed.wal.first?.name).toBe(result.backup.wal.start);
     });
 
     it('an archiver that fails is reported', async () => {

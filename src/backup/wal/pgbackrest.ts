@@ -166,6 +166,8 @@ const infoSchema = v.array(
   v.object({
     name: v.string(),
     status: v.object({ code: v.number(), message: v.string() }),
+    /** What is wrong with the repository, where the status of the stanza says no more than "other". */
+    repo: v.optional(v.array(v.object({ status: v.object({ message: v.string() }) })), []),
     archive: v.array(v.object({ id: v.string(), database })),
     db: v.array(v.object({ id: v.number(), 'repo-key': v.number(), version: v.string() })),
     backup: v.array(
@@ -206,7 +208,12 @@ export async function readInfo(stanza: Stanza, options: CommandOptions): Promise
   if (code !== 0 && code !== noBackup) {
     throw new CryptosenseDbError(
       'program-failed',
-      { message: `the repository of ${stanza.name} has a fault`, evidence: [found.status.message] },
+      {
+        message: `the repository of ${stanza.name} cannot be used`,
+        evidence: found.repo
+          .flatMap(({ status }) => status.message.split('\n'))
+          .map((line) => withoutNoise(line, stanza.secrets)),
+      },
       { details: { program, exitCode: 0 } },
     );
   }
