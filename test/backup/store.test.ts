@@ -18,6 +18,8 @@ import { hasSwift, type Swift, startSwift, stranger, swiftNote, writer } from '.
 const mebibyte = 1024 * 1024;
 let swift: Swift | undefined;
 
+const warnings = vi.spyOn(process, 'emitWarning');
+
 beforeAll(async () => {
   if (hasSwift) swift = await startSwift();
 });
@@ -458,4 +460,8 @@ it('10,000 parts hold 1 TB', () => {
   expect(sizes.reduce((sum, size) => sum + size)).toBeGreaterThan(1e12);
   expect(Math.min(...sizes)).toBeGreaterThanOrEqual(5 * mebibyte);
   expect(partBytes(10_001)).toBeUndefined();
+});
+
+it('none of this has made the SDK warn of the version of Node', () => {
+  expect(warnings.mock.calls.filter(([text]) => String(text).includes('AWS'))).toEqual([]);
 });
