@@ -381,7 +381,8 @@ describe('an S3 store that cannot be reached', () => {
     await errorOf('store-failed', () => store.list(''));
   });
 
-  it.skipIf(!hasOpenssl)('says that the certificate is not trusted', async () => {
+  const opensslNote = hasOpenssl ? '' : ' (skipped: openssl is not installed here)';
+  it.skipIf(!hasOpenssl)(`says that the certificate is not trusted${opensslNote}`, async () => {
     useKeys(writer);
     const { certificate, key } = makeCertificate('localhost', { names: 'DNS:localhost' });
     const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) });
