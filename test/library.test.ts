@@ -62,6 +62,14 @@ describe('the exports of the library', () => {
       'schedule',
       'show',
       'verify',
+      'wal',
+    ]);
+    expect(Object.keys(library.backup.wal).sort()).toEqual([
+      'config',
+      'list',
+      'restore',
+      'run',
+      'walState',
     ]);
   });
 
@@ -69,13 +77,14 @@ describe('the exports of the library', () => {
     const paths = commands.map(({ path }) => path.join(' '));
     const namesOf = (group: string, functions: object) =>
       Object.keys(functions)
-        .filter((name) => !['templateNames', 'drillReport'].includes(name))
+        .filter((name) => !['templateNames', 'wal', 'walState'].includes(name))
         .map((name) => `${group} ${group === 'migrate' && name === 'create' ? 'new' : name}`);
     const expected = [
       ...namesOf('migrate', migrate),
       ...namesOf('db', lifecycle),
       ...namesOf('types', library.types),
       ...namesOf('backup', library.backup),
+      ...namesOf('backup wal', library.backup.wal),
     ];
     expect(expected.filter((name) => !paths.includes(name))).toEqual([]);
   });
@@ -83,7 +92,14 @@ describe('the exports of the library', () => {
   it('include no function without a line in docs/library.md', () => {
     const page = readFileSync('docs/library.md', 'utf8');
     const { backup, seed, types } = library;
-    const namespaces = { migrate, database: lifecycle, types, seed, backup };
+    const namespaces = {
+      migrate,
+      database: lifecycle,
+      types,
+      seed,
+      backup,
+      'backup.wal': backup.wal,
+    };
     for (const [name, functions] of Object.entries(namespaces)) {
       const row = page.split('\n').find((line) => line.startsWith(`| \`${name}\` |`)) ?? '';
       expect(Object.keys(functions).filter((each) => !row.includes(`\`${each}\``))).toEqual([]);
