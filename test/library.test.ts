@@ -77,7 +77,7 @@ describe('the exports of the library', () => {
     const paths = commands.map(({ path }) => path.join(' '));
     const namesOf = (group: string, functions: object) =>
       Object.keys(functions)
-        .filter((name) => !['templateNames', 'drillReport', 'wal', 'walState'].includes(name))
+        .filter((name) => !['templateNames', 'wal', 'walState'].includes(name))
         .map((name) => `${group} ${group === 'migrate' && name === 'create' ? 'new' : name}`);
     const expected = [
       ...namesOf('migrate', migrate),

@@ -95,8 +95,8 @@ const config = defineCommand<ConfigFlags>()({
     'machine. Secrets are written with --out only, and never printed. Nothing is changed on the server.',
   ],
   examples: [
-    ['cryptosense-db backup wal config /backups/wal --out pgbackrest.conf', 'a folder'],
-    ['cryptosense-db backup wal config s3://shop/wal --region eu-west-1 --encrypt', 'S3'],
+    ['cryptosense-db backup wal config /var/backups/wal --out pgbackrest.conf', 'a folder'],
+    ['cryptosense-db backup wal config s3://backups/wal --encrypt', 'S3'],
   ],
   run: async (given, { output, signal }) => {
     const { region, endpoint, caFile, encrypt, passphraseFile, ...options } = given;
@@ -197,7 +197,7 @@ const restore = defineCommand<RestoreFlags>()({
     'job of TimescaleDB. With pause it answers queries and writes nothing.',
   ],
   examples: [
-    ['cryptosense-db backup wal restore --to 2026-01-31T12:00Z --target /tmp/copy', 'a moment'],
+    ['cryptosense-db backup wal restore --to 2026-01-31 --target copy/', 'a moment'],
     ['cryptosense-db backup wal restore --to latest --target /var/lib/copy', 'all there is'],
   ],
   run: async ({ folder, ...given }, { output, signal }) => {

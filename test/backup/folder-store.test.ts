@@ -163,7 +163,9 @@ describe('a folder that cannot be used', () => {
     }
   });
 
-  it.skipIf(process.getuid?.() === 0)('is named when this user may not write to it', async () => {
+  const isRoot = process.getuid?.() === 0;
+  const rootNote = isRoot ? ' (skipped: root may write everywhere)' : '';
+  it.skipIf(isRoot)(`is named when this user may not write to it${rootNote}`, async () => {
     const folder = join(temporaryFolder(), 'closed');
     mkdirSync(folder, { mode: 0o500 });
     const put = () => openFolderStore(folder).put('a', pieces('x'));

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { withoutAwsWarning } from '../../src/config.ts';
 
 // Debian's package python3-swift belongs to Debian's Python, whatever stands before it in PATH.
 const python = '/usr/bin/python3';
@@ -60,16 +61,19 @@ export async function startSwift(): Promise<Swift> {
   const [line]: Buffer[] = await Promise.race([once(child.stdout, 'data'), ended]);
   const ports: Readonly<Record<'container' | 'proxy', number>> = JSON.parse(String(line));
   const endpoint = `http://127.0.0.1:${ports.proxy}`;
-  const client = new S3Client({
-    endpoint,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    credentials: {
-      accessKeyId: writer.AWS_ACCESS_KEY_ID,
-      secretAccessKey: writer.AWS_SECRET_ACCESS_KEY,
-    },
-  });
+  const client = withoutAwsWarning(
+    () =>
+      new S3Client({
+        endpoint,
+        region: 'us-east-1',
+        forcePathStyle: true,
+        requestChecksumCalculation: 'WHEN_REQUIRED',
+        credentials: {
+          accessKeyId: writer.AWS_ACCESS_KEY_ID,
+          secretAccessKey: writer.AWS_SECRET_ACCESS_KEY,
+        },
+      }),
+  );
   return {
     endpoint,
     port: ports.proxy,
@@ -77,18 +81,20 @@ export async function startSwift(): Promise<Swift> {
     createBucket: async (name) =>
       void (await client.send(new CreateBucketCommand({ Bucket: name }))),
     addToListing: async (bucket, keys) => {
-      const add = async (key: string) => {
-        const row = `http://127.0.0.1:${ports.container}/disk/0/AUTH_test/${bucket}/${key}`;
-        const headers = {
-          'x-timestamp': (Date.now() / 1000).toFixed(5),
-          'x-size': '1',
-          'x-content-type': 'text/plain',
-          'x-etag': 'd41d8cd98f00b204e9800998ecf8427e',
-        };
-        const { ok, status } = await fetch(row, { method: 'PUT', headers });
-        if (!ok) throw new Error(`the container server answered ${status}`);
+      const created_at = (Date.now() / 1000).toFixed(5);
+      const facts = {
+        size: 1,
+        content_type: 'text/plain',
+        etag: 'd41d8cd98f00b204e9800998ecf8427e',
       };
-      await Promise.all(keys.map(add));
+      const rows = keys.map((name) => ({ name, created_at, deleted: 0, ...facts }));
+      const container = `http://127.0.0.1:${ports.container}/disk/0/AUTH_test/${bucket}`;
+      const { ok, status } = await fetch(container, {
+        method: 'UPDATE',
+        headers: { 'x-timestamp': created_at },
+        body: JSON.stringify(rows),
+      });
+      if (!ok) throw new Error(`the container server answered ${status}`);
     },
     stop: async () => {
       client.destroy();
