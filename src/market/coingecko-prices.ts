@@ -42,9 +42,10 @@ export function createCoinGeckoSource(
           },
     newest: now,
     findUnknown: () => [],
-    split: (range, interval) =>
-      splitRange(range, interval === 'hourly' ? hourlyRangeMs : dailyRangeMs),
-    cost: () => ({ requests: 1, ms: 60_000 / perMinute }),
+    split: (query) =>
+      splitRange(query.range, query.interval === 'hourly' ? hourlyRangeMs : dailyRangeMs).map(
+        (range) => ({ ...query, range, requests: 1, ms: 60_000 / perMinute }),
+      ),
     address: ({ asset: { id } }) => `${addressOf(options)}/coins/${id}/market_chart/range`,
     async *read(query) {
       const { asset, range } = query;

@@ -33,11 +33,17 @@ export interface PricedAsset {
   readonly name: string;
 }
 
-/** What one read of a source takes: an asset, and a range of whole hours or days. */
+/** What a source is asked for: an asset, and a range of whole hours or days. */
 export interface PriceQuery {
   readonly asset: PricedAsset;
   readonly interval: Interval;
   readonly range: TimeRange;
+}
+
+/** A query that one read answers, with the number of its requests and their time. Both are estimates. */
+export interface PlannedQuery extends PriceQuery {
+  readonly requests: number;
+  readonly ms: number;
 }
 
 /** The sources that are asked by asset and range. */
@@ -57,11 +63,9 @@ export interface PriceSource {
   readonly newest: number;
   /** The assets that the source has no prices for, with what to do about them. */
   readonly findUnknown: (assets: readonly PricedAsset[]) => readonly UnknownAsset[];
-  /** Ranges that one read takes each, in order, from one range of any length. */
-  readonly split: (range: TimeRange, interval: Interval) => readonly TimeRange[];
-  /** How many requests a read takes, and how long one takes, for the plan. */
-  readonly cost: (query: PriceQuery) => { readonly requests: number; readonly ms: number };
-  /** What a read asks for first, for messages: an address without a key. */
+  /** Queries that one read answers each, in order of time, from a query of any length. Read them in that order. */
+  readonly split: (query: PriceQuery) => readonly PlannedQuery[];
+  /** What a read asks for the first price of the range, for messages: an address without a key. */
   readonly address: (query: PriceQuery) => string;
   /**
    * The prices of a range in order of time, at most one an hour or a day. An hour without a price is left out. Throws

@@ -69,7 +69,7 @@ export async function planSeriesImport(
       symbol,
       months: missing.map(({ month }) => new Date(month).toISOString().slice(0, 7)),
       missing: missing.reduce((sum, { expected, present }) => sum + expected - present, 0),
-      requests: queries.reduce((sum, query) => sum + source.cost(query).requests, 0),
+      requests: queries.reduce((sum, query) => sum + query.requests, 0),
     })),
     files: { unread: [], finished: [] },
     leftOut,
