@@ -35,7 +35,7 @@ export function createCoinGeckoSource(
         : {
             time: startOf(now, 'daily') - (demoDays - 1) * dayMs,
             reason: `CoinGecko's Demo plan ends after ${demoDays} days`,
-            hint: `ask for --days ${demoDays - 1}, set COINGECKO_PLAN=pro with a Pro key, or use --source binance`,
+            hint: `ask for --days ${demoDays}, set COINGECKO_PLAN=pro with a Pro key, or use --source binance`,
           },
     newest: now,
     findUnknown: () => [],
@@ -60,7 +60,7 @@ export function createCoinGeckoSource(
             control,
           ),
         read: (body) => (v.is(chartSchema, body) ? body : undefined),
-        planHint: `ask for fewer days: --days ${demoDays - 1}; or use --source binance`,
+        planHint: `ask for fewer days: --days ${demoDays}; or use --source binance`,
       });
       yield* pricesOf(v.parse(chartSchema, chart), query);
     },

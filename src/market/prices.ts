@@ -53,7 +53,7 @@ export const seriesSources = ['coingecko', 'binance'] as const;
 export interface PriceSource {
   /** As the column `data_source` names it. */
   readonly name: string;
-  /** The oldest moment that the source has, where that is known before a request. */
+  /** The start of the oldest day that the source has, where that is known before a request. */
   readonly oldest:
     | { readonly time: number; readonly reason: string; readonly hint: string }
     | undefined;

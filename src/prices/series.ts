@@ -62,7 +62,7 @@ export async function planSeries(
   const { assets, interval, isOverwriting } = request;
   refuseUnknown(source, assets);
   const range = {
-    from: startOf(request.range.from, interval),
+    from: firstOf(startOf(request.range.from, interval), source),
     to: endOf(Math.min(request.range.to, source.newest), interval),
   };
   const whole = { ...request, range };
@@ -107,6 +107,14 @@ function refuseUnknown(source: PriceSource, assets: readonly PricedAsset[]): voi
       hint,
     })),
   );
+}
+
+/**
+ * A plan that ends after 365 days has the last hours of the day before its first whole one. A range that begins on that
+ * day, as `--days 365` does, begins with the first whole day.
+ */
+function firstOf(from: number, { oldest }: PriceSource): number {
+  return oldest !== undefined && oldest.time - from <= dayMs ? Math.max(from, oldest.time) : from;
 }
 
 /** A plan of CoinGecko that ends after a year would refuse the first request, or a later one. */

@@ -195,18 +195,20 @@ describe('an import from CoinGecko', () => {
     });
     await expect(done).rejects.toMatchObject({
       code: 'bad-configuration',
-      problems: [{ hint: expect.stringContaining('--days 364') }],
+      problems: [{ hint: expect.stringContaining('--days 365') }],
     });
     expect(server.asked).toEqual([]);
     expect(
       await load({
         baseUrl: server.baseUrl,
         coins: ['ETH'],
-        days: 364,
+        days: 365,
         plan: 'demo',
         apiKey: undefined,
       }),
     ).toMatchObject({ rows: 365 });
+    // No moment that is older than 365 days.
+    expect(server.asked[0]?.from).toBe(today - 364 * dayMs);
   });
 
   it('refuses a symbol of several assets with their ids, and takes an id', async () => {
