@@ -61,18 +61,24 @@ export function openPriceFile(path: string): Promise<readonly TextFile[]> {
   return readTextFiles(path, basename(path));
 }
 
-/** Finds the format of a file by its name; the format with a header is the one for every other name. */
-export function formatOf({ name }: TextFile, names: PairNames): PriceFormat {
+/**
+ * Finds the format of a file by its name; the format with a header is the one for every other name. Undefined for a file
+ * of Binance or Kraken whose pair is in another currency: not in `quote` on Binance, not in dollars on Kraken.
+ */
+export function formatOf({ name }: TextFile, names: PairNames): PriceFormat | undefined {
   const binance = /^([A-Z0-9]+)-(\d+[a-zA-Z]+)-\d{4}-\d{2}(-\d{2})?\.csv$/.exec(name)?.[1];
   if (binance !== undefined) {
     const symbol = baseOfPair(binance, names);
-    if (symbol !== undefined) {
-      return { source: 'binance', read: readKlines(symbol, readBinanceKline) };
-    }
+    return symbol === undefined
+      ? undefined
+      : { source: 'binance', read: readKlines(symbol, readBinanceKline) };
   }
-  const kraken = /^([A-Z0-9.]+?)(USD|USDT|USDC)_\d+\.csv$/.exec(name)?.[1];
+  const kraken = /^([A-Z0-9.]+)_(1|5|15|30|60|240|720|1440)\.csv$/.exec(name)?.[1];
   if (kraken !== undefined) {
-    return { source: 'kraken', read: readKlines(krakenNames[kraken] ?? kraken, readKrakenKline) };
+    const base = /^(.+?)USD[TC]?$/.exec(kraken)?.[1];
+    return base === undefined
+      ? undefined
+      : { source: 'kraken', read: readKlines(krakenNames[base] ?? base, readKrakenKline) };
   }
   return { source: 'file', read: readTable };
 }

@@ -58,6 +58,8 @@ export interface FilesPlan {
   readonly files: readonly PlannedFile[];
   /** Names of files that an import has read to their end. */
   readonly finished: readonly string[];
+  /** Names of files that are left out: their pairs are not in dollars, or not in that of the request. */
+  readonly inOtherCurrency: readonly string[];
 }
 
 /** Compares the files with those that imports have recorded. Throws `file-problem`. */
@@ -65,33 +67,50 @@ export async function planFiles(session: Session, request: FilesRequest): Promis
   const recorded = await readPriceFiles(session.sql);
   const files: PlannedFile[] = [];
   const finished: string[] = [];
+  const inOtherCurrency: string[] = [];
   for (const path of await listPriceFiles(request.path)) {
     session.throwIfInterrupted();
     const checksum = await hash(path);
     for (const file of await openPriceFile(path)) {
       if (file.place !== path && !isPriceFile(file)) continue;
+      const format = formatOf(file, request.names);
+      if (!format) {
+        inOtherCurrency.push(file.name);
+        continue;
+      }
       const key = keyOf(file, { path, asked: request.asked });
       const isSame = (each: PriceFile) => each.checksum === checksum && each.name === key;
       const known = recorded.find(isSame);
       if (known?.isFinished && !request.isOverwriting) finished.push(file.name);
       else {
-        const format = formatOf(file, request.names);
         const skipLines = known && !known.isFinished ? known.lines : 0;
         files.push({ name: key, file, format, checksum, skipLines });
       }
     }
   }
-  if (files.length === 0 && finished.length === 0) {
-    throw new CryptosenseDbError(
-      'file-problem',
-      {
-        message: `${request.path} has no file of prices`,
-        evidence: ['a file of prices is a .csv, also within a .zip or a .gz'],
-      },
-      { details: { path: request.path } },
-    );
-  }
-  return { files, finished };
+  if (files.length === 0 && finished.length === 0) throw noFile(request, inOtherCurrency);
+  return { files, finished, inOtherCurrency };
+}
+
+function noFile(
+  { path, names: { quote } }: FilesRequest,
+  inOtherCurrency: readonly string[],
+): CryptosenseDbError<'file-problem'> {
+  const [name] = inOtherCurrency;
+  return new CryptosenseDbError(
+    'file-problem',
+    name === undefined
+      ? {
+          message: `${path} has no file of prices`,
+          evidence: ['a file of prices is a .csv, also within a .zip or a .gz'],
+        }
+      : {
+          message: `${path} has no file of prices in dollars`,
+          evidence: [`the pair of ${name} is in another currency`],
+          hint: `pairs of Binance are read in ${quote}; --quote names another dollar`,
+        },
+    { details: { path } },
+  );
 }
 
 /** A file in an archive that may hold prices: not a text beside them, nor what macOS adds. */

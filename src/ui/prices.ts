@@ -105,7 +105,12 @@ function notesOf({
     ),
     ...(files.finished.length > 0
       ? [
-          `${plural(files.finished.length, 'file')} imported before: ${files.finished.slice(0, 3).join(', ')}${files.finished.length > 3 ? ', …' : ''}; --overwrite reads them again`,
+          `${plural(files.finished.length, 'file')} imported before: ${firstOf(files.finished)}; --overwrite reads them again`,
+        ]
+      : []),
+    ...(files.inOtherCurrency.length > 0
+      ? [
+          `${plural(files.inOtherCurrency.length, 'file')} left out, of a pair that is not in dollars or not in that of --quote: ${firstOf(files.inOtherCurrency)}`,
         ]
       : []),
     ...(leftOutPrices.tooOld > 0
@@ -121,6 +126,10 @@ function notesOf({
       return `${symbol}: ${plural(rows, noun)} ${fact}`;
     }),
   ];
+}
+
+function firstOf(names: readonly string[]): string {
+  return `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`;
 }
 
 /** Renders a line for each asset, with a bar of its months. */

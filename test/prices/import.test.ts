@@ -484,6 +484,26 @@ describe('an import from files', () => {
     ]);
   });
 
+  it('leaves out and names files of pairs in another currency', async () => {
+    const line = `${Date.parse('2026-01-01T00:00:00Z') / 1_000},100.5,101,99,100,3.2,8\n`;
+    const files = folderOf({
+      'kraken.zip': zipOf({ 'ADAETH_60.csv': line, 'ETHEUR_60.csv': line, 'XBTUSD_60.csv': line }),
+      'ETHEUR-1h-2026-01.csv': klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z'),
+    });
+    expect(await load({ source: 'files', files, coins: ['bitcoin', 'ETH'] })).toMatchObject({
+      rows: 1,
+      files: {
+        unread: ['XBTUSD_60.csv'],
+        inOtherCurrency: ['ETHEUR-1h-2026-01.csv', 'ADAETH_60.csv', 'ETHEUR_60.csv'],
+      },
+    });
+    const alone = load({ source: 'files', files: join(files, 'ETHEUR-1h-2026-01.csv') });
+    await expect(alone).rejects.toMatchObject({
+      code: 'file-problem',
+      message: expect.stringContaining('has no file of prices in dollars'),
+    });
+  });
+
   it('reads each file once, and one that has changed again', async () => {
     const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,1\n` });
     await load({ source: 'files', files });

@@ -12,7 +12,7 @@ const imported: ImportResult = {
   isDryRun: false,
   range: undefined,
   assets: [],
-  files: { unread: ['a.csv'], finished: [] },
+  files: { unread: ['a.csv'], finished: [], inOtherCurrency: [] },
   requests: 0,
   estimatedMs: 0,
   rows: 1,
@@ -41,6 +41,14 @@ describe('an import', () => {
       ].join('\n'),
     );
   });
+});
+
+it('an import names files that are left out, three at most', () => {
+  const inOtherCurrency = ['ADAETH_60.csv', 'ETHEUR_60.csv', 'SOLEUR_60.csv', 'XBTEUR_60.csv'];
+  const files = { ...imported.files, inOtherCurrency };
+  expect(renderImport({ ...imported, files }, plain)).toContain(
+    'note: 4 files left out, of a pair that is not in dollars or not in that of --quote: ADAETH_60.csv, ETHEUR_60.csv, SOLEUR_60.csv, …\n',
+  );
 });
 
 describe('the status of prices', () => {
