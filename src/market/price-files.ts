@@ -92,12 +92,18 @@ function readKlines(
 ): PriceFormat['read'] {
   return async function* (file, skipLines) {
     const volume = createRollingVolume();
+    let last = Number.NEGATIVE_INFINITY;
     for await (const lines of readLines(file)) {
       const prices: Price[] = [];
       for (const line of lines) {
         const kline = line.text === '' ? undefined : readLine(line, file.place);
         if (!kline) continue;
         const { time, open } = kline;
+        if (time < last) {
+          throw faultyLine(file.place, line, 'it is before the line above: sort the file by time');
+        }
+        if (time === last) continue;
+        last = time;
         if (line.number > skipLines) {
           const volume24hUsd = volume.at(time);
           prices.push({ symbol, time, priceUsd: open, marketCapUsd: null, volume24hUsd });
