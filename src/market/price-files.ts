@@ -124,7 +124,8 @@ const tableColumns = [
 ] as const;
 type TableColumn = (typeof tableColumns)[number];
 const neededColumns: readonly TableColumn[] = ['time', 'asset_symbol', 'price_usd'];
-const figure = /^\d+(\.\d+)?([eE][+-]?\d+)?$/;
+/** Also negative: what a column cannot hold is counted when it is written. */
+const figure = /^-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?$/;
 
 /** CSV with a header: `time,asset_symbol,price_usd[,market_cap_usd,volume_24h_usd]`. No value has a comma or quotes. */
 async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<FilePrices> {

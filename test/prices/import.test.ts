@@ -521,7 +521,8 @@ describe('an import from files', () => {
   it.each([
     ['time,price_usd\n1,2\n', 'a.csv:1: the header has no asset_symbol'],
     ['time,asset_symbol,price_usd\nyesterday,ETH,2\n', 'a.csv:2: "yesterday" is not a time'],
-    [`time,asset_symbol,price_usd\n${noon},ETH,-2\n`, 'a.csv:2: "-2" is not a price'],
+    [`time,asset_symbol,price_usd\n${noon},ETH,\n`, 'a.csv:2: "" is not a price'],
+    [`time,asset_symbol,price_usd\n${noon},ETH,.\n`, 'a.csv:2: "." is not a price'],
     [`time,asset_symbol,price_usd\n${noon},,2\n`, 'a.csv:2: it has no symbol'],
     [`time,asset_symbol,price_usd\n${noon},ETH,1,234.56\n`, 'a.csv:2: it has 4 values'],
     ['time,asset_symbol,price_usd\n2026-02-30,ETH,2\n', 'a.csv:2: "2026-02-30" is not a time'],
@@ -634,17 +635,30 @@ describe('an import from files', () => {
   });
 
   it('names prices that the columns cannot hold', async () => {
+    const rows = [
+      `${noon},ETH,0.0000001234,`,
+      '2026-01-03,ETH,1e15,',
+      '2026-01-04,ETH,0,',
+      '2026-01-05,ETH,-1,',
+      '2026-01-06,ETH,.5,-5',
+    ];
     const files = folderOf({
-      'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,0.0000001234\n2026-01-03,ETH,1e15\n2026-01-04,ETH,0\n`,
+      'a.csv': `time,asset_symbol,price_usd,market_cap_usd\n${rows.join('\n')}\n`,
     });
     expect(await load({ source: 'files', files })).toMatchObject({
-      rows: 1,
+      rows: 2,
       misfits: [
         { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
         { symbol: 'ETH', kind: 'price too large', rows: 1 },
         { symbol: 'ETH', kind: 'price is zero', rows: 1 },
+        { symbol: 'ETH', kind: 'price is negative', rows: 1 },
+        { symbol: 'ETH', kind: 'figure out of range', rows: 1 },
       ],
     });
+    expect(
+      await ask(`select price_usd::float8 as price, market_cap_usd as cap from price_history
+        where time = '2026-01-06T00:00:00Z'`),
+    ).toEqual([{ price: 0.5, cap: null }]);
   });
 });
 
