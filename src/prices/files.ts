@@ -42,6 +42,8 @@ export interface LeftOutPrices {
   readonly tooOld: number;
   /** Of the future. Their file is read again by the next import. */
   readonly inFuture: number;
+  /** Of the same asset and millisecond as the price before in the file. */
+  readonly ofSameMoment: number;
 }
 
 /** A file that is to be read, and how much of it is written already. */
@@ -165,7 +167,7 @@ export async function importFiles(
   },
 ): Promise<LeftOutPrices> {
   const startedAt = performance.now();
-  const leftOut = { tooOld: 0, inFuture: 0 };
+  const leftOut = { tooOld: 0, inFuture: 0, ofSameMoment: 0 };
   let rows = 0;
   for (const [index, planned] of plan.files.entries()) {
     const { file, format, checksum, name } = planned;
@@ -253,7 +255,7 @@ function createFilter(
   }: {
     readonly assetOf: (symbol: string) => PricedAsset | undefined;
     /** Counted here. */
-    readonly leftOut: { tooOld: number; inFuture: number };
+    readonly leftOut: { -readonly [kind in keyof LeftOutPrices]: number };
     readonly place: string;
   },
 ): (price: Price) => Price | undefined {
@@ -264,13 +266,17 @@ function createFilter(
     if (price.time >= now) leftOut.inFuture += 1;
     else if (price.time < range.from) leftOut.tooOld += 1;
     if (price.time < range.from || price.time >= range.to) return undefined;
-    const { symbol } = asset;
     // A file can name an asset by its id.
-    if (interval === undefined) return symbol === price.symbol ? price : { ...price, symbol };
-    const time = startOf(price.time, interval);
+    const { symbol } = asset;
+    const time = interval === undefined ? price.time : startOf(price.time, interval);
     const before = last.get(symbol);
-    if (before === time) return undefined;
-    if (before !== undefined && time < before) throw unordered(place, { symbol });
+    if (before === time) {
+      if (interval === undefined) leftOut.ofSameMoment += 1;
+      return undefined;
+    }
+    if (interval !== undefined && before !== undefined && time < before) {
+      throw unordered(place, { symbol });
+    }
     last.set(symbol, time);
     return { ...price, symbol, time };
   };

@@ -54,7 +54,7 @@ export interface WrittenImport {
   readonly failure?: CryptosenseDbError | undefined;
 }
 
-export const nothingLeftOut: LeftOutPrices = { tooOld: 0, inFuture: 0 };
+export const nothingLeftOut: LeftOutPrices = { tooOld: 0, inFuture: 0, ofSameMoment: 0 };
 
 /** Compares what CoinGecko or Binance is asked for with the database. Throws as `planSeries` and `chooseAssets` do. */
 export async function planSeriesImport(

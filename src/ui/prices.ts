@@ -121,6 +121,11 @@ function notesOf({
           `${plural(leftOutPrices.inFuture, 'price')} left out: of the future; the next import reads the file again`,
         ]
       : []),
+    ...(leftOutPrices.ofSameMoment > 0
+      ? [
+          `${plural(leftOutPrices.ofSameMoment, 'price')} left out: of the same asset and millisecond as the price before`,
+        ]
+      : []),
     ...misfits.map(({ symbol, kind, rows }) => {
       const [noun, fact] = texts[kind];
       return `${symbol}: ${plural(rows, noun)} ${fact}`;

@@ -575,6 +575,27 @@ describe('an import from files', () => {
     expect(await load({ ...options, pairs: { SOL: 'LUNAUSDT' } })).toMatchObject({ rows: 24 });
   });
 
+  it('keeps the first price of an asset in a millisecond, and counts the others', async () => {
+    const second = Date.parse(noon) / 1_000;
+    const rows = [
+      `${second}000001,ETH,1`,
+      `${second}000001,SOL,2`,
+      `${second}000002,ETH,3`,
+      `${noon.replace('Z', '.000003Z')},ETH,4`,
+      `${second}001000,ETH,5`,
+    ];
+    const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${rows.join('\n')}\n` });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 3,
+      leftOutPrices: { ofSameMoment: 2 },
+    });
+    expect(await ask('select price_usd::int as price from price_history order by price')).toEqual([
+      { price: 1 },
+      { price: 2 },
+      { price: 5 },
+    ]);
+  });
+
   it('tells files of one name in an archive apart, and passes over other files in it', async () => {
     const row = (symbol: string) => `time,asset_symbol,price_usd\n${noon},${symbol},1\n`;
     const files = folderOf({

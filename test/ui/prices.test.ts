@@ -16,7 +16,7 @@ const imported: ImportResult = {
   requests: 0,
   estimatedMs: 0,
   rows: 1,
-  leftOutPrices: { tooOld: 0, inFuture: 0 },
+  leftOutPrices: { tooOld: 0, inFuture: 0, ofSameMoment: 0 },
   misfits: [],
   leftOut: [],
   unknownToSource: [],
@@ -41,6 +41,18 @@ describe('an import', () => {
       ].join('\n'),
     );
   });
+});
+
+it('an import counts prices of files that are left out', () => {
+  const leftOutPrices = { tooOld: 2, inFuture: 1, ofSameMoment: 3 };
+  expect(renderImport({ ...imported, leftOutPrices }, plain)).toContain(
+    [
+      'note: 2 prices left out: older than the retention policy keeps',
+      'note: 1 price left out: of the future; the next import reads the file again',
+      'note: 3 prices left out: of the same asset and millisecond as the price before',
+      '',
+    ].join('\n'),
+  );
 });
 
 it('an import names files that are left out, three at most', () => {
