@@ -83,7 +83,10 @@ export function findPairs(
     .filter(({ id, symbol }) => !Object.hasOwn(pairs, symbol) && !Object.hasOwn(bases, id))
     .map((asset) => ({
       asset,
-      hint: `name its pair on Binance: --pair ${asset.symbol}=${asset.symbol}${quote}`,
+      hint:
+        asset.symbol === quote
+          ? `leave it out: prices are in ${quote}; or use --source coingecko`
+          : `name its pair on Binance: --pair ${asset.symbol}=${asset.symbol}${quote}`,
     }));
 }
 

@@ -215,6 +215,10 @@ describe("Binance's dumps", () => {
     expect(sourceOf({}).findUnknown([bitcoin, unknown])).toEqual([
       { asset: unknown, hint: 'name its pair on Binance: --pair C1=C1USDT' },
     ]);
+    const tether = { id: 'tether', symbol: 'USDT', name: 'Tether' };
+    expect(sourceOf({}).findUnknown([tether])).toEqual([
+      { asset: tether, hint: 'leave it out: prices are in USDT; or use --source coingecko' },
+    ]);
     expect(sourceOf({ pairs: { C1: 'C1BUSD' } }).findUnknown([bitcoin, unknown])).toEqual([]);
   });
 });

@@ -601,7 +601,7 @@ describe('an import from files', () => {
     const files = folderOf({
       'all.zip': zipOf({
         'a/p.csv': row('ETH'),
-        'b/p.csv': row('SOL'),
+        'b/p.csv.gz': gzipSync(row('SOL')),
         '__MACOSX/a/._p.csv': 'x',
         'README.txt': 'x',
       }),
@@ -638,6 +638,14 @@ describe('an import from files', () => {
       { symbol: 'ETH', count: 3 },
       { symbol: 'SOL', count: 1 },
     ]);
+  });
+
+  it('refuses an empty zip', async () => {
+    const files = folderOf({ 'a.zip': zipOf({}) });
+    await expect(load({ source: 'files', files })).rejects.toMatchObject({
+      code: 'file-problem',
+      message: expect.stringContaining('has no file of prices'),
+    });
   });
 
   it('refuses an asset that the table lacks, and a damaged zip', async () => {
