@@ -135,8 +135,8 @@ export interface Line {
 }
 
 /**
- * The lines of a text in UTF-8, in batches as the bytes arrive. Throws `file-problem` for bytes that cannot be
- * unpacked, and for a line of more than a megabyte, which no file of prices has.
+ * The lines of a text in UTF-8, without a byte order mark, in batches as the bytes arrive. Throws `file-problem` for
+ * bytes that cannot be unpacked, and for a line of more than a megabyte, which no file of prices has.
  */
 export async function* readLines({
   open: openText,

@@ -17,7 +17,7 @@ import type { Price } from './prices.ts';
 export type { TextFile } from './archive.ts';
 export type { PairNames } from './pairs.ts';
 
-/** Prices of a line; undefined for a line without one, such as a header. */
+/** Prices of some lines that follow each other. */
 export interface FilePrices {
   readonly prices: readonly Price[];
   /** How many lines of the file have been read with this batch. */
@@ -152,15 +152,12 @@ interface Header {
 }
 
 function readHeader(line: Line, place: string): Header {
-  const names = line.text
-    .replace(/^\uFEFF/, '')
-    .split(',')
-    .map((name) =>
-      name
-        .trim()
-        .replace(/^"(.*)"$/, '$1')
-        .toLowerCase(),
-    );
+  const names = line.text.split(',').map((name) =>
+    name
+      .trim()
+      .replace(/^"(.*)"$/, '$1')
+      .toLowerCase(),
+  );
   const missing = neededColumns.filter((name) => !names.includes(name));
   if (missing.length > 0) {
     throw faultyLine(

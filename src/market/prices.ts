@@ -1,10 +1,9 @@
-import { dayMs } from '../runtime/days.ts';
+import { dayMs, hourMs } from '../runtime/days.ts';
 
 /** The spacing of imported prices. */
 export type Interval = 'daily' | 'hourly';
 export const intervals: readonly Interval[] = ['daily', 'hourly'];
 
-export const hourMs = 3_600_000;
 export const intervalMs: Readonly<Record<Interval, number>> = { daily: dayMs, hourly: hourMs };
 
 /** Moments from `from` until before `to`, in milliseconds since 1970. */
@@ -16,9 +15,10 @@ export interface TimeRange {
 /** Currencies that are a dollar: the prices of their pairs are in USD. */
 export const dollars = ['USDT', 'USDC', 'FDUSD', 'BUSD', 'TUSD', 'USD', 'DAI'] as const;
 
-/** A price at the start of an hour or a day, in milliseconds since 1970. Figures are decimal numbers as text. */
+/** Figures are decimal numbers as text. */
 export interface Price {
   readonly symbol: string;
+  /** In milliseconds since 1970. Of a source by asset and range: the start of an hour or a day. */
   readonly time: number;
   readonly priceUsd: string;
   readonly marketCapUsd: string | null;

@@ -83,3 +83,8 @@ describe('a file of candles', () => {
     });
   });
 });
+
+it('a table can begin with a byte order mark', async () => {
+  const text = '\uFEFFtime,asset_symbol,price_usd\n2026-01-01,BTC,1\n';
+  expect(await pricesOf('a.csv', text)).toMatchObject([{ symbol: 'BTC', priceUsd: '1' }]);
+});
