@@ -25,6 +25,8 @@ export default defineConfig({
     hookTimeout: 120_000,
     // One more than CI has cores: some tests wait for time to pass.
     maxWorkers: 3,
+    // Each test file starts the embedded engine in a new process. To optimize its code takes longer than most files run.
+    execArgv: ['--liftoff-only'],
     coverage: { include: ['src/**'], reporter: ['text'] },
   },
 });

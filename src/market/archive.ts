@@ -5,14 +5,16 @@ import { crc32, createGunzip } from 'node:zlib';
 import yauzl from 'yauzl';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 
-/** A text file: one on the disk, or one in an archive. */
+/** A text file: one on the disk, or one in an archive, unpacked where it is a gzip. */
 export interface TextFile {
-  /** The name without folders. */
+  /** The name without folders, and without `.gz`. */
   readonly name: string;
   /** For messages: the path, and the name in the archive. */
   readonly place: string;
   readonly open: () => Promise<Readable>;
 }
+
+const gzipName = /\.gz$/i;
 
 type Zip = { readonly path: string } | { readonly bytes: Buffer };
 
@@ -30,8 +32,12 @@ export async function readZip(zip: Zip, place: string): Promise<readonly TextFil
       archive.on('entry', (entry: yauzl.Entry) => {
         const name = entry.fileName.split('/').at(-1) ?? '';
         const inside = `${place}: ${entry.fileName}`;
-        const open = async () => openEntry(await openZip(zip, place), { entry, place: inside });
-        if (name !== '') files.push({ name, place: inside, open });
+        const isGzip = gzipName.test(name);
+        const open = async () => {
+          const stream = await openEntry(await openZip(zip, place), { entry, place: inside });
+          return isGzip ? through(stream, createGunzip()) : stream;
+        };
+        if (name !== '') files.push({ name: name.replace(gzipName, ''), place: inside, open });
         archive.readEntry();
       });
       archive.readEntry();
@@ -85,16 +91,19 @@ function checkCrc(expected: number, place: string): Transform {
   });
 }
 
+/** Of a file in it, and of an empty zip (APPNOTE.TXT, 4.3.7 and 4.3.16). */
+const zipStarts = ['PK\u0003\u0004', 'PK\u0005\u0006'];
+
 /** The text files that a file on the disk holds: itself, unpacked, or those of the zip that it is. */
 export async function readTextFiles(path: string, name: string): Promise<readonly TextFile[]> {
   const start = await firstBytes(path);
-  if (start.subarray(0, 4).toString('latin1') === 'PK\u0003\u0004') return readZip({ path }, path);
+  if (zipStarts.includes(start.subarray(0, 4).toString('latin1'))) return readZip({ path }, path);
   const isGzip = start[0] === 0x1f && start[1] === 0x8b;
   const openFile = async () => {
     const stream = createReadStream(path);
     return isGzip ? through(stream, createGunzip()) : stream;
   };
-  return [{ name: isGzip ? name.replace(/\.gz$/i, '') : name, place: path, open: openFile }];
+  return [{ name: isGzip ? name.replace(gzipName, '') : name, place: path, open: openFile }];
 }
 
 async function firstBytes(path: string): Promise<Buffer> {
@@ -126,8 +135,8 @@ export interface Line {
 }
 
 /**
- * The lines of a text in UTF-8, in batches as the bytes arrive. Throws `file-problem` for bytes that cannot be
- * unpacked, and for a line of more than a megabyte, which no file of prices has.
+ * The lines of a text in UTF-8, without a byte order mark, in batches as the bytes arrive. Throws `file-problem` for
+ * bytes that cannot be unpacked, and for a line of more than a megabyte, which no file of prices has.
  */
 export async function* readLines({
   open: openText,

@@ -1,21 +1,20 @@
 import { createHash } from 'node:crypto';
-import { dayMs } from '../runtime/days.ts';
+import { dayMs, isoDay } from '../runtime/days.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { readLines, readZip } from './archive.ts';
 import { type FetchOptions, fetchFile } from './fetch.ts';
 import { createRollingVolume, type Kline, readBinanceKline } from './klines.ts';
-import { findPairs, pairAt } from './pairs.ts';
+import { findPairs, type PairRange, pairsIn } from './pairs.ts';
 import {
   byMonth,
   type Interval,
   nextMonth,
   type Price,
-  type PricedAsset,
   type PriceQuery,
   type PriceSource,
+  splitRange,
   startOf,
-  type TimeRange,
 } from './prices.ts';
 
 export interface BinanceOptions extends FetchOptions {
@@ -35,7 +34,7 @@ const msPerFile = 400;
 const monthlyDelayMs = 10 * dayMs;
 
 /**
- * Binance's public dumps: a zip a month, and a zip a day for the month that is not over. A price is the open of its
+ * Binance's public dumps: a zip a month, or a zip a day where there is none of the month. A price is the open of its
  * candle; the volume is that of the 24 hours before. Market capitalization is not in the dumps.
  */
 export function createBinanceSource(
@@ -46,45 +45,58 @@ export function createBinanceSource(
   const base = baseUrl.replace(/\/+$/, '');
   const names = { quote, pairs };
   let kept: { readonly url: string; readonly klines: readonly Kline[] } | undefined;
+  const absent = new Set<string>();
 
   /** The candles of a zip, in order of time; undefined when the host does not have it. */
   const readDump = async (url: string): Promise<readonly Kline[] | undefined> => {
     if (kept?.url === url) return kept.klines;
+    if (absent.has(url)) return undefined;
     const bytes = await fetchChecked(url, options);
-    if (!bytes) return undefined;
+    if (!bytes) {
+      absent.add(url);
+      return undefined;
+    }
     const klines = await unpack(bytes, url);
     kept = { url, klines };
     return klines;
   };
 
-  const urlOf = (pair: string, { interval, period }: Dump) => {
+  /** The parts of a range that have one pair and are within one month. */
+  const partsOf = ({ asset, range }: PriceQuery): readonly PairRange[] =>
+    byMonth(range).flatMap((part) => pairsIn(asset, part, names));
+
+  /** The dumps that can have the candles of a part: that of its month once the month is over, or those of its days. */
+  const dumpsOf = ({ pair, from, to }: PairRange, interval: Interval) => {
     const step = steps[interval];
-    const kind = period.length === 7 ? 'monthly' : 'daily';
-    return `${base}/data/spot/${kind}/klines/${pair}/${step}/${pair}-${step}-${period}.zip`;
+    const urlOf = (kind: 'monthly' | 'daily', period: string) =>
+      `${base}/data/spot/${kind}/klines/${pair}/${step}/${pair}-${step}-${period}.zip`;
+    const days = splitRange({ from: startOf(from, 'daily'), to }, dayMs);
+    const monthEnd = nextMonth(from);
+    return {
+      monthly: monthEnd <= now ? urlOf('monthly', isoDay(new Date(from)).slice(0, 7)) : undefined,
+      daily: days.map((day) => urlOf('daily', isoDay(new Date(day.from)))),
+      isMonthlyDue: now - monthEnd > monthlyDelayMs,
+    };
   };
 
-  const monthlyUrlOf = (asset: PricedAsset, { from, interval }: MonthlyDump) =>
-    urlOf(pairAt(asset, from, names), {
-      interval,
-      period: new Date(from).toISOString().slice(0, 7),
-    });
-
-  /** The candles of a range within one month, and perhaps others of that month. */
-  const readPart = async ({ from, to }: TimeRange, { asset, interval }: PriceQuery) => {
-    const pair = pairAt(asset, from, names);
-    const monthly = monthlyUrlOf(asset, { from, interval });
-    if (to - from > dayMs || kept?.url === monthly) {
-      const klines = await readDump(monthly);
-      // A month that ended long ago and has no dump is before the listing, or after its end.
-      if (klines || now - nextMonth(from) > monthlyDelayMs) return klines ?? [];
-    }
+  /** The candles of a part, and perhaps others of its month. */
+  const readPart = async (part: PairRange, interval: Interval): Promise<readonly Kline[]> => {
+    const { monthly, daily, isMonthlyDue } = dumpsOf(part, interval);
+    const month = monthly && (await readDump(monthly));
+    if (month) return month;
+    const lastDay = daily.at(-1);
+    // Before the listing, or after its end: the other days need not be asked for.
+    if (isMonthlyDue && lastDay && !(await readDump(lastDay))) return [];
     const klines: Kline[] = [];
-    for (let day = startOf(from, 'daily'); day < to; day += dayMs) {
-      const period = new Date(day).toISOString().slice(0, 10);
-      klines.push(...((await readDump(urlOf(pair, { interval, period }))) ?? []));
-    }
+    for (const url of daily) klines.push(...((await readDump(url)) ?? []));
     return klines;
   };
+
+  const countDumps = (query: PriceQuery) =>
+    partsOf(query).reduce((sum, part) => {
+      const { monthly, daily, isMonthlyDue } = dumpsOf(part, query.interval);
+      return sum + (monthly ? 1 : 0) + (isMonthlyDue ? 0 : daily.length);
+    }, 0);
 
   return {
     name: 'binance',
@@ -92,35 +104,31 @@ export function createBinanceSource(
     // The dump of a day appears after its end.
     newest: startOf(now, 'daily'),
     findUnknown: (assets) => findPairs(assets, names),
-    split: byMonth,
-    cost: ({ range }) => {
-      const isOver = now - nextMonth(range.from) > 0;
-      const files = isOver ? 1 : 1 + Math.ceil((range.to - range.from) / dayMs);
-      return { requests: 2 * files, ms: files * msPerFile };
+    split: (query) =>
+      byMonth(query.range).map((range, index) => {
+        const single = { ...query, range };
+        // The dump that has the day before a later month is that of the query before.
+        const dumps = countDumps(index === 0 ? withDayBefore(single) : single);
+        return { ...single, requests: 2 * dumps, ms: dumps * msPerFile };
+      }),
+    address: (query) => {
+      const [part] = partsOf(query);
+      const { monthly, daily } = part ? dumpsOf(part, query.interval) : { daily: [] };
+      return monthly ?? daily[0] ?? base;
     },
-    address: ({ asset, interval, range: { from } }) => monthlyUrlOf(asset, { from, interval }),
     async *read(query) {
-      const { from, to } = query.range;
       const klines: Kline[] = [];
-      // The first prices need the volume of the 24 hours before them.
-      for (const part of byMonth({ from: from - dayMs, to })) {
-        klines.push(...(await readPart(part, query)));
+      for (const part of partsOf(withDayBefore(query))) {
+        klines.push(...(await readPart(part, query.interval)));
       }
       yield* pricesOf(klines, query);
     },
   };
 }
 
-interface MonthlyDump {
-  readonly interval: Interval;
-  /** A moment of the month. */
-  readonly from: number;
-}
-
-interface Dump {
-  readonly interval: Interval;
-  /** `2024-01`, or `2024-01-31`. */
-  readonly period: string;
+/** The first prices of a range need the volume of the 24 hours before them. */
+function withDayBefore({ range, ...query }: PriceQuery): PriceQuery {
+  return { ...query, range: { ...range, from: range.from - dayMs } };
 }
 
 function* pricesOf(

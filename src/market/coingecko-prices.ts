@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { dayMs } from '../runtime/days.ts';
 import { faultyAnswer } from './answer.ts';
-import { addressOf, type CoinGeckoOptions, createAsker } from './coingecko.ts';
+import { addressOf, type CoinGeckoOptions, createAsker, rateLimitOf } from './coingecko.ts';
 import { type Price, type PriceQuery, type PriceSource, splitRange, startOf } from './prices.ts';
 
 /** A range of more than 90 days has daily prices, a shorter one hourly prices (CoinGecko, market_chart/range). */
@@ -10,8 +10,6 @@ const hourlyRangeMs = 90 * dayMs;
 const dailyRangeMs = 5 * 366 * dayMs;
 /** History that a Demo key and no key have. */
 const demoDays = 365;
-/** Requests a minute without a key, with a Demo key, and with the smallest Pro key. */
-const requestsPerMinute = { none: 5, demo: 30, pro: 250 } as const;
 
 /** `[milliseconds, value]`, where a value can be null. */
 const series = v.array(v.tuple([v.number(), v.nullable(v.number())]));
@@ -26,10 +24,9 @@ export function createCoinGeckoSource(
   options: CoinGeckoOptions,
   { now }: { readonly now: number },
 ): PriceSource {
-  const { plan = 'demo', apiKey } = options;
+  const { plan = 'demo' } = options;
   const ask = createAsker(options);
-  const perMinute =
-    plan === 'pro' ? requestsPerMinute.pro : requestsPerMinute[apiKey ? 'demo' : 'none'];
+  const { requests, windowMs } = rateLimitOf(options);
   return {
     name: 'coingecko',
     oldest:
@@ -38,13 +35,14 @@ export function createCoinGeckoSource(
         : {
             time: startOf(now, 'daily') - (demoDays - 1) * dayMs,
             reason: `CoinGecko's Demo plan ends after ${demoDays} days`,
-            hint: `ask for --days ${demoDays - 1}, set COINGECKO_PLAN=pro with a Pro key, or use --source binance`,
+            hint: `ask for --days ${demoDays}, set COINGECKO_PLAN=pro with a Pro key, or use --source binance`,
           },
     newest: now,
     findUnknown: () => [],
-    split: (range, interval) =>
-      splitRange(range, interval === 'hourly' ? hourlyRangeMs : dailyRangeMs),
-    cost: () => ({ requests: 1, ms: 60_000 / perMinute }),
+    split: (query) =>
+      splitRange(query.range, query.interval === 'hourly' ? hourlyRangeMs : dailyRangeMs).map(
+        (range) => ({ ...query, range, requests: 1, ms: windowMs / requests }),
+      ),
     address: ({ asset: { id } }) => `${addressOf(options)}/coins/${id}/market_chart/range`,
     async *read(query) {
       const { asset, range } = query;
@@ -62,7 +60,7 @@ export function createCoinGeckoSource(
             control,
           ),
         read: (body) => (v.is(chartSchema, body) ? body : undefined),
-        planHint: `ask for fewer days: --days ${demoDays - 1}; or use --source binance`,
+        planHint: `ask for fewer days: --days ${demoDays}; or use --source binance`,
       });
       yield* pricesOf(v.parse(chartSchema, chart), query);
     },

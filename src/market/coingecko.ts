@@ -1,6 +1,7 @@
 import Coingecko from '@coingecko/coingecko-typescript';
 import type { OnProgress } from '../runtime/progress.ts';
 import { askAgain, fetchBounded, isWorthAnother, type Outcome, readRetryAfter } from './fetch.ts';
+import { createPacer, type RateLimit } from './rate-limit.ts';
 import { describeRefusal, type FailedRequest, readWords } from './refusal.ts';
 
 export type Plan = 'demo' | 'pro';
@@ -12,6 +13,8 @@ export interface CoinGeckoOptions {
   readonly plan?: Plan | undefined;
   /** A mirror to ask instead of the plan's host. */
   readonly baseUrl?: string | undefined;
+  /** Default: that of the plan, 5 requests a minute without a key, 30 with a Demo key, 250 with a Pro key. */
+  readonly rateLimit?: RateLimit | undefined;
   /** The first wait before another try; each is twice the one before. Default 1,000. */
   readonly retryDelayMs?: number | undefined;
   /** How long one answer may take, to its last byte. Default 30,000. */
@@ -25,8 +28,13 @@ const hosts: Readonly<Record<Plan, string>> = {
   pro: 'https://pro-api.coingecko.com/api/v3',
 };
 
-/** CoinGecko limits requests per minute: the waits between five attempts have to add up to more. */
-const rateLimitFactor = 5;
+/** Requests a minute without a key, with a Demo key, and with the smallest Pro key. */
+const requestsPerMinute = { none: 5, demo: 30, pro: 250 } as const;
+
+export function rateLimitOf({ rateLimit, plan = 'demo', apiKey }: CoinGeckoOptions): RateLimit {
+  const kind = plan === 'demo' && apiKey === undefined ? 'none' : plan;
+  return rateLimit ?? { requests: requestsPerMinute[kind], windowMs: 60_000 };
+}
 
 /** One request through CoinGecko's client, and what its answer must hold. */
 export interface Question<T> {
@@ -42,12 +50,18 @@ export interface Question<T> {
 export type Ask = <T>(question: Question<T>) => Promise<T>;
 
 /**
- * Returns a function that asks CoinGecko one question. It tries again after no answer, an incomplete answer, 408, 429
- * and 5xx, and waits as long as `retry-after` says. It throws `coingecko-failed` and `interrupted`.
+ * Returns a function that asks CoinGecko one question, within the rate limit over all its calls. It tries again after no
+ * answer, an incomplete answer, 408, 429 and 5xx, and waits as long as `retry-after` says, or after 429 without it until
+ * the rate limit is whole again. It throws `coingecko-failed` and `interrupted`.
  */
 export function createAsker(options: CoinGeckoOptions): Ask {
-  const { apiKey, plan = 'demo', retryDelayMs = 1_000 } = options;
+  const { apiKey, plan = 'demo', retryDelayMs: firstMs = 1_000, onProgress, signal } = options;
   const client = createClient(options);
+  const limit = rateLimitOf(options);
+  const pace = createPacer(limit, {
+    signal,
+    onWait: (delayMs) => onProgress?.({ kind: 'market-paced', delayMs }),
+  });
   const about = {
     isPro: plan === 'pro',
     hasKey: apiKey !== undefined,
@@ -55,13 +69,13 @@ export function createAsker(options: CoinGeckoOptions): Ask {
   };
   return <T>(question: Question<T>): Promise<T> =>
     askAgain(async (attempts): Promise<Outcome<T>> => {
-      const outcome = await askOnce(client, question, options);
+      const outcome = await pace(() => askOnce(client, question, options));
       if ('answer' in outcome) return outcome;
       const { planHint, offlineHint } = question;
-      const { isWorthAnother, retryAfterMs } = outcome;
+      const { isWorthAnother } = outcome;
       const error = describeRefusal({ ...about, ...outcome, planHint, offlineHint, attempts });
       const isLimited = outcome.status === 429 || readWords(outcome.body).errorCode === 429;
-      const firstMs = isLimited ? retryDelayMs * rateLimitFactor : retryDelayMs;
+      const retryAfterMs = outcome.retryAfterMs ?? (isLimited ? limit.windowMs : undefined);
       return { error, isWorthAnother, retryAfterMs, firstMs };
     }, options);
 }

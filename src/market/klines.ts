@@ -67,7 +67,7 @@ export function faultyLine(
 }
 
 /**
- * The volume of the 24 hours before a moment, from candles of an hour or a day. `add` each candle in order of time.
+ * The volume of the 24 hours before a moment, from candles of an hour or a day. `add` each candle once, in order of time.
  * `at` is null when the candles do not reach back 24 hours; an hour without a trade counts as none.
  */
 export function createRollingVolume(): {

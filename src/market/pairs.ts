@@ -1,4 +1,4 @@
-import type { PricedAsset, UnknownAsset } from './prices.ts';
+import type { PricedAsset, TimeRange, UnknownAsset } from './prices.ts';
 
 export interface PairNames {
   readonly quote: string;
@@ -50,17 +50,28 @@ const bases: Readonly<
   vechain: [{ base: 'VET' }],
 };
 
-/** The pair of an asset at a moment, such as `BTCUSDT`. The asset must have one: see `findPairs`. */
-export function pairAt(
+/** A range in which an asset has one pair, such as `BTCUSDT`. */
+export interface PairRange extends TimeRange {
+  readonly pair: string;
+}
+
+/** The pairs that an asset has within a range, in order of time; none for an asset that `findPairs` returns. */
+export function pairsIn(
   { id, symbol }: PricedAsset,
-  time: number,
+  { from, to }: TimeRange,
   { quote, pairs }: PairNames,
-): string {
+): readonly PairRange[] {
   const named = Object.hasOwn(pairs, symbol) ? pairs[symbol] : undefined;
-  if (named !== undefined) return named;
+  if (named !== undefined) return [{ pair: named, from, to }];
   const known = Object.hasOwn(bases, id) ? (bases[id] ?? []) : [];
-  const current = known.find(({ until }) => until === undefined || time < Date.parse(until));
-  return `${current?.base ?? symbol}${quote}`;
+  const startOfDay = (day: string | undefined) => (day === undefined ? undefined : Date.parse(day));
+  return known
+    .map(({ base, until }, index) => ({
+      pair: `${base}${quote}`,
+      from: Math.max(from, startOfDay(known[index - 1]?.until) ?? from),
+      to: Math.min(to, startOfDay(until) ?? to),
+    }))
+    .filter((each) => each.from < each.to);
 }
 
 /** The assets that neither the table nor `pairs` has a pair for. */
@@ -72,7 +83,10 @@ export function findPairs(
     .filter(({ id, symbol }) => !Object.hasOwn(pairs, symbol) && !Object.hasOwn(bases, id))
     .map((asset) => ({
       asset,
-      hint: `name its pair on Binance: --pair ${asset.symbol}=${asset.symbol}${quote}`,
+      hint:
+        asset.symbol === quote
+          ? `leave it out: prices are in ${quote}; or use --source coingecko`
+          : `name its pair on Binance: --pair ${asset.symbol}=${asset.symbol}${quote}`,
     }));
 }
 

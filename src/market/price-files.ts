@@ -17,7 +17,7 @@ import type { Price } from './prices.ts';
 export type { TextFile } from './archive.ts';
 export type { PairNames } from './pairs.ts';
 
-/** Prices of a line; undefined for a line without one, such as a header. */
+/** Prices of some lines that follow each other. */
 export interface FilePrices {
   readonly prices: readonly Price[];
   /** How many lines of the file have been read with this batch. */
@@ -61,18 +61,24 @@ export function openPriceFile(path: string): Promise<readonly TextFile[]> {
   return readTextFiles(path, basename(path));
 }
 
-/** Finds the format of a file by its name; the format with a header is the one for every other name. */
-export function formatOf({ name }: TextFile, names: PairNames): PriceFormat {
+/**
+ * Finds the format of a file by its name; the format with a header is the one for every other name. Undefined for a file
+ * of Binance or Kraken whose pair is in another currency: not in `quote` on Binance, not in dollars on Kraken.
+ */
+export function formatOf({ name }: TextFile, names: PairNames): PriceFormat | undefined {
   const binance = /^([A-Z0-9]+)-(\d+[a-zA-Z]+)-\d{4}-\d{2}(-\d{2})?\.csv$/.exec(name)?.[1];
   if (binance !== undefined) {
     const symbol = baseOfPair(binance, names);
-    if (symbol !== undefined) {
-      return { source: 'binance', read: readKlines(symbol, readBinanceKline) };
-    }
+    return symbol === undefined
+      ? undefined
+      : { source: 'binance', read: readKlines(symbol, readBinanceKline) };
   }
-  const kraken = /^([A-Z0-9.]+?)(USD|USDT|USDC)_\d+\.csv$/.exec(name)?.[1];
+  const kraken = /^([A-Z0-9.]+)_(1|5|15|30|60|240|720|1440)\.csv$/.exec(name)?.[1];
   if (kraken !== undefined) {
-    return { source: 'kraken', read: readKlines(krakenNames[kraken] ?? kraken, readKrakenKline) };
+    const base = /^(.+?)USD[TC]?$/.exec(kraken)?.[1];
+    return base === undefined
+      ? undefined
+      : { source: 'kraken', read: readKlines(krakenNames[base] ?? base, readKrakenKline) };
   }
   return { source: 'file', read: readTable };
 }
@@ -86,12 +92,18 @@ function readKlines(
 ): PriceFormat['read'] {
   return async function* (file, skipLines) {
     const volume = createRollingVolume();
+    let last = Number.NEGATIVE_INFINITY;
     for await (const lines of readLines(file)) {
       const prices: Price[] = [];
       for (const line of lines) {
         const kline = line.text === '' ? undefined : readLine(line, file.place);
         if (!kline) continue;
         const { time, open } = kline;
+        if (time < last) {
+          throw faultyLine(file.place, line, 'it is before the line above: sort the file by time');
+        }
+        if (time === last) continue;
+        last = time;
         if (line.number > skipLines) {
           const volume24hUsd = volume.at(time);
           prices.push({ symbol, time, priceUsd: open, marketCapUsd: null, volume24hUsd });
@@ -112,7 +124,8 @@ const tableColumns = [
 ] as const;
 type TableColumn = (typeof tableColumns)[number];
 const neededColumns: readonly TableColumn[] = ['time', 'asset_symbol', 'price_usd'];
-const figure = /^\d+(\.\d+)?([eE][+-]?\d+)?$/;
+/** Also negative: what a column cannot hold is counted when it is written. */
+const figure = /^-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?$/;
 
 /** CSV with a header: `time,asset_symbol,price_usd[,market_cap_usd,volume_24h_usd]`. No value has a comma or quotes. */
 async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<FilePrices> {
@@ -139,15 +152,12 @@ interface Header {
 }
 
 function readHeader(line: Line, place: string): Header {
-  const names = line.text
-    .replace(/^\uFEFF/, '')
-    .split(',')
-    .map((name) =>
-      name
-        .trim()
-        .replace(/^"(.*)"$/, '$1')
-        .toLowerCase(),
-    );
+  const names = line.text.split(',').map((name) =>
+    name
+      .trim()
+      .replace(/^"(.*)"$/, '$1')
+      .toLowerCase(),
+  );
   const missing = neededColumns.filter((name) => !names.includes(name));
   if (missing.length > 0) {
     throw faultyLine(

@@ -1,10 +1,9 @@
-import { dayMs } from '../runtime/days.ts';
+import { dayMs, hourMs } from '../runtime/days.ts';
 
 /** The spacing of imported prices. */
 export type Interval = 'daily' | 'hourly';
 export const intervals: readonly Interval[] = ['daily', 'hourly'];
 
-export const hourMs = 3_600_000;
 export const intervalMs: Readonly<Record<Interval, number>> = { daily: dayMs, hourly: hourMs };
 
 /** Moments from `from` until before `to`, in milliseconds since 1970. */
@@ -16,9 +15,10 @@ export interface TimeRange {
 /** Currencies that are a dollar: the prices of their pairs are in USD. */
 export const dollars = ['USDT', 'USDC', 'FDUSD', 'BUSD', 'TUSD', 'USD', 'DAI'] as const;
 
-/** A price at the start of an hour or a day, in milliseconds since 1970. Figures are decimal numbers as text. */
+/** Figures are decimal numbers as text. */
 export interface Price {
   readonly symbol: string;
+  /** In milliseconds since 1970. Of a source by asset and range: the start of an hour or a day. */
   readonly time: number;
   readonly priceUsd: string;
   readonly marketCapUsd: string | null;
@@ -33,11 +33,17 @@ export interface PricedAsset {
   readonly name: string;
 }
 
-/** What one read of a source takes: an asset, and a range of whole hours or days. */
+/** What a source is asked for: an asset, and a range of whole hours or days. */
 export interface PriceQuery {
   readonly asset: PricedAsset;
   readonly interval: Interval;
   readonly range: TimeRange;
+}
+
+/** A query that one read answers, with the number of its requests and their time. Both are estimates. */
+export interface PlannedQuery extends PriceQuery {
+  readonly requests: number;
+  readonly ms: number;
 }
 
 /** The sources that are asked by asset and range. */
@@ -47,7 +53,7 @@ export const seriesSources = ['coingecko', 'binance'] as const;
 export interface PriceSource {
   /** As the column `data_source` names it. */
   readonly name: string;
-  /** The oldest moment that the source has, where that is known before a request. */
+  /** The start of the oldest day that the source has, where that is known before a request. */
   readonly oldest:
     | { readonly time: number; readonly reason: string; readonly hint: string }
     | undefined;
@@ -57,11 +63,9 @@ export interface PriceSource {
   readonly newest: number;
   /** The assets that the source has no prices for, with what to do about them. */
   readonly findUnknown: (assets: readonly PricedAsset[]) => readonly UnknownAsset[];
-  /** Ranges that one read takes each, in order, from one range of any length. */
-  readonly split: (range: TimeRange, interval: Interval) => readonly TimeRange[];
-  /** How many requests a read takes, and how long one takes, for the plan. */
-  readonly cost: (query: PriceQuery) => { readonly requests: number; readonly ms: number };
-  /** What a read asks for first, for messages: an address without a key. */
+  /** Queries that one read answers each, in order of time, from a query of any length. Read them in that order. */
+  readonly split: (query: PriceQuery) => readonly PlannedQuery[];
+  /** What a read asks for the first price of the range, for messages: an address without a key. */
   readonly address: (query: PriceQuery) => string;
   /**
    * The prices of a range in order of time, at most one an hour or a day. An hour without a price is left out. Throws

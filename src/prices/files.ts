@@ -42,6 +42,8 @@ export interface LeftOutPrices {
   readonly tooOld: number;
   /** Of the future. Their file is read again by the next import. */
   readonly inFuture: number;
+  /** Of the same asset and millisecond as the price before in the file. */
+  readonly ofSameMoment: number;
 }
 
 /** A file that is to be read, and how much of it is written already. */
@@ -58,6 +60,8 @@ export interface FilesPlan {
   readonly files: readonly PlannedFile[];
   /** Names of files that an import has read to their end. */
   readonly finished: readonly string[];
+  /** Names of files that are left out: their pairs are not in dollars, or not in that of the request. */
+  readonly inOtherCurrency: readonly string[];
 }
 
 /** Compares the files with those that imports have recorded. Throws `file-problem`. */
@@ -65,33 +69,50 @@ export async function planFiles(session: Session, request: FilesRequest): Promis
   const recorded = await readPriceFiles(session.sql);
   const files: PlannedFile[] = [];
   const finished: string[] = [];
+  const inOtherCurrency: string[] = [];
   for (const path of await listPriceFiles(request.path)) {
     session.throwIfInterrupted();
     const checksum = await hash(path);
     for (const file of await openPriceFile(path)) {
       if (file.place !== path && !isPriceFile(file)) continue;
+      const format = formatOf(file, request.names);
+      if (!format) {
+        inOtherCurrency.push(file.name);
+        continue;
+      }
       const key = keyOf(file, { path, asked: request.asked });
       const isSame = (each: PriceFile) => each.checksum === checksum && each.name === key;
       const known = recorded.find(isSame);
       if (known?.isFinished && !request.isOverwriting) finished.push(file.name);
       else {
-        const format = formatOf(file, request.names);
         const skipLines = known && !known.isFinished ? known.lines : 0;
         files.push({ name: key, file, format, checksum, skipLines });
       }
     }
   }
-  if (files.length === 0 && finished.length === 0) {
-    throw new CryptosenseDbError(
-      'file-problem',
-      {
-        message: `${request.path} has no file of prices`,
-        evidence: ['a file of prices is a .csv, also within a .zip or a .gz'],
-      },
-      { details: { path: request.path } },
-    );
-  }
-  return { files, finished };
+  if (files.length === 0 && finished.length === 0) throw noFile(request, inOtherCurrency);
+  return { files, finished, inOtherCurrency };
+}
+
+function noFile(
+  { path, names: { quote } }: FilesRequest,
+  inOtherCurrency: readonly string[],
+): CryptosenseDbError<'file-problem'> {
+  const [name] = inOtherCurrency;
+  return new CryptosenseDbError(
+    'file-problem',
+    name === undefined
+      ? {
+          message: `${path} has no file of prices`,
+          evidence: ['a file of prices is a .csv, also within a .zip or a .gz'],
+        }
+      : {
+          message: `${path} has no file of prices in dollars`,
+          evidence: [`the pair of ${name} is in another currency`],
+          hint: `pairs of Binance are read in ${quote}; --quote names another dollar`,
+        },
+    { details: { path } },
+  );
 }
 
 /** A file in an archive that may hold prices: not a text beside them, nor what macOS adds. */
@@ -146,7 +167,7 @@ export async function importFiles(
   },
 ): Promise<LeftOutPrices> {
   const startedAt = performance.now();
-  const leftOut = { tooOld: 0, inFuture: 0 };
+  const leftOut = { tooOld: 0, inFuture: 0, ofSameMoment: 0 };
   let rows = 0;
   for (const [index, planned] of plan.files.entries()) {
     const { file, format, checksum, name } = planned;
@@ -234,7 +255,7 @@ function createFilter(
   }: {
     readonly assetOf: (symbol: string) => PricedAsset | undefined;
     /** Counted here. */
-    readonly leftOut: { tooOld: number; inFuture: number };
+    readonly leftOut: { -readonly [kind in keyof LeftOutPrices]: number };
     readonly place: string;
   },
 ): (price: Price) => Price | undefined {
@@ -245,13 +266,17 @@ function createFilter(
     if (price.time >= now) leftOut.inFuture += 1;
     else if (price.time < range.from) leftOut.tooOld += 1;
     if (price.time < range.from || price.time >= range.to) return undefined;
-    const { symbol } = asset;
     // A file can name an asset by its id.
-    if (interval === undefined) return symbol === price.symbol ? price : { ...price, symbol };
-    const time = startOf(price.time, interval);
+    const { symbol } = asset;
+    const time = interval === undefined ? price.time : startOf(price.time, interval);
     const before = last.get(symbol);
-    if (before === time) return undefined;
-    if (before !== undefined && time < before) throw unordered(place, { symbol });
+    if (before === time) {
+      if (interval === undefined) leftOut.ofSameMoment += 1;
+      return undefined;
+    }
+    if (interval !== undefined && before !== undefined && time < before) {
+      throw unordered(place, { symbol });
+    }
     last.set(symbol, time);
     return { ...price, symbol, time };
   };

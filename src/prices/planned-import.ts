@@ -20,12 +20,21 @@ export interface ImportedAsset {
   readonly requests: number;
 }
 
+export interface ImportedFiles {
+  /** To be read. */
+  readonly unread: readonly string[];
+  /** Imported before. */
+  readonly finished: readonly string[];
+  /** Left out: their pairs are not in dollars, or not in that of `quote`. */
+  readonly inOtherCurrency: readonly string[];
+}
+
 /** What is said of an import before it is written. */
 export interface ImportPlan {
   /** The assets with missing prices. Empty for files. */
   readonly assets: readonly ImportedAsset[];
-  /** The files to read, and those that are imported already. Empty for other sources. */
-  readonly files: { readonly unread: readonly string[]; readonly finished: readonly string[] };
+  /** The names of files. Empty for other sources. */
+  readonly files: ImportedFiles;
   readonly requests: number;
   /** By the source's rate limit. */
   readonly estimatedMs: number;
@@ -45,7 +54,7 @@ export interface WrittenImport {
   readonly failure?: CryptosenseDbError | undefined;
 }
 
-export const nothingLeftOut: LeftOutPrices = { tooOld: 0, inFuture: 0 };
+export const nothingLeftOut: LeftOutPrices = { tooOld: 0, inFuture: 0, ofSameMoment: 0 };
 
 /** Compares what CoinGecko or Binance is asked for with the database. Throws as `planSeries` and `chooseAssets` do. */
 export async function planSeriesImport(
@@ -69,9 +78,9 @@ export async function planSeriesImport(
       symbol,
       months: missing.map(({ month }) => new Date(month).toISOString().slice(0, 7)),
       missing: missing.reduce((sum, { expected, present }) => sum + expected - present, 0),
-      requests: queries.reduce((sum, query) => sum + source.cost(query).requests, 0),
+      requests: queries.reduce((sum, query) => sum + query.requests, 0),
     })),
-    files: { unread: [], finished: [] },
+    files: { unread: [], finished: [], inOtherCurrency: [] },
     leftOut,
     unknownToSource,
     requests: plan.requests,
@@ -130,7 +139,11 @@ export async function planFileImport(
   const assetOf = await assetsBySymbol(session.sql, options.coins);
   return {
     assets: [],
-    files: { unread: plan.files.map(({ file }) => file.name), finished: plan.finished },
+    files: {
+      unread: plan.files.map(({ file }) => file.name),
+      finished: plan.finished,
+      inOtherCurrency: plan.inOtherCurrency,
+    },
     leftOut: [],
     unknownToSource: [],
     requests: 0,

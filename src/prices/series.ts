@@ -5,6 +5,7 @@ import {
   endOf,
   type Interval,
   nextMonth,
+  type PlannedQuery,
   type Price,
   type PricedAsset,
   type PriceQuery,
@@ -46,7 +47,7 @@ export interface SeriesPlan {
 export interface PlannedAsset {
   readonly asset: PricedAsset;
   readonly missing: MissingPrices['months'];
-  readonly queries: readonly PriceQuery[];
+  readonly queries: readonly PlannedQuery[];
 }
 
 /**
@@ -61,7 +62,7 @@ export async function planSeries(
   const { assets, interval, isOverwriting } = request;
   refuseUnknown(source, assets);
   const range = {
-    from: startOf(request.range.from, interval),
+    from: firstOf(startOf(request.range.from, interval), source),
     to: endOf(Math.min(request.range.to, source.newest), interval),
   };
   const whole = { ...request, range };
@@ -71,15 +72,13 @@ export async function planSeries(
   const planned = missing.map(({ asset, months }) => ({
     asset,
     missing: months,
-    queries: joinMonths(months).flatMap((part) =>
-      source.split(part, interval).map((each) => ({ asset, interval, range: each })),
-    ),
+    queries: joinMonths(months).flatMap((part) => source.split({ asset, interval, range: part })),
   }));
-  const costs = planned.flatMap(({ queries }) => queries.map(source.cost));
+  const queries = planned.flatMap((each) => each.queries);
   return {
     assets: planned,
-    requests: costs.reduce((sum, { requests }) => sum + requests, 0),
-    estimatedMs: costs.reduce((sum, { ms }) => sum + ms, 0),
+    requests: queries.reduce((sum, { requests }) => sum + requests, 0),
+    estimatedMs: queries.reduce((sum, { ms }) => sum + ms, 0),
   };
 }
 
@@ -108,6 +107,14 @@ function refuseUnknown(source: PriceSource, assets: readonly PricedAsset[]): voi
       hint,
     })),
   );
+}
+
+/**
+ * A plan that ends after 365 days has the last hours of the day before its first whole one. A range that begins on that
+ * day, as `--days 365` does, begins with the first whole day.
+ */
+function firstOf(from: number, { oldest }: PriceSource): number {
+  return oldest !== undefined && oldest.time - from <= dayMs ? Math.max(from, oldest.time) : from;
 }
 
 /** A plan of CoinGecko that ends after a year would refuse the first request, or a later one. */
@@ -145,11 +152,10 @@ export async function importSeries(
   const silent: PlannedAsset[] = [];
   for (const [index, planned] of plan.assets.entries()) {
     let own = 0;
-    const onWritten = (query: PriceQuery, written: number) => {
+    const onWritten = (query: PlannedQuery, written: number) => {
       own += written;
-      const cost = source.cost(query);
-      requests -= cost.requests;
-      estimatedMs -= cost.ms;
+      requests -= query.requests;
+      estimatedMs -= query.ms;
       onProgress?.({
         kind: 'prices-written',
         of: planned.asset.symbol,
@@ -188,7 +194,7 @@ async function importAsset(
     readonly source: PriceSource;
     readonly planned: PlannedAsset;
     readonly sink: PriceSink;
-    readonly onWritten: (query: PriceQuery, rows: number) => void;
+    readonly onWritten: (query: PlannedQuery, rows: number) => void;
   },
 ): Promise<boolean> {
   let isKnown = false;
@@ -240,10 +246,9 @@ async function gaveBefore(
     settledRange(range, [], { newest: source.newest, interval }),
   );
   if (!isRecorded) return true;
-  // Three days are two of one month, and so in the dump of a month, which is the only one of old days.
   const range = {
     from: day - dayMs,
-    to: endOf(Math.min(day + 2 * dayMs, source.newest), interval),
+    to: endOf(Math.min(day + dayMs, source.newest), interval),
   };
   const isTooOld = source.oldest !== undefined && range.from < source.oldest.time;
   return !isTooOld && (await readAll(source, { asset, interval, range })).length > 0;
@@ -267,7 +272,7 @@ function noPrices(
       const range = { from: first?.range.from ?? 0, to: queries.at(-1)?.range.to ?? 0 };
       return {
         message: `${name} has no price of ${symbol} (${full}) from ${isoDay(new Date(range.from))} until ${isoDay(new Date(range.to - 1))}`,
-        evidence: first ? [`asked for first: ${source.address(first)}`] : [],
+        evidence: first ? [`asked for: ${source.address(first)}`] : [],
         hint:
           name === 'binance'
             ? 'check --pair, --quote and --base-url; an asset that was not listed then can be left out with --coins'

@@ -1,4 +1,5 @@
-export const dayMs = 86_400_000;
+export const hourMs = 3_600_000;
+export const dayMs = 24 * hourMs;
 
 /** The day in UTC, as `2026-01-31`. */
 export function isoDay(moment: Date): string {

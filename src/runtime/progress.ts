@@ -20,6 +20,8 @@ export type ProgressEvent =
   | { readonly kind: 'step-finished'; readonly step: ProgressStep; readonly durationMs: number }
   | { readonly kind: 'market-page'; readonly page: number; readonly pages: number }
   | { readonly kind: 'market-retried'; readonly reason: string; readonly delayMs: number }
+  /** The next request waits, so that the rate limit is kept. */
+  | { readonly kind: 'market-paced'; readonly delayMs: number }
   | { readonly kind: 'seeder-started'; readonly seeder: ProgressSeeder }
   | {
       readonly kind: 'rows-loaded';

@@ -1,4 +1,5 @@
 import { targetUrl } from '../database/target.ts';
+import { hourMs } from '../runtime/days.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { dropDatabase, type FoundDatabase, listDatabases } from './catalog.ts';
 import { fillReady, mostAtOnce, provideClone } from './clone.ts';
@@ -121,8 +122,6 @@ export async function list(server: TestServer): Promise<ListResult> {
     databases: found.map(({ isDroppable: _, ...database }) => database),
   };
 }
-
-const hourMs = 3_600_000;
 
 /**
  * Drops test databases left behind by processes that died: old clones and templates without a session in them, and

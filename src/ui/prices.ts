@@ -105,7 +105,12 @@ function notesOf({
     ),
     ...(files.finished.length > 0
       ? [
-          `${plural(files.finished.length, 'file')} imported before: ${files.finished.slice(0, 3).join(', ')}${files.finished.length > 3 ? ', …' : ''}; --overwrite reads them again`,
+          `${plural(files.finished.length, 'file')} imported before: ${firstOf(files.finished)}; --overwrite reads them again`,
+        ]
+      : []),
+    ...(files.inOtherCurrency.length > 0
+      ? [
+          `${plural(files.inOtherCurrency.length, 'file')} left out, of a pair that is not in dollars or not in that of --quote: ${firstOf(files.inOtherCurrency)}`,
         ]
       : []),
     ...(leftOutPrices.tooOld > 0
@@ -116,11 +121,20 @@ function notesOf({
           `${plural(leftOutPrices.inFuture, 'price')} left out: of the future; the next import reads the file again`,
         ]
       : []),
+    ...(leftOutPrices.ofSameMoment > 0
+      ? [
+          `${plural(leftOutPrices.ofSameMoment, 'price')} left out: of the same asset and millisecond as the price before`,
+        ]
+      : []),
     ...misfits.map(({ symbol, kind, rows }) => {
       const [noun, fact] = texts[kind];
       return `${symbol}: ${plural(rows, noun)} ${fact}`;
     }),
   ];
+}
+
+function firstOf(names: readonly string[]): string {
+  return `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', …' : ''}`;
 }
 
 /** Renders a line for each asset, with a bar of its months. */

@@ -105,6 +105,8 @@ function describe(
         line: `${event.reason}; asking again in ${delay}`,
       };
     }
+    case 'market-paced':
+      return { busy: `waiting ${formatDuration(event.delayMs)} for CoinGecko's rate limit` };
     case 'seeder-started':
       return { busy: nameSeeder(event.seeder) };
     case 'rows-loaded':

@@ -21,8 +21,8 @@ async function read(
   const source = createSource('binance', { baseUrl, retryDelayMs: 1, ...options }, { now });
   const range = { from: Date.parse(`${from}Z`), to: Date.parse(`${to}Z`) };
   const prices: Price[] = [];
-  for (const part of source.split(range, interval)) {
-    for await (const price of source.read({ asset, interval, range: part })) prices.push(price);
+  for (const query of source.split({ asset, interval, range })) {
+    for await (const price of source.read(query)) prices.push(price);
   }
   return prices;
 }
@@ -31,7 +31,6 @@ const hours = (prices: readonly Price[]) =>
   prices.map(({ time }) => new Date(time).toISOString().slice(5, 13));
 const year = {
   'BTCUSDT-1h-2024-12': klinesOf('2024-12-01T00:00Z', '2025-01-01T00:00Z'),
-  'BTCUSDT-1h-2024-12-31': klinesOf('2024-12-31T00:00Z', '2025-01-01T00:00Z'),
   // Since 2025 the dumps have microseconds.
   'BTCUSDT-1h-2025-01': klinesOf('2025-01-01T00:00Z', '2025-02-01T00:00Z', { unit: 1_000 }),
 };
@@ -60,8 +59,8 @@ describe("Binance's dumps", () => {
     const prices = await read(server, { from: '2025-01-01T00:00', to: '2025-02-01T00:00' });
     expect(prices[0]?.volume24hUsd).toBe('2406.00');
     expect(server.asked.map((path) => path.split('/').at(-1))).toEqual([
-      'BTCUSDT-1h-2024-12-31.zip',
-      'BTCUSDT-1h-2024-12-31.zip.CHECKSUM',
+      'BTCUSDT-1h-2024-12.zip',
+      'BTCUSDT-1h-2024-12.zip.CHECKSUM',
       'BTCUSDT-1h-2025-01.zip',
       'BTCUSDT-1h-2025-01.zip.CHECKSUM',
     ]);
@@ -77,9 +76,53 @@ describe("Binance's dumps", () => {
     expect(prices.every(({ volume24hUsd }) => volume24hUsd === '2406.00')).toBe(true);
   });
 
-  it('have no prices before the listing of an asset', async () => {
+  it('have no prices before the listing of an asset, which takes two requests a month', async () => {
     const server = await start();
-    expect(await read(server, { from: '2020-01-01T00:00', to: '2020-03-01T00:00' })).toEqual([]);
+    expect(await read(server, { from: '2020-01-02T00:00', to: '2020-03-01T00:00' })).toEqual([]);
+    expect(server.asked.map((path) => path.split('/').at(-1))).toEqual([
+      'BTCUSDT-1h-2020-01.zip',
+      'BTCUSDT-1h-2020-01-31.zip',
+      'BTCUSDT-1h-2020-02.zip',
+      'BTCUSDT-1h-2020-02-29.zip',
+    ]);
+  });
+
+  it.each([
+    ['2025-01-01T00:00', '2025-01-02T00:00', 24],
+    ['2025-01-31T12:00', '2025-02-01T00:00', 12],
+  ])('of an old month give the hours from %s to %s', async (from, to, count) => {
+    const prices = await read(await start(), { from, to });
+    expect(prices).toHaveLength(count);
+    expect(prices.every(({ volume24hUsd }) => volume24hUsd === '2406.00')).toBe(true);
+  });
+
+  it('of the days of a month are read where there is none of the month', async () => {
+    const days = ['2024-05-29', '2024-05-30', '2024-05-31', '2024-06-01'];
+    const dumps = days.slice(0, -1).map((day, index) => {
+      return [`BTCUSDT-1h-${day}`, klinesOf(`${day}T00:00Z`, `${days[index + 1]}T00:00Z`)];
+    });
+    const server = await startBinance(Object.fromEntries(dumps));
+    const prices = await read(server, { from: '2024-05-01T00:00', to: '2024-06-01T00:00' });
+    expect(prices).toHaveLength(3 * 24);
+  });
+
+  it('are counted before they are requested, and the address is that of the first one of the range', async () => {
+    const server = await start();
+    const source = createSource('binance', { baseUrl: server.baseUrl }, { now });
+    const queriesOf = (from: string, to: string) =>
+      source.split({
+        asset: bitcoin,
+        interval: 'hourly',
+        range: { from: Date.parse(from), to: Date.parse(to) },
+      });
+    const [january, ...others] = queriesOf('2025-01-01', '2025-03-01');
+    // Two requests a dump; the first query needs the last day of December.
+    expect([january, ...others].map((query) => query?.requests)).toEqual([4, 2]);
+    expect(queriesOf('2026-03-16', '2026-03-20').map(({ requests }) => requests)).toEqual([10]);
+    const addressOf = (from: string, to: string) =>
+      queriesOf(from, to).map(source.address)[0]?.split('/').at(-1);
+    expect(addressOf('2025-01-01', '2025-01-02')).toBe('BTCUSDT-1h-2025-01.zip');
+    expect(addressOf('2026-03-16', '2026-03-20')).toBe('BTCUSDT-1h-2026-03-16.zip');
   });
 
   it('leave out hours that are missing, and keep one of two with the same time', async () => {
@@ -148,11 +191,33 @@ describe("Binance's dumps", () => {
     expect(prices.every(({ symbol }) => symbol === 'POL')).toBe(true);
   });
 
+  it('are read under both names for the month in which an asset was renamed', async () => {
+    const polygon = { id: 'polygon-ecosystem-token', symbol: 'POL', name: 'Polygon' };
+    const server = await startBinance({
+      'MATICUSDT-1h-2024-09': klinesOf('2024-09-01T00:00Z', '2024-09-10T03:00Z'),
+      'POLUSDT-1h-2024-09': klinesOf('2024-09-13T10:00Z', '2024-10-01T00:00Z'),
+    });
+    const wanted = { asset: polygon, from: '2024-09-01T00:00', to: '2024-10-01T00:00' };
+    const prices = await read(server, wanted);
+    expect(prices).toHaveLength(9 * 24 + 3 + 14 + 17 * 24);
+    const times = prices.map(({ time }) => time);
+    expect(times).toEqual([...times].sort((a, b) => a - b));
+    expect(hours(prices)).toContain('09-10T02');
+    expect(hours(prices)).toContain('09-13T10');
+    const before = server.asked.length;
+    await read(server, { ...wanted, to: '2024-09-05T00:00' });
+    expect(server.asked.slice(before).some((path) => path.includes('POLUSDT'))).toBe(false);
+  });
+
   it('need a pair for an asset that the table lacks', async () => {
     const unknown = { id: 'coin-1', symbol: 'C1', name: 'Coin 1' };
     const sourceOf = (options: SourceOptions) => createSource('binance', options, { now });
     expect(sourceOf({}).findUnknown([bitcoin, unknown])).toEqual([
       { asset: unknown, hint: 'name its pair on Binance: --pair C1=C1USDT' },
+    ]);
+    const tether = { id: 'tether', symbol: 'USDT', name: 'Tether' };
+    expect(sourceOf({}).findUnknown([tether])).toEqual([
+      { asset: tether, hint: 'leave it out: prices are in USDT; or use --source coingecko' },
     ]);
     expect(sourceOf({ pairs: { C1: 'C1BUSD' } }).findUnknown([bitcoin, unknown])).toEqual([]);
   });

@@ -3,7 +3,9 @@ import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readLines } from '../../src/market/archive.ts';
-import { listPriceFiles, openPriceFile } from '../../src/market/price-files.ts';
+import { formatOf, listPriceFiles, openPriceFile } from '../../src/market/price-files.ts';
+import type { Price } from '../../src/market/prices.ts';
+import { klinesOf } from '../support/binance.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { zipOf } from '../support/zip.ts';
 
@@ -45,4 +47,44 @@ it.runIf(process.platform === 'linux')('a zip is open only while it is read', as
   // A reader that stops early.
   for (const file of files) for await (const _ of readLines(file)) break;
   await expect.poll(countOpen).toBe(before);
+});
+
+/** The prices of a file on the disk with this name and text. */
+async function pricesOf(name: string, text: string): Promise<readonly Price[]> {
+  const path = join(temporaryFolder(), name);
+  writeFileSync(path, text);
+  const prices: Price[] = [];
+  for (const file of await openPriceFile(path)) {
+    const format = formatOf(file, { quote: 'USDT', pairs: {} });
+    for await (const batch of format?.read(file, 0) ?? []) prices.push(...batch.prices);
+  }
+  return prices;
+}
+
+describe('a file of candles', () => {
+  const name = 'DOGEUSDT-1h-2026-01.csv';
+  const lines = klinesOf('2026-01-01T00:00Z', '2026-01-03T00:00Z').trim().split('\n');
+
+  it('gives one price where a line is repeated, and the volume of 24 hours', async () => {
+    const repeated = lines.toSpliced(29, 0, lines[29] ?? '').join('\n');
+    const prices = await pricesOf(name, repeated);
+    expect(prices).toHaveLength(48);
+    expect(prices.slice(24).map(({ volume24hUsd }) => volume24hUsd)).toEqual(
+      Array.from({ length: 24 }, () => '2406.00'),
+    );
+  });
+
+  it('is refused where a line is before the one above', async () => {
+    const [early = '', late = ''] = [lines[10], lines[40]];
+    const exchanged = lines.with(10, late).with(40, early).join('\n');
+    await expect(pricesOf(name, exchanged)).rejects.toMatchObject({
+      code: 'faulty-answer',
+      message: expect.stringContaining(`${name}:12: it is before the line above`),
+    });
+  });
+});
+
+it('a table can begin with a byte order mark', async () => {
+  const text = '\uFEFFtime,asset_symbol,price_usd\n2026-01-01,BTC,1\n';
+  expect(await pricesOf('a.csv', text)).toMatchObject([{ symbol: 'BTC', priceUsd: '1' }]);
 });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { rateLimitOf } from '../../src/market/coingecko.ts';
 import { type RequestOptions, requestMarkets } from '../../src/market/request.ts';
 import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import { type Coin, coin, coins, type Fault, startCoinGecko } from '../support/coingecko.ts';
@@ -15,6 +16,7 @@ async function ask(
     baseUrl: server.baseUrl,
     top: 100,
     retryDelayMs: 5,
+    rateLimit: { requests: 5, windowMs: 50 },
     onProgress: (event) => events.push(event),
     ...rest,
   });
@@ -146,15 +148,17 @@ describe('a request is sent again after', () => {
     expect((second?.at ?? 0) - (first?.at ?? 0)).toBeGreaterThanOrEqual(leastMs - 20);
   });
 
-  it.each(['0', '-1', 'soon', 'Wed, 21 Oct 2015 07:28:00 GMT'])(
-    'an answer with retry-after: %s, which is not a future time, after the usual wait',
+  it.each(['0', '-1', 'soon', 'Wed, 21 Oct 2015 07:28:00 GMT', undefined])(
+    'a rate limit with retry-after: %s, which is not a future time, and not before the limit is whole again',
     async (header) => {
-      const fault = { status: 429, headers: { 'retry-after': header }, body: rateLimited };
-      const { rows, events } = await ask([fault, fault]);
+      const headers = header === undefined ? {} : { 'retry-after': header };
+      const fault = { status: 429, headers, body: rateLimited };
+      const { rows, events } = await ask([fault, fault, fault, fault]);
       await rows;
-      for (const event of events) {
-        if (event.kind === 'market-retried') expect(event.delayMs).toBeGreaterThanOrEqual(18);
-      }
+      const delays = events.flatMap((event) =>
+        event.kind === 'market-retried' ? event.delayMs : [],
+      );
+      expect(delays).toEqual([50, 50, 50, 50]);
     },
   );
 
@@ -164,20 +168,44 @@ describe('a request is sent again after', () => {
     expect(server.asked).toHaveLength(2);
   });
 
-  it('a rate limit without retry-after, with a longer wait each time', async () => {
-    const fault = { status: 429, body: rateLimited };
-    const { rows, events } = await ask([fault, fault, fault, fault]);
+  it('500, with a longer wait each time', async () => {
+    const fault = { status: 500, body: {} };
+    const { rows, events } = await ask([fault, fault, fault, fault], { retryDelayMs: 20 });
     await rows;
     const delays = events.flatMap((event) =>
       event.kind === 'market-retried' ? event.delayMs : [],
     );
     expect(delays).toHaveLength(4);
-    // 25, 50, 100 and 200 ms, each up to a quarter more or less.
+    // 20, 40, 80 and 160 ms, each up to a quarter more or less.
     for (const [index, delay] of delays.entries()) {
-      expect(delay).toBeGreaterThanOrEqual(25 * 2 ** index * 0.74);
-      expect(delay).toBeLessThanOrEqual(25 * 2 ** index * 1.26);
+      expect(delay).toBeGreaterThanOrEqual(20 * 2 ** index * 0.74);
+      expect(delay).toBeLessThanOrEqual(20 * 2 ** index * 1.26);
     }
   });
+});
+
+it('requests keep the rate limit, those that fail included', async () => {
+  const limit = { requests: 3, windowMs: 200 };
+  const { server, rows } = await ask([{ status: 500 }, { status: 500 }], {
+    top: 2_000,
+    list: coins(2_000),
+    rateLimit: limit,
+  });
+  expect(await rows).toHaveLength(2_000);
+  const times = server.asked.map(({ at }) => at);
+  expect(times).toHaveLength(10);
+  for (const [index, time] of times.entries()) {
+    const before = times[index - limit.requests];
+    if (before !== undefined) expect(time - before).toBeGreaterThanOrEqual(limit.windowMs - 1);
+  }
+});
+
+it.each([
+  [{}, 5],
+  [{ apiKey: 'CG-secret' }, 30],
+  [{ apiKey: 'CG-secret', plan: 'pro' }, 250],
+] as const)('the rate limit with %j is %i requests a minute', (options, requests) => {
+  expect(rateLimitOf(options)).toEqual({ requests, windowMs: 60_000 });
 });
 
 describe('the error of a request names the fact and the remedy for', () => {
@@ -349,13 +377,19 @@ it('a request does not send the key to the address of a redirect', async () => {
 });
 
 describe('a signal', () => {
-  it.each<[string, Fault, number]>([
-    ['while it waits for an answer', { isMute: true }, 5],
-    ['while it waits before the next request', { status: 500 }, 60_000],
-  ])('ends a request %s', async (_, fault, retryDelayMs) => {
+  it.each<[string, Fault, ProgressEvent['kind']]>([
+    ['while it waits for an answer', { isMute: true }, 'market-page'],
+    ['while it waits before the next request', { status: 500 }, 'market-retried'],
+    ['while it waits for the rate limit', {}, 'market-paced'],
+  ])('ends a request %s', async (_, fault, kind) => {
     const stop = new AbortController();
-    const { server, rows } = await ask([fault, fault], { signal: stop.signal, retryDelayMs });
-    await expect.poll(() => server.asked.length).toBe(1);
+    const { server, rows, events } = await ask([fault, fault], {
+      signal: stop.signal,
+      retryDelayMs: 60_000,
+      top: 500,
+      rateLimit: { requests: 1, windowMs: 60_000 },
+    });
+    await expect.poll(() => [server.asked.length, events.at(-1)?.kind]).toEqual([1, kind]);
     stop.abort();
     await expect(rows).rejects.toMatchObject({ code: 'interrupted' });
     expect(server.asked).toHaveLength(1);

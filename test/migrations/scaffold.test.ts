@@ -12,7 +12,7 @@ import { runCli } from '../support/cli.ts';
 import { createScratchDatabase } from '../support/databases.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { type Folders, temporaryFolder, writePairs } from '../support/fixtures.ts';
-import { createTimescaleDatabase } from '../support/schema-database.ts';
+import { createMigratedDatabase } from '../support/schema-database.ts';
 
 const now = new Date('2026-03-01T10:20:30.999Z');
 const sql = 'SELECT 1;\n';
@@ -213,7 +213,7 @@ describe('templates', () => {
   });
 
   it('run up, down and up again on the packaged schema', async () => {
-    const database = await createTimescaleDatabase({ embeddedAs: 'folder' });
+    const database = await createMigratedDatabase();
     onTestFinished(database.drop);
     const folders = copySchema();
     const made: string[] = [];

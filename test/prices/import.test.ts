@@ -195,18 +195,20 @@ describe('an import from CoinGecko', () => {
     });
     await expect(done).rejects.toMatchObject({
       code: 'bad-configuration',
-      problems: [{ hint: expect.stringContaining('--days 364') }],
+      problems: [{ hint: expect.stringContaining('--days 365') }],
     });
     expect(server.asked).toEqual([]);
     expect(
       await load({
         baseUrl: server.baseUrl,
         coins: ['ETH'],
-        days: 364,
+        days: 365,
         plan: 'demo',
         apiKey: undefined,
       }),
     ).toMatchObject({ rows: 365 });
+    // No moment that is older than 365 days.
+    expect(server.asked[0]?.from).toBe(today - 364 * dayMs);
   });
 
   it('refuses a symbol of several assets with their ids, and takes an id', async () => {
@@ -482,6 +484,26 @@ describe('an import from files', () => {
     ]);
   });
 
+  it('leaves out and names files of pairs in another currency', async () => {
+    const line = `${Date.parse('2026-01-01T00:00:00Z') / 1_000},100.5,101,99,100,3.2,8\n`;
+    const files = folderOf({
+      'kraken.zip': zipOf({ 'ADAETH_60.csv': line, 'ETHEUR_60.csv': line, 'XBTUSD_60.csv': line }),
+      'ETHEUR-1h-2026-01.csv': klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z'),
+    });
+    expect(await load({ source: 'files', files, coins: ['bitcoin', 'ETH'] })).toMatchObject({
+      rows: 1,
+      files: {
+        unread: ['XBTUSD_60.csv'],
+        inOtherCurrency: ['ETHEUR-1h-2026-01.csv', 'ADAETH_60.csv', 'ETHEUR_60.csv'],
+      },
+    });
+    const alone = load({ source: 'files', files: join(files, 'ETHEUR-1h-2026-01.csv') });
+    await expect(alone).rejects.toMatchObject({
+      code: 'file-problem',
+      message: expect.stringContaining('has no file of prices in dollars'),
+    });
+  });
+
   it('reads each file once, and one that has changed again', async () => {
     const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,1\n` });
     await load({ source: 'files', files });
@@ -499,7 +521,8 @@ describe('an import from files', () => {
   it.each([
     ['time,price_usd\n1,2\n', 'a.csv:1: the header has no asset_symbol'],
     ['time,asset_symbol,price_usd\nyesterday,ETH,2\n', 'a.csv:2: "yesterday" is not a time'],
-    [`time,asset_symbol,price_usd\n${noon},ETH,-2\n`, 'a.csv:2: "-2" is not a price'],
+    [`time,asset_symbol,price_usd\n${noon},ETH,\n`, 'a.csv:2: "" is not a price'],
+    [`time,asset_symbol,price_usd\n${noon},ETH,.\n`, 'a.csv:2: "." is not a price'],
     [`time,asset_symbol,price_usd\n${noon},,2\n`, 'a.csv:2: it has no symbol'],
     [`time,asset_symbol,price_usd\n${noon},ETH,1,234.56\n`, 'a.csv:2: it has 4 values'],
     ['time,asset_symbol,price_usd\n2026-02-30,ETH,2\n', 'a.csv:2: "2026-02-30" is not a time'],
@@ -552,12 +575,33 @@ describe('an import from files', () => {
     expect(await load({ ...options, pairs: { SOL: 'LUNAUSDT' } })).toMatchObject({ rows: 24 });
   });
 
+  it('keeps the first price of an asset in a millisecond, and counts the others', async () => {
+    const second = Date.parse(noon) / 1_000;
+    const rows = [
+      `${second}000001,ETH,1`,
+      `${second}000001,SOL,2`,
+      `${second}000002,ETH,3`,
+      `${noon.replace('Z', '.000003Z')},ETH,4`,
+      `${second}001000,ETH,5`,
+    ];
+    const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${rows.join('\n')}\n` });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 3,
+      leftOutPrices: { ofSameMoment: 2 },
+    });
+    expect(await ask('select price_usd::int as price from price_history order by price')).toEqual([
+      { price: 1 },
+      { price: 2 },
+      { price: 5 },
+    ]);
+  });
+
   it('tells files of one name in an archive apart, and passes over other files in it', async () => {
     const row = (symbol: string) => `time,asset_symbol,price_usd\n${noon},${symbol},1\n`;
     const files = folderOf({
       'all.zip': zipOf({
         'a/p.csv': row('ETH'),
-        'b/p.csv': row('SOL'),
+        'b/p.csv.gz': gzipSync(row('SOL')),
         '__MACOSX/a/._p.csv': 'x',
         'README.txt': 'x',
       }),
@@ -596,6 +640,14 @@ describe('an import from files', () => {
     ]);
   });
 
+  it('refuses an empty zip', async () => {
+    const files = folderOf({ 'a.zip': zipOf({}) });
+    await expect(load({ source: 'files', files })).rejects.toMatchObject({
+      code: 'file-problem',
+      message: expect.stringContaining('has no file of prices'),
+    });
+  });
+
   it('refuses an asset that the table lacks, and a damaged zip', async () => {
     const unknown = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},NOPE,1\n` });
     await expect(load({ source: 'files', files: unknown })).rejects.toMatchObject({
@@ -612,17 +664,30 @@ describe('an import from files', () => {
   });
 
   it('names prices that the columns cannot hold', async () => {
+    const rows = [
+      `${noon},ETH,0.0000001234,`,
+      '2026-01-03,ETH,1e15,',
+      '2026-01-04,ETH,0,',
+      '2026-01-05,ETH,-1,',
+      '2026-01-06,ETH,.5,-5',
+    ];
     const files = folderOf({
-      'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,0.0000001234\n2026-01-03,ETH,1e15\n2026-01-04,ETH,0\n`,
+      'a.csv': `time,asset_symbol,price_usd,market_cap_usd\n${rows.join('\n')}\n`,
     });
     expect(await load({ source: 'files', files })).toMatchObject({
-      rows: 1,
+      rows: 2,
       misfits: [
         { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
         { symbol: 'ETH', kind: 'price too large', rows: 1 },
         { symbol: 'ETH', kind: 'price is zero', rows: 1 },
+        { symbol: 'ETH', kind: 'price is negative', rows: 1 },
+        { symbol: 'ETH', kind: 'figure out of range', rows: 1 },
       ],
     });
+    expect(
+      await ask(`select price_usd::float8 as price, market_cap_usd as cap from price_history
+        where time = '2026-01-06T00:00:00Z'`),
+    ).toEqual([{ price: 0.5, cap: null }]);
   });
 });
 

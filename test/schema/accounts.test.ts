@@ -1,11 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { isError } from '../../src/runtime/errors.ts';
-import {
-  createMigratedDatabase,
-  createTimescaleDatabase,
-  type TimescaleDatabase,
-} from '../support/schema-database.ts';
+import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
 
 const before = '20261127_120100';
 const version = '20261127_120200';
@@ -32,8 +28,8 @@ async function refusal(run: Promise<unknown>): Promise<string> {
 
 describe('the migration to one account for an address', () => {
   beforeEach(async () => {
-    database = await createTimescaleDatabase();
-    await migrate.up({ target: database.url, environment: 'dev', to: before });
+    database = await createMigratedDatabase({ environment: 'dev' });
+    await migrate.down({ target: database.url, to: before });
   });
 
   it('refuses accounts whose addresses differ in case only, by id and without the address, and runs once they do not', async () => {

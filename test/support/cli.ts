@@ -41,7 +41,8 @@ export function startCli(
   args: readonly string[],
   { env = {}, cwd = tmpdir(), user }: CliOptions = {},
 ): RunningCli {
-  const child = spawn(process.execPath, [program, ...args], {
+  // As in vitest.config.ts: to optimize the code of the embedded engine takes longer than a run.
+  const child = spawn(process.execPath, ['--liftoff-only', program, ...args], {
     cwd,
     env: { ...cleanEnvironment(), ...env },
     ...user,

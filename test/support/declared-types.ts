@@ -29,6 +29,8 @@ export function readDeclaredTypes(text: string): DeclaredTypes {
     module: ts.ModuleKind.NodeNext,
     moduleResolution: ts.ModuleResolutionKind.NodeNext,
     target: ts.ScriptTarget.ES2023,
+    lib: ['lib.es2023.d.ts'],
+    types: ['node'],
   };
   const host = ts.createCompilerHost(options);
   const { readFile, fileExists } = host;

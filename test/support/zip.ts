@@ -1,12 +1,12 @@
 import { crc32, deflateRawSync } from 'node:zlib';
 
-/** A zip with these text files, compressed (APPNOTE.TXT, 4.3: local header, data, central directory, end). */
-export function zipOf(files: Readonly<Record<string, string>>): Buffer {
+/** A zip with these files, compressed (APPNOTE.TXT, 4.3: local header, data, central directory, end). */
+export function zipOf(files: Readonly<Record<string, string | Buffer>>): Buffer {
   const parts: Buffer[] = [];
   const directory: Buffer[] = [];
   let offset = 0;
-  for (const [name, text] of Object.entries(files)) {
-    const plain = Buffer.from(text);
+  for (const [name, content] of Object.entries(files)) {
+    const plain = Buffer.from(content);
     const data = deflateRawSync(plain);
     const common = Buffer.alloc(26);
     common.writeUInt16LE(20, 0);

@@ -12,11 +12,11 @@ const imported: ImportResult = {
   isDryRun: false,
   range: undefined,
   assets: [],
-  files: { unread: ['a.csv'], finished: [] },
+  files: { unread: ['a.csv'], finished: [], inOtherCurrency: [] },
   requests: 0,
   estimatedMs: 0,
   rows: 1,
-  leftOutPrices: { tooOld: 0, inFuture: 0 },
+  leftOutPrices: { tooOld: 0, inFuture: 0, ofSameMoment: 0 },
   misfits: [],
   leftOut: [],
   unknownToSource: [],
@@ -41,6 +41,26 @@ describe('an import', () => {
       ].join('\n'),
     );
   });
+});
+
+it('an import counts prices of files that are left out', () => {
+  const leftOutPrices = { tooOld: 2, inFuture: 1, ofSameMoment: 3 };
+  expect(renderImport({ ...imported, leftOutPrices }, plain)).toContain(
+    [
+      'note: 2 prices left out: older than the retention policy keeps',
+      'note: 1 price left out: of the future; the next import reads the file again',
+      'note: 3 prices left out: of the same asset and millisecond as the price before',
+      '',
+    ].join('\n'),
+  );
+});
+
+it('an import names files that are left out, three at most', () => {
+  const inOtherCurrency = ['ADAETH_60.csv', 'ETHEUR_60.csv', 'SOLEUR_60.csv', 'XBTEUR_60.csv'];
+  const files = { ...imported.files, inOtherCurrency };
+  expect(renderImport({ ...imported, files }, plain)).toContain(
+    'note: 4 files left out, of a pair that is not in dollars or not in that of --quote: ADAETH_60.csv, ETHEUR_60.csv, SOLEUR_60.csv, …\n',
+  );
 });
 
 describe('the status of prices', () => {
