@@ -18,7 +18,8 @@ export interface CheckOptions extends StoreOptions {
   readonly rpoMs?: number | undefined;
   /** The server whose archiver is asked, with `rpoMs`. Default: only the repository of pgBackRest is read. */
   readonly target?: Target | string | undefined;
-  /** pgBackRest's stanza, with `rpoMs`. */
+  /** pgBackRest's configuration and its name for the server, with `rpoMs`. */
+  readonly config?: string | undefined;
   readonly stanza?: string | undefined;
   readonly now?: Date | undefined;
   readonly onProgress?: OnProgress | undefined;

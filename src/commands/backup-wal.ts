@@ -23,7 +23,7 @@ import { duration, moment, positiveNumber } from './values.ts';
 
 const wal = () => import('../backup/wal/wal.ts');
 
-const stanzaFlags = grouped('pgBackRest:', {
+export const stanzaFlags = grouped('pgBackRest:', {
   config: flag('--config <file>', 'its configuration (default: /etc/pgbackrest/pgbackrest.conf)'),
   stanza: flag('--stanza <name>', 'its name for the server (default: the only one)'),
 });

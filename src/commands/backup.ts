@@ -23,7 +23,7 @@ import {
   renderSchedule,
   renderVerified,
 } from '../ui/backup.ts';
-import { walCommands } from './backup-wal.ts';
+import { stanzaFlags, walCommands } from './backup-wal.ts';
 import { argument, defineCommand, flag, type Group, grouped, repeatable } from './command.ts';
 import { onDatabase, targetFlags } from './flags.ts';
 import { duration } from './values.ts';
@@ -216,7 +216,7 @@ const check = defineCommand<
       duration,
     ),
     rpoMs: flag('--rpo <time>', 'how much WAL may be lost; checks it too', duration),
-    stanza: flag('--stanza <name>', "with --rpo: pgBackRest's name for the server"),
+    ...stanzaFlags,
     ...storeFlags,
     url,
     passwordCommand,
