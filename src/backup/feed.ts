@@ -1,12 +1,11 @@
-import { pipeline } from 'node:stream/promises';
 import type { RunningProgram } from '../runtime/child-process.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import type { Backup } from './catalog.ts';
 import { type Program, requireSuccess } from './programs.ts';
 
 /**
- * Sends a dump to pg_restore, and waits until both have ended. Of two errors the one of the dump counts: pg_restore then
- * fails because its input ends.
+ * Sends a dump to pg_restore, and waits until both have ended. Of two errors the one of the dump counts: pg_restore fails
+ * where its input ends.
  */
 export async function feed(
   dump: AsyncIterable<Uint8Array>,
@@ -22,27 +21,51 @@ export async function feed(
     readonly signal: AbortSignal | undefined;
   },
 ): Promise<void> {
-  let ofDump: { readonly error: unknown } | undefined;
-  const source = (async function* () {
-    try {
-      yield* dump;
-    } catch (error) {
-      ofDump = { error };
-      throw error;
+  const { stdin } = running;
+  let isClosed = false;
+  let hasFailed = false;
+  const goOn = () => {};
+  const onClosed = () => {
+    isClosed = true;
+    goOn();
+  };
+  // pg_restore may close its input before the end of the archive: with an error, or when it needs no more of it.
+  stdin
+    .on('error', onClosed)
+    .on('close', onClosed)
+    .on('drain', () => goOn());
+  const success = requireSuccess(program, running).then(
+    () => undefined,
+    (error: unknown) => {
+      hasFailed = true;
+      return { error };
+    },
+  );
+  try {
+    for await (const piece of dump) {
+      if (hasFailed) break;
+      // The rest is read all the same: its checksum is to be compared.
+      if (isClosed || stdin.write(piece)) continue;
+      await new Promise<void>((resolve) => {
+        stdin
+          .once('drain', resolve)
+          .once('close', resolve)
+          .once('error', () => resolve());
+      });
     }
-  })();
-  const sending = pipeline(source, running.stdin).catch((error: unknown) => error);
-  const success = requireSuccess(program, running).catch((error: unknown) => ({ error }));
-  const sent = await sending;
-  if (ofDump) running.kill();
+  } catch (error) {
+    running.kill();
+    await success;
+    signal?.throwIfAborted();
+    throw error;
+  }
+  stdin.end();
   const failed = await success;
   signal?.throwIfAborted();
-  if (ofDump) throw ofDump.error;
-  if (failed)
-    throw isArchiveFault(failed.error)
-      ? damaged(`${folder}${manifest.dump.object}`, failed.error)
-      : failed.error;
-  if (sent instanceof Error) throw sent;
+  if (!failed) return;
+  throw isArchiveFault(failed.error)
+    ? damaged(`${folder}${manifest.dump.object}`, failed.error)
+    : failed.error;
 }
 
 /** pg_restore says so of an archive that it cannot read; its other errors come from the server. */

@@ -1,0 +1,293 @@
+import { randomBytes } from 'node:crypto';
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
+import { create } from '../../src/backup/create.ts';
+import { restore } from '../../src/backup/restore.ts';
+import { verify } from '../../src/backup/verify.ts';
+import { ageKeys, dropRestored, hasPgDump, pgDumpMissing } from '../support/backup.ts';
+import { startCli } from '../support/cli.ts';
+import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
+import { temporaryFolder } from '../support/fixtures.ts';
+import { until } from '../support/recovery.ts';
+import { rounds } from '../support/soak.ts';
+
+const rows = 60_000;
+let database: ScratchDatabase;
+
+beforeAll(async () => {
+  if (!hasPgDump) return;
+  database = await createScratchDatabase(inject('postgresUrl'));
+  await database.sql.unsafe(`
+    create table readings as
+    select n, md5(n::text) || md5((n + 1)::text) as text from generate_series(1, ${rows}) n`);
+});
+afterAll(() => database?.drop());
+
+function emptyStore(): string {
+  const folder = join(temporaryFolder(), 'backups');
+  mkdirSync(folder);
+  return folder;
+}
+
+const filesOf = (folder: string) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => name);
+
+function restoredName(): string {
+  const name = `cryptosense_scratch_${randomBytes(6).toString('hex')}`;
+  onTestFinished(() => dropRestored(database.sql, name));
+  return name;
+}
+
+/** Databases that a restore of this file left behind. */
+async function attempts(): Promise<readonly string[]> {
+  const found = await database.sql<{ name: string }[]>`
+    select datname as name from pg_database where datname ~ '^cryptosense_scratch_.*_restoring_'`;
+  return found.map(({ name }) => name);
+}
+
+const withoutWords = (text: string) => !text.includes(new URL(database.url).password);
+
+describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
+  it.each([0, 0.2])('leaves nothing when pg_dump is killed after %d s', async (seconds) => {
+    const store = emptyStore();
+    let hasEnded = false;
+    const ended = create({ target: database.url, store })
+      .catch((error: unknown) => error)
+      .finally(() => {
+        hasEnded = true;
+      });
+    await until('pg_dump, or the end', async () => {
+      const killed = await database.sql`
+        select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and application_name in ('pg_dump', 'cryptosense-db')
+          and query like 'COPY %' and clock_timestamp() - query_start > make_interval(secs => ${seconds})`;
+      return killed.length > 0 || hasEnded;
+    });
+    const outcome = await ended;
+    if (seconds > 0 && !(outcome instanceof Error)) {
+      return expect(filesOf(store)).toEqual(['dump', 'manifest.json']);
+    }
+    expect(outcome).toMatchObject({ code: 'program-failed' });
+    expect(filesOf(store)).toEqual([]);
+  });
+
+  it('leaves nothing when the store cannot be written', async () => {
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    await expect(create({ target: database.url, store: join(file, 'in') })).rejects.toMatchObject({
+      code: 'store-failed',
+    });
+  });
+
+  it('leaves nothing when a table cannot be read', async () => {
+    const store = emptyStore();
+    const name = `cryptosense_scratch_${randomBytes(6).toString('hex')}`;
+    await database.sql.unsafe(
+      `create role ${name} login password 'x'; grant connect on database ${database.name} to ${name}`,
+    );
+    onTestFinished(async () => {
+      await database.sql.unsafe(`drop owned by ${name}; drop role ${name}`);
+    });
+    const url = new URL(database.url);
+    url.username = name;
+    url.password = 'x';
+    await expect(create({ target: url.href, store })).rejects.toThrow(/permission denied/);
+    expect(filesOf(store)).toEqual([]);
+  });
+
+  it('leaves no half of a backup when it is interrupted at any moment', {
+    timeout: 120_000,
+  }, async () => {
+    const moments = rounds(5);
+    let interrupted = 0;
+    for (let moment = 0; moment < moments; moment += 1) {
+      const store = emptyStore();
+      const run = startCli(['backup', 'create', '--store', store, '--url', database.url]);
+      onTestFinished(() => void run.process.kill('SIGKILL'));
+      await new Promise((resolve) => setTimeout(resolve, 150 + (moment * 1_500) / moments));
+      run.process.kill('SIGINT');
+      const { code, stdout, stderr } = await run.finished;
+      const files = filesOf(store);
+      // null: before the program listens to signals.
+      if (code === 130 || code === null) {
+        interrupted += 1;
+        expect(files).toEqual([]);
+      } else expect({ code, files }).toEqual({ code: 0, files: ['dump', 'manifest.json'] });
+      expect(withoutWords(stdout + stderr)).toBe(true);
+    }
+    expect(interrupted).toBeGreaterThan(0);
+  });
+});
+
+describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
+  let whole = '';
+  let id = '';
+
+  beforeAll(async () => {
+    if (!hasPgDump) return;
+    whole = mkdtempSync(join(tmpdir(), 'backup-'));
+    ({ id } = await create({ target: database.url, store: whole }));
+  });
+  afterAll(() => whole && rmSync(whole, { recursive: true, force: true }));
+
+  /** A copy of the backup, which a test can change. */
+  function backedUp() {
+    const store = emptyStore();
+    cpSync(whole, store, { recursive: true });
+    const folder = join(store, database.name, id);
+    const dump = join(folder, 'dump');
+    const change = (file: string, edit: (bytes: Buffer) => Buffer | string) =>
+      writeFileSync(file, edit(readFileSync(file)));
+    const manifest = join(folder, 'manifest.json');
+    return { store, dump, manifest, change };
+  }
+
+  it.each<[string, (bytes: Buffer) => Buffer]>([
+    ['cut off', (bytes) => bytes.subarray(0, bytes.length - 1_000)],
+    [
+      'changed in one byte',
+      (bytes) => {
+        const at = Math.floor(bytes.length / 2);
+        return Buffer.concat([
+          bytes.subarray(0, at),
+          Buffer.from([(bytes[at] ?? 0) ^ 1]),
+          bytes.subarray(at + 1),
+        ]);
+      },
+    ],
+  ])('names an archive that is %s, and leaves no database', async (_, edit) => {
+    const { store, dump, change } = backedUp();
+    change(dump, edit);
+    const into = restoredName();
+    await expect(verify({ store, id: 'latest' })).rejects.toMatchObject({ code: 'backup-damaged' });
+    await expect(
+      restore({ target: database.url, store, id: 'latest', into }),
+    ).rejects.toMatchObject({
+      code: 'backup-damaged',
+    });
+    expect(await database.sql`select from pg_database where datname = ${into}`).toEqual([]);
+    expect(await attempts()).toEqual([]);
+  });
+
+  it('names a wrong key, and one that is missing', async () => {
+    const { recipient, identityFile } = await ageKeys();
+    const other = await ageKeys();
+    const store = emptyStore();
+    await create({ target: database.url, store, recipients: [recipient] });
+    const options = { target: database.url, store, id: 'latest' };
+    const into = restoredName();
+    await expect(restore({ ...options, into })).rejects.toMatchObject({ code: 'backup-locked' });
+    await expect(
+      restore({ ...options, into, identityFile: other.identityFile }),
+    ).rejects.toMatchObject({ code: 'backup-locked' });
+    expect(await attempts()).toEqual([]);
+    expect(await restore({ ...options, into, identityFile })).toMatchObject({ database: into });
+    await expect(restore({ ...options, into, identityFile })).rejects.toMatchObject({
+      code: 'database-exists',
+    });
+  });
+
+  it.each<
+    [
+      string,
+      (manifest: {
+        roles: string[];
+        versions: { postgresql: string; timescaledb: string | null };
+      }) => void,
+      RegExp,
+    ]
+  >([
+    [
+      'a role that is missing',
+      ({ roles }) => roles.push('nobody_of_that_name'),
+      /lacks a role of the backup: nobody_of_that_name/,
+    ],
+    [
+      'another major version',
+      ({ versions }) => {
+        versions.postgresql = '14.9';
+      },
+      /backup is of PostgreSQL 14\.9/,
+    ],
+    [
+      'a version of TimescaleDB that the server lacks',
+      ({ versions }) => {
+        versions.timescaledb = '1.2.3';
+      },
+      /backup has TimescaleDB 1\.2\.3/,
+    ],
+  ])('names %s, before anything is created', async (_, edit, message) => {
+    const { store, manifest, change } = backedUp();
+    change(manifest, (bytes) => {
+      const document = JSON.parse(bytes.toString());
+      edit(document);
+      return JSON.stringify(document);
+    });
+    const into = restoredName();
+    await expect(
+      restore({ target: database.url, store, id: 'latest', into }),
+    ).rejects.toMatchObject({
+      code: 'server-unsuitable',
+      message: expect.stringMatching(message),
+    });
+    expect(await attempts()).toEqual([]);
+  });
+
+  it('names each table that differs, and keeps the copy only when it is asked to', async () => {
+    const { store, manifest, change } = backedUp();
+    change(manifest, (bytes) => bytes.toString().replace(`"rows": ${rows}`, `"rows": ${rows + 1}`));
+    const into = restoredName();
+    const options = { target: database.url, store, id: 'latest', into };
+    const differs = {
+      code: 'restore-differs',
+      details: {
+        differences: [`table public.readings: rows ${rows + 1} in the backup, ${rows} restored`],
+      },
+    };
+    await expect(restore(options)).rejects.toMatchObject(differs);
+    expect(await attempts()).toEqual([]);
+    await expect(restore({ ...options, keep: true })).rejects.toMatchObject(differs);
+    const [kept = ''] = await attempts();
+    expect(kept).not.toBe('');
+    await dropRestored(database.sql, kept);
+  });
+
+  it('leaves no database under the name when it is interrupted', { timeout: 120_000 }, async () => {
+    const { store } = backedUp();
+    for (let moment = 0; moment < rounds(3); moment += 1) {
+      const into = restoredName();
+      const run = startCli([
+        'backup',
+        'restore',
+        'latest',
+        '--into',
+        into,
+        '--store',
+        store,
+        '--url',
+        database.url,
+      ]);
+      onTestFinished(() => void run.process.kill('SIGKILL'));
+      await new Promise((resolve) => setTimeout(resolve, 300 + moment * 350));
+      run.process.kill('SIGINT');
+      const { code } = await run.finished;
+      const found = await database.sql`select from pg_database where datname = ${into}`;
+      expect({ code, found: found.length }).toEqual(
+        code === 0 ? { code: 0, found: 1 } : { code: code === null ? null : 130, found: 0 },
+      );
+      expect(await attempts()).toEqual([]);
+    }
+  });
+});
