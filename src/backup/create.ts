@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { type Session, withSession } from '../database/connection.ts';
 import { databaseArgument, libpqEnvironment } from '../database/libpq.ts';
+import { defaultLockTimeoutMs, isLockConflict } from '../database/lock.ts';
 import { requireServerVersion } from '../database/requirements.ts';
 import {
   describeTarget,
@@ -9,9 +10,10 @@ import {
   type Target,
 } from '../database/target.ts';
 import { readLedger } from '../ledger/ledger.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { toolVersion } from '../runtime/package.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { backoffMs, retry } from '../runtime/retry.ts';
 import { hashSettings, readSurroundings, readTables } from './contents.ts';
 import { encrypt, type RecipientOptions, readRecipients } from './encryption.ts';
 import { backupId, folderOf, type Manifest, manifestName, writeManifest } from './manifest.ts';
@@ -26,6 +28,8 @@ export interface CreateOptions extends StoreOptions, RecipientOptions {
   readonly target: Target | string;
   /** The folder of pg_dump. Default: where packages put it, then the PATH. */
   readonly pgBin?: string | undefined;
+  /** How long to try again while other sessions change tables. Default 60,000. */
+  readonly lockTimeoutMs?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -47,7 +51,7 @@ export interface CreateResult {
  */
 export async function create(options: CreateOptions): Promise<CreateResult> {
   const target = requireServer(resolveTarget(options.target));
-  const { pgBin, onProgress, signal } = options;
+  const { pgBin, lockTimeoutMs = defaultLockTimeoutMs, onProgress, signal } = options;
   const startedAt = new Date();
   const recipients = await readRecipients(options);
   return withStore(options, (store) =>
@@ -62,12 +66,13 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
         const id = backupId(startedAt, randomName());
         const folder = `${folderOf(session.server.database)}/${id}/`;
         const object = recipients.length === 0 ? 'dump' : 'dump.age';
-        const part = await dumpInSnapshot(session, {
+        const part = await dumpPatiently(session, {
           store,
           key: `${folder}${object}`,
           target,
           pgDump,
           recipients,
+          lockTimeoutMs,
           onProgress,
         });
         const { snapshot, plain, stored, ...contents } = part;
@@ -119,7 +124,33 @@ interface DumpRequest {
   readonly target: ServerTarget;
   readonly pgDump: Program;
   readonly recipients: readonly string[];
+  readonly lockTimeoutMs: number;
   readonly onProgress: OnProgress | undefined;
+}
+
+/** How long pg_dump waits for a lock that another session waits for, before an attempt is given up. */
+const lockWaitMs = 2_000;
+const lockConflict = /canceling statement due to lock timeout|deadlock detected/;
+
+/**
+ * Tries again when pg_dump stands behind a session that waits for the locks of the snapshot, such as a job that
+ * compresses a chunk: that session waits for this one, this one for pg_dump, and no server sees the circle.
+ */
+async function dumpPatiently(session: Session, request: DumpRequest) {
+  return retry(() => dumpInSnapshot(session, request), {
+    signal: session.signal,
+    waitMs: ({ error, attempts, elapsedMs }) => {
+      const isBlocked =
+        isLockConflict(error) ||
+        (isError(error, 'program-failed') &&
+          error.problems.some(({ evidence = [] }) =>
+            evidence.some((line) => lockConflict.test(line)),
+          ));
+      return isBlocked && elapsedMs < request.lockTimeoutMs
+        ? backoffMs(attempts, { firstMs: 100, lastMs: 5_000 })
+        : undefined;
+    },
+  });
 }
 
 /** Streams the dump into the store, and reads meanwhile what the manifest says of it. */
@@ -166,6 +197,7 @@ async function storeDump(
   const args = [
     '--format=custom',
     `--snapshot=${snapshot}`,
+    `--lock-wait-timeout=${lockWaitMs}`,
     '--no-password',
     databaseArgument(target.database),
   ];

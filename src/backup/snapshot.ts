@@ -15,7 +15,7 @@ export async function withSnapshot<T>(
     const attempt = await withRollback(sql, async () => {
       await sql.unsafe('begin transaction isolation level repeatable read, read only');
       await sql.unsafe(
-        'set local statement_timeout = 0; set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0; set local row_security = off',
+        'set local statement_timeout = 0; set local lock_timeout = 5000; set local idle_in_transaction_session_timeout = 0; set local row_security = off',
       );
       if (hypertables.length > 0) {
         await sql.unsafe(`lock table ${hypertables.join(', ')} in access share mode`);

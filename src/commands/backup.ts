@@ -25,7 +25,7 @@ import {
 } from '../ui/backup.ts';
 import { stanzaFlags, walCommands } from './backup-wal.ts';
 import { argument, defineCommand, flag, type Group, grouped, repeatable } from './command.ts';
-import { onDatabase, targetFlags } from './flags.ts';
+import { lockTimeoutFlag, onDatabase, targetFlags } from './flags.ts';
 import { duration } from './values.ts';
 
 const backups = () => import('../backup/backup.ts');
@@ -77,6 +77,7 @@ const create = defineCommand<OnStore<CreateOptions> & TargetFlags>()({
     }),
     ...programFlags,
     ...targetFlags,
+    ...lockTimeoutFlag,
   },
   notes: [
     'The rows of every table are counted and hashed in the snapshot of the dump, while others write.',

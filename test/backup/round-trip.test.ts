@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from 'postgres';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { create } from '../../src/backup/create.ts';
@@ -16,8 +17,9 @@ import {
 } from '../support/backup.ts';
 import { connect, databaseUrl } from '../support/databases.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
-import { scratchDatabase } from '../support/recovery.ts';
+import { scratchDatabase, until } from '../support/recovery.ts';
 import { coinsSchema, migratedDatabase } from '../support/seeding.ts';
+import { rounds } from '../support/soak.ts';
 
 /** A name for a restored database, which is dropped when the test ends. */
 function restoredName(sql: Sql): string {
@@ -71,35 +73,93 @@ describe.skipIf(!hasPgDump)(`a backup of a plain PostgreSQL${pgDumpMissing}`, ()
 });
 
 describe.skipIf(!hasTimescaleServer)(`a backup of the whole schema${timescaleMissing}`, () => {
+  /** Ninety days of hourly prices of two assets, with candles; older chunks are compressed. */
+  const fill = async (sql: Sql) => {
+    await sql`
+      insert into price_history (time, asset_symbol, price_usd, volume_24h_usd)
+      select time, symbol, 5 + extract(hour from time), 1
+      from generate_series(now() - interval '90 days', now(), interval '1 hour') time,
+        unnest(array['BTC', 'ETH']) symbol`;
+    await sql.unsafe(
+      `call refresh_continuous_aggregate('price_history_daily', null, date_trunc('day', now(), 'UTC'))`,
+    );
+    await sql`
+      select compress_chunk(chunk) from show_chunks('price_history', older_than => interval '60 days') chunk`;
+  };
+
   it('comes back with chunks, candles, policies and jobs, which run once it is activated', async () => {
     const database = await migratedDatabase({ environment: 'production' });
-    await database.withSql(async (sql) => {
-      await sql`
-        insert into price_history (time, asset_symbol, price_usd, volume_24h_usd)
-        select time, symbol, 5 + extract(hour from time), 1 from
-          generate_series(now() - interval '90 days', now(), interval '1 hour') time,
-          unnest(array['BTC', 'ETH']) symbol`;
-      await sql.unsafe(
-        `call refresh_continuous_aggregate('price_history_daily', null, date_trunc('day', now(), 'UTC'))`,
-      );
-      await sql`select compress_chunk(chunk) from show_chunks('price_history', older_than => interval '30 days') chunk`;
-    });
+    await database.withSql(fill);
     const store = storeFolder();
     const { manifest } = await create({ target: database.url, store });
-    expect(
-      manifest.hypertables.find(({ name }) => name === 'public.price_history')?.compressed,
-    ).toBeGreaterThan(0);
-    const [into, server] = await database.withSql(async (sql) => [restoredName(sql), sql] as const);
+    const prices = manifest.hypertables.find(({ name }) => name === 'public.price_history');
+    expect(prices?.compressed).toBeGreaterThan(0);
+    const into = await database.withSql(async (sql) => restoredName(sql));
     const result = await restore({ target: database.url, store, id: 'latest', into });
     expect(result.rows).toBeGreaterThan(4_000);
     const restored = connect(databaseUrl(database.url, into));
     onTestFinished(() => restored.end({ timeout: 1 }));
-    const ranJobs = () =>
-      restored`select from timescaledb_information.job_stats where last_run_started_at is not null and job_id >= 1000`;
-    expect(await ranJobs()).toHaveLength(0);
-    expect(await activate({ target: databaseUrl(database.url, into) })).toMatchObject({
-      jobs: expect.any(Number),
+    // Every job is due in a restored database: with a scheduler they would have started at once.
+    await restored`select alter_job(job_id, scheduled => true, next_start => now()) from timescaledb_information.jobs where job_id >= 1000`;
+    const started = () => restored`
+      select from timescaledb_information.job_stats where last_run_started_at > '-infinity' and job_id >= 1000`;
+    const [{ schedulers }] = await restored<[{ schedulers: number }]>`
+      select count(*)::int as schedulers from pg_stat_activity
+      where datname = current_database() and backend_type like '%TimescaleDB%'`;
+    expect({ schedulers, started: (await started()).length }).toEqual({
+      schedulers: 0,
+      started: 0,
     });
-    void server;
+    await activate({ target: databaseUrl(database.url, into) });
+    await until('a job that has started', async () => (await started()).length > 0);
   });
+
+  it('comes back with the rows of one moment while others write, compress and refresh', async () => {
+    const database = await migratedDatabase();
+    await database.withSql(fill);
+    const store = storeFolder();
+    let isWorking = true;
+    let written = 0;
+    const writers = [
+      async (sql: Sql) => {
+        while (isWorking) {
+          await sql`
+            insert into price_history (time, asset_symbol, price_usd)
+            values (clock_timestamp(), 'SOL', 1), (now() - interval '40 days', 'X' || ${written % 50}, 1)
+            on conflict do nothing`;
+          written += 1;
+        }
+      },
+      async (sql: Sql) => {
+        while (isWorking) {
+          // A job runs once an hour; here once a second.
+          await sleep(1_000);
+          await sql`
+            select compress_chunk(chunk, if_not_compressed => true)
+            from show_chunks('price_history', older_than => interval '10 days') chunk`.catch(
+            () => {},
+          );
+          await sql`
+            select decompress_chunk(chunk, if_compressed => true)
+            from show_chunks('price_history', older_than => interval '20 days') chunk limit 3`.catch(
+            () => {},
+          );
+        }
+      },
+    ].map((work) => {
+      const sql = connect(database.url, 1);
+      return work(sql).finally(() => sql.end({ timeout: 1 }));
+    });
+    try {
+      for (let round = 0; round < rounds(2); round += 1) {
+        const { id } = await create({ target: database.url, store });
+        const into = await database.withSql(async (sql) => restoredName(sql));
+        await restore({ target: database.url, store, id, into });
+      }
+    } finally {
+      isWorking = false;
+      await Promise.all(writers);
+    }
+    expect(written).toBeGreaterThan(10);
+  }, 120_000);
 });
