@@ -167,10 +167,16 @@ async function dumpInSnapshot(
     const signal = session.signal
       ? AbortSignal.any([session.signal, failed.signal])
       : failed.signal;
-    const dumping = storeDump(request, { snapshot, signal });
+    let onStarted = () => {};
+    const started = new Promise<void>((resolve) => {
+      onStarted = resolve;
+    });
+    const dumping = storeDump(request, { snapshot, signal, onStarted });
     // It is awaited below; until then a failure is not unhandled.
     dumping.catch(() => {});
     try {
+      // pg_dump writes its first byte once it has its locks: one that has to wait for them ends without a count.
+      await Promise.race([started, dumping]);
       await sql.unsafe(hashSettings);
       const surroundings = await readSurroundings(sql, {
         pgDump: pgDump.version,
@@ -191,7 +197,16 @@ async function dumpInSnapshot(
 
 async function storeDump(
   { store, key, target, pgDump, recipients, onProgress }: DumpRequest,
-  { snapshot, signal }: { readonly snapshot: string; readonly signal: AbortSignal },
+  {
+    snapshot,
+    signal,
+    onStarted,
+  }: {
+    readonly snapshot: string;
+    readonly signal: AbortSignal;
+    /** Called with the first bytes, and again. */
+    readonly onStarted: () => void;
+  },
 ): Promise<{ readonly plain: Measured; readonly stored: Measured }> {
   const environment = await libpqEnvironment(target, { signal });
   const args = [
@@ -204,7 +219,7 @@ async function storeDump(
   const running = start(pgDump, args, { environment, signal });
   running.stdin.end();
   const startedAt = performance.now();
-  const plain = createMeter();
+  const plain = createMeter(onStarted);
   const stored = createMeter((bytes) =>
     onProgress?.({ kind: 'backup-bytes', bytes, elapsedMs: performance.now() - startedAt }),
   );
