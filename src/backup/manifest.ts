@@ -1,50 +1,110 @@
 import * as v from 'valibot';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import type { Measured } from './meter.ts';
 
 /** The format that this release writes. A newer one is refused, because something in it may have to come back. */
 const manifestFormat = 1;
 
+/** What a backup says about itself, written when its dump is stored in whole: without a manifest there is no backup. */
+export interface Manifest {
+  readonly format: typeof manifestFormat;
+  readonly id: string;
+  readonly database: string;
+  /** The mark of the database; null without one. */
+  readonly environment: string | null;
+  /** Moments in ISO 8601. */
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  /** The snapshot that the dump and the counts were taken in. */
+  readonly snapshot: string;
+  readonly versions: {
+    readonly postgresql: string;
+    /** null without the extension. */
+    readonly timescaledb: string | null;
+    readonly pgDump: string;
+    readonly tool: string;
+  };
+  readonly dump: {
+    /** The name of the object beside the manifest: `dump`, or `dump.age`. */
+    readonly object: string;
+    readonly plain: Measured;
+    readonly stored: Measured;
+    /** Public keys of age. Empty: the dump is not encrypted. */
+    readonly recipients: readonly string[];
+  };
+  /** The newest migration that is applied; null without a ledger. */
+  readonly migration: string | null;
+  readonly tables: readonly ManifestTable[];
+  readonly hypertables: readonly {
+    readonly name: string;
+    readonly chunks: number;
+    readonly compressed: number;
+  }[];
+  readonly jobs: readonly {
+    readonly id: number;
+    readonly procedure: string;
+    readonly hypertable: string | null;
+    readonly isScheduled: boolean;
+    /** A JSON document; null without one. */
+    readonly config: string | null;
+  }[];
+  /** Roles that own something or are granted something: a restore needs them. */
+  readonly roles: readonly string[];
+  /** How the database sorts and stores text. */
+  readonly locale: {
+    readonly encoding: string;
+    readonly collate: string;
+    readonly ctype: string;
+    /** Of ICU; null for the locales of the system. */
+    readonly icu: string | null;
+  };
+  /** What pg_dump leaves out of one database: statements with `%DATABASE%` for its quoted name. */
+  readonly settings: readonly string[];
+}
+
+export interface ManifestTable {
+  /** Quoted where needed: `public.users`. */
+  readonly name: string;
+  readonly kind: 'table' | 'hypertable' | 'materialized view';
+  readonly rows: number;
+  /** The sum of the hashes of all rows, a decimal number. */
+  readonly hash: string;
+}
+
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const moment = v.pipe(v.string(), v.isoTimestamp());
 const checksum = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
+const measured = v.object({ bytes: count, sha256: checksum });
 
-const tableSchema = v.object({
-  /** Quoted where needed: `public.users`. */
-  name: v.string(),
-  kind: v.picklist(['table', 'hypertable', 'materialized view']),
-  rows: count,
-  /** The sum of the hashes of all rows, a decimal number. */
-  hash: v.string(),
-});
-
-const manifestSchema = v.object({
+const manifestSchema: v.GenericSchema<unknown, Manifest> = v.object({
   format: v.literal(manifestFormat),
   id: v.string(),
   database: v.string(),
-  /** The mark of the database; null without one. */
   environment: v.nullable(v.string()),
   startedAt: moment,
   finishedAt: moment,
-  /** The snapshot that the dump and the counts were taken in. */
   snapshot: v.string(),
   versions: v.object({
     postgresql: v.string(),
-    /** null without the extension. */
     timescaledb: v.nullable(v.string()),
     pgDump: v.string(),
     tool: v.string(),
   }),
   dump: v.object({
-    /** The name of the object beside the manifest: `dump`, or `dump.age`. */
     object: v.string(),
-    plain: v.object({ bytes: count, sha256: checksum }),
-    stored: v.object({ bytes: count, sha256: checksum }),
-    /** Public keys of age. Empty: the dump is not encrypted. */
+    plain: measured,
+    stored: measured,
     recipients: v.array(v.string()),
   }),
-  /** The newest migration that is applied; null without a ledger. */
   migration: v.nullable(v.string()),
-  tables: v.array(tableSchema),
+  tables: v.array(
+    v.object({
+      name: v.string(),
+      kind: v.picklist(['table', 'hypertable', 'materialized view']),
+      rows: count,
+      hash: v.string(),
+    }),
+  ),
   hypertables: v.array(v.object({ name: v.string(), chunks: count, compressed: count })),
   jobs: v.array(
     v.object({
@@ -52,27 +112,18 @@ const manifestSchema = v.object({
       procedure: v.string(),
       hypertable: v.nullable(v.string()),
       isScheduled: v.boolean(),
-      /** A JSON document; null without one. */
       config: v.nullable(v.string()),
     }),
   ),
-  /** Roles that own something or are granted something: a restore needs them. */
   roles: v.array(v.string()),
-  /** How the database sorts and stores text. */
   locale: v.object({
     encoding: v.string(),
     collate: v.string(),
     ctype: v.string(),
-    /** Of ICU; null for the locales of the system. */
     icu: v.nullable(v.string()),
   }),
-  /** What pg_dump leaves out of one database: statements with `%DATABASE%` for its quoted name. */
   settings: v.array(v.string()),
 });
-
-/** What a backup says about itself, written when its dump is stored in whole: without a manifest there is no backup. */
-export type Manifest = v.InferOutput<typeof manifestSchema>;
-export type ManifestTable = Manifest['tables'][number];
 
 /** The objects of a backup: `DATABASE/YYYY-MM-DDTHHMMSSZ-ID/manifest.json` and its dump. */
 export const manifestName = 'manifest.json';
