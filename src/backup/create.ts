@@ -208,7 +208,8 @@ async function storeDump(
     readonly onStarted: () => void;
   },
 ): Promise<{ readonly plain: Measured; readonly stored: Measured }> {
-  const environment = await libpqEnvironment(target, { signal });
+  const applicationName = `${target.applicationName} pg_dump`;
+  const environment = await libpqEnvironment({ ...target, applicationName }, { signal });
   const args = [
     '--format=custom',
     `--snapshot=${snapshot}`,

@@ -16,7 +16,11 @@ import { restore } from '../../src/backup/restore.ts';
 import { verify } from '../../src/backup/verify.ts';
 import { ageKeys, dropRestored, hasPgDump, pgDumpMissing } from '../support/backup.ts';
 import { startCli } from '../support/cli.ts';
-import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
+import {
+  createScratchDatabase,
+  createScratchRole,
+  type ScratchDatabase,
+} from '../support/databases.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { until } from '../support/recovery.ts';
 import { rounds } from '../support/soak.ts';
@@ -57,8 +61,6 @@ async function attempts(): Promise<readonly string[]> {
   return found.map(({ name }) => name);
 }
 
-const withoutWords = (text: string) => !text.includes(new URL(database.url).password);
-
 describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
   it.each([0, 0.2])('leaves nothing when pg_dump is killed after %d s', async (seconds) => {
     const store = emptyStore();
@@ -71,8 +73,8 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
     await until('pg_dump, or the end', async () => {
       const killed = await database.sql`
         select pg_terminate_backend(pid) from pg_stat_activity
-        where datname = current_database() and application_name in ('pg_dump', 'cryptosense-db')
-          and query like 'COPY %' and clock_timestamp() - query_start > make_interval(secs => ${seconds})`;
+        where datname = current_database() and application_name = 'cryptosense-db pg_dump'
+          and clock_timestamp() - backend_start > make_interval(secs => ${seconds})`;
       return killed.length > 0 || hasEnded;
     });
     const outcome = await ended;
@@ -111,10 +113,20 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
     timeout: 120_000,
   }, async () => {
     const moments = rounds(5);
+    const role = await createScratchRole(database.url);
+    await database.sql.unsafe(`grant pg_read_all_data to ${role.name}`);
+    onTestFinished(role.drop);
     let interrupted = 0;
     for (let moment = 0; moment < moments; moment += 1) {
       const store = emptyStore();
-      const run = startCli(['backup', 'create', '--store', store, '--url', database.url]);
+      const run = startCli([
+        'backup',
+        'create',
+        '--store',
+        store,
+        '--url',
+        role.urlOf(database.url),
+      ]);
       onTestFinished(() => void run.process.kill('SIGKILL'));
       await new Promise((resolve) => setTimeout(resolve, 150 + (moment * 1_500) / moments));
       run.process.kill('SIGINT');
@@ -125,7 +137,7 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
         interrupted += 1;
         expect(files).toEqual([]);
       } else expect({ code, files }).toEqual({ code: 0, files: ['dump', 'manifest.json'] });
-      expect(withoutWords(stdout + stderr)).toBe(true);
+      expect(stdout + stderr).not.toContain(role.password);
     }
     expect(interrupted).toBeGreaterThan(0);
   });
