@@ -87,12 +87,14 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
           dump: { object, plain, stored, recipients: [...recipients] },
           ...contents,
         };
-        session.throwIfInterrupted();
-        const text = contentOf(writeManifest(manifest));
-        await store.put(`${folder}${manifestName}`, text, { signal }).catch(async (error) => {
+        try {
+          session.throwIfInterrupted();
+          const text = contentOf(writeManifest(manifest));
+          await store.put(`${folder}${manifestName}`, text, { signal });
+        } catch (error) {
           await store.remove(`${folder}${object}`).catch(() => {});
           throw error;
-        });
+        }
         return {
           target: describeTarget(target),
           store: store.name,

@@ -91,8 +91,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     await withSession(target, { signal, isCatalogOnly: true }, async (session) => {
       const pgRestore = await phase('prepare', () => prepare(session, manifest, options));
       const name = attemptName(options.into);
-      await createDatabase(session, name, manifest.locale);
       try {
+        await createDatabase(session, name, manifest.locale);
         await fill({ ...target, database: name }, { backup, store, pgRestore, phase, options });
         await phase('finish', async () => {
           await markCopy({ ...target, database: name }, { manifest, mark, options });

@@ -130,7 +130,7 @@ it.skipIf(!server)(
         await sink.write([60, 59, 58].map(dayOf), { source: 'test' });
         expect(await database.withSql(shownDays)).toBe(3);
         await database.withSql(async (sql) => {
-          await sql`insert into price_history (time, asset_symbol, price_usd) values (now() - interval '1 day', 'ETH', 1)`;
+          await sql`insert into price_history (time, asset_symbol, price_usd) values (now() - interval '2 days', 'ETH', 1)`;
           await runPolicies(sql);
         });
         expect(await database.withSql(shownDays)).toBe(3);
