@@ -4,6 +4,7 @@ import { isError } from '../runtime/errors.ts';
 import { replaceFile } from '../runtime/files.ts';
 import { findBackup } from './catalog.ts';
 import { requireServer } from './create.ts';
+import { withSuffix } from './database-name.ts';
 import { type DrillResult, renderReport } from './report.ts';
 import { dropRestored, type RestoreOptions, restore } from './restore.ts';
 import { type Login, type SmokeResult, smokeTest } from './smoke.ts';
@@ -20,7 +21,7 @@ export interface DrillOptions extends Omit<RestoreOptions, 'into' | 'activate' |
   readonly report?: readonly string[] | undefined;
 }
 
-export const defaultRtoMs = 4 * 3_600_000;
+const defaultRtoMs = 4 * 3_600_000;
 
 /**
  * The quarterly drill of the specification, 10.3: restores a backup into a database of its own, compares every table with
@@ -36,7 +37,8 @@ export async function drill(options: DrillOptions): Promise<DrillResult> {
     backup: await findBackup(store, { id, database }),
     name: store.name,
   }));
-  const copy = copyName(backup.database, startedAt);
+  const stamp = startedAt.toISOString().replaceAll(/\D/g, '').slice(0, 14);
+  const copy = withSuffix(backup.database, `_drill_${stamp}`);
   const begun = performance.now();
   const request = { ...options, id: backup.id, database: backup.database, into: copy };
   const outcome = await restore(request).catch((error: unknown) => {
@@ -82,12 +84,4 @@ export async function drill(options: DrillOptions): Promise<DrillResult> {
     replaceFile(file, isJson ? `${JSON.stringify(result, null, 2)}\n` : renderReport(result));
   }
   return result;
-}
-
-/** `shop_drill_20261127223000`; the name of the source is cut where it would be too long. */
-function copyName(source: string, at: Date): string {
-  const suffix = `_drill_${at.toISOString().replaceAll(/\D/g, '').slice(0, 14)}`;
-  let start = source;
-  while (Buffer.byteLength(start + suffix) > 63) start = [...start].slice(0, -1).join('');
-  return start + suffix;
 }

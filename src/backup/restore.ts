@@ -22,6 +22,7 @@ import { type ArchiveOptions, readDump } from './archive.ts';
 import { type Backup, findBackup } from './catalog.ts';
 import { compare } from './compare.ts';
 import { requireServer } from './create.ts';
+import { withSuffix } from './database-name.ts';
 import { feed } from './feed.ts';
 import type { Manifest } from './manifest.ts';
 import { findProgram, type Program, start } from './programs.ts';
@@ -90,7 +91,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     const mark = markOf(options, manifest);
     await withSession(target, { signal, isCatalogOnly: true }, async (session) => {
       const pgRestore = await phase('prepare', () => prepare(session, manifest, options));
-      const name = attemptName(options.into);
+      // Not the name that was asked for, until the database is whole.
+      const name = withSuffix(options.into, `_restoring_${randomBytes(4).toString('hex')}`);
       try {
         await createDatabase(session, name, manifest.locale);
         await fill({ ...target, database: name }, { backup, store, pgRestore, phase, options });
@@ -230,14 +232,6 @@ async function requireSameTimescale({ sql, server }: Session, version: string): 
 
 function unsuitable(message: string, hint: string): CryptosenseDbError<'server-unsuitable'> {
   return new CryptosenseDbError('server-unsuitable', { message, hint });
-}
-
-/** The name of a database that is not whole yet; its end is left out where it would be too long. */
-function attemptName(into: string): string {
-  const suffix = `_restoring_${randomBytes(4).toString('hex')}`;
-  let start = into;
-  while (Buffer.byteLength(start + suffix) > 63) start = [...start].slice(0, -1).join('');
-  return start + suffix;
 }
 
 /** A template, because TimescaleDB starts no scheduler in one: its jobs would run at once. */

@@ -1,4 +1,5 @@
 import { type Session, type Sql, withRollback } from '../database/connection.ts';
+import { hasTimescale } from './contents.ts';
 
 /**
  * Calls `use` within a transaction that reads one snapshot, with the id under which pg_dump reads the same one. Locks
@@ -34,9 +35,7 @@ export async function withSnapshot<T>(
 
 /** The quoted names of all hypertables, with those that store continuous aggregates and compressed chunks. */
 async function readHypertables(sql: Sql): Promise<readonly string[]> {
-  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
-    select to_regclass('_timescaledb_catalog.hypertable') is not null as "isThere"`;
-  if (!isThere) return [];
+  if (!(await hasTimescale(sql))) return [];
   const rows = await sql<{ name: string }[]>`
     select format('%I.%I', schema_name, table_name) as name
     from _timescaledb_catalog.hypertable order by 1`;
