@@ -2,67 +2,10 @@ import { quoteIdentifier, type Session, type Sql } from '../database/connection.
 import { isLockConflict } from '../database/lock.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { readUpkeep, recordRefreshed } from '../ledger/price-upkeep.ts';
-import { endOf, type Price, startOf, type TimeRange } from '../market/prices.ts';
+import { endOf, startOf, type TimeRange } from '../market/prices.ts';
 import { dayMs } from '../runtime/days.ts';
 import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 import { resumePolicies } from './policy.ts';
-
-/**
- * The days that TimescaleDB computes from the prices, in milliseconds since 1970; it shows stored candles for the days
- * before. Today is always computed.
- */
-export interface ComputedDays {
-  /** The start of the first such day that has a price; Infinity without one. */
-  readonly first: number;
-  /** Candles are stored for the days before this moment, which is the end of the last stored one; 0 without one. */
-  readonly border: number;
-  /** The start of today in UTC. */
-  readonly today: number;
-}
-
-/** The quoted name of the hypertable in which TimescaleDB stores the candles. */
-export async function findStore({ sql }: Session): Promise<string> {
-  const [store] = await sql<{ schema: string; name: string }[]>`
-    select materialization_hypertable_schema as schema, materialization_hypertable_name as name
-    from timescaledb_information.continuous_aggregates
-    where view_schema = 'public' and view_name = 'price_history_daily'`;
-  if (!store) throw new Error('price_history_daily is no continuous aggregate');
-  return quoteIdentifier(store.schema, store.name);
-}
-
-export async function readComputedDays({ sql }: Session, store: string): Promise<ComputedDays> {
-  const [row] = await sql.unsafe<[{ today: Date; last: Date | null }]>(
-    `select date_trunc('day', now(), 'UTC') as today, (select max(day) from ${store}) as last`,
-  );
-  const border = row.last === null ? 0 : row.last.getTime() + dayMs;
-  const [{ first }] = await sql<[{ first: Date | null }]>`
-    select min("time") as first from price_history where "time" >= ${new Date(border)}`;
-  return {
-    first: first === null ? Number.POSITIVE_INFINITY : startOf(first.getTime(), 'daily'),
-    border,
-    today: row.today.getTime(),
-  };
-}
-
-/**
- * The days that have to be stored together when these prices are written: from the first computed day to the last
- * complete day of the prices. Undefined when the prices have no complete day after the border.
- *
- * A refresh moves the border to the end of the last day that it stores. Computed days before it that it does not store
- * vanish, whether these prices or others are theirs.
- */
-export function daysToStore(
-  prices: readonly Price[],
-  { first, border, today }: ComputedDays,
-): TimeRange | undefined {
-  let [oldest, newest] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const { time } of prices) {
-    if (time < oldest) oldest = time;
-    if (time < today && time > newest) newest = time;
-  }
-  if (newest < border) return undefined;
-  return { from: Math.min(startOf(oldest, 'daily'), first), to: endOf(newest + 1, 'daily') };
-}
 
 /**
  * Refreshes `price_history_daily` over the range that imports owe, in one call and never past the start of today in
@@ -74,7 +17,7 @@ export async function refreshOwed(session: Session): Promise<void> {
   const owed = await readUpkeep(sql);
   if (owed?.candles && owed.newest !== undefined) {
     const range = await completeDays(sql, owed.candles);
-    if (range) await refresh(session, range);
+    if (range) await refresh(session, await withComputedDays(sql, range));
     await recordRefreshed(sql, owed.newest);
   }
   await resumePolicies(session);
@@ -86,6 +29,31 @@ export async function completeDays(sql: Sql, range: TimeRange): Promise<TimeRang
   const from = startOf(range.from, 'daily');
   const to = Math.min(endOf(range.to, 'daily'), today.getTime());
   return from < to ? { from, to } : undefined;
+}
+
+/**
+ * A range that begins with the first day that TimescaleDB computes from the prices, when that is earlier. A refresh
+ * moves the border to the end of its range; computed days before the border would vanish.
+ */
+async function withComputedDays(sql: Sql, { from, to }: TimeRange): Promise<TimeRange> {
+  const border = await readBorder(sql);
+  const [{ first }] = await sql<[{ first: Date | null }]>`
+    select min("time") as first from price_history
+    where "time" >= ${new Date(border)} and "time" < ${new Date(from)}`;
+  return { from: first === null ? from : startOf(first.getTime(), 'daily'), to };
+}
+
+/** The end of the last stored day, in milliseconds since 1970; 0 without one. Later days are computed from the prices. */
+async function readBorder(sql: Sql): Promise<number> {
+  const [store] = await sql<{ schema: string; name: string }[]>`
+    select materialization_hypertable_schema as schema, materialization_hypertable_name as name
+    from timescaledb_information.continuous_aggregates
+    where view_schema = 'public' and view_name = 'price_history_daily'`;
+  if (!store) throw new Error('price_history_daily is no continuous aggregate');
+  const [{ last }] = await sql.unsafe<[{ last: Date | null }]>(
+    `select max(day) as last from ${quoteIdentifier(store.schema, store.name)}`,
+  );
+  return last === null ? 0 : last.getTime() + dayMs;
 }
 
 /** A policy or another session works on the same chunks. */

@@ -6,8 +6,9 @@ import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
 
 /**
- * Pauses the policies that refresh `price_history_daily`, and waits until none of them runs. The ledger keeps the range
- * that has to be refreshed before they run again, so that an import after a kill can do it. Throws `lock-timeout`.
+ * Pauses the policies that refresh `price_history_daily`, and waits until none of them runs. The ledger keeps a range
+ * that has to be refreshed before they run again, so that an import after a kill can do it. Throws `lock-timeout`, with
+ * the policies paused.
  */
 export async function pausePolicies(
   session: Session,

@@ -55,7 +55,7 @@ export interface PriceStatus {
   readonly withoutPrices: readonly string[];
   /** Candles that an import has not refreshed yet. */
   readonly owed: { readonly from: Date; readonly to: Date } | undefined;
-  /** An import that was killed has paused the policies that refresh candles. The next import resumes them. */
+  /** An import that was interrupted or killed has paused the policies that refresh candles. The next import resumes them. */
   readonly arePoliciesPaused: boolean;
   /**
    * There are prices, and some of each coin that was asked for; no candle is missing or owed, no policy is paused, and
