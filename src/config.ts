@@ -238,21 +238,30 @@ export function readCoinGecko({ environment, folder }: Surroundings): CoinGeckoS
  * The store of backups that `--store` names, else BACKUP_STORE in the environment or in `.env`. Throws
  * `bad-configuration` when none is named.
  */
-export function readStore(
-  { store }: { readonly store?: string | undefined },
-  { environment, folder }: Surroundings,
-): string {
-  const own = withoutEmpty({ ...environment, ...(store !== undefined && { BACKUP_STORE: store }) });
-  const isNamed = own.BACKUP_STORE !== undefined;
-  const dotEnv = isNamed ? {} : readDotEnv(folder, { isNeeded: true });
-  const named = own.BACKUP_STORE ?? dotEnv.BACKUP_STORE;
-  // An empty flag comes from a script whose variable is not set. It does not mean the store of the environment.
-  if (named !== undefined && store?.trim() !== '') return named;
+export function readStore(flags: StoreFlag, around: Surroundings): string {
+  const store = findStore(flags, around, { isNeeded: true });
+  if (store !== undefined) return store;
   throw new CryptosenseDbError('bad-configuration', {
     message: 'no store of backups is named',
     evidence: ['--store s3://bucket/prefix, or a folder', 'BACKUP_STORE'],
     hint: 'name it in one of these ways; the variable may also be in .env',
   });
+}
+
+interface StoreFlag {
+  readonly store?: string | undefined;
+}
+
+/** As `readStore`; undefined when no store is named. */
+export function findStore(
+  { store }: StoreFlag,
+  { environment, folder }: Surroundings,
+  { isNeeded }: { readonly isNeeded: boolean },
+): string | undefined {
+  // An empty flag comes from a script whose variable is not set. It does not mean the store of the environment.
+  if (store !== undefined) return store.trim() === '' ? undefined : store;
+  const { BACKUP_STORE: own } = withoutEmpty(environment);
+  return own ?? readDotEnv(folder, { isNeeded }).BACKUP_STORE;
 }
 
 /** What the configuration of physical backups needs and no flag may hold, and the region, from the environment. */
