@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { drill } from '../../src/backup/drill.ts';
@@ -38,10 +38,15 @@ describe.skipIf(obstacle !== undefined)(
     /** In which the copies get their folders. */
     let copies: string;
 
-    const words = (to: Date, more: readonly string[] = []) => {
-      const places = ['--config', archive.config, '--target', copies];
-      return ['backup', 'drill', '--pitr', to.toISOString(), ...places, '--json', ...more];
-    };
+    const wordsOf = (to: Date) => [
+      ...['backup', 'drill', '--pitr', to.toISOString()],
+      ...['--config', archive.config, '--json'],
+    ];
+    const words = (to: Date, more: readonly string[] = []) => [
+      ...wordsOf(to),
+      ...['--target', copies],
+      ...more,
+    ];
 
     /** Runs a drill of the database `shop`. */
     async function run(to: Date, more: readonly string[] = []) {
@@ -156,12 +161,15 @@ describe.skipIf(obstacle !== undefined)(
       expect(copiesNow()).toEqual(nothing);
     });
 
-    it('reports that the account of a later moment is gone', async () => {
+    it('reports that the account of a later moment is gone, from a copy in /var/tmp', async () => {
       await passSecond();
       const after = new Date();
       await shop`insert into assets (symbol, coingecko_id, name) values ('NEW', 'new', 'after the moment')`;
       await archive.archiveAll();
-      const { result } = await run(after);
+      const { stdout } = await server.cli([...wordsOf(after), '--database', 'shop']);
+      const result: DrillResult = JSON.parse(stdout);
+      expect(dirname(dirname(result.copy))).toBe('/var/tmp');
+      expect(existsSync(dirname(result.copy))).toBe(false);
       expect(result.smokeTests).toContainEqual(
         expect.objectContaining({ name: 'login', outcome: 'not run' }),
       );
