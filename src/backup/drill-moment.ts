@@ -1,5 +1,6 @@
 import { type Session, withRollback, withSession } from '../database/connection.ts';
 import { isSqlError } from '../database/sql-errors.ts';
+import type { RunOptions } from '../ledger/run.ts';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
@@ -16,7 +17,7 @@ import { type Login, smokeTest } from './smoke.ts';
 import { type Copy, withCopy } from './wal/copy.ts';
 import type { StanzaOptions } from './wal/stanza.ts';
 
-export interface MomentDrill extends StanzaOptions {
+export interface MomentDrill extends StanzaOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
   readonly pitr: Date;
   readonly database: string | undefined;
   readonly folder: string;
@@ -24,8 +25,6 @@ export interface MomentDrill extends StanzaOptions {
   readonly rtoMs: number;
   readonly login: Login | undefined;
   readonly pgBin: string | undefined;
-  readonly onProgress: OnProgress | undefined;
-  readonly signal: AbortSignal | undefined;
 }
 
 /**

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { withSession } from '../database/connection.ts';
 import { resolveTarget } from '../database/target.ts';
+import type { RunOptions } from '../ledger/run.ts';
 import { isError } from '../runtime/errors.ts';
 import { replaceFile, requireWritable } from '../runtime/files.ts';
-import type { OnProgress } from '../runtime/progress.ts';
 import { findBackup } from './catalog.ts';
 import { requireServer } from './create.ts';
 import { withSuffix } from './database-name.ts';
@@ -34,7 +34,10 @@ export interface BackupDrillOptions
 }
 
 /** A drill of a moment, from the physical backups and the WAL of pgBackRest, as the user of the server. */
-export interface MomentDrillOptions extends CommonOptions, StanzaOptions {
+export interface MomentDrillOptions
+  extends CommonOptions,
+    StanzaOptions,
+    Pick<RunOptions, 'onProgress' | 'signal'> {
   readonly pitr: Date;
   /** The database that is read and tried. Needed where the server has several. */
   readonly database?: string | undefined;
@@ -44,8 +47,6 @@ export interface MomentDrillOptions extends CommonOptions, StanzaOptions {
   readonly keep?: boolean | undefined;
   /** The folder of the program postgres. Default: where packages put it, then the PATH. */
   readonly pgBin?: string | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export type DrillOptions = BackupDrillOptions | MomentDrillOptions;

@@ -90,7 +90,7 @@ async function put(
   await syncFolder(dirname(path));
 }
 
-/** Its folder may go between the two calls: whoever removes a file removes the folder that gets empty. */
+/** Its folder may go between the two calls: the process that removes a file removes the folder that gets empty. */
 async function create(path: string): Promise<FileHandle> {
   for (let attempts = 1; ; attempts += 1) {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });

@@ -55,7 +55,7 @@ async function readOnly<T>({ sql }: Session, work: () => Promise<T>): Promise<T>
   });
 }
 
-/** As the API does: by the address whatever its case, then by the hash of the password (bcrypt). */
+/** As the API does: by the address in upper or lower case, then by the hash of the password (bcrypt). */
 async function logIn({ sql }: Session, login: Login | undefined): Promise<Outcome> {
   const email = login?.email ?? (await anyEmail({ sql }));
   if (email === undefined) return notRun('the table users has no account that is not deleted');

@@ -7,7 +7,7 @@ import type { ActivateOptions, RestoreOptions } from '../backup/restore.ts';
 import { parseKeep } from '../backup/retention.ts';
 import type { ScheduleOptions } from '../backup/schedule.ts';
 import type { VerifyOptions } from '../backup/verify.ts';
-import { isTargetNamed, readStore, readTarget, surroundings, type TargetFlags } from '../config.ts';
+import { readStore, surroundings, type TargetFlags } from '../config.ts';
 import { environments } from '../ledger/marks.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { readSecret } from '../runtime/files.ts';
@@ -23,7 +23,7 @@ import {
   renderSchedule,
   renderVerified,
 } from '../ui/backup.ts';
-import { stanzaFlags, walCommands } from './backup-wal.ts';
+import { stanzaFlags, targetOf, walCommands } from './backup-wal.ts';
 import { argument, defineCommand, flag, type Group, grouped, repeatable } from './command.ts';
 import { lockTimeoutFlag, onDatabase, targetFlags } from './flags.ts';
 import { duration, moment } from './values.ts';
@@ -171,7 +171,7 @@ const activate = defineCommand<ActivateOptions & TargetFlags & { readonly name: 
 type DrillFlags = Omit<OnStore<BackupDrillOptions>, 'login' | 'pitr'> &
   Partial<Omit<MomentDrillOptions, 'login'>> &
   TargetFlags & {
-    readonly loginEmail?: string | undefined;
+    readonly login?: string | undefined;
     readonly loginPasswordFile?: string | undefined;
   };
 
@@ -192,7 +192,7 @@ const drill = defineCommand<DrillFlags>()({
     id: flag('--id <id>', 'an id, or its beginning (default: latest)'),
     rtoMs: flag('--rto <time>', 'how long the restore may take (default: 4h)', duration),
     report: repeatable(flag('--report <file>', 'write a report: Markdown, or JSON for a .json')),
-    loginEmail: flag('--login <email>', 'the account that logs in (default: any)'),
+    login: flag('--login <email>', 'the account that logs in (default: any)'),
     loginPasswordFile: flag('--login-password-file <file>', 'a file with its password'),
     mark: flag('--mark <name>', 'the mark of the copy (default: test for production)', {
       choices: environments,
@@ -222,11 +222,14 @@ const drill = defineCommand<DrillFlags>()({
     ['cryptosense-db backup drill --report drill.md', 'every quarter'],
     ['cryptosense-db backup drill --pitr 2026-01-31T12:29:59Z', 'from WAL'],
   ],
-  run: async ({ loginEmail, loginPasswordFile, pitr, ...given }, tools) => {
-    const login =
-      loginEmail === undefined
-        ? undefined
-        : { email: loginEmail, password: loginPasswordFile && readSecret(loginPasswordFile) };
+  run: async ({ login: email, loginPasswordFile, pitr, ...given }, tools) => {
+    if (email === undefined && loginPasswordFile !== undefined) {
+      throw new CryptosenseDbError('bad-configuration', {
+        message: '--login-password-file needs --login',
+      });
+    }
+    const password = loginPasswordFile && readSecret(loginPasswordFile);
+    const login = email === undefined ? undefined : { email, password };
     const { folder, keep, config, stanza, ...ofBackup } = given;
     const { rtoMs, report, database, pgBin } = given;
     const { signal, output } = tools;
@@ -293,9 +296,7 @@ const check = defineCommand<
     { url: given, passwordCommand: command, ...options },
     { output, signal, answerNo },
   ) => {
-    const flags = { url: given, passwordCommand: command };
-    const isAsked = options.rpoMs !== undefined && isTargetNamed(flags, surroundings());
-    const target = isAsked ? readTarget(flags, surroundings()) : undefined;
+    const target = targetOf({ url: given, passwordCommand: command });
     const result = await (await backups()).check({ ...onStore(options), target, signal });
     output.result(result, renderCheck);
     if (!result.isFine) answerNo();

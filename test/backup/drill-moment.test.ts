@@ -360,6 +360,7 @@ describe('the flags of a drill', () => {
     [['--pitr', '2026-01-31', '--id', 'latest'], /--id.*--pitr/],
     [['--pitr', '2026-01-31', '--url', 'postgresql://h/d'], /--pitr.*--url/],
     [['--pitr', 'yesterday'], /a moment such as/],
+    [['--login-password-file', '/file'], /--login-password-file needs --login/],
     [['--keep', '--target', '/copies'], /--target needs --pitr\n.*--keep needs --pitr/s],
   ])('refuse %j', async (words, message) => {
     const { code, stderr } = await callCli(['backup', 'drill', ...words]);

@@ -5,16 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withSession } from '../../database/connection.ts';
 import { interrupted } from '../../database/refusals.ts';
 import { type ServerTarget, serverTarget } from '../../database/target.ts';
+import type { RunOptions } from '../../ledger/run.ts';
 import { type ProgramEnd, type RunningProgram, startProgram } from '../../runtime/child-process.ts';
 import { CryptosenseDbError, isError, messageOf } from '../../runtime/errors.ts';
 import { readText } from '../../runtime/files.ts';
 import { loginName } from '../../runtime/login-name.ts';
-import type { OnProgress } from '../../runtime/progress.ts';
 import { findProgram } from '../programs.ts';
 import { longestSocketFolder, restore, type WalRestore } from './restore.ts';
 import { findStanza, type StanzaOptions } from './stanza.ts';
 
-export interface CopyOptions extends StanzaOptions {
+export interface CopyOptions extends StanzaOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
   /** The moment at which the copy stands. */
   readonly to: Date;
   /** An existing folder, in which the copy gets one of its own. */
@@ -23,8 +23,6 @@ export interface CopyOptions extends StanzaOptions {
   readonly keep: boolean;
   /** The folder of the program postgres. Default: where packages put it, then the PATH. */
   readonly pgBin?: string | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** A copy of the server that runs, stands at a moment, answers queries and writes nothing. */
