@@ -53,6 +53,7 @@ export function openFolderStore(location: string): Store {
         return whole === undefined ? [] : [{ key: whole, id: key, startedAt: writtenAt }];
       });
     },
+    readWrittenAt: async ({ startedAt }) => startedAt,
     abort: ({ id }) => remove(pathOf(id)),
     close: () => {},
   };
