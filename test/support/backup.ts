@@ -1,8 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import type { Sql } from 'postgres';
-import { inject } from 'vitest';
+import { inject, onTestFinished } from 'vitest';
+import type { ManifestTable } from '../../src/backup/manifest.ts';
+import { connect, databaseUrl } from './databases.ts';
 import { temporaryFolder } from './fixtures.ts';
 
 /** Debian's programs of PostgreSQL 15: the server that tests bring has none of them. */
@@ -24,6 +27,44 @@ export async function ageKeys(): Promise<{
   const identityFile = join(temporaryFolder(), 'identity');
   writeFileSync(identityFile, `${identity}\n`, { mode: 0o600 });
   return { recipient: await identityToRecipient(identity), identityFile };
+}
+
+/** A name for a restored database, which is dropped when the test ends. */
+export function restoredName(sql: Sql): string {
+  const name = `cryptosense_scratch_${randomBytes(6).toString('hex')}`;
+  onTestFinished(() => dropRestored(sql, name));
+  return name;
+}
+
+/** Databases that restores into this name left behind. */
+export async function attemptsOf(sql: Sql, name: string): Promise<readonly string[]> {
+  const found = await sql<{ name: string }[]>`
+    select datname as name from pg_database where starts_with(datname, ${`${name}_restoring_`})`;
+  return found.map(({ name: each }) => each);
+}
+
+/** A handle on a restored database, for looking. */
+export function connectTo(serverUrl: string, name: string): Sql {
+  const sql = connect(databaseUrl(serverUrl, name));
+  onTestFinished(() => sql.end({ timeout: 1 }));
+  return sql;
+}
+
+/** The rows and hashes of the tables, counted by the formula of docs/backup.md. */
+export async function countRows(
+  sql: Sql,
+  tables: readonly ManifestTable[],
+): Promise<readonly ManifestTable[]> {
+  return sql.begin('isolation level repeatable read', async (transaction) => {
+    await transaction`set local timezone = 'UTC'`;
+    const counted = tables.map(async ({ name, kind }): Promise<ManifestTable> => {
+      const [row] = await transaction.unsafe<[{ rows: number; hash: string }]>(`
+        select count(*)::int as rows, coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text as hash
+        from ${name} as t`);
+      return { name, kind, ...row };
+    });
+    return Promise.all(counted);
+  });
 }
 
 /** Drops a restored database, which is a template until it is activated. */
