@@ -12,6 +12,7 @@ import {
   ageKeys,
   connectTo,
   countRows,
+  createReadings,
   hasPgDump,
   hasTimescaleServer,
   pgDumpMissing,
@@ -122,12 +123,7 @@ describe.skipIf(!hasPgDump)(`a backup of a plain PostgreSQL${pgDumpMissing}`, ()
       async () => {
         const { url, sql } = await scratchDatabase();
         // More than one part of an upload.
-        await sql`
-          create table readings as
-          select n, (
-            select string_agg(encode(sha512(format('%s-%s', n, k)::bytea), 'base64'), '')
-            from generate_series(1, 16) k
-          ) as text from generate_series(1, 8000) n`;
+        await createReadings(sql, 8_000);
         await sql.unsafe(`
           create table accounts as select n, 1000 as balance from generate_series(1, 10) n;
           create table transfers (id serial primary key, amount int not null)`);
@@ -208,7 +204,7 @@ describe.skipIf(!hasTimescaleServer)(`a backup of the whole schema${timescaleMis
   for (const { place, how, isEncrypted, isHere, open } of ways) {
     it.skipIf(!isHere)(
       `comes back from ${place} as it was at one moment, while a session writes and a job compresses, ${how}`,
-      { timeout: 300_000 },
+      { timeout: 600_000 },
       async () => {
         const database = await migratedDatabase();
         await database.withSql(fill);
