@@ -13,6 +13,7 @@ const layers: readonly (readonly string[])[] = [
   [
     'backup',
     'databases',
+    'doctor',
     'market',
     'migrations',
     'prices',
@@ -31,6 +32,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['typed-database.ts'],
   commands: ['ui'],
   databases: ['migrations'],
+  doctor: ['backup', 'migrations'],
   prices: ['market'],
   seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
@@ -39,6 +41,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 
 /** The modules that one feature offers to the others. */
 const publicModules = [
+  'src/backup/backup.ts',
   'src/market/access.ts',
   'src/market/market.ts',
   'src/market/obtain.ts',

@@ -76,3 +76,12 @@ export const coins: ValueKind<readonly string[]> = {
     return words.every((word) => /^[\p{L}\p{N}$._-]+$/u.test(word)) ? words : undefined;
   },
 };
+
+/** Names such as those of rules. */
+export const names: ValueKind<readonly string[]> = {
+  expected: 'names with commas between them, such as job-fails,backup-stale',
+  read: (text) => {
+    const words = text.split(',').map((word) => word.trim());
+    return words.every((word) => /^[a-z0-9-]+$/.test(word)) ? words : undefined;
+  },
+};

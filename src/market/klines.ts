@@ -24,9 +24,10 @@ export function readMoment(text: string): number | undefined {
     const perMs = { 10: 1 / 1_000, 13: 1, 16: 1_000 }[digits.length];
     return perMs && Math.floor(Number(text) / perMs);
   }
-  const [, day = ''] = isoMoment.exec(text) ?? [];
+  const [, day = '', , , , zone = ''] = isoMoment.exec(text) ?? [];
   if (!isDay(day)) return undefined;
-  const moment = Date.parse(text.replace(' ', 'T').replace(/(T.*[+-]\d{2})$/, '$1:00'));
+  const isHoursOnly = /^[+-]\d{2}$/.test(zone);
+  const moment = Date.parse(`${text.replace(' ', 'T')}${isHoursOnly ? ':00' : ''}`);
   return Number.isNaN(moment) ? undefined : moment;
 }
 

@@ -2,10 +2,11 @@ import type { Session } from '../database/connection.ts';
 import { type LockOptions, withAdvisoryLock } from '../database/lock.ts';
 import { readUpkeep, settleUpkeep } from '../ledger/price-upkeep.ts';
 import type { Price, TimeRange } from '../market/prices.ts';
-import { completeDays, daysToStore, findStore, readComputedDays, refreshOwed } from './candles.ts';
+import { refreshOwed } from './candles.ts';
 import { compressPartial } from './compression.ts';
-import { pausePolicies, resumePolicies } from './policy.ts';
-import { countMisfits, type Misfit, writePrices } from './writer.ts';
+import { pausePolicies } from './policy.ts';
+import { requireOwner } from './session.ts';
+import { countMisfits, type Misfit, rangeOf, writePrices } from './writer.ts';
 
 /** Takes the prices of an import, piece by piece. */
 export interface PriceSink {
@@ -35,7 +36,7 @@ export interface Sunk<T> extends Upkeep {
 }
 
 export interface Upkeep {
-  /** The range of candles that was refreshed; undefined when there was none. */
+  /** The days whose candles were refreshed, what an earlier import owed included; undefined when there was none. */
   readonly candles: TimeRange | undefined;
   /** Chunks that were compressed again. */
   readonly compressedChunks: number;
@@ -49,11 +50,11 @@ const importLock = {
 };
 
 /**
- * Holds the lock of imports while `use` writes prices, and makes no candle vanish: the policies are paused while a piece
- * adds days that are not stored yet, until these are stored. Candles of other days appear with the refresh at the end.
- * Then compresses the chunks that became partial, and analyzes the table. Needs a session that `prepareForPrices` has
- * made ready. When `use` throws, or the process is killed, what was written stays; what is still to be done for it is
- * owed in the ledger, and the next call does it.
+ * Holds the lock of imports while `use` writes prices, and makes no candle vanish: the policies that refresh candles are
+ * paused from the first piece on, until the candles of all pieces are refreshed in one call. Then compresses the chunks
+ * that became partial, and analyzes the table. Needs a session that `prepareForPrices` has made ready. When `use` throws,
+ * what was written stays, and its candles are refreshed. After an interruption or a kill they are owed in the ledger, the
+ * policies stay paused, and the next call does what is owed.
  */
 export async function withPriceSink<T>(
   session: Session,
@@ -61,62 +62,50 @@ export async function withPriceSink<T>(
   use: (sink: PriceSink) => Promise<T>,
 ): Promise<Sunk<T>> {
   return withAdvisoryLock(session, { ...lock, lock: importLock }, async () => {
-    // An import that was killed may have left policies paused.
+    await requireOwner(session);
+    // An import that was interrupted or killed may have left policies paused.
     await refreshOwed(session);
     const misfits = countMisfits();
-    const store = await findStore(session);
     let rows = 0;
     let isRepeat = false;
-    const result = await use({
-      write: async (prices, { source, record }) => {
-        const fitting = misfits.fit(prices);
-        const write = () =>
-          writePrices(session, fitting, {
-            source,
-            isOverwriting,
-            isRepeat,
-            record: async () => record?.(),
-          });
-        const days = daysToStore(fitting, await readComputedDays(session, store));
-        const written = days ? await withPoliciesPaused(session, days, lock, write) : await write();
-        rows += written.rows;
-        isRepeat = written.isRepeat;
-        return written.rows;
-      },
-    });
-    onCandles?.();
-    return { result, rows, misfits: misfits.list(), ...(await keepUp(session)) };
+    let paused: number | undefined;
+    const write: PriceSink['write'] = async (prices, { source, record }) => {
+      const fitting = misfits.fit(prices);
+      if (paused === undefined && fitting.length > 0) {
+        paused = await pausePolicies(session, rangeOf(fitting), lock);
+      }
+      const written = await writePrices(session, fitting, {
+        source,
+        isOverwriting,
+        isRepeat,
+        record: async () => record?.(),
+      });
+      rows += written.rows;
+      isRepeat = written.isRepeat;
+      return written.rows;
+    };
+    try {
+      const result = await use({ write });
+      onCandles?.();
+      return { result, rows, misfits: misfits.list(), ...(await keepUp(session)) };
+    } catch (error) {
+      // This fails after an interruption, and when the connection is lost.
+      await refreshOwed(session).catch(() => {
+        if (paused) lock.onProgress?.({ kind: 'policies-left-paused' });
+      });
+      throw error;
+    }
   });
-}
-
-/** Writes prices of days that are not stored yet, and stores these days. */
-async function withPoliciesPaused<T>(
-  session: Session,
-  days: TimeRange,
-  lock: LockOptions,
-  write: () => Promise<T>,
-): Promise<T> {
-  let written: T;
-  try {
-    await pausePolicies(session, days, lock);
-    written = await write();
-  } catch (error) {
-    // Nothing was written. Where even this fails, the policies stay paused until the next import.
-    await resumePolicies(session).catch(() => {});
-    throw error;
-  }
-  await refreshOwed(session);
-  return written;
 }
 
 /** Does what is owed: the refresh of candles, the compression of partial chunks, and new statistics. */
 async function keepUp(session: Session): Promise<Upkeep> {
   const { sql } = session;
-  await refreshOwed(session);
+  const candles = await refreshOwed(session);
   const owed = await readUpkeep(sql);
   if (!owed) return { candles: undefined, compressedChunks: 0 };
   const compressedChunks = await compressPartial(session, owed.range);
   await sql`analyze price_history`;
   await settleUpkeep(sql);
-  return { candles: await completeDays(sql, owed.range), compressedChunks };
+  return { candles, compressedChunks };
 }

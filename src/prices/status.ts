@@ -55,7 +55,7 @@ export interface PriceStatus {
   readonly withoutPrices: readonly string[];
   /** Candles that an import has not refreshed yet. */
   readonly owed: { readonly from: Date; readonly to: Date } | undefined;
-  /** An import that was killed has paused the policies that refresh candles. The next import resumes them. */
+  /** An import that was interrupted or killed has paused the policies that refresh candles. The next import resumes them. */
   readonly arePoliciesPaused: boolean;
   /**
    * There are prices, and some of each coin that was asked for; no candle is missing or owed, no policy is paused, and
@@ -76,7 +76,7 @@ export async function status(options: StatusOptions): Promise<PriceStatus> {
       symbols?.filter((each) => !assets.some(({ symbol }) => symbol === each)) ?? [];
     const upkeep = await readUpkeep(sql);
     const owed = upkeep?.candles;
-    const arePoliciesPaused = upkeep !== undefined && upkeep.pausedJobs.length > 0;
+    const arePoliciesPaused = await isAnyPaused(sql, upkeep?.pausedJobs ?? []);
     return {
       target: describeTarget(session.target),
       assets,
@@ -95,6 +95,14 @@ export async function status(options: StatusOptions): Promise<PriceStatus> {
         ),
     };
   });
+}
+
+/** A person may have resumed or removed a job since. */
+async function isAnyPaused(sql: Sql, jobs: readonly number[]): Promise<boolean> {
+  if (jobs.length === 0) return false;
+  const paused = await sql`
+    select from timescaledb_information.jobs where not scheduled and job_id in ${sql(jobs)}`;
+  return paused.length > 0;
 }
 
 interface MonthRow {

@@ -68,7 +68,8 @@ export async function writePrices(
   });
 }
 
-function rangeOf(prices: readonly Price[]): TimeRange {
+/** Of at least one price. */
+export function rangeOf(prices: readonly Price[]): TimeRange {
   let [from, to] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const { time } of prices) {
     if (time < from) from = time;

@@ -8,6 +8,6 @@ export function isoDay(moment: Date): string {
 
 /** Whether a text such as `2026-01-31` is a day of the calendar. `Date` reads 31 February as 3 March. */
 export function isDay(text: string): boolean {
-  const day = new Date(text);
-  return !Number.isNaN(day.getTime()) && isoDay(day) === text;
+  if (!/^\d{4}-\d{2}-\d{2}$/.test(text)) return false;
+  return new Date(text).getUTCDate() === Number(text.slice(-2));
 }

@@ -88,7 +88,9 @@ export type ImportProgress =
       readonly total: number;
       readonly rows: number;
     }
-  | { readonly kind: 'candles-started' };
+  | { readonly kind: 'candles-started' }
+  /** The import ends before its candles are refreshed. The next import refreshes them, and lets the policies run. */
+  | { readonly kind: 'policies-left-paused' };
 
 /** What a backup and its restore report. */
 export type BackupProgress =

@@ -91,7 +91,7 @@ function notesOf({
   return [
     ...(beyondRetention
       ? [
-          `${isoDay(beyondRetention.from)} to ${isoDay(new Date(beyondRetention.to.getTime() - 1))} was left out: the retention policy drops prices that old`,
+          `${isoDay(beyondRetention.from)} to ${isoDay(new Date(beyondRetention.to.getTime() - 1))} was left out: the database keeps no prices that old`,
         ]
       : []),
     ...(unknownToSource.length > 0
@@ -179,7 +179,7 @@ export function renderPriceStatus(
       : []),
     ...(arePoliciesPaused
       ? [
-          `${chalk.yellow('the policy that refreshes candles is paused')} by an import that was killed; the next import resumes it`,
+          `${chalk.yellow('the policy that refreshes candles is paused')} by an import that did not end; the next import resumes it`,
         ]
       : []),
     `${chalk.bold(`${plural(assets.length, 'asset')}, ${plural(rows, 'price')}`)} in ${target}: ${isComplete ? chalk.green('complete') : chalk.yellow('incomplete')}`,

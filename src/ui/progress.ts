@@ -151,6 +151,10 @@ function describe(
     }
     case 'candles-started':
       return { busy: 'refreshing the daily candles' };
+    case 'policies-left-paused':
+      return {
+        line: `${chalk.yellow('the policy that refreshes candles stays paused')}; the next import refreshes them and resumes it`,
+      };
     case 'files-copied':
       return { busy: `${event.what} of the files: ${Math.floor(event.percent)} %` };
     case 'backup-bytes': {

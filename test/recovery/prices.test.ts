@@ -7,12 +7,14 @@ import { resolveTarget } from '../../src/database/target.ts';
 import type { Price } from '../../src/market/prices.ts';
 import { importPrices } from '../../src/prices/import.ts';
 import { prepareForPrices } from '../../src/prices/session.ts';
-import { withPriceSink } from '../../src/prices/sink.ts';
+import { type PriceSink, withPriceSink } from '../../src/prices/sink.ts';
 import { status } from '../../src/prices/status.ts';
+import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import * as seeding from '../../src/seeding/seed.ts';
 import { type RunningCli, startCli } from '../support/cli.ts';
 import { connect } from '../support/databases.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
+import { startCharts } from '../support/market-charts.ts';
 import { until } from '../support/recovery.ts';
 import { migratedDatabase } from '../support/seeding.ts';
 import { rounds } from '../support/soak.ts';
@@ -118,29 +120,49 @@ const isPolicyOn = async (sql: Sql) => {
 const shownDays = async (sql: Sql) =>
   (await sql`select from price_history_daily where asset_symbol = 'SOL'`).length;
 
+/** Without those that are computed. */
+const storedDays = async (sql: Sql) => {
+  await sql`alter materialized view price_history_daily set (timescaledb.materialized_only = true)`;
+  return shownDays(sql);
+};
+
 const server = inject('timescaleUrl');
 
-it.skipIf(!server)(
-  `candles of an import stay when a policy stores a later day meanwhile${server ? '' : ' (skipped: no TimescaleDB server)'}`,
-  async () => {
-    const database = await migratedDatabase();
-    await withSession(resolveTarget(database.url), {}, async (session) => {
-      await prepareForPrices(session);
-      await withPriceSink(session, { lockTimeoutMs: 1_000 }, async (sink) => {
-        await sink.write([60, 59, 58].map(dayOf), { source: 'test' });
-        expect(await database.withSql(shownDays)).toBe(3);
-        await database.withSql(async (sql) => {
-          await sql`insert into price_history (time, asset_symbol, price_usd) values (now() - interval '2 days', 'ETH', 1)`;
-          await runPolicies(sql);
-        });
-        expect(await database.withSql(shownDays)).toBe(3);
-        await sink.write([57].map(dayOf), { source: 'test' });
-        expect(await database.withSql(shownDays)).toBe(3);
-      });
+it('the policy is off from the first price of an import until its candles are stored', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(enablePolicy);
+  await withSession(resolveTarget(database.url), {}, async (session) => {
+    const { sql } = session;
+    await prepareForPrices(session);
+    await withPriceSink(session, { lockTimeoutMs: 1_000 }, async (sink) => {
+      expect(await isPolicyOn(sql)).toBe(true);
+      await sink.write([60, 59, 58].map(dayOf), { source: 'test' });
+      expect(await isPolicyOn(sql)).toBe(false);
+      expect(await shownDays(sql)).toBe(3);
+      await sink.write([80, 57].map(dayOf), { source: 'test' });
+      expect(await isPolicyOn(sql)).toBe(false);
+      expect(await shownDays(sql)).toBe(5);
     });
-    expect(await database.withSql(shownDays)).toBe(4);
-  },
-);
+  });
+  expect(await database.withSql(isPolicyOn)).toBe(true);
+  expect(await database.withSql(storedDays)).toBe(5);
+});
+
+it('candles that were computed before an import stay when it stores later days', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(
+    (sql) => sql`
+      insert into price_history (time, asset_symbol, price_usd)
+      values (${new Date(dayOf(70).time)}, 'SOL', 5)`,
+  );
+  await withSession(resolveTarget(database.url), {}, async (session) => {
+    await prepareForPrices(session);
+    await withPriceSink(session, { lockTimeoutMs: 1_000 }, (sink) =>
+      sink.write([60].map(dayOf), { source: 'test' }),
+    );
+  });
+  expect(await database.withSql(shownDays)).toBe(2);
+});
 
 it.skipIf(!server)(
   `an import that ends between a commit and its refresh leaves the policy off, and the next one resumes it${server ? '' : ' (skipped: no TimescaleDB server)'}`,
@@ -219,7 +241,7 @@ it.skipIf(!server)(
   },
 );
 
-it('an import that fails while the policy is off lets it run again', async () => {
+it('an import that fails stores the candles of what it has written, and lets the policy run again', async () => {
   const database = await migratedDatabase();
   await database.withSql(enablePolicy);
   const failure = new Error('a disk is full');
@@ -230,13 +252,165 @@ it('an import that fails while the policy is off lets it run again', async () =>
         expect(await isPolicyOn(session.sql)).toBe(false);
         throw failure;
       };
+      await sink.write([31].map(dayOf), { source: 'test' });
       await sink.write([30, 29].map(dayOf), { source: 'test', record });
     });
   });
   await expect(run).rejects.toBe(failure);
-  expect(await database.withSql(shownDays)).toBe(0);
+  expect(await database.withSql(storedDays)).toBe(1);
   expect(await database.withSql(isPolicyOn)).toBe(true);
 });
+
+it('an import that is interrupted says that the policy stays off, and the next one resumes it', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(enablePolicy);
+  const stop = new AbortController();
+  const events: string[] = [];
+  const onProgress = ({ kind }: ProgressEvent) => void events.push(kind);
+  const run = withSession(resolveTarget(database.url), { signal: stop.signal }, async (session) => {
+    await prepareForPrices(session);
+    await withPriceSink(session, { lockTimeoutMs: 1_000, onProgress }, async (sink) => {
+      await sink.write([31].map(dayOf), { source: 'test' });
+      stop.abort();
+      await sink.write([30].map(dayOf), { source: 'test' });
+    });
+  });
+  await expect(run).rejects.toMatchObject({ code: 'interrupted' });
+  expect(events).toEqual(['policies-left-paused']);
+  expect(await database.withSql(isPolicyOn)).toBe(false);
+  await withSession(resolveTarget(database.url), {}, async (session) => {
+    await prepareForPrices(session);
+    await withPriceSink(session, {}, async () => {});
+  });
+  expect(await database.withSql(isPolicyOn)).toBe(true);
+  expect(await database.withSql(storedDays)).toBe(1);
+});
+
+it('days that arrive while the policy is off are stored before it runs again', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(enablePolicy);
+  const stop = new AbortController();
+  const use = (signal: AbortSignal | undefined, work: (sink: PriceSink) => Promise<void>) =>
+    withSession(resolveTarget(database.url), { signal }, async (session) => {
+      await prepareForPrices(session);
+      await withPriceSink(session, {}, work);
+    });
+  const interrupted = use(stop.signal, async (sink) => {
+    await sink.write([31].map(dayOf), { source: 'test' });
+    stop.abort();
+    await sink.write([30].map(dayOf), { source: 'test' });
+  });
+  await expect(interrupted).rejects.toMatchObject({ code: 'interrupted' });
+  await database.withSql(async (sql) => {
+    for (const daysAgo of [20, 10, 0]) {
+      await sql`
+        insert into price_history (time, asset_symbol, price_usd) values (${new Date(dayOf(daysAgo).time)}, 'SOL', 5)`;
+    }
+  });
+  await use(undefined, async () => {});
+  await database.withSql(runPolicies);
+  expect(await database.withSql(shownDays)).toBe(4);
+});
+
+it('candles whose prices were dropped stay', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(
+    (sql) => sql`
+      insert into assets (coingecko_id, symbol, name) values ('solana', 'sol', 'Solana')`,
+  );
+  const write = (days: readonly number[]) =>
+    withSession(resolveTarget(database.url), {}, async (session) => {
+      await prepareForPrices(session);
+      await withPriceSink(session, {}, (sink) => sink.write(days.map(dayOf), { source: 'test' }));
+    });
+  await write([200, 150, 40, 30]);
+  await database.withSql(
+    (sql) => sql`select drop_chunks('price_history', older_than => interval '100 days')`,
+  );
+  expect(await database.withSql(shownDays)).toBe(4);
+  const folder = temporaryFolder();
+  const file = join(folder, 'old.csv');
+  const [old, late] = [dayOf(120).time, dayOf(35).time];
+  writeFileSync(file, `time,asset_symbol,price_usd\n${old},SOL,1\n${late},SOL,2\n`);
+  const result = await importPrices({ target: database.url, source: 'files', files: file });
+  expect(result).toMatchObject({ rows: 1, leftOutPrices: { tooOld: 1 } });
+  expect(await database.withSql(shownDays)).toBe(5);
+});
+
+it('a role that owns neither the prices nor their candles is refused before it writes', async () => {
+  const database = await migratedDatabase();
+  const run = withSession(resolveTarget(database.url), {}, async (session) => {
+    await prepareForPrices(session);
+    await session.sql.unsafe(`
+      create role "price writer"; grant all on price_history, price_history_daily to "price writer";
+      set role "price writer"`);
+    onTestFinished(() =>
+      database.withSql(async (sql) => {
+        await sql.unsafe('drop owned by "price writer"; drop role "price writer"');
+      }),
+    );
+    await withPriceSink(session, {}, (sink) => sink.write([30].map(dayOf), { source: 'test' }));
+  });
+  await expect(run).rejects.toMatchObject({
+    code: 'not-permitted',
+    problems: [{ hint: expect.stringContaining('to "price writer"') }],
+  });
+  expect(await database.withSql(shownDays)).toBe(0);
+});
+
+it('a policy that a person has resumed does not count as paused', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(enablePolicy);
+  const stop = new AbortController();
+  const run = withSession(resolveTarget(database.url), { signal: stop.signal }, async (session) => {
+    await prepareForPrices(session);
+    await withPriceSink(session, {}, async (sink) => {
+      await sink.write([31].map(dayOf), { source: 'test' });
+      stop.abort();
+      session.throwIfInterrupted();
+    });
+  });
+  await expect(run).rejects.toMatchObject({ code: 'interrupted' });
+  expect(await status({ target: database.url })).toMatchObject({ arePoliciesPaused: true });
+  await database.withSql(enablePolicy);
+  expect(await status({ target: database.url })).toMatchObject({ arePoliciesPaused: false });
+});
+
+it.skipIf(!server)(
+  `an import that has waited for another one requests nothing that it has written${server ? '' : ' (skipped: no TimescaleDB server)'}`,
+  async () => {
+    const database = await migratedDatabase();
+    await database.withSql(
+      (sql) => sql`
+        insert into assets (coingecko_id, symbol, name) values ('solana', 'sol', 'Solana')`,
+    );
+    const charts = await startCharts();
+    const options = {
+      target: database.url,
+      baseUrl: charts.baseUrl,
+      coins: ['SOL'],
+      from: new Date(dayOf(9).time),
+      to: new Date(dayOf(1).time),
+      plan: 'pro',
+      apiKey: 'key',
+    } as const;
+    let second: Promise<unknown> = Promise.resolve();
+    await withSession(resolveTarget(database.url), {}, async (session) => {
+      await prepareForPrices(session);
+      await withPriceSink(session, {}, async (sink) => {
+        await new Promise<void>((resolve) => {
+          const onProgress = ({ kind }: ProgressEvent) => {
+            if (kind === 'waiting-for-lock') resolve();
+          };
+          second = importPrices({ ...options, onProgress });
+        });
+        await sink.write([9, 8, 7, 6, 5, 4, 3, 2].map(dayOf), { source: 'test' });
+      });
+    });
+    expect(await second).toMatchObject({ rows: 0, requests: 0 });
+    expect(charts.asked).toEqual([]);
+  },
+);
 
 it.skipIf(!server)(
   `imports, seeders and policies at once end without a deadlock and lose no row${server ? '' : ' (skipped: no TimescaleDB server)'}`,
