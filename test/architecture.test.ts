@@ -13,6 +13,7 @@ const layers: readonly (readonly string[])[] = [
   [
     'backup',
     'databases',
+    'inspect',
     'market',
     'migrations',
     'prices',
@@ -31,6 +32,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['typed-database.ts'],
   commands: ['ui'],
   databases: ['migrations'],
+  inspect: ['prices'],
   prices: ['market'],
   seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
@@ -52,6 +54,7 @@ const publicModules = [
   'src/migrations/source.ts',
   'src/prices/presence.ts',
   'src/prices/sink.ts',
+  'src/prices/status.ts',
   'src/schema/catalog.ts',
   'src/seeding/seed.ts',
 ];

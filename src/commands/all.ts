@@ -2,6 +2,7 @@ import { backupCommands } from './backup.ts';
 import type { Entry } from './command.ts';
 import { completionCommand } from './completion.ts';
 import { dbCommands } from './db.ts';
+import { inspectCommands } from './inspect.ts';
 import { migrateCommands } from './migrate.ts';
 import { pricesCommands } from './prices.ts';
 import { seedCommand } from './seed.ts';
@@ -16,6 +17,7 @@ export const entries: readonly Entry[] = [
   seedCommand,
   pricesCommands,
   backupCommands,
+  inspectCommands,
   testDbCommands,
   completionCommand,
 ];
