@@ -58,7 +58,7 @@ export async function readDeadRows(sight: Sight): Promise<readonly DeadRows[]> {
       coalesce(sum(dead), 0)::float8 as "deadRows",
       coalesce(sum(dead)::float8 / nullif(sum(live + dead), 0), 0)::float8 as "deadRatio",
       sum(bytes)::float8 as bytes,
-      greatest(0, sum(free))::float8 as "freeBytes",
+      case when sum(free) is not null then greatest(0, sum(free)) end::float8 as "freeBytes",
       max(vacuumed) as "lastVacuum",
       max(analyzed) as "lastAnalyze",
       bool_and(autovacuumed) as "isAutovacuumed"
@@ -120,6 +120,22 @@ export const bloat = defineQuestion<DeadRows>({
   empty: 'The database has no table.',
   ask: async (_, sight) => {
     const rows = await readDeadRows(sight);
-    return { rows, advice: adviseVacuum(rows), unseen: describeCounting(sight) };
+    const isHidden = rows.some(
+      ({ kind, freeBytes, bytes }) =>
+        kind === 'table' && freeBytes === null && bytes >= notableBytes,
+    );
+    return {
+      rows,
+      advice: adviseVacuum(rows),
+      unseen: [
+        ...describeCounting(sight),
+        ...(isHidden
+          ? [
+              'How much space is free in some tables: their columns have no statistics (`analyze` makes them), or the ' +
+                `role may not read them (\`grant pg_read_all_data to ${sight.role}\`).`,
+            ]
+          : []),
+      ],
+    };
   },
 });
