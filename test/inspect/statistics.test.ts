@@ -75,10 +75,8 @@ describe('cache', () => {
 
 describe('bloat', () => {
   it('is quiet on a table that was vacuumed', async () => {
-    await run(
-      'create table sound as select n from generate_series(1, 30000) n',
-      'vacuum analyze sound',
-    );
+    await run('create table sound as select n from generate_series(1, 30000) n');
+    await run('vacuum analyze sound');
     const answer = await answerOf(database.url, 'bloat');
     expect(rowOf(answer, 'table', 'sound')).toMatchObject({
       liveRows: 30_000,
@@ -95,8 +93,9 @@ describe('bloat', () => {
       'create table left_out (id int) with (autovacuum_enabled = off)',
       'create table loose as select n, md5(n::text) as filling from generate_series(1, 300000) n',
       'delete from loose where n % 10 <> 0',
-      'vacuum analyze loose',
     );
+    // Another session, so that what the first one has counted is there before.
+    await run('vacuum analyze loose');
     const answer = await answerOf(database.url, 'bloat');
     expect(rowOf(answer, 'table', 'dead')).toMatchObject({ deadRows: 15_000, deadRatio: 0.5 });
     expect(answer.advice).toEqual([
@@ -136,5 +135,5 @@ describe('sizes', () => {
 it('says that a server does not count', async () => {
   await run(`alter database ${database.name} set track_counts = off`);
   const answer = await answerOf(database.url, 'bloat');
-  expect(answer.unseen).toEqual([expect.stringContaining('`alter system set track_counts = on`')]);
+  expect(answer.unseen[0]).toContain('`alter system set track_counts = on`');
 });

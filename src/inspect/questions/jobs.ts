@@ -64,14 +64,22 @@ export async function countUnexplained({ sql }: Pick<Sight, 'sql'>): Promise<num
   return count;
 }
 
-/** Whether a scheduler of TimescaleDB serves this database. Every role sees its name. */
-export async function hasScheduler({ sql }: Pick<Sight, 'sql'>): Promise<boolean> {
-  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
-    select exists (
-      select from pg_stat_activity
-      where datname = current_database() and application_name = 'TimescaleDB Background Worker Scheduler'
-    ) as "isThere"`;
-  return isThere;
+/** `template`: the database is one (IS_TEMPLATE), and TimescaleDB starts no scheduler in it. */
+export type Scheduler = 'running' | 'missing' | 'template';
+
+/** Every role sees the name of the process. */
+export async function readScheduler({ sql }: Pick<Sight, 'sql'>): Promise<Scheduler> {
+  const [{ scheduler }] = await sql<[{ scheduler: Scheduler }]>`
+    select case
+      when exists (
+        select from pg_stat_activity
+        where datname = current_database() and application_name = 'TimescaleDB Background Worker Scheduler'
+      ) then 'running'
+      when datistemplate then 'template'
+      else 'missing'
+    end as scheduler
+    from pg_database where datname = current_database()`;
+  return scheduler;
 }
 
 /** One failure may be a lock that a session held; TimescaleDB runs the job again. */
@@ -85,26 +93,29 @@ const harmlessError = 'cannot drop portal "" while it is being set up';
 
 export interface JobFacts {
   readonly jobs: readonly TimescaleJob[];
-  readonly hasScheduler: boolean;
+  readonly scheduler: Scheduler;
   /** A standby or the embedded engine runs no job. */
   readonly runsJobs: boolean;
   readonly now: Date;
 }
 
-export function adviseJobs({ jobs, hasScheduler, runsJobs, now }: JobFacts): readonly string[] {
-  const isStopped = runsJobs && !hasScheduler && jobs.some(({ isScheduled }) => isScheduled);
+export function adviseJobs({ jobs, scheduler, runsJobs, now }: JobFacts): readonly string[] {
+  const isStopped = runsJobs && scheduler !== 'running' && jobs.some((job) => job.isScheduled);
   return [
-    ...(isStopped
-      ? [
-          'No scheduler of TimescaleDB runs in this database, so no job will. ' +
-            'Start it: `select _timescaledb_functions.start_background_workers()`. A database that a restore made first ' +
-            'has to be activated: `cryptosense-db backup activate`. When it does not stay, raise ' +
-            'timescaledb.max_background_workers and max_worker_processes.',
-        ]
-      : []),
+    ...(isStopped ? [stopped[scheduler === 'template' ? 'template' : 'missing']] : []),
     ...jobs.flatMap((job) => adviseJob(job, { isLateAdvised: runsJobs && !isStopped, now })),
   ];
 }
+
+const stopped = {
+  template:
+    'The database is marked as a template, as a restore leaves it, so TimescaleDB runs no job in it. ' +
+    'When it is to serve: `cryptosense-db backup activate`.',
+  missing:
+    'No scheduler of TimescaleDB runs in this database, so no job does. ' +
+    'Start it: `select _timescaledb_functions.start_background_workers()`. When it does not stay, the server has too ' +
+    'few workers: raise timescaledb.max_background_workers and max_worker_processes.',
+} as const;
 
 function adviseJob(
   job: TimescaleJob,
@@ -112,18 +123,17 @@ function adviseJob(
 ): readonly string[] {
   const { isScheduled, procedure, failuresInARow, lastError, lastStatus, nextStart } = job;
   const name = nameOf(job);
+  // It fails on every server without internet access, and no table depends on it.
+  if (procedure === 'policy_telemetry') return [];
   if (!isScheduled) {
+    const isRefresh = procedure === 'policy_refresh_continuous_aggregate';
     return [
-      `Job ${name} is paused. An import of prices pauses the refresh while it runs; otherwise let the job run: ` +
+      `Job ${name} is paused. ${isRefresh ? 'An import of prices pauses it while it runs; otherwise let' : 'Let'} it run: ` +
         `\`select alter_job(${job.job}, scheduled => true)\`.`,
     ];
   }
-  // Telemetry fails on every server without internet access, and no table depends on it.
   const isFailing =
-    failuresInARow >= enoughFailures &&
-    lastStatus !== 'success' &&
-    lastError !== harmlessError &&
-    procedure !== 'policy_telemetry';
+    failuresInARow >= enoughFailures && lastStatus !== 'success' && lastError !== harmlessError;
   if (isFailing) {
     return [
       `Job ${name} has failed ${formatCount(failuresInARow)} times in a row${lastError === null ? '' : `: ${lastError}`}. ` +
@@ -172,7 +182,7 @@ export const jobs = defineQuestion<TimescaleJob>({
       rows,
       advice: adviseJobs({
         jobs: rows,
-        hasScheduler: await hasScheduler(sight),
+        scheduler: await readScheduler(sight),
         runsJobs: !isStandby && !isEmbeddedEngine,
         now: new Date(),
       }),
