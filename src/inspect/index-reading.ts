@@ -101,7 +101,7 @@ export async function readIndexes(sight: Sight): Promise<readonly TableIndex[]> 
         ) v on true
         having count(v.width) = count(*)
       ) end::float8 as "neededBytes"
-    from shown
+    from readable shown
     join pg_index x on x.indrelid = shown.relation
     join pg_class i on i.oid = x.indexrelid
     join pg_class c on c.oid = x.indrelid
@@ -118,7 +118,7 @@ export async function readIndexes(sight: Sight): Promise<readonly TableIndex[]> 
       sum(pg_relation_size(x.indexrelid))::float8 as bytes,
       coalesce(sum(s.idx_scan), 0)::float8 as scans,
       bool_and(x.indisvalid) as "areValid"
-    from shown
+    from readable shown
     join pg_index x on x.indrelid = shown.relation
     join pg_class i on i.oid = x.indexrelid and i.relkind = 'i'
     join pg_class c on c.oid = x.indrelid
@@ -182,7 +182,7 @@ export async function readUncoveredKeys(sight: Sight): Promise<readonly Uncovere
       ) as columns,
       other."table" as referenced
     from pg_constraint k
-    join shown on shown.relation = k.conrelid and shown.part = 'self'
+    join readable shown on shown.relation = k.conrelid and shown.part = 'self'
     join shown other on other.relation = k.confrelid
     where k.contype = 'f' and k.conparentid = 0 and not exists (
       select from pg_index x

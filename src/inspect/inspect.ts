@@ -11,7 +11,7 @@ import { isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { type QuestionName, questionTitles } from './names.ts';
-import type { Column, Found, Question, Row, Sight } from './question.ts';
+import type { Column, Found, Question, Row } from './question.ts';
 import { activity } from './questions/activity.ts';
 import { bloat } from './questions/bloat.ts';
 import { cache } from './questions/cache.ts';
@@ -45,6 +45,8 @@ export interface Answer {
   readonly question: QuestionName;
   readonly title: string;
   readonly columns: readonly Column[];
+  /** false: the role may not ask it, it took too long, or the server refused it; `unseen` says why. */
+  readonly isAnswered: boolean;
   readonly rows: readonly Row[];
   /** Rows that `limit` has left out. */
   readonly rowsLeftOut: number;
@@ -76,6 +78,8 @@ const questions: readonly Question[] = [
 ];
 
 const defaultTimeoutMs = 10_000;
+/** For a table that a session has locked since the question began. */
+const lockTimeoutMs = 1_000;
 
 /**
  * Asks the catalog and the statistics of a database. Changes nothing, and runs on a standby and as a role without
@@ -91,26 +95,40 @@ export async function inspect(options: InspectOptions): Promise<InspectResult> {
   return withSession(resolveTarget(options.target), session, async (opened) => {
     requireServerVersion(opened);
     const at = new Date();
-    const sight = await readSight(opened);
     const answers: Answer[] = [];
     for (const question of asked) {
       opened.throwIfInterrupted();
-      const found = await ask(question, { session: opened, sight, timeoutMs });
+      const found = await ask(question, { session: opened, timeoutMs });
       answers.push(answerOf(question, found, limit));
     }
     return { target: describeTarget(opened.target), at, answers };
   });
 }
 
+interface Unanswered {
+  readonly reason: string;
+}
+
 function answerOf(
   { name, columns, empty }: Question,
-  found: Found,
+  found: Found | Unanswered,
   limit = Number.POSITIVE_INFINITY,
 ): Answer {
+  const head = { question: name, title: questionTitles[name], columns };
+  if ('reason' in found) {
+    return {
+      ...head,
+      isAnswered: false,
+      rows: [],
+      rowsLeftOut: 0,
+      advice: [],
+      unseen: [found.reason],
+      empty: 'There is no answer.',
+    };
+  }
   return {
-    question: name,
-    title: questionTitles[name],
-    columns,
+    ...head,
+    isAnswered: true,
     rows: found.rows.slice(0, limit),
     rowsLeftOut: Math.max(0, found.rows.length - limit),
     advice: found.advice,
@@ -121,21 +139,20 @@ function answerOf(
 
 async function ask(
   question: Question,
-  {
-    session,
-    sight,
-    timeoutMs,
-  }: { readonly session: Session; readonly sight: Sight; readonly timeoutMs: number },
-): Promise<Found> {
+  { session, timeoutMs }: { readonly session: Session; readonly timeoutMs: number },
+): Promise<Found | Unanswered> {
   const { sql } = session;
-  await sql.unsafe(`begin read only; set local statement_timeout = ${timeoutMs}`);
+  await sql.unsafe('begin read only');
   try {
-    return await question.ask(session, sight);
-  } catch (error) {
-    if (session.signal?.aborted) throw error;
-    const unseen = reasonOf(error, timeoutMs);
-    if (unseen === undefined) throw error;
-    return { rows: [], advice: [], unseen: [unseen], empty: 'There is no answer.' };
+    const sight = await readSight(session);
+    await sql.unsafe(
+      `set local statement_timeout = ${timeoutMs}; set local lock_timeout = ${lockTimeoutMs}`,
+    );
+    return await question.ask(session, sight).catch((error: unknown) => {
+      const reason = session.signal?.aborted ? undefined : reasonOf(error, timeoutMs);
+      if (reason === undefined) throw error;
+      return { reason };
+    });
   } finally {
     // Also takes back the settings that a question has made.
     await sql.unsafe('rollback').catch(() => {});
@@ -153,12 +170,12 @@ function reasonOf(error: unknown, timeoutMs: number): string | undefined {
 }
 
 function describeRefusal({ code, message }: SqlError, timeoutMs: number): string {
+  if (code === sqlErrorCodes.lockNotAvailable) {
+    return 'Another session holds a table exclusively, or waits to. See which one: `cryptosense-db inspect locks`.';
+  }
   if (code === '57014') {
     const time = timeoutMs % 1_000 === 0 ? `${timeoutMs / 1_000} s` : `${timeoutMs} ms`;
-    return (
-      `The question took longer than ${time}, or another session cancelled it. A session may hold a table ` +
-      '(`cryptosense-db inspect locks`), or the server is busy. To wait longer, use --timeout.'
-    );
+    return `The question took longer than ${time}, or another session cancelled it. Give it more time with --timeout.`;
   }
   if (code === sqlErrorCodes.insufficientPrivilege) {
     return `The role may not read all of it: ${message}. Let the owner grant the right, or use another role.`;

@@ -44,6 +44,11 @@ export interface Sight {
   /** The server counts what sessions read and write. The embedded engine does not, nor a server without track_counts. */
   readonly isCounting: boolean;
   readonly hasTimescale: boolean;
+  /**
+   * Tables that a session holds exclusively or waits to hold: to read their size or an expression of them would wait
+   * too. By name, which may be that of a chunk.
+   */
+  readonly held: readonly { readonly relation: number; readonly name: string }[];
   readonly isStandby: boolean;
 }
 

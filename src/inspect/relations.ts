@@ -12,13 +12,19 @@ export type RelationKind =
 export type Part = 'self' | 'partition' | 'chunk' | 'compressed chunk' | 'compressed hypertable';
 
 /**
- * CTEs of which the last is `shown (relation, "table", kind, part, chunk)`: each table and materialized view of the
+ * CTEs, among them `shown (relation, "table", kind, part, chunk)`: each table and materialized view of the
  * database by its oid, with the name of the table that people know. Chunks, also compressed ones, belong to their
  * hypertable, what a continuous aggregate has stored to its view, and partitions to their root. `"table"` is an
  * identifier, without its schema where that is public; `kind` is a `RelationKind`, `part` a `Part`, and `chunk` the
- * number of a chunk in TimescaleDB's catalog, which every role may read.
+ * number of a chunk in TimescaleDB's catalog, which every role may read. `readable` is
+ * the same without tables that a session holds exclusively.
  */
-export function shownRelations({ sql, hasTimescale }: Pick<Sight, 'sql' | 'hasTimescale'>) {
+export function shownRelations({
+  sql,
+  hasTimescale,
+  held,
+}: Pick<Sight, 'sql' | 'hasTimescale' | 'held'>) {
+  const heldIds = JSON.stringify(held.map(({ relation }) => relation));
   return sql`
     ${hasTimescale ? timescaleParts(sql) : noParts(sql)},
     shown (relation, "table", kind, part, chunk) as (
@@ -43,6 +49,10 @@ export function shownRelations({ sql, hasTimescale }: Pick<Sight, 'sql' | 'hasTi
       where c.relkind in ('r', 'm', 'p') and c.relpersistence <> 't'
         and n.nspname not in ('pg_catalog', 'information_schema')
         and (p.part is not null or n.nspname !~ '^_?timescaledb_')
+    ),
+    readable as (
+      select * from shown
+      where relation not in (select json_array_elements_text(${heldIds}::text::json)::oid)
     )`;
 }
 

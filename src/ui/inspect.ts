@@ -20,11 +20,24 @@ export function renderInspection({ target, at, answers }: InspectResult, look: L
   const parts = answers.map((answer) =>
     renderAnswer(answer, look, { isAlone: answers.length === 1 }),
   );
-  const count = answers.reduce((sum, { advice }) => sum + advice.length, 0);
-  const verdict =
-    count === 0 ? chalk.green('nothing to do') : chalk.yellow(`${plural(count, 'thing')} to do`);
+  const { text, isFine } = verdictOf(answers);
+  const verdict = isFine ? chalk.green(text) : chalk.yellow(text);
   const end = `${chalk.dim(`${target}, ${formatMinute(at)} UTC:`)} ${verdict}`;
   return [...parts.flatMap((lines) => [...lines, '']), end, ''].join('\n');
+}
+
+/** What is left to do. A question without an answer leaves it open. */
+function verdictOf(answers: readonly Answer[]): {
+  readonly text: string;
+  readonly isFine: boolean;
+} {
+  const count = answers.reduce((sum, { advice }) => sum + advice.length, 0);
+  const open = answers.filter(({ isAnswered }) => !isAnswered).length;
+  const text = count === 0 ? 'nothing to do' : `${plural(count, 'thing')} to do`;
+  return {
+    text: open === 0 ? text : `${text}, ${plural(open, 'question')} without an answer`,
+    isFine: count + open === 0,
+  };
 }
 
 function renderAnswer(
@@ -37,14 +50,23 @@ function renderAnswer(
   const rows = answer.rows.slice(0, fewRowsOf(answer));
   const left = answer.rows.length - rows.length + answer.rowsLeftOut;
   return [
-    ...(isAlone ? [] : [`${chalk.bold(question)}  ${chalk.dim(title)}`]),
+    ...(isAlone ? [] : headOf({ question, title }, look)),
     ...(rows.length === 0 ? [empty] : tableOf(answer.columns, rows, look)),
     ...(left > 0
       ? [chalk.dim(`… and ${plural(left, 'row')} more: --limit ${rows.length + left}`)]
       : []),
-    ...advice.flatMap((text) => item(chalk.yellow('→'), text, look)),
-    ...unseen.flatMap((text) => item(chalk.cyan('unseen:'), text, look)),
+    ...advice.flatMap((text) => item('→', text, { paint: chalk.yellow, look })),
+    ...unseen.flatMap((text) => item('unseen:', text, { paint: chalk.magenta, look })),
   ];
+}
+
+/** In one line where it fits. */
+function headOf(
+  { question, title }: Pick<Answer, 'question' | 'title'>,
+  { chalk, columns = Number.POSITIVE_INFINITY }: Look,
+): readonly string[] {
+  const [name, what] = [chalk.bold(question), chalk.dim(title)];
+  return question.length + 2 + title.length <= columns ? [`${name}  ${what}`] : [name, what];
 }
 
 /** A `limit` that was given has cut the rows already. */
@@ -52,14 +74,14 @@ function fewRowsOf({ rows, rowsLeftOut }: Answer): number {
   return rowsLeftOut > 0 ? rows.length : fewRows;
 }
 
-function tableOf(columns: readonly Column[], rows: readonly Row[], look: Look): readonly string[] {
+function tableOf(all: readonly Column[], rows: readonly Row[], look: Look): readonly string[] {
   const { chalk } = look;
-  const all = columns.map((column, at) => ({ column, at }));
-  const flexible = all
+  const columns = fittingColumns(all, rows, look);
+  const placed = columns.map((column, at) => ({ column, at }));
+  const flexible = placed
     .filter(({ column: { kind } }) => ['text', 'sql', 'tree'].includes(kind))
-    // The first column names the row, so it shrinks last.
-    .sort((one, other) => Number(one.at === 0) - Number(other.at === 0));
-  const optional = all.filter(({ column }) => column.isOptional).reverse();
+    // The first column names the row, so it shrinks last; a statement says most at its start.
+    .sort((one, other) => firmness(one.column, one.at) - firmness(other.column, other.at));
   return renderTable(
     {
       head: columns.map(({ label }) => label),
@@ -69,12 +91,40 @@ function tableOf(columns: readonly Column[], rows: readonly Row[], look: Look): 
           return text === '' ? { text: '–', paint: chalk.dim } : text;
         }),
       ),
-      right: all.filter(({ column }) => isNumber(column)).map(({ at }) => at),
+      right: placed.filter(({ column }) => isNumber(column)).map(({ at }) => at),
       flexible: flexible.map(({ at }) => at),
-      optional: optional.map(({ at }) => at),
     },
     look,
   );
+}
+
+function firmness({ kind }: Column, at: number): number {
+  if (at === 0) return 2;
+  return kind === 'sql' ? 0 : 1;
+}
+
+/** What a statement and another text should have of a line at least. */
+const fairWidths: Readonly<Partial<Record<Column['kind'], number>>> = {
+  sql: 24,
+  text: 32,
+  tree: 40,
+};
+
+/** Leaves optional columns out, the last one first, until the others have a fair width each. */
+function fittingColumns(
+  columns: readonly Column[],
+  rows: readonly Row[],
+  { columns: room = Number.POSITIVE_INFINITY }: Pick<Look, 'columns'>,
+): readonly Column[] {
+  const widthOf = (column: Column) => {
+    const widest = Math.max(width(column.label), ...rows.map((row) => width(textOf(row, column))));
+    return Math.min(widest, fairWidths[column.kind] ?? widest);
+  };
+  const total = columns.reduce((sum, column) => sum + widthOf(column) + 2, -2);
+  const last = columns.findLastIndex(({ isOptional }) => isOptional);
+  return total <= room || last < 0
+    ? columns
+    : fittingColumns(columns.toSpliced(last, 1), rows, { columns: room });
 }
 
 function isNumber({ kind }: Column): boolean {
@@ -125,22 +175,21 @@ function oneLine(value: Exclude<Value, null>): string {
 }
 
 /** A sentence behind its mark, wrapped to the terminal. Code is coloured, and keeps its backticks without colours. */
-function item(mark: string, text: string, { chalk, columns = Number.POSITIVE_INFINITY }: Look) {
-  const lines = wrap(oneLine(text), Math.max(20, columns - 2));
+function item(
+  mark: string,
+  text: string,
+  { paint, look }: { readonly paint: (text: string) => string; readonly look: Look },
+): readonly string[] {
+  const { chalk, columns = Number.POSITIVE_INFINITY } = look;
   let isCode = false;
-  const painted = lines.map((line) =>
-    line
-      .split(/(`)/)
-      .map((part) => {
-        if (part === '`') isCode = !isCode;
-        if (part === '`') return chalk.level > 0 ? '' : part;
-        return isCode ? chalk.cyan(part) : part;
-      })
-      .join(''),
-  );
-  return mark.includes('→')
-    ? painted.map((line, at) => `${at === 0 ? mark : ' '} ${line}`)
-    : [`${mark} ${painted[0] ?? ''}`, ...painted.slice(1).map((line) => `  ${line}`)];
+  return wrap(`${mark} ${oneLine(text)}`, Math.max(20, columns - 2)).map((line, at) => {
+    const rest = at === 0 ? line.slice(mark.length) : `  ${line}`;
+    const painted = rest.split('`').map((part, index) => {
+      if (index > 0) isCode = !isCode;
+      return isCode ? chalk.cyan(part) : part;
+    });
+    return `${at === 0 ? paint(mark) : ''}${painted.join(chalk.level > 0 ? '' : '`')}`;
+  });
 }
 
 function wrap(text: string, room: number): readonly string[] {
@@ -160,16 +209,14 @@ export function renderWritten(
   { html, answers }: InspectResult & { readonly html: string },
   { chalk }: Look,
 ): string {
-  const count = answers.reduce((sum, { advice }) => sum + advice.length, 0);
-  return `${chalk.bold(html)} written: ${plural(answers.length, 'question')}, ${plural(count, 'thing')} to do\n`;
+  return `${chalk.bold(html)} written: ${plural(answers.length, 'question')}, ${verdictOf(answers).text}\n`;
 }
 
 /** One HTML document with a section for each question. */
 export function renderInspectionPage({ target, at, answers }: InspectResult): string {
-  const count = answers.reduce((sum, { advice }) => sum + advice.length, 0);
   return renderPage({
     title: 'Inspection',
-    subtitle: `${target}, ${formatMinute(at)} UTC: ${count === 0 ? 'nothing to do' : `${plural(count, 'thing')} to do`}`,
+    subtitle: `${target}, ${formatMinute(at)} UTC: ${verdictOf(answers).text}`,
     sections: answers.map(sectionOf),
   });
 }

@@ -225,10 +225,12 @@ describe('coverage', () => {
     expect(rowOf(answer, 'asset', 'BARE')).toMatchObject({ candlesMissing: 3, isStale: false });
     expect(answer.advice).toEqual([
       expect.stringMatching(
-        /10 hours of GAP have no price.*prices import --coins GAP --interval hourly/,
+        /GAP: no price for 10 hours.*prices import --coins GAP --interval hourly/,
       ),
-      expect.stringMatching(/last price of STALE.*prices import --coins STALE/),
-      expect.stringMatching(/3 days of BARE .*`call refresh_continuous_aggregate\(/),
+      expect.stringMatching(/STALE: no price for 5 days.*prices import --coins STALE/),
+      expect.stringMatching(
+        /BARE: no daily candle for 3 days with prices.*`call refresh_continuous_aggregate\(/,
+      ),
     ]);
   });
 });

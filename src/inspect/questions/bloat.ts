@@ -1,7 +1,7 @@
 import { formatBytes, formatCount } from '../../runtime/amounts.ts';
 import { defineQuestion, type Sight } from '../question.ts';
 import { type RelationKind, shownRelations } from '../relations.ts';
-import { describeCounting } from '../sight.ts';
+import { describeCounting, describeHeld } from '../sight.ts';
 
 /** Dead rows of a table, those of its partitions or chunks included. */
 export type DeadRows = {
@@ -47,7 +47,7 @@ export async function readDeadRows(sight: Sight): Promise<readonly DeadRows[]> {
           where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
           having count(v.width) = count(*)
         ) end as free
-      from shown
+      from readable shown
       join pg_class c on c.oid = shown.relation
       join pg_namespace n on n.oid = c.relnamespace
       left join pg_stat_all_tables s on s.relid = shown.relation
@@ -112,7 +112,7 @@ export const bloat = defineQuestion<DeadRows>({
     { key: 'deadRows', label: 'dead rows', kind: 'count' },
     { key: 'deadRatio', label: 'dead', kind: 'ratio' },
     { key: 'bytes', label: 'size', kind: 'bytes', isOptional: true },
-    { key: 'freeBytes', label: 'free (estimate)', kind: 'bytes' },
+    { key: 'freeBytes', label: 'free (estimate)', kind: 'bytes', isOptional: true },
     { key: 'lastVacuum', label: 'last vacuum (UTC)', kind: 'moment' },
     { key: 'lastAnalyze', label: 'last analyze (UTC)', kind: 'moment', isOptional: true },
     { key: 'isAutovacuumed', label: 'autovacuum', kind: 'flag', isOptional: true },
@@ -128,6 +128,7 @@ export const bloat = defineQuestion<DeadRows>({
       rows,
       advice: adviseVacuum(rows),
       unseen: [
+        ...describeHeld(sight),
         ...describeCounting(sight),
         ...(isHidden
           ? [

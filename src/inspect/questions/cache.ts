@@ -67,10 +67,10 @@ export const cache = defineQuestion<CacheUse>({
   name: 'cache',
   columns: [
     { key: 'table', label: 'table', kind: 'text' },
-    { key: 'readPages', label: 'pages from disk', kind: 'count' },
+    { key: 'readPages', label: 'from disk', kind: 'count' },
     { key: 'hitPages', label: 'from memory', kind: 'count' },
-    { key: 'hitRatio', label: 'rows from memory', kind: 'ratio' },
-    { key: 'indexHitRatio', label: 'indexes from memory', kind: 'ratio' },
+    { key: 'hitRatio', label: 'heap hits', kind: 'ratio' },
+    { key: 'indexHitRatio', label: 'index hits', kind: 'ratio' },
   ],
   empty: 'No table has been read.',
   ask: async ({ sql }, sight) => {

@@ -1,6 +1,6 @@
 import { type AssetStatus, type PriceStatus, readPriceStatus } from '../../prices/status.ts';
-import { formatCount } from '../../runtime/amounts.ts';
-import { dayMs, hourMs, isoDay } from '../../runtime/days.ts';
+import { plural } from '../../runtime/amounts.ts';
+import { dayMs, isoDay } from '../../runtime/days.ts';
 import { isError } from '../../runtime/errors.ts';
 import { defineQuestion } from '../question.ts';
 
@@ -62,28 +62,31 @@ export function adviseCoverage(rows: readonly AssetCoverage[], now: Date): reado
       const own = gappy.filter((row) => row.interval === interval);
       if (own.length === 0) return [];
       const gaps = own.reduce((sum, { openGaps }) => sum + openGaps, 0);
-      const what = interval === 'daily' ? 'days' : 'hours';
+      const what = plural(gaps, interval === 'daily' ? 'day' : 'hour');
       return [
-        `${formatCount(gaps)} ${what} of ${listOf(own)} have no price. Import them: ` +
+        `${listOf(own)}: no price for ${what}. Import what is missing: ` +
           `\`cryptosense-db prices import --coins ${coinsOf(own)} --interval ${interval} --from ${firstDay(own)}\`.`,
       ];
     }),
     ...(stale.length > 0
       ? [
-          `The last price of ${listOf(stale)} is older than two days (${oldestOf(stale, now)}). Import the rest: ` +
+          `${listOf(stale)}: no price for ${oldestOf(stale, now)}. Import the rest: ` +
             `\`cryptosense-db prices import --coins ${coinsOf(stale)} --from ${isoDay(
               new Date(Math.min(...stale.map(({ last }) => last.getTime()))),
-            )}\`; if services write prices, look why they stopped.`,
+            )}\`; if a service writes prices, look why it stopped.`,
         ]
       : []),
     ...(bare.length > 0
       ? [
-          `${formatCount(bare.reduce((sum, { candlesMissing }) => sum + candlesMissing, 0))} days of ${listOf(bare)} have ` +
-            'prices and no daily candle. Refresh them: ' +
+          `${listOf(bare)}: no daily candle for ${plural(totalOf(bare), 'day')} with prices. Refresh them: ` +
             `\`call refresh_continuous_aggregate('price_history_daily', '${firstDay(bare)}', date_trunc('day', now(), 'UTC'))\`.`,
         ]
       : []),
   ];
+}
+
+function totalOf(rows: readonly AssetCoverage[]): number {
+  return rows.reduce((sum, { candlesMissing }) => sum + candlesMissing, 0);
 }
 
 function coinsOf(rows: readonly AssetCoverage[]): string {
@@ -103,8 +106,8 @@ function firstDay(rows: readonly AssetCoverage[]): string {
 
 function oldestOf(rows: readonly AssetCoverage[], now: Date): string {
   const oldest = Math.min(...rows.map(({ last }) => last.getTime()));
-  const hours = Math.floor((now.getTime() - oldest) / hourMs);
-  return `up to ${Math.floor(hours / 24)} days`;
+  const days = plural(Math.floor((now.getTime() - oldest) / dayMs), 'day');
+  return rows.length > 1 ? `up to ${days}` : days;
 }
 
 export const coverage = defineQuestion<AssetCoverage>({

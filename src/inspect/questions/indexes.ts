@@ -8,7 +8,7 @@ import {
   type UncoveredKey,
 } from '../index-reading.ts';
 import { defineQuestion } from '../question.ts';
-import { describeCounting, readCountingSince } from '../sight.ts';
+import { describeCounting, describeHeld, readCountingSince } from '../sight.ts';
 
 export type IndexFault = 'invalid' | 'foreign key' | 'duplicate' | 'prefix' | 'unused' | 'bloated';
 
@@ -253,6 +253,7 @@ export const indexes = defineQuestion<FaultyIndex>({
       rows: faults.map(({ row }) => row),
       advice: faults.map(({ advice }) => advice),
       unseen: [
+        ...describeHeld(sight),
         ...describeCounting(sight),
         ...(unread.length > 0
           ? [

@@ -163,7 +163,7 @@ export const jobs = defineQuestion<TimescaleJob>({
     { key: 'on', label: 'on', kind: 'text' },
     { key: 'every', label: 'every', kind: 'text', isOptional: true },
     { key: 'lastRun', label: 'last run (UTC)', kind: 'moment' },
-    { key: 'lastStatus', label: 'ended', kind: 'text' },
+    { key: 'lastStatus', label: 'ended', kind: 'text', isOptional: true },
     { key: 'failures', label: 'failures', kind: 'count' },
     { key: 'runs', label: 'runs', kind: 'count', isOptional: true },
     { key: 'lastError', label: 'last error', kind: 'text', isOptional: true },

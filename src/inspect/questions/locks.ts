@@ -1,5 +1,6 @@
 import { formatAge, plural } from '../../runtime/amounts.ts';
 import { defineQuestion, type Sight } from '../question.ts';
+import { shownRelations } from '../relations.ts';
 import { describeHiding } from '../sight.ts';
 import { startOfStatement, withoutTexts } from '../statement-text.ts';
 
@@ -15,7 +16,7 @@ export interface LockedSession {
   readonly transactionMs: number | null;
   /** null: it waits for no lock. */
   readonly waitMs: number | null;
-  /** `AccessExclusiveLock on holdings`; null: it waits for no lock. */
+  /** `holdings (AccessExclusive)`; null: it waits for no lock. */
   readonly waitsFor: string | null;
   readonly statement: string | null;
   /** The sessions that it waits for, also those before it in the queue. */
@@ -23,18 +24,19 @@ export interface LockedSession {
 }
 
 /** Sessions of this database that wait for a lock, and those of any database that they wait for. */
-export async function readLocks({ sql }: Pick<Sight, 'sql'>): Promise<readonly LockedSession[]> {
-  const rows = await sql<LockedSession[]>`
-    with waiting as (
-      select l.pid, l.mode, l.waitstart,
-        case l.locktype
-          when 'relation' then coalesce(l.relation::regclass::text, 'a table')
+export async function readLocks(sight: Sight): Promise<readonly LockedSession[]> {
+  const rows = await sight.sql<LockedSession[]>`
+    with ${shownRelations(sight)},
+    waiting as (
+      select l.pid, replace(l.mode, 'Lock', '') as mode, l.waitstart,
+        coalesce(shown."table", l.relation::regclass::text, case l.locktype
           when 'transactionid' then 'a row of another transaction'
           when 'advisory' then 'an advisory lock'
           else 'a ' || l.locktype
-        end as thing,
+        end) as thing,
         pg_blocking_pids(l.pid) as blockers
       from pg_locks l join pg_stat_activity a on a.pid = l.pid
+      left join shown on shown.relation = l.relation
       where not l.granted and a.datname = current_database()
     ), involved as (
       select pid from waiting union select unnest(blockers) from waiting
@@ -44,7 +46,7 @@ export async function readLocks({ sql }: Pick<Sight, 'sql'>): Promise<readonly L
       a.state, nullif(a.query, '<insufficient privilege>') as statement,
       extract(epoch from clock_timestamp() - a.xact_start)::float8 * 1000 as "transactionMs",
       extract(epoch from clock_timestamp() - w.waitstart)::float8 * 1000 as "waitMs",
-      w.mode || ' on ' || w.thing as "waitsFor",
+      w.thing || ' (' || w.mode || ')' as "waitsFor",
       coalesce(w.blockers, '{}') as blockers
     from involved i
     left join waiting w on w.pid = i.pid
@@ -147,10 +149,10 @@ export function adviseLocks(sessions: readonly LockedSession[]): readonly string
     }
     const remedy =
       state === 'active'
-        ? `Cancel its statement${statement === null ? '' : ` "${startOfStatement(statement)}"`}: \`select pg_cancel_backend(${pid})\``
-        : `End it: \`select pg_terminate_backend(${pid})\``;
+        ? `cancel its statement${statement === null ? '' : ` "${startOfStatement(statement)}"`}: \`select pg_cancel_backend(${pid})\``
+        : `end it: \`select pg_terminate_backend(${pid})\``;
     return [
-      `Session ${who} blocks ${count}, the longest for ${formatAge(longest)}. Let it finish, or: ${remedy}.`,
+      `Session ${who} blocks ${count}, the longest for ${formatAge(longest)}. Let it finish, or ${remedy}.`,
     ];
   });
 }

@@ -1,6 +1,7 @@
 import { formatBytes } from '../../runtime/amounts.ts';
 import { defineQuestion, type Sight } from '../question.ts';
 import { type RelationKind, shownRelations } from '../relations.ts';
+import { describeHeld } from '../sight.ts';
 
 /** A table with all its partitions or chunks. */
 export type TableSize = {
@@ -33,7 +34,7 @@ export async function readSizes(sight: Sight): Promise<readonly TableSize[]> {
       select shown.*, c.reltuples,
         coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) as toast,
         pg_table_size(c.oid) as own, pg_indexes_size(c.oid) as indexes
-      from shown join pg_class c on c.oid = shown.relation
+      from readable shown join pg_class c on c.oid = shown.relation
     )
     select
       "table", min(kind) as kind,
@@ -98,6 +99,6 @@ export const sizes = defineQuestion<TableSize>({
   empty: 'The database has no table.',
   ask: async (_, sight) => {
     const rows = await readSizes(sight);
-    return { rows, advice: adviseSizes(rows) };
+    return { rows, advice: adviseSizes(rows), unseen: describeHeld(sight) };
   },
 });
