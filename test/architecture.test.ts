@@ -14,6 +14,7 @@ const layers: readonly (readonly string[])[] = [
     'backup',
     'databases',
     'doctor',
+    'inspect',
     'market',
     'migrations',
     'prices',
@@ -33,6 +34,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   commands: ['ui'],
   databases: ['migrations'],
   doctor: ['backup', 'migrations'],
+  inspect: ['prices'],
   prices: ['market'],
   seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
@@ -55,6 +57,7 @@ const publicModules = [
   'src/migrations/source.ts',
   'src/prices/presence.ts',
   'src/prices/sink.ts',
+  'src/prices/status.ts',
   'src/schema/catalog.ts',
   'src/seeding/seed.ts',
 ];

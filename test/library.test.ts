@@ -31,6 +31,7 @@ describe('the exports of the library', () => {
       'database',
       'describeFinding',
       'describeTarget',
+      'inspect',
       'isError',
       'migrate',
       'parseTarget',

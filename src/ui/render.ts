@@ -8,6 +8,7 @@ import type {
 } from '../migrations/migrate.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
 import type { Interruption, MigrationState } from '../migrations/status.ts';
+import { formatMinute, plural } from '../runtime/amounts.ts';
 import {
   type CryptosenseDbError,
   findingsOf,
@@ -17,9 +18,10 @@ import {
 } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { CheckResult, GenerateResult } from '../types/generate.ts';
-import { formatCount } from './bar.ts';
 import { describeFinding } from './findings.ts';
 import { type Look, renderTable } from './table.ts';
+
+export { formatAge, formatMinute, plural } from '../runtime/amounts.ts';
 
 export function renderStatus(result: StatusResult, look: Look): string {
   const { chalk } = look;
@@ -255,26 +257,4 @@ export function formatDuration(ms: number | undefined): string {
   if (ms < 59_950) return `${(ms / 1_000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1_000);
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-}
-
-/** `2026-11-20 14:02`, in UTC */
-export function formatMinute(date: Date): string {
-  return date.toISOString().slice(0, 16).replace('T', ' ');
-}
-
-const ages = [
-  { unit: 'd', ms: 86_400_000 },
-  { unit: 'h', ms: 3_600_000 },
-  { unit: 'min', ms: 60_000 },
-] as const;
-
-/** `8 s`, `12 min`, `3 h` or `5 d`: in the largest unit that fits. */
-export function formatAge(ageMs: number): string {
-  const { unit, ms } = ages.find((age) => ageMs >= age.ms) ?? { unit: 's', ms: 1_000 };
-  return `${Math.max(0, Math.floor(ageMs / ms))} ${unit}`;
-}
-
-/** `1 migration`, `1,000 migrations` */
-export function plural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
