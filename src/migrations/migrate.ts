@@ -1,4 +1,5 @@
 import { withTransaction } from '../database/connection.ts';
+import { readReplicas } from '../database/replicas.ts';
 import { describeTarget } from '../database/target.ts';
 import {
   type DestructiveRequest,
@@ -245,6 +246,7 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
       environment: ledger.environment,
       migrations: statuses.map(reportOf),
       invalidIndexes,
+      replicas: await readReplicas(session),
       isCurrent: invalidIndexes.length === 0 && statuses.every(({ state }) => state === 'applied'),
     };
   });

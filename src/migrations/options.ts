@@ -1,3 +1,4 @@
+import type { Replica } from '../database/replicas.ts';
 import type { Environment } from '../ledger/marks.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
@@ -93,6 +94,8 @@ export interface StatusResult {
   readonly migrations: readonly MigrationReport[];
   /** Invalid indexes that the migrations name. No query uses them. */
   readonly invalidIndexes: readonly InvalidIndex[];
+  /** The standbys that stream from the server, with their lag. */
+  readonly replicas: readonly Replica[];
   /** Every migration is applied and unchanged, and every index that they name is valid. */
   readonly isCurrent: boolean;
 }

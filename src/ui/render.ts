@@ -1,3 +1,4 @@
+import type { Replica } from '../database/replicas.ts';
 import type { CreateResult, DropResult, MarkResult, WaitResult } from '../databases/lifecycle.ts';
 import type { InvalidIndex } from '../migrations/invalid-indexes.ts';
 import type {
@@ -17,13 +18,13 @@ import {
 } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { CheckResult, GenerateResult } from '../types/generate.ts';
-import { formatCount } from './bar.ts';
+import { formatBytes, formatCount } from './bar.ts';
 import { describeFinding } from './findings.ts';
 import { type Look, renderTable } from './table.ts';
 
 export function renderStatus(result: StatusResult, look: Look): string {
   const { chalk } = look;
-  const { target, environment, migrations, invalidIndexes } = result;
+  const { target, environment, migrations, invalidIndexes, replicas } = result;
   const mark = environment ? `, ${environment}` : '';
   if (migrations.length === 0) return `${target}${mark}: no migrations\n`;
   const paints: Readonly<Record<MigrationState, (text: string) => string>> = {
@@ -59,8 +60,40 @@ export function renderStatus(result: StatusResult, look: Look): string {
   ];
   const states = countEach(migrations.map(({ state }) => state));
   const summary = states.map(([state, count]) => `${count} ${state}`).join(', ');
-  const rest = notes.length === 0 ? [] : ['', ...notes];
+  const rest = [notes, renderReplicas(replicas, look)].flatMap((lines) =>
+    lines.length === 0 ? [] : ['', ...lines],
+  );
   return `${[...table, ...rest, '', chalk.bold(`${target}${mark}: ${summary}`)].join('\n')}\n`;
+}
+
+function renderReplicas(replicas: readonly Replica[], look: Look): readonly string[] {
+  if (replicas.length === 0) return [];
+  const isHidden = replicas.some(({ state }) => state === undefined);
+  const table = renderTable(
+    {
+      head: ['replica', 'address', 'state', 'behind'],
+      rows: replicas.map((replica) => [
+        replica.name,
+        replica.address ?? '',
+        replica.state ?? '',
+        describeLag(replica),
+      ]),
+      flexible: [0, 3],
+      optional: [1],
+    },
+    look,
+  );
+  return isHidden ? [...table, `hint: let a superuser run: grant pg_monitor to ROLE`] : table;
+}
+
+/** `1.2 MB, 3.4 s` */
+export function describeLag({ state, lagBytes, lagMs }: Replica): string {
+  if (state === undefined) return 'not visible to this role';
+  if (lagBytes === undefined) return 'not known';
+  if (lagBytes === 0) return 'nothing';
+  return [formatBytes(lagBytes), ...(lagMs === undefined ? [] : [formatDuration(lagMs)])].join(
+    ', ',
+  );
 }
 
 /** `up: 2 statements have finished; statement 3 started 2026-11-20 14:02 UTC, and its end is not recorded` */

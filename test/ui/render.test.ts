@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
+import type { Replica } from '../../src/database/replicas.ts';
 import type { RunResult, StatusResult } from '../../src/migrations/migrate.ts';
 import { CryptosenseDbError } from '../../src/runtime/errors.ts';
 import { width } from '../../src/runtime/excerpt.ts';
@@ -39,12 +40,24 @@ describe('formatDuration', () => {
   });
 });
 
+function replica(of: Partial<Replica>): Replica {
+  return {
+    name: 'walreceiver',
+    address: undefined,
+    state: 'streaming',
+    lagBytes: 0,
+    lagMs: undefined,
+    ...of,
+  };
+}
+
 const status: StatusResult = {
   target: 'db.example:5432/cryptosense',
   database: 'cryptosense',
   environment: 'production',
   isCurrent: false,
   invalidIndexes: [],
+  replicas: [],
   migrations: [
     {
       version: '20251007_120000',
@@ -100,6 +113,32 @@ describe('renderStatus', () => {
     expect(lines).toContain(
       'hint: attach the index of each partition with: alter index "public"."I x" attach partition …',
     );
+  });
+
+  it('shows how far each replica is behind, and what a role has to be granted to see it', () => {
+    const lines = renderStatus(
+      {
+        ...status,
+        migrations: status.migrations.slice(0, 1),
+        replicas: [
+          replica({ name: 'north' }),
+          replica({ name: 'south', address: '10.0.0.7', lagBytes: 1_200_000, lagMs: 3_449 }),
+          replica({ name: 'west', state: 'catchup', lagBytes: undefined }),
+          replica({ name: 'east', state: undefined, lagBytes: undefined }),
+        ],
+      },
+      plain,
+    ).split('\n');
+    expect(lines.slice(2, -2)).toEqual([
+      '',
+      'replica  address   state      behind',
+      'north              streaming  nothing',
+      'south    10.0.0.7  streaming  1.2 MB, 3.4 s',
+      'west               catchup    not known',
+      'east                          not visible to this role',
+      'hint: let a superuser run: grant pg_monitor to ROLE',
+      '',
+    ]);
   });
 
   it('says how far an interrupted migration has run', () => {
