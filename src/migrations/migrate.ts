@@ -1,6 +1,6 @@
 import { withTransaction } from '../database/connection.ts';
 import { readReplicas } from '../database/replicas.ts';
-import { describeTarget } from '../database/target.ts';
+import { describeTarget, resolveTarget } from '../database/target.ts';
 import {
   type DestructiveRequest,
   guardDestruction,
@@ -41,6 +41,7 @@ import type {
 } from './options.ts';
 import { type Extent, planDown, planRedo, planRepair, planUp, requireKnown } from './plan.ts';
 import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
+import { requireReplicaSight, waitForReplicas } from './replica-wait.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
 import { compareWithLedger, type MigrationStatus } from './status.ts';
 import { type CompletedStep, needsOwnSession, type Step } from './step.ts';
@@ -57,8 +58,22 @@ export { templateNames } from './templates.ts';
  *
  * After `connection-lost`, the first of the `pending` migrations may be committed: the server had it when the
  * connection broke. The next run finds out.
+ *
+ * With `waitForReplicasMs`, throws `not-permitted` before the first migration when the role may not see how far the
+ * replicas are. A replica that is not in time is a result: the migrations stay applied.
  */
 export async function up(options: UpOptions): Promise<RunResult> {
+  const { waitForReplicasMs: timeoutMs, dryRun, signal, onProgress } = options;
+  if (timeoutMs === undefined || dryRun) return applyPending(options);
+  const target = resolveTarget(options.target);
+  const wait = { timeoutMs, signal, onProgress };
+  await requireReplicaSight(target, wait);
+  const result = await applyPending({ ...options, target });
+  const versions = result.steps.map(({ version }) => version);
+  return { ...result, replicaWait: await waitForReplicas(target, versions, wait) };
+}
+
+async function applyPending(options: UpOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
   let session: SessionKind = 'shared';
   let before: readonly CompletedStep[] = [];

@@ -3,6 +3,7 @@ import type { Environment } from '../ledger/marks.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
 import type { InvalidIndex } from './invalid-indexes.ts';
+import type { ReplicaWait } from './replica-wait.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { Interruption, MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
@@ -36,6 +37,11 @@ export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions {
   readonly allowOutOfOrder?: boolean | undefined;
   /** Mark the database as this environment. It refuses one that bears another mark. */
   readonly environment?: Environment | undefined;
+  /**
+   * After the last commit, wait this long for every standby that streams from the primary to replay it. Also where
+   * nothing is pending. Without effect in a dry run.
+   */
+  readonly waitForReplicasMs?: number | undefined;
 }
 
 export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions {
@@ -84,7 +90,12 @@ export interface RunResult {
   readonly applied: number;
   /** Migrations of the folder that are not applied. */
   readonly pending: readonly MigrationName[];
+  /** With `waitForReplicasMs`. */
+  readonly replicaWait?: ReplicaWait;
 }
+
+export type { Replica } from '../database/replicas.ts';
+export type { ReplicaWait, WaitedReplica } from './replica-wait.ts';
 
 export interface StatusResult {
   /** `host:port/database` or `embedded:FOLDER` */

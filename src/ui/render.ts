@@ -6,6 +6,7 @@ import type {
   RepairResult,
   RunResult,
   StatusResult,
+  WaitedReplica,
 } from '../migrations/migrate.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
 import type { Interruption, MigrationState } from '../migrations/status.ts';
@@ -123,7 +124,11 @@ function countEach(texts: readonly string[]): readonly (readonly [text: string, 
 }
 
 /** Renders one line for a run. Before it, a dry run has one line for each step. */
-export function renderRun(result: RunResult, { chalk }: Look): string {
+export function renderRun(result: RunResult, look: Look): string {
+  return renderSteps(result, look) + renderReplicaWait(result, look);
+}
+
+function renderSteps(result: RunResult, { chalk }: Look): string {
   const { target, steps, isDryRun, applied, pending } = result;
   const left = pending.length === 0 ? '' : `, ${pending.length} pending`;
   if (steps.length === 0) {
@@ -146,6 +151,32 @@ export function renderRun(result: RunResult, { chalk }: Look): string {
   }
   const took = steps.reduce((sum, { durationMs }) => sum + durationMs, 0);
   return `${chalk.bold(done)} in ${target}${left}, ${formatDuration(took)}\n`;
+}
+
+function renderReplicaWait({ replicaWait }: RunResult, { chalk }: Look): string {
+  if (!replicaWait) return '';
+  const { replicas, hasAll, waitedMs } = replicaWait;
+  const took = `after ${formatDuration(waitedMs)}`;
+  if (replicas.length === 0) return 'no replica streams from the server\n';
+  if (hasAll) return `${plural(replicas.length, 'replica')} replayed all ${took}\n`;
+  const late = replicas.filter(({ hasReplayed }) => !hasReplayed);
+  const count = `${late.length} of ${plural(replicas.length, 'replica')}`;
+  const verb = late.length === 1 ? 'has' : 'have';
+  return [
+    chalk.red(`${count} ${verb} not replayed all ${took}; the migrations stay applied`),
+    ...late.map((replica) => `  ${describeLate(replica)}`),
+    `${chalk.cyan('hint:')} where replay is paused, run on the replica: select pg_wal_replay_resume()`,
+    `${chalk.cyan('hint:')} wait again with: cryptosense-db migrate up --wait-for-replicas 5m`,
+    '',
+  ].join('\n');
+}
+
+/** `south (10.0.0.7): streaming, 1.2 MB behind` */
+function describeLate(replica: WaitedReplica): string {
+  const { name, address, state = 'not visible to this role', lagBytes, isConnected } = replica;
+  const place = address === undefined ? name : `${name} (${address})`;
+  if (!isConnected) return `${place}: its connection to the primary ended`;
+  return `${place}: ${state}${lagBytes === undefined ? '' : `, ${formatBytes(lagBytes)} behind`}`;
 }
 
 export function renderScaffold(result: ScaffoldResult, { chalk }: Look): string {

@@ -1,13 +1,29 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  describe,
+  expect,
+  inject,
+  it,
+  onTestFinished,
+} from 'vitest';
+import { parseTarget } from '../../src/database/target.ts';
+import type { RunResult } from '../../src/migrations/migrate.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
+import { waitForReplicas } from '../../src/migrations/replica-wait.ts';
+import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import { callCli } from '../support/cli.ts';
 import {
+  connect,
   createScratchDatabase,
   createScratchRole,
+  databaseUrl,
   type ScratchDatabase,
 } from '../support/databases.ts';
+import { errorOf, wordsOf } from '../support/errors.ts';
 import { fixture, folderFlags } from '../support/fixtures.ts';
-import { until } from '../support/recovery.ts';
+import { publicTables, recordedVersions, startMigrate, until } from '../support/recovery.ts';
 import {
   type Replication,
   receiveWal,
@@ -34,7 +50,7 @@ afterAll(async () => {
 });
 
 afterEach(async () => {
-  await north.sql`select pg_wal_replay_resume()`;
+  await resume(north);
 });
 
 async function position(): Promise<string> {
@@ -62,13 +78,49 @@ async function untilKnown(...names: readonly string[]): Promise<void> {
   });
 }
 
+/** A database of the test's own on the primary. */
+async function ownDatabase(): Promise<ScratchDatabase> {
+  const own = await createScratchDatabase(servers.url);
+  onTestFinished(own.drop);
+  return own;
+}
+
+/** Migrates the database, and returns the result and the events of the wait. */
+function upAndWait(
+  { url }: ScratchDatabase,
+  waitForReplicasMs = 20_000,
+): { readonly result: Promise<RunResult>; readonly waiting: Promise<void> } {
+  let onWaiting = () => {};
+  const waiting = new Promise<void>((resolve) => {
+    onWaiting = resolve;
+  });
+  const onProgress = ({ kind }: ProgressEvent) => {
+    if (kind === 'waiting-for-replicas') onWaiting();
+  };
+  return { result: migrate.up({ target: url, ...basic, waitForReplicasMs, onProgress }), waiting };
+}
+
+const migrateCli = ({ url }: ScratchDatabase, ...args: readonly string[]) =>
+  callCli(['migrate', ...args, '--url', url, ...folderFlags(basic)]);
+
+const pause = async ({ sql }: Standby) => sql`select pg_wal_replay_pause()`;
+const resume = async ({ sql }: Standby) => sql`select pg_wal_replay_resume()`;
+
+/** The tables of the migrations that a standby has, read in a session that ends. */
+async function tablesOn({ url }: Standby, { name }: ScratchDatabase): Promise<readonly string[]> {
+  const sql = connect(databaseUrl(url, name), 1);
+  const tables = await publicTables(sql);
+  await sql.end();
+  return tables;
+}
+
 const options = () => ({ target: database.url, ...basic });
 
 describe('migrate status', () => {
   it('shows how far each replica is behind', async () => {
     await untilKnown('north', 'south');
     await untilReplayed(south);
-    await north.sql`select pg_wal_replay_pause()`;
+    await pause(north);
     await servers.sql`select pg_logical_emit_message(true, 'test', repeat('x', 100000))`;
     await untilReplayed(south);
     await until('the primary knows that north is behind', async () => {
@@ -138,5 +190,160 @@ describe('migrate status', () => {
     await untilReplayed(north);
     const target = database.url.replace(String(servers.port), String(north.port));
     expect((await migrate.status({ ...options(), target })).replicas).toEqual([]);
+  });
+});
+
+describe('migrate up --wait-for-replicas', () => {
+  it('waits until every replica has replayed the migrations', async () => {
+    const own = await ownDatabase();
+    await untilReplayed(north);
+    await pause(north);
+    const { result, waiting } = upAndWait(own);
+    await waiting;
+    await resume(north);
+    const { replicaWait, steps } = await result;
+    expect(steps.length).toBeGreaterThan(0);
+    expect(replicaWait).toMatchObject({
+      hasAll: true,
+      replicas: [
+        { name: 'north', hasReplayed: true, isConnected: true },
+        { name: 'south', hasReplayed: true, isConnected: true },
+      ],
+    });
+    expect(await tablesOn(north, own)).toEqual(await publicTables(own.sql));
+  });
+
+  it('waits for commits that the primary has not written to disk yet', async () => {
+    const own = await ownDatabase();
+    await own.sql.unsafe(`alter database ${own.name} set synchronous_commit = off`);
+    const { replicaWait } = await upAndWait(own).result;
+    expect(replicaWait).toMatchObject({ hasAll: true });
+    expect(await tablesOn(north, own)).toEqual(await publicTables(own.sql));
+  });
+
+  it('exits with 1 when replay is paused, names the replica, and the migrations stay applied', async () => {
+    const own = await ownDatabase();
+    await untilReplayed(north);
+    await pause(north);
+    const { code, stdout } = await migrateCli(own, 'up', '--wait-for-replicas', '300ms');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /1 of 2 replicas has not replayed all after \d+ ms; the migrations stay/,
+    );
+    expect(stdout).toMatch(/^ {2}north \(127\.0\.0\.1\): streaming, \d+(\.\d)? k?B behind$/m);
+    expect(await recordedVersions(own.sql)).toHaveLength(3);
+    await resume(north);
+    const again = await migrateCli(own, 'up', '--wait-for-replicas', '--json');
+    expect(again.code).toBe(0);
+    expect(JSON.parse(again.stdout)).toMatchObject({ steps: [], replicaWait: { hasAll: true } });
+  });
+
+  it('succeeds without replicas, and says that there are none', async () => {
+    const alone = await createScratchDatabase(inject('postgresUrl'));
+    const { code, stdout } = await migrateCli(alone, 'up', '--wait-for-replicas');
+    await alone.drop();
+    expect(code).toBe(0);
+    expect(stdout).toContain('no replica streams from the server');
+  });
+
+  it('is refused before the first migration for a role that may not see replay', async () => {
+    const own = await ownDatabase();
+    const role = await createScratchRole(servers.url);
+    await own.sql.unsafe(`alter database ${own.name} owner to ${role.name}`);
+    const target = role.urlOf(own.url);
+    const up = () => migrate.up({ target, ...basic, waitForReplicasMs: 20_000 });
+    const error = await errorOf('not-permitted', up);
+    expect(wordsOf(error)).toContain(`grant pg_monitor to "${role.name}"`);
+    expect(await publicTables(own.sql)).toEqual([]);
+    await own.sql.unsafe(`grant pg_monitor to ${role.name}`);
+    expect((await up()).replicaWait).toMatchObject({ hasAll: true });
+    await own.drop();
+    await role.drop();
+  });
+
+  it('ends on Ctrl-C, and the error names the applied migrations', async () => {
+    const own = await ownDatabase();
+    await untilReplayed(north);
+    await pause(north);
+    const run = startMigrate(own, basic, ['up', '--wait-for-replicas', '--json']);
+    await until('the run waits', async () => {
+      const rows = await own.sql`
+        select from pg_stat_activity
+        where application_name = 'cryptosense-db' and datname = current_database()
+          and query like '%pg_stat_replication%' and query like '%position%'`;
+      return rows[0] && (await recordedVersions(own.sql)).length === 3;
+    });
+    run.process.kill('SIGINT');
+    const { code, stdout } = await run.finished;
+    expect(code).toBe(130);
+    expect(JSON.parse(stdout).error).toMatchObject({
+      code: 'interrupted',
+      details: { completed: await recordedVersions(own.sql), pending: [] },
+    });
+  });
+
+  it('names the applied migrations when the connection to the primary is lost', async () => {
+    const own = await ownDatabase();
+    await untilReplayed(north);
+    await pause(north);
+    const { result, waiting } = upAndWait(own);
+    result.catch(() => {});
+    await waiting;
+    await own.sql`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name = 'cryptosense-db' and datname = current_database()`;
+    const error = await errorOf('connection-lost', () => result);
+    expect(error.details).toEqual({ completed: await recordedVersions(own.sql), pending: [] });
+    expect(wordsOf(error)).toContain('the migrations stay applied');
+  });
+
+  it('is refused by a server that does not have the migrations of the run', async () => {
+    const wait = { timeoutMs: 0 };
+    const error = await errorOf('history-mismatch', () =>
+      waitForReplicas(parseTarget(database.url, { user: '' }), ['20990101_000000'], wait),
+    );
+    expect(error.details.versions).toEqual(['20990101_000000']);
+  });
+
+  it('waits for a replica that dies and comes back', async () => {
+    const west = await servers.addStandby('west');
+    const own = await ownDatabase();
+    await untilKnown('west');
+    await untilReplayed(west);
+    await pause(west);
+    const { result, waiting } = upAndWait(own);
+    await waiting;
+    await west.kill();
+    await until('the primary misses west', async () => {
+      const rows = await servers.sql`
+        select from pg_stat_replication where application_name = 'west'`;
+      return rows.length === 0;
+    });
+    await west.start();
+    const { replicaWait } = await result;
+    expect(replicaWait).toMatchObject({ hasAll: true });
+    expect(replicaWait?.replicas.map(({ name }) => name)).toEqual(['north', 'south', 'west']);
+    await west.stop();
+  });
+
+  it('says which replica was promoted meanwhile, and does not count it', async () => {
+    const east = await servers.addStandby('east');
+    const own = await ownDatabase();
+    await untilKnown('east');
+    await untilReplayed(east);
+    await pause(east);
+    const { result, waiting } = upAndWait(own, 2_000);
+    await waiting;
+    await east.sql`select pg_promote()`;
+    const { replicaWait } = await result;
+    expect(replicaWait).toMatchObject({
+      hasAll: false,
+      replicas: [
+        { name: 'east', hasReplayed: false, isConnected: false },
+        { name: 'north', hasReplayed: true },
+        { name: 'south', hasReplayed: true },
+      ],
+    });
+    await east.stop();
   });
 });

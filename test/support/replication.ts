@@ -15,8 +15,9 @@ export interface Standby {
   readonly url: string;
   readonly port: number;
   readonly sql: Sql;
-  /** Ends it as a crash does. */
+  /** Ends it as a crash does, until `start`. */
   readonly kill: () => Promise<void>;
+  readonly start: () => Promise<void>;
   readonly stop: () => Promise<void>;
 }
 
@@ -86,34 +87,35 @@ async function startStandby(
   const port = await freePort();
   const source = `host=127.0.0.1 port=${primaryPort} user=postgres password=test application_name=${name}`;
   let onReady = () => {};
-  const ready = new Promise<void>((resolve) => {
-    onReady = resolve;
-  });
   const server = serverIn(data, port, [`primary_conninfo=${source}`, ...settings], (line) => {
     if (line.includes('ready to accept read-only connections')) onReady();
   });
-  // The package waits for the words of a primary, which a standby says when it is promoted.
-  const started = server.start();
-  await Promise.race([ready, started]);
-  started.catch(() => {});
+  const start = async () => {
+    const ready = new Promise<void>((resolve) => {
+      onReady = resolve;
+    });
+    // The package waits for the words of a primary, which a standby says when it is promoted.
+    const started = server.start();
+    await Promise.race([ready, started]);
+    started.catch(() => {});
+  };
+  await start();
   const url = urlOf(port);
   const sql = connect(url);
-  const stop = async () => {
-    await sql.end({ timeout: 1 });
-    await server.stop();
-  };
   return {
     name,
     url,
     port,
     sql,
-    stop,
+    start,
+    stop: async () => {
+      await sql.end({ timeout: 1 });
+      await server.stop();
+    },
     kill: async () => {
-      process.kill(
-        Number(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0]),
-        'SIGQUIT',
-      );
-      await stop();
+      const [pid] = readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n');
+      process.kill(Number(pid), 'SIGQUIT');
+      await server.stop();
     },
   };
 }

@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
 import type { Replica } from '../../src/database/replicas.ts';
-import type { RunResult, StatusResult } from '../../src/migrations/migrate.ts';
+import type { ReplicaWait, RunResult, StatusResult } from '../../src/migrations/migrate.ts';
 import { CryptosenseDbError } from '../../src/runtime/errors.ts';
 import { width } from '../../src/runtime/excerpt.ts';
 import {
@@ -248,6 +248,35 @@ describe('renderRun', () => {
     ],
   ])('returns the line of %s', (_, result, text) => {
     expect(renderRun({ ...idle, ...result }, plain)).toBe(`${text}\n`);
+  });
+
+  it('says how many replicas have replayed all', () => {
+    const wait = (of: Partial<ReplicaWait>) =>
+      renderRun(
+        { ...idle, replicaWait: { replicas: [], hasAll: true, waitedMs: 1_234, ...of } },
+        plain,
+      )
+        .split('\n')
+        .slice(1);
+    const late = { ...replica({ name: 'south' }), hasReplayed: false, isConnected: true };
+    const done = { ...late, name: 'north', hasReplayed: true };
+    expect(wait({})).toEqual(['no replica streams from the server', '']);
+    expect(wait({ replicas: [done] })).toEqual(['1 replica replayed all after 1.2 s', '']);
+    const replicas = [
+      done,
+      { ...late, address: '10.0.0.7', lagBytes: 1_200_000 },
+      { ...late, name: 'west', isConnected: false },
+      { ...late, name: 'east', state: undefined, lagBytes: undefined },
+    ];
+    expect(wait({ replicas, hasAll: false })).toEqual([
+      '3 of 4 replicas have not replayed all after 1.2 s; the migrations stay applied',
+      '  south (10.0.0.7): streaming, 1.2 MB behind',
+      '  west: its connection to the primary ended',
+      '  east: not visible to this role',
+      'hint: where replay is paused, run on the replica: select pg_wal_replay_resume()',
+      'hint: wait again with: cryptosense-db migrate up --wait-for-replicas 5m',
+      '',
+    ]);
   });
 });
 
