@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { createDatabase, type DatabaseOptions } from '../src/typed-database.ts';
 import { createScratchDatabase, type ScratchDatabase } from './support/databases.ts';
+import { errorOf } from './support/errors.ts';
 import { temporaryFolder } from './support/fixtures.ts';
 
 let scratch: ScratchDatabase;
@@ -130,6 +131,26 @@ describe('connections', () => {
     const db = open({ target: url.href, applicationName: undefined });
     const pid = await pidOf(db);
     expect(await backends('from-the-url')).toEqual([pid]);
+  });
+});
+
+describe("createDatabase({ role: 'replica' })", () => {
+  it('reads from a primary where the target names no standby, and refuses writes', async () => {
+    const db = open({ role: 'replica' });
+    expect(await pidOf(db)).toBeGreaterThan(0);
+    const error = await errorOf('read-only', () => sql`create table t (id int)`.execute(db));
+    expect(error.message).toContain('cannot execute CREATE TABLE in a read-only transaction');
+    await errorOf('read-only', () =>
+      db.transaction().execute((each) => sql`create table t (id int)`.execute(each)),
+    );
+    expect(await pidOf(db)).toBeGreaterThan(0);
+  });
+
+  it('refuses another role', async () => {
+    const role = 'standby' as 'replica';
+    expect((await errorOf('bad-configuration', () => open({ role }))).message).toContain(
+      'it can be "primary", "replica"',
+    );
   });
 });
 
@@ -334,6 +355,13 @@ describe('the target', () => {
     );
     expect(answers.map(({ rows }) => rows[0]?.value)).toEqual([1, 2, 3]);
     await db.destroy();
+  });
+
+  it('can be the embedded engine, read-only', async () => {
+    const db = open({ target: `embedded:${temporaryFolder()}/database`, role: 'replica' });
+    const { rows } = await sql<{ one: number }>`select 1 as one`.execute(db);
+    expect(rows).toEqual([{ one: 1 }]);
+    await errorOf('read-only', () => sql`create table t (id int)`.execute(db));
   });
 
   it('can be an embedded engine that a later query starts after the first query failed', async () => {

@@ -99,6 +99,8 @@ export interface ErrorDetails {
   'not-a-test-database': { readonly database: string };
   /** Every connection of a pool was in use until the time was up. */
   'pool-exhausted': { readonly connections: number; readonly waitedMs: number };
+  /** A write through a connection for reading. */
+  'read-only': undefined;
   /** The pool was closed before. */
   'pool-closed': undefined;
   /** A column holds a value that its type in JavaScript cannot hold, such as infinity for a Date. */

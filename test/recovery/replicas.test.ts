@@ -1,3 +1,4 @@
+import { sql } from 'kysely';
 import {
   afterAll,
   afterEach,
@@ -13,6 +14,7 @@ import type { RunResult } from '../../src/migrations/migrate.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { waitForReplicas } from '../../src/migrations/replica-wait.ts';
 import type { ProgressEvent } from '../../src/runtime/progress.ts';
+import { createDatabase, type DatabaseOptions } from '../../src/typed-database.ts';
 import { callCli } from '../support/cli.ts';
 import {
   connect,
@@ -21,6 +23,7 @@ import {
   databaseUrl,
   type ScratchDatabase,
 } from '../support/databases.ts';
+import { freePort } from '../support/embedded-postgres.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { fixture, folderFlags } from '../support/fixtures.ts';
 import { publicTables, recordedVersions, startMigrate, until } from '../support/recovery.ts';
@@ -39,8 +42,9 @@ let database: ScratchDatabase;
 
 beforeAll(async () => {
   servers = await startReplication();
-  north = await servers.addStandby('north');
-  south = await servers.addStandby('south');
+  const settings = ['max_standby_streaming_delay=50ms'];
+  north = await servers.addStandby('north', settings);
+  south = await servers.addStandby('south', settings);
   database = await createScratchDatabase(servers.url);
 });
 
@@ -345,5 +349,127 @@ describe('migrate up --wait-for-replicas', () => {
       ],
     });
     await east.stop();
+  });
+});
+
+describe("createDatabase({ role: 'replica' })", () => {
+  /** Reads from the hosts with these ports. */
+  function readFrom(own: ScratchDatabase, ports: readonly number[], options: DatabaseOptions = {}) {
+    const hosts = ports.map((port) => `127.0.0.1:${port}`).join(',');
+    const target = own.url.replace(`127.0.0.1:${servers.port}`, hosts);
+    const db = createDatabase({ target, role: 'replica', connectTimeoutMs: 20_000, ...options });
+    onTestFinished(() => db.destroy());
+    return db;
+  }
+
+  type Db = ReturnType<typeof createDatabase>;
+
+  async function portsOf(db: Db, count: number): Promise<readonly number[]> {
+    const ask = async () => {
+      const { rows } = await sql<{ port: number }>`
+        select inet_server_port() as port, pg_sleep(0.3)`.execute(db);
+      return rows[0]?.port ?? 0;
+    };
+    return Promise.all(Array.from({ length: count }, ask));
+  }
+
+  /** A table that standbys have, and a function that reads it in a subtransaction. */
+  async function databaseWithTable(): Promise<ScratchDatabase> {
+    const own = await ownDatabase();
+    await own.sql`create table coins as select 'BTC' as symbol`;
+    await own.sql`
+      create function count_slowly() returns bigint language plpgsql as $$
+      begin
+        begin
+          perform pg_sleep(0.8);
+          return (select count(*) from coins);
+        exception when division_by_zero then
+          return 0;
+        end;
+      end $$`;
+    await untilReplayed(north);
+    await untilReplayed(south);
+    return own;
+  }
+
+  /** Waits until a standby runs such a query, and returns the id of its backend and the standby. */
+  async function running(own: ScratchDatabase, words: string): Promise<number> {
+    let pid = 0;
+    await until(`a query with ${words}`, async () => {
+      for (const standby of [north, south]) {
+        const [row] = await standby.sql<{ pid: number }[]>`
+          select pid from pg_stat_activity
+          where datname = ${own.name} and state = 'active' and query like ${`%${words}%`}`;
+        pid = row?.pid ?? pid;
+      }
+      return pid > 0;
+    });
+    return pid;
+  }
+
+  it('connects to standbys, and spreads connections over them', async () => {
+    const own = await databaseWithTable();
+    const db = readFrom(own, [servers.port, north.port, south.port]);
+    const ports = await portsOf(db, 16);
+    expect(new Set(ports)).toEqual(new Set([north.port, south.port]));
+  });
+
+  it('connects to the primary when no standby answers', async () => {
+    const own = await databaseWithTable();
+    const db = readFrom(own, [await freePort(), servers.port]);
+    expect(await portsOf(db, 1)).toEqual([servers.port]);
+  });
+
+  it('refuses writes on a standby with a message of its own', async () => {
+    const own = await databaseWithTable();
+    const db = readFrom(own, [north.port]);
+    const error = await errorOf('read-only', () => sql`delete from coins`.execute(db));
+    expect(wordsOf(error)).toContain("createDatabase() without role: 'replica'");
+  });
+
+  it.each([
+    ['a query', 'select pg_sleep(0.8), count(*) as count, pg_backend_pid() as pid from coins'],
+    [
+      'a query in a subtransaction, whose connection the server ends,',
+      'select count_slowly() as count, pg_backend_pid() as pid, (select 1 from coins limit 1)',
+    ],
+  ])('%s that makes way for replay runs again on another connection', async (_, text) => {
+    const own = await databaseWithTable();
+    const db = readFrom(own, [north.port, south.port], { maxConnections: 1 });
+    const answer = sql<{ count: string; pid: number }>`${sql.raw(text)}`.execute(db);
+    const cancelled = await running(own, 'pg_backend_pid');
+    await own.sql`alter table coins add column name text`;
+    const { rows } = await answer;
+    expect(rows[0]?.count).toBe('1');
+    expect(rows[0]?.pid).not.toBe(cancelled);
+  });
+
+  it('a query in a transaction that makes way for replay does not run again', async () => {
+    const own = await databaseWithTable();
+    const db = readFrom(own, [north.port, south.port]);
+    let queries = 0;
+    const work = db.transaction().execute(async (transaction) => {
+      queries += 1;
+      await sql`select count(*), pg_sleep(60) from coins`.execute(transaction);
+    });
+    work.catch(() => {});
+    await running(own, 'pg_sleep(60)');
+    await own.sql`alter table coins add column name text`;
+    await expect(work).rejects.toMatchObject({
+      code: '40001',
+      message: 'canceling statement due to conflict with recovery',
+    });
+    expect(queries).toBe(1);
+    expect(await portsOf(db, 1)).toHaveLength(1);
+  });
+
+  it('a query with the role of a primary does not run again', async () => {
+    const own = await databaseWithTable();
+    const db = readFrom(own, [north.port], { role: 'primary' });
+    const work = sql`select count(*), pg_sleep(60) from coins`.execute(db);
+    work.catch(() => {});
+    await running(own, 'pg_sleep(60)');
+    await own.sql`alter table coins add column name text`;
+    await expect(work).rejects.toMatchObject({ code: '40001' });
   });
 });
