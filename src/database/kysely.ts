@@ -7,7 +7,7 @@ import type { Session } from './connection.ts';
 import { openPool, type Pool, type PoolSettings } from './pool.ts';
 import { directly, type Lending } from './query-runner.ts';
 import { openReplicaPool } from './replica-pool.ts';
-import type { ServerTarget, Target } from './target.ts';
+import type { PasswordFunction, ServerTarget, Target } from './target.ts';
 import type { DB } from './types.ts';
 
 /** A Kysely over an open session. It works as long as the session is open. */
@@ -25,6 +25,11 @@ export interface PoolOptions {
    * primary among several hosts, or to the one host that is named.
    */
   readonly role?: ConnectionRole | undefined;
+  /**
+   * Called for every new connection, for a token that lives shorter than the pool. It counts before any other password,
+   * and has 60 seconds.
+   */
+  readonly password?: PasswordFunction | undefined;
   /** How the server lists these connections. Default: the target's, or `cryptosense-db`. */
   readonly applicationName?: string | undefined;
   /** The most connections at once. Default 20. */
@@ -54,6 +59,7 @@ export function openServerDatabase(target: ServerTarget, options: PoolOptions = 
   const named = {
     ...target,
     connectTimeoutMs,
+    passwordFunction: options.password,
     applicationName: options.applicationName ?? target.applicationName,
   };
   const pool = { ...settings, connectTimeoutMs };

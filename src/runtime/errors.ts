@@ -20,6 +20,8 @@ export interface ErrorDetails {
     /** Each host answered, and does not fit: its TLS, or a setting of the target. To wait does not help. */
     readonly isLasting: boolean;
   };
+  /** The function that a program has given for passwords gave none. */
+  'no-password': undefined;
   /** The server refused the role or its password. */
   'login-refused': { readonly user: string };
   /** The server is there, the database is not. */
