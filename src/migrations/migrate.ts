@@ -41,6 +41,7 @@ import type {
 } from './options.ts';
 import { type Extent, planDown, planRedo, planRepair, planUp, requireKnown } from './plan.ts';
 import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
+import { conflictsInPlan } from './replay-conflicts.ts';
 import { requireReplicaSight, waitForReplicas } from './replica-wait.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
 import { compareWithLedger, type MigrationStatus } from './status.ts';
@@ -123,12 +124,7 @@ async function upInSession(
     if (options.singleTransaction) refuseTogether(steps);
     await refuseHandmade(session, ledger, steps);
     if (options.dryRun) {
-      const result = summarise(
-        run,
-        { steps: steps.map(plannedStep), pairs, isDryRun: true },
-        options,
-      );
-      return { result, next: undefined };
+      return { result: await planned(run, { steps, pairs }, options), next: undefined };
     }
     if (steps.length > 0 || options.environment !== undefined) {
       await ensureLedger(run, 'migrations');
@@ -177,7 +173,7 @@ export async function down(options: DownOptions): Promise<RunResult> {
     const steps = await prepareDown(session, { entries: chosen, pairs }, options);
     if (steps.length > 0) await requireSafePath(session);
     if (options.dryRun) {
-      return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, {});
+      return planned(run, { steps, pairs }, {});
     }
     if (steps.length > 0) await ensureLedger(run, 'migrations');
     const done = await runSteps(run, steps, { ...options, manner: 'one by one' });
@@ -351,9 +347,25 @@ function rollingBack({ force }: Pick<DownOptions, 'force'>): DestructiveRequest 
   return { operation: 'roll back migrations', count: 'tables in use', force };
 }
 
-function plannedStep({ direction, version, description, irreversible }: Step): CompletedStep {
-  const step = { direction, version, description, durationMs: 0 };
-  return irreversible === undefined ? step : { ...step, irreversible };
+/** The result of a dry run. */
+async function planned(
+  run: Run,
+  { steps, pairs }: { readonly steps: readonly Step[]; readonly pairs: readonly MigrationPair[] },
+  options: { readonly environment?: Environment | undefined },
+): Promise<RunResult> {
+  const conflicts = conflictsInPlan(steps.map(({ script }) => script));
+  const plannedSteps = steps.map(
+    ({ direction, version, description, irreversible }, index): CompletedStep => ({
+      direction,
+      version,
+      description,
+      durationMs: 0,
+      ...(irreversible !== undefined && { irreversible }),
+      replayConflicts: conflicts[index] ?? [],
+    }),
+  );
+  const result = summarise(run, { steps: plannedSteps, pairs, isDryRun: true }, options);
+  return { ...result, replicas: await readReplicas(run.session) };
 }
 
 function summarise(

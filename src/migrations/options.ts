@@ -90,11 +90,14 @@ export interface RunResult {
   readonly applied: number;
   /** Migrations of the folder that are not applied. */
   readonly pending: readonly MigrationName[];
+  /** In a dry run: the standbys that stream from the server. */
+  readonly replicas?: readonly Replica[];
   /** With `waitForReplicasMs`. */
   readonly replicaWait?: ReplicaWait;
 }
 
 export type { Replica } from '../database/replicas.ts';
+export type { ReplayConflict } from './replay-conflicts.ts';
 export type { ReplicaWait, WaitedReplica } from './replica-wait.ts';
 
 export interface StatusResult {

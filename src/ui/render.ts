@@ -4,6 +4,7 @@ import type { InvalidIndex } from '../migrations/invalid-indexes.ts';
 import type {
   BaselineResult,
   RepairResult,
+  ReplayConflict,
   RunResult,
   StatusResult,
   WaitedReplica,
@@ -129,7 +130,7 @@ export function renderRun(result: RunResult, look: Look): string {
 }
 
 function renderSteps(result: RunResult, { chalk }: Look): string {
-  const { target, steps, isDryRun, applied, pending } = result;
+  const { target, steps, isDryRun, applied, pending, replicas = [] } = result;
   const left = pending.length === 0 ? '' : `, ${pending.length} pending`;
   if (steps.length === 0) {
     return `${chalk.bold('nothing to do')}: ${applied} applied${left} in ${target}\n`;
@@ -141,16 +142,32 @@ function renderSteps(result: RunResult, { chalk }: Look): string {
     .map(([verb, count]) => `${plural(count, 'migration')} ${verb}`)
     .join(', ');
   if (isDryRun) {
-    const lines = steps.flatMap(({ direction, version, description, irreversible }) => [
+    const hasReplicas = replicas.length > 0;
+    const conflicts = steps.flatMap((step) => (hasReplicas ? (step.replayConflicts ?? []) : []));
+    const lines = steps.flatMap(({ direction, version, description, irreversible, ...step }) => [
       `${chalk.cyan(direction.padEnd(4))} ${version}  ${description}`,
       ...(irreversible === undefined
         ? []
         : [chalk.yellow(`     cannot be undone: ${irreversible}`)]),
+      ...(hasReplicas ? (step.replayConflicts ?? []) : []).map((conflict) =>
+        chalk.yellow(`     ${describeConflict(conflict)}`),
+      ),
     ]);
+    if (conflicts.length > 0) {
+      lines.push(
+        `on ${plural(replicas.length, 'replica')}, queries on these relations are cancelled after max_standby_streaming_delay`,
+      );
+    }
     return `${[...lines, chalk.bold(`${done} in ${target}; nothing was changed`)].join('\n')}\n`;
   }
   const took = steps.reduce((sum, { durationMs }) => sum + durationMs, 0);
   return `${chalk.bold(done)} in ${target}${left}, ${formatDuration(took)}\n`;
+}
+
+/** `conflicts with queries on replicas: line 3, ALTER TABLE public.users` */
+function describeConflict({ statement, line, relations }: ReplayConflict): string {
+  const what = [statement, relations.join(', ')].filter((text) => text !== '').join(' ');
+  return `conflicts with queries on replicas: line ${line}, ${what}`;
 }
 
 function renderReplicaWait({ replicaWait }: RunResult, { chalk }: Look): string {

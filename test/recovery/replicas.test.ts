@@ -13,6 +13,7 @@ import { parseTarget } from '../../src/database/target.ts';
 import type { RunResult } from '../../src/migrations/migrate.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { waitForReplicas } from '../../src/migrations/replica-wait.ts';
+import type { CompletedStep } from '../../src/migrations/step.ts';
 import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import { createDatabase, type DatabaseOptions } from '../../src/typed-database.ts';
 import { callCli } from '../support/cli.ts';
@@ -25,7 +26,7 @@ import {
 } from '../support/databases.ts';
 import { freePort } from '../support/embedded-postgres.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
-import { fixture, folderFlags } from '../support/fixtures.ts';
+import { fixture, folderFlags, writePairs } from '../support/fixtures.ts';
 import { publicTables, recordedVersions, startMigrate, until } from '../support/recovery.ts';
 import {
   type Replication,
@@ -349,6 +350,47 @@ describe('migrate up --wait-for-replicas', () => {
       ],
     });
     await east.stop();
+  });
+});
+
+describe('migrate up --dry-run', () => {
+  const folders = () =>
+    writePairs({
+      '20260101_000000_add_orders': [
+        'create table orders (id integer);\nalter table orders add total numeric;',
+        'drop table orders;',
+      ],
+      '20260102_000000_add_name': [
+        'alter table orders add name text;\nalter table coins add name text;',
+        'alter table coins drop name;\nalter table orders drop name;',
+      ],
+    });
+  const dryRun = async (url: string, ...flags: readonly string[]) => {
+    const args = ['--dry-run', '--url', url, ...folderFlags(folders()), ...flags];
+    const { code, stdout } = await callCli(['migrate', 'up', ...args]);
+    expect(code).toBe(0);
+    return stdout;
+  };
+
+  it('names the statements that cancel queries on replicas', async () => {
+    const own = await ownDatabase();
+    expect(await dryRun(own.url)).toContain(
+      'conflicts with queries on replicas: line 2, ALTER TABLE public.coins\non 2 replicas, ',
+    );
+    const { replicas } = JSON.parse(await dryRun(own.url, '--json'));
+    expect(replicas.map(({ name }: { name: string }) => name)).toEqual(['north', 'south']);
+  });
+
+  it('names them in JSON alone where there is no replica', async () => {
+    const alone = await createScratchDatabase(inject('postgresUrl'));
+    expect(await dryRun(alone.url)).not.toContain('replica');
+    const { steps, replicas } = JSON.parse(await dryRun(alone.url, '--json'));
+    await alone.drop();
+    expect(replicas).toEqual([]);
+    expect(steps.map(({ replayConflicts }: CompletedStep) => replayConflicts)).toEqual([
+      [],
+      [{ statement: 'ALTER TABLE', line: 2, relations: ['public.coins'] }],
+    ]);
   });
 });
 

@@ -250,6 +250,33 @@ describe('renderRun', () => {
     expect(renderRun({ ...idle, ...result }, plain)).toBe(`${text}\n`);
   });
 
+  it('names conflicts with queries on replicas in a dry run, where there are replicas', () => {
+    const lock = {
+      line: 3,
+      statement: 'ALTER TABLE',
+      relations: ['public.users', 'public.orders'],
+    };
+    const all = { line: 9, statement: 'DROP OWNED', relations: [] };
+    const steps = [{ ...up, replayConflicts: [lock, all] }];
+    const planned = { ...idle, steps, isDryRun: true };
+    const lines = (replicas: readonly Replica[]) =>
+      renderRun({ ...planned, replicas }, plain)
+        .split('\n')
+        .slice(1, -2);
+    expect(lines([])).toEqual([]);
+    expect(lines([replica({}), replica({})])).toEqual([
+      '     conflicts with queries on replicas: line 3, ALTER TABLE public.users, public.orders',
+      '     conflicts with queries on replicas: line 9, DROP OWNED',
+      'on 2 replicas, queries on these relations are cancelled after max_standby_streaming_delay',
+    ]);
+    expect(
+      renderRun(
+        { ...planned, steps: [{ ...up, replayConflicts: [] }], replicas: [replica({})] },
+        plain,
+      ),
+    ).not.toContain('replica');
+  });
+
   it('says how many replicas have replayed all', () => {
     const wait = (of: Partial<ReplicaWait>) =>
       renderRun(
