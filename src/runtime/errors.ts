@@ -20,6 +20,8 @@ export interface ErrorDetails {
     /** Each host answered, and does not fit: its TLS, or a setting of the target. To wait does not help. */
     readonly isLasting: boolean;
   };
+  /** The function that a program has given for passwords gave none. */
+  'no-password': undefined;
   /** The server refused the role or its password. */
   'login-refused': { readonly user: string };
   /** The server is there, the database is not. */
@@ -99,6 +101,8 @@ export interface ErrorDetails {
   'not-a-test-database': { readonly database: string };
   /** Every connection of a pool was in use until the time was up. */
   'pool-exhausted': { readonly connections: number; readonly waitedMs: number };
+  /** A write through a connection for reading. */
+  'read-only': undefined;
   /** The pool was closed before. */
   'pool-closed': undefined;
   /** A column holds a value that its type in JavaScript cannot hold, such as infinity for a Date. */
