@@ -12,6 +12,7 @@ const layers: readonly (readonly string[])[] = [
   ['typed-database.ts', 'commands', 'ui'],
   [
     'backup',
+    'benchmark',
     'databases',
     'market',
     'migrations',
