@@ -31,6 +31,7 @@ const layers: readonly (readonly string[])[] = [
 const neighbours: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['typed-database.ts'],
   commands: ['ui'],
+  backup: ['benchmark'],
   databases: ['migrations'],
   prices: ['market'],
   seeding: ['market', 'migrations', 'prices'],
@@ -40,6 +41,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 
 /** The modules that one feature offers to the others. */
 const publicModules = [
+  'src/benchmark/service-queries.ts',
   'src/market/access.ts',
   'src/market/market.ts',
   'src/market/obtain.ts',

@@ -89,7 +89,8 @@ const mostParameters = 500;
  */
 export async function benchmark(options: BenchmarkOptions): Promise<BenchmarkResult> {
   const { runs = 500, only, statementTimeoutMs = 5_000, plans } = options;
-  requireWhole({ runs, statementTimeoutMs }, { from: 1, to: 1_000_000 });
+  requireWhole({ runs }, { from: 1, to: 1_000_000 });
+  requireWhole({ statementTimeoutMs }, { from: 1, to: 2 ** 31 - 1 });
   const wantedClients = [...new Set([1, ...(options.clients ?? [20])])].sort((a, b) => a - b);
   for (const clients of wantedClients) requireWhole({ clients }, { from: 1, to: 1_000 });
   const earlier = options.compare === undefined ? undefined : readResult(options.compare);

@@ -178,8 +178,10 @@ function scansOf(top: PlanNode): readonly PlanNode[] {
   return isScan ? [top] : (top.Plans ?? []).flatMap(scansOf);
 }
 
+/** TimescaleDB's ChunkAppend has a relation too, the hypertable, and stands above the scans of chunks. */
 function isRelationScan(node: PlanNode): boolean {
-  return node['Relation Name'] !== undefined && / Scan$/.test(node['Node Type']);
+  const isOwn = node['Custom Plan Provider'] === undefined;
+  return isOwn && node['Relation Name'] !== undefined && / Scan$/.test(node['Node Type']);
 }
 
 const loopsOf = (node: PlanNode) => node['Actual Loops'] ?? 1;

@@ -243,7 +243,7 @@ function drawOwners(sql: Sql, most: number): Promise<readonly { readonly userId:
 const rangeDays = 30;
 
 interface Prices {
-  /** The newest price that is not of the future. */
+  /** The newest price that is not of the future: the millisecond after it, as a Date has no smaller unit. */
   readonly newest: Date | null;
   readonly ageDays: number;
   readonly isOfToday: boolean;
@@ -255,7 +255,10 @@ async function readPrices(sql: Sql): Promise<Prices> {
   const [found] = await sql<[Omit<Prices, 'symbols'>]>`
     select newest, coalesce(extract(epoch from now() - newest) / 86400, 0)::float8 as "ageDays",
       coalesce(newest >= date_trunc('day', now(), 'UTC'), false) as "isOfToday"
-    from (select max("time") as newest from public.price_history where "time" <= now()) as prices`;
+    from (
+      select date_trunc('milliseconds', max("time")) + interval '1 millisecond' as newest
+      from public.price_history where "time" <= now()
+    ) as prices`;
   if (found.newest === null) return { ...found, symbols: [] };
   const rows = await sql<{ symbol: string }[]>`
     select distinct asset_symbol as symbol from public.price_history

@@ -33,7 +33,7 @@ const number = (text: string): HtmlCell => ({ text, isNumber: true });
 
 function tableSection({ queries, leftOutClients }: BenchmarkResult): PageSection {
   const rows = queries.flatMap((query): readonly (readonly HtmlCell[])[] => {
-    const { name, title, why, outcome, measurements, plan, targetMs, estimate } = query;
+    const { name, outcome, measurements, plan, targetMs, estimate } = query;
     const first = [
       { text: name },
       { text: outcome, tone: tones[outcome] },
@@ -42,7 +42,7 @@ function tableSection({ queries, leftOutClients }: BenchmarkResult): PageSection
     const estimated = number(estimate === null ? '' : `${estimate.p50Ms} / ${estimate.p95Ms} ms`);
     if (measurements.length === 0 || !plan) {
       const empty = Array.from({ length: 7 }, () => number(''));
-      return [[...first, ...empty, estimated, { text: why === null ? title : `${title}: ${why}` }]];
+      return [[...first, ...empty, estimated]];
     }
     const pages = formatCount(plan.buffers.hit + plan.buffers.read);
     return measurements.map(({ clients, warm, cold, perSecond }, index) => [
@@ -51,15 +51,16 @@ function tableSection({ queries, leftOutClients }: BenchmarkResult): PageSection
       ...[warm.p50Ms, warm.p95Ms, warm.p99Ms, cold.p50Ms].map((ms) => number(formatMs(ms))),
       number(formatCount(perSecond)),
       ...(index === 0
-        ? [number(`${formatCount(query.rows)} / ${pages}`), estimated, { text: title }]
-        : [number(''), number(''), { text: '' }]),
+        ? [number(`${formatCount(query.rows)} / ${pages}`), estimated]
+        : [number(''), number('')]),
     ]);
   });
   const head = ['query', 'result', 'target', 'clients', 'p50', 'p95', 'p99', 'first', 'a second'];
-  const table = renderHtmlTable([...head, 'rows / pages', 'estimate', 'what it is'], rows);
-  const notes = leftOutClients.map(
-    ({ clients, why }) => `<p>${escapeHtml(`${plural(clients, 'client')} left out: ${why}`)}</p>`,
-  );
+  const table = renderHtmlTable([...head, 'rows / pages', 'estimate'], rows);
+  const notes = [
+    ...queries.flatMap(({ name, why }) => (why === null ? [] : [`${name} did not run: ${why}`])),
+    ...leftOutClients.map(({ clients, why }) => `${plural(clients, 'client')} left out: ${why}`),
+  ].map((note) => `<p>${escapeHtml(note)}</p>`);
   return {
     id: 'results',
     heading: 'Results',
