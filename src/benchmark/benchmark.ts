@@ -85,7 +85,7 @@ const mostParameters = 500;
 /**
  * Runs the queries of the specification on the database with parameters from its own rows, and compares their times with
  * the targets. Every statement runs in a read-only transaction, through a pool of the typed client. Throws `file-problem`
- * before it connects when `compare` is no result or `plans` cannot be written.
+ * before it connects when `compare` is no result or `plans` cannot be written, and `bad-configuration`.
  */
 export async function benchmark(options: BenchmarkOptions): Promise<BenchmarkResult> {
   const { runs = 500, only, statementTimeoutMs = 5_000, plans } = options;
@@ -93,6 +93,7 @@ export async function benchmark(options: BenchmarkOptions): Promise<BenchmarkRes
   requireWhole({ statementTimeoutMs }, { from: 1, to: 2 ** 31 - 1 });
   const wantedClients = [...new Set([1, ...(options.clients ?? [20])])].sort((a, b) => a - b);
   for (const clients of wantedClients) requireWhole({ clients }, { from: 1, to: 1_000 });
+  requireNames(only ?? []);
   const earlier = options.compare === undefined ? undefined : readResult(options.compare);
   if (plans !== undefined) preparePlans(plans);
   const chosen = benchmarkQueries.filter(({ name }) => only === undefined || only.includes(name));
@@ -140,6 +141,16 @@ export async function benchmark(options: BenchmarkOptions): Promise<BenchmarkRes
         queries.every(({ outcome }) => outcome !== 'missed'),
     };
     return { ...document, comparison: earlier ? compareResults(earlier, document) : null };
+  });
+}
+
+/** Throws `bad-configuration`. */
+function requireNames(names: readonly string[]): void {
+  const unknown = names.filter((name) => !Object.hasOwn(queryTargets, name));
+  if (unknown.length === 0) return;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `no query has the name ${unknown.join(', ')}`,
+    hint: `name one of: ${Object.keys(queryTargets).join(', ')}`,
   });
 }
 

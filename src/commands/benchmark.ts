@@ -20,7 +20,7 @@ export const benchmarkCommand = defineCommand<BenchmarkFlags>()({
     runs: flag('--runs <n>', 'executions of each query (default: 500)', positiveNumber),
     clients: flag('--clients <list>', 'how many at a time (default: 1,20)', clientCounts),
     only: repeatable(
-      flag('--only <name>', 'run only this query; repeatable', {
+      flag('--only <name>', 'run only this query', {
         choices: Object.keys(queryTargets) as readonly QueryName[],
       }),
     ),

@@ -50,7 +50,7 @@ function measurementTable({ queries, clients }: BenchmarkResult, look: Look): re
       head: ['query', 'clients', 'p50', 'p95', 'p99', 'first', 'rows', 'buffers', 'target', ''],
       rows,
       right: [1, 2, 3, 4, 5, 6, 7, 8],
-      flexible: [0],
+      flexible: [],
       optional: clients.length > 1 ? [7, 5] : [7, 5, 1],
     },
     look,

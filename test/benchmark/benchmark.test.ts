@@ -301,6 +301,24 @@ describe('on a server', () => {
     );
   });
 
+  it('refuses the name of a query that there is not', async () => {
+    const args = [
+      'benchmark',
+      '--only',
+      'holdings',
+      '--only',
+      'logins',
+      '--url',
+      'postgresql://h/d',
+    ];
+    const { code, stderr } = await callCli(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain('Allowed choices are user-by-email, portfolio-list');
+    await errorOf('bad-configuration', () =>
+      benchmark({ target: 'postgresql://nobody@h/d', only: ['logins' as QueryName] }),
+    );
+  });
+
   it('ends soon on Ctrl-C, and no statement stays behind', async () => {
     const { sql, url } = await scratchDatabase();
     await createLatestPrices(sql, 600);
