@@ -5,6 +5,8 @@
 
 /** As the commands of `cryptosense-db backup`. */
 export * as backup from './backup/backup.ts';
+/** As `cryptosense-db benchmark`. */
+export { type BenchmarkOptions, type BenchmarkResult, benchmark } from './benchmark/benchmark.ts';
 export { describeTarget, parseTarget, type Target } from './database/target.ts';
 /** The tables and views of schema public, in the terms of Kysely; and the types of their columns. */
 export type * from './database/types.ts';

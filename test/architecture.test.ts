@@ -12,6 +12,7 @@ const layers: readonly (readonly string[])[] = [
   ['typed-database.ts', 'commands', 'ui'],
   [
     'backup',
+    'benchmark',
     'databases',
     'doctor',
     'inspect',
@@ -32,6 +33,7 @@ const layers: readonly (readonly string[])[] = [
 const neighbours: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['typed-database.ts'],
   commands: ['ui'],
+  backup: ['benchmark'],
   databases: ['migrations'],
   doctor: ['backup', 'migrations'],
   inspect: ['prices'],
@@ -44,6 +46,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 /** The modules that one feature offers to the others. */
 const publicModules = [
   'src/backup/backup.ts',
+  'src/benchmark/service-queries.ts',
   'src/market/access.ts',
   'src/market/market.ts',
   'src/market/obtain.ts',

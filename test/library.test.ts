@@ -27,6 +27,7 @@ describe('the exports of the library', () => {
     expect(Object.keys(library).sort()).toEqual([
       'CryptosenseDbError',
       'backup',
+      'benchmark',
       'createDatabase',
       'database',
       'describeFinding',

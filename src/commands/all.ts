@@ -1,4 +1,5 @@
 import { backupCommands } from './backup.ts';
+import { benchmarkCommand } from './benchmark.ts';
 import type { Entry } from './command.ts';
 import { completionCommand } from './completion.ts';
 import { dbCommands } from './db.ts';
@@ -17,6 +18,7 @@ export const entries: readonly Entry[] = [
   typesCommands,
   seedCommand,
   pricesCommands,
+  benchmarkCommand,
   backupCommands,
   doctorCommand,
   inspectCommands,

@@ -18,6 +18,7 @@ export const sqlErrorCodes = {
   invalidTransactionEnd: '2D000',
   syntaxError: '42601',
   notNullViolation: '23502',
+  queryCanceled: '57014',
 } as const;
 
 /** An error of the server, as postgres.js reports it. */

@@ -67,6 +67,14 @@ export type ProgressEvent =
       readonly percent: number;
     }
   | BackupProgress
+  | {
+      readonly kind: 'benchmark-round';
+      readonly query: string;
+      readonly clients: number;
+      /** From 1. */
+      readonly round: number;
+      readonly rounds: number;
+    }
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
 
 /** What an import of prices reports: its plan, then each piece. */

@@ -178,6 +178,10 @@ function describe(
       return { busy: `counting rows: ${event.done} of ${plural(event.total, 'table')}` };
     case 'backup-phase':
       return { busy: event.phase };
+    case 'benchmark-round': {
+      const { query, clients, round, rounds } = event;
+      return { busy: `round ${round} of ${rounds}: ${query}, ${plural(clients, 'client')}` };
+    }
     case 'notice': {
       const { severity, message } = event;
       return severity === 'WARNING'
