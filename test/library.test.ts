@@ -32,6 +32,7 @@ describe('the exports of the library', () => {
       'database',
       'describeFinding',
       'describeTarget',
+      'doctor',
       'inspect',
       'isError',
       'migrate',
