@@ -35,7 +35,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   commands: ['ui'],
   backup: ['benchmark'],
   databases: ['migrations'],
-  doctor: ['backup', 'migrations'],
+  doctor: ['backup', 'inspect', 'migrations'],
   inspect: ['prices'],
   prices: ['market'],
   seeding: ['market', 'migrations', 'prices'],
@@ -45,6 +45,9 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 
 /** The modules that one feature offers to the others. */
 const publicModules = [
+  'src/inspect/questions/chunks.ts',
+  'src/inspect/questions/jobs.ts',
+  'src/inspect/sight.ts',
   'src/backup/backup.ts',
   'src/benchmark/service-queries.ts',
   'src/market/access.ts',

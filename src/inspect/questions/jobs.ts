@@ -89,7 +89,7 @@ const overdueMs = 3_600_000;
 /**
  * TimescaleDB 2.28.3 on PostgreSQL 15.20 reports this at the end of a job whose work is done and committed.
  */
-const harmlessError = 'cannot drop portal "" while it is being set up';
+export const harmlessError = 'cannot drop portal "" while it is being set up';
 
 export interface JobFacts {
   readonly jobs: readonly TimescaleJob[];
@@ -122,7 +122,7 @@ function adviseJob(
   { isLateAdvised, now }: { readonly isLateAdvised: boolean; readonly now: Date },
 ): readonly string[] {
   const { isScheduled, procedure, failuresInARow, lastError, lastStatus, nextStart } = job;
-  const name = nameOf(job);
+  const name = nameOfJob(job);
   // It fails on every server without internet access, and no table depends on it.
   if (procedure === 'policy_telemetry') return [];
   if (!isScheduled) {
@@ -151,7 +151,8 @@ function adviseJob(
   return [];
 }
 
-function nameOf({ job, procedure, on }: TimescaleJob): string {
+/** `1000 (policy_refresh_continuous_aggregate of price_history_daily)` */
+export function nameOfJob({ job, procedure, on }: TimescaleJob): string {
   return `${job} (${procedure}${on === null ? '' : ` of ${on}`})`;
 }
 
