@@ -65,8 +65,10 @@ function headOf(
   { question, title }: Pick<Answer, 'question' | 'title'>,
   { chalk, columns = Number.POSITIVE_INFINITY }: Look,
 ): readonly string[] {
-  const [name, what] = [chalk.bold(question), chalk.dim(title)];
-  return question.length + 2 + title.length <= columns ? [`${name}  ${what}`] : [name, what];
+  const name = chalk.bold(question);
+  return question.length + 2 + title.length <= columns
+    ? [`${name}  ${chalk.dim(title)}`]
+    : [name, ...wrap(title, columns).map((line) => chalk.dim(line))];
 }
 
 /** A `limit` that was given has cut the rows already. */
