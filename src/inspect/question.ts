@@ -39,6 +39,8 @@ export interface Sight {
   readonly role: string;
   /** It may read what other roles' sessions run: it is a superuser or has pg_read_all_stats. */
   readonly seesOtherSessions: boolean;
+  /** It may read every table, and so the statistics of every column. */
+  readonly readsAllTables: boolean;
   /** It has one session, no background process and no counters. */
   readonly isEmbeddedEngine: boolean;
   /** The server counts what sessions read and write. The embedded engine does not, nor a server without track_counts. */

@@ -6,6 +6,7 @@ export async function readSight({ sql }: Pick<Session, 'sql'>): Promise<Sight> {
     select
       quote_ident(current_user) as role,
       pg_has_role('pg_read_all_stats', 'usage') as "seesOtherSessions",
+      pg_has_role('pg_read_all_data', 'usage') as "readsAllTables",
       not exists (select from pg_stat_activity where pid = pg_backend_pid()) as "isEmbeddedEngine",
       current_setting('track_counts')::bool
         and exists (select from pg_stat_activity where pid = pg_backend_pid()) as "isCounting",
@@ -28,6 +29,14 @@ export function describeHeld({ held }: Sight): readonly string[] {
   return [
     `What is in ${names}: a session holds it exclusively, or waits to. See which one: \`cryptosense-db inspect locks\`.`,
   ];
+}
+
+/** Why there is no estimate. `what` is what cannot be estimated. */
+export function describeNoEstimate({ role, readsAllTables }: Sight, what: string): string {
+  const remedy = readsAllTables
+    ? 'Make them: `analyze`.'
+    : `Make them (\`analyze\`), or let the role read them (\`grant pg_read_all_data to ${role}\`).`;
+  return `${what}: there are no statistics of the columns${readsAllTables ? '' : ' that the role may read'}. ${remedy}`;
 }
 
 /** Why counters are zero; empty where the server counts. */

@@ -11,7 +11,7 @@ import {
 import { formatDuration, formatMinute, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
 
-/** How many rows of a table a terminal or a page shows, when nothing else is said. */
+/** How many rows of a table a terminal shows, when nothing else is said. A page shows all. */
 const fewRows = 20;
 
 /** Renders a table for each question, with what to do below it. */
@@ -65,8 +65,10 @@ function headOf(
   { question, title }: Pick<Answer, 'question' | 'title'>,
   { chalk, columns = Number.POSITIVE_INFINITY }: Look,
 ): readonly string[] {
-  const [name, what] = [chalk.bold(question), chalk.dim(title)];
-  return question.length + 2 + title.length <= columns ? [`${name}  ${what}`] : [name, what];
+  const name = chalk.bold(question);
+  return question.length + 2 + title.length <= columns
+    ? [`${name}  ${chalk.dim(title)}`]
+    : [name, ...wrap(title, columns).map((line) => chalk.dim(line))];
 }
 
 /** A `limit` that was given has cut the rows already. */
@@ -229,7 +231,7 @@ function sectionOf(answer: Answer): PageSection {
       ? [`<p>${escapeHtml(empty)}</p>`]
       : [
           renderHtmlTable(
-            columns.map(({ label }) => label),
+            columns.map((column) => ({ text: column.label, isNumber: isNumber(column) })),
             rows.map((row) => columns.map((column) => cellOf(row, column))),
           ),
         ];
@@ -241,7 +243,7 @@ function sectionOf(answer: Answer): PageSection {
       ...table,
       ...left,
       ...listOf(advice),
-      ...listOf(unseen.map((text) => `Unseen: ${text}`)),
+      ...unseen.map((text) => `<p>Unseen: ${markUp(text)}</p>`),
     ].join('\n'),
   };
 }
@@ -255,8 +257,11 @@ function cellOf(row: Row, column: Column): HtmlCell {
 
 function listOf(sentences: readonly string[]): readonly string[] {
   if (sentences.length === 0) return [];
-  const items = sentences.map((text) => {
-    return `<li>${escapeHtml(text).replaceAll(/`([^`]*)`/g, '<code>$1</code>')}</li>`;
-  });
-  return [`<ul class="advice">${items.join('')}</ul>`];
+  return [
+    `<ul class="advice">${sentences.map((text) => `<li>${markUp(text)}</li>`).join('')}</ul>`,
+  ];
+}
+
+function markUp(text: string): string {
+  return escapeHtml(text).replaceAll(/`([^`]*)`/g, '<code>$1</code>');
 }

@@ -1,7 +1,7 @@
 import { formatBytes, formatCount } from '../../runtime/amounts.ts';
 import { defineQuestion, type Sight } from '../question.ts';
 import { type RelationKind, shownRelations } from '../relations.ts';
-import { describeCounting, describeHeld } from '../sight.ts';
+import { describeCounting, describeHeld, describeNoEstimate } from '../sight.ts';
 
 /** Dead rows of a table, those of its partitions or chunks included. */
 export type DeadRows = {
@@ -130,12 +130,7 @@ export const bloat = defineQuestion<DeadRows>({
       unseen: [
         ...describeHeld(sight),
         ...describeCounting(sight),
-        ...(isHidden
-          ? [
-              'How much space is free in some tables: their columns have no statistics (`analyze` makes them), or the ' +
-                `role may not read them (\`grant pg_read_all_data to ${sight.role}\`).`,
-            ]
-          : []),
+        ...(isHidden ? [describeNoEstimate(sight, 'How much space is free in some tables')] : []),
       ],
     };
   },

@@ -8,7 +8,7 @@ import {
   type UncoveredKey,
 } from '../index-reading.ts';
 import { defineQuestion } from '../question.ts';
-import { describeCounting, describeHeld, readCountingSince } from '../sight.ts';
+import { describeCounting, describeHeld, describeNoEstimate, readCountingSince } from '../sight.ts';
 
 export type IndexFault = 'invalid' | 'foreign key' | 'duplicate' | 'prefix' | 'unused' | 'bloated';
 
@@ -257,8 +257,10 @@ export const indexes = defineQuestion<FaultyIndex>({
         ...describeCounting(sight),
         ...(unread.length > 0
           ? [
-              `Whether these are bloated: ${unread.map(({ name }) => name).join(', ')}. Their columns have no statistics ` +
-                `(\`analyze\` makes them), or the role may not read them (\`grant pg_read_all_data to ${sight.role}\`).`,
+              describeNoEstimate(
+                sight,
+                `Whether ${unread.map(({ name }) => name).join(', ')} is bloated`,
+              ),
             ]
           : []),
       ],
