@@ -28,8 +28,8 @@ export interface FilePrices {
 export interface PriceFormat {
   /** As `price_history.data_source` names the source. */
   readonly source: 'binance' | 'kraken' | 'file';
-  /** Reads the prices in the order of the file, in batches, without those of the first lines. */
-  readonly read: (file: TextFile, skipLines: number) => AsyncIterable<FilePrices>;
+  /** Reads the prices in the order of the file, in batches. One of them ends at line `endOfBatch`. */
+  readonly read: (file: TextFile, endOfBatch: number) => AsyncIterable<FilePrices>;
 }
 
 /**
@@ -83,6 +83,18 @@ export function formatOf({ name }: TextFile, names: PairNames): PriceFormat | un
   return { source: 'file', read: readTable };
 }
 
+/** The lines of a file in batches, of which one ends at line `end`. */
+async function* readBatches(file: TextFile, end: number): AsyncGenerator<readonly Line[]> {
+  for await (const lines of readLines(file)) {
+    const before = end - (lines[0]?.number ?? 1) + 1;
+    if (before <= 0 || before >= lines.length) yield lines;
+    else {
+      yield lines.slice(0, before);
+      yield lines.slice(before);
+    }
+  }
+}
+
 /** Kraken's names where they differ from the usual ones. */
 const krakenNames: Readonly<Record<string, string>> = { XBT: 'BTC', XDG: 'DOGE' };
 
@@ -90,10 +102,10 @@ function readKlines(
   symbol: string,
   readLine: (line: Line, place: string) => Kline | undefined,
 ): PriceFormat['read'] {
-  return async function* (file, skipLines) {
+  return async function* (file, endOfBatch) {
     const volume = createRollingVolume();
     let last = Number.NEGATIVE_INFINITY;
-    for await (const lines of readLines(file)) {
+    for await (const lines of readBatches(file, endOfBatch)) {
       const prices: Price[] = [];
       for (const line of lines) {
         const kline = line.text === '' ? undefined : readLine(line, file.place);
@@ -104,10 +116,8 @@ function readKlines(
         }
         if (time === last) continue;
         last = time;
-        if (line.number > skipLines) {
-          const volume24hUsd = volume.at(time);
-          prices.push({ symbol, time, priceUsd: open, marketCapUsd: null, volume24hUsd });
-        }
+        const volume24hUsd = volume.at(time);
+        prices.push({ symbol, time, priceUsd: open, marketCapUsd: null, volume24hUsd });
         volume.add(kline);
       }
       yield { prices, lines: lines.at(-1)?.number ?? 0 };
@@ -128,9 +138,9 @@ const neededColumns: readonly TableColumn[] = ['time', 'asset_symbol', 'price_us
 const figure = /^-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?$/;
 
 /** CSV with a header: `time,asset_symbol,price_usd[,market_cap_usd,volume_24h_usd]`. No value has a comma or quotes. */
-async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<FilePrices> {
+async function* readTable(file: TextFile, endOfBatch: number): AsyncGenerator<FilePrices> {
   let header: Header | undefined;
-  for await (const lines of readLines(file)) {
+  for await (const lines of readBatches(file, endOfBatch)) {
     const prices: Price[] = [];
     for (const line of lines) {
       if (line.text === '') continue;
@@ -138,7 +148,7 @@ async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<Fil
         header = readHeader(line, file.place);
         continue;
       }
-      if (line.number > skipLines) prices.push(readRow(line, header, file.place));
+      prices.push(readRow(line, header, file.place));
     }
     yield { prices, lines: lines.at(-1)?.number ?? 0 };
   }

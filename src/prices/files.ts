@@ -225,6 +225,10 @@ async function oneAhead<T>(
   }
 }
 
+/**
+ * The pieces after the lines that are written. `keep` sees the prices before them too: which price of an hour is the first
+ * one must not depend on where an import has stopped.
+ */
 async function* readPieces(
   { file, format, skipLines }: PlannedFile,
   keep: (price: Price) => Price | undefined,
@@ -232,9 +236,10 @@ async function* readPieces(
   let prices: Price[] = [];
   let read = skipLines;
   for await (const { prices: found, lines } of format.read(file, skipLines)) {
+    const isWritten = lines <= skipLines;
     for (const price of found) {
       const kept = keep(price);
-      if (kept) prices.push(kept);
+      if (kept && !isWritten) prices.push(kept);
     }
     read = Math.max(read, lines);
     if (prices.length >= pieceSize) {

@@ -567,6 +567,29 @@ describe('an import from files', () => {
     ]);
   });
 
+  it.each(['hourly', undefined] as const)(
+    'replaces the same prices with --overwrite after a kill at any line, with the interval %s',
+    async (interval) => {
+      const second = Date.parse(noon) / 1_000;
+      const lines = [
+        ...[`${second}000001,ETH,1`, `${second}000001,SOL,2`, `${second}000002,ETH,3`],
+        ...[`${second + 1_800},SOL,4`, `${second + 1_800},ETH,5`, `${second + 3_600},ETH,6`],
+      ];
+      const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${lines.join('\n')}\n` });
+      const options = { source: 'files', files, interval, overwrite: true } as const;
+      const rows = () =>
+        ask('select time, asset_symbol, price_usd from price_history order by time, asset_symbol');
+      await load(options);
+      const whole = await rows();
+      expect(whole).toHaveLength(interval === 'hourly' ? 3 : 5);
+      for (let line = 1; line <= lines.length; line += 1) {
+        await ask(`update cryptosense_db.price_files set lines = ${line}, is_finished = false`);
+        await load(options);
+        expect(await rows()).toEqual(whole);
+      }
+    },
+  );
+
   it('reads a file again for another pair', async () => {
     const klines = klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z', { unit: 1_000 });
     const files = folderOf({ 'LUNAUSDT-1h-2026-01.csv': klines });
