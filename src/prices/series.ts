@@ -26,7 +26,7 @@ import {
   startOfMonth,
   widen,
 } from './plan.ts';
-import { readNewest, readPresence } from './presence.ts';
+import { readNewest, readPresence, readTaken } from './presence.ts';
 import type { PriceSink } from './sink.ts';
 
 export interface SeriesRequest {
@@ -38,6 +38,7 @@ export interface SeriesRequest {
 
 /** What a source has to be asked for. */
 export interface SeriesPlan {
+  readonly isOverwriting: boolean;
   readonly assets: readonly PlannedAsset[];
   readonly requests: number;
   /** By the rate limit of the source, without the time for writing. */
@@ -76,6 +77,7 @@ export async function planSeries(
   }));
   const queries = planned.flatMap((each) => each.queries);
   return {
+    isOverwriting,
     assets: planned,
     requests: queries.reduce((sum, { requests }) => sum + requests, 0),
     estimatedMs: queries.reduce((sum, { ms }) => sum + ms, 0),
@@ -165,7 +167,9 @@ export async function importSeries(
         leftMs: estimatedMs,
       });
     };
-    const isKnown = await importAsset(session, { source, planned, sink, onWritten });
+    const { isOverwriting } = plan;
+    const asked = { source, planned, isOverwriting, sink, onWritten };
+    const isKnown = await importAsset(session, asked);
     if (!isKnown) silent.push(planned);
     rows += own;
     onProgress?.({
@@ -188,11 +192,13 @@ async function importAsset(
   {
     source,
     planned: { queries, missing },
+    isOverwriting,
     sink,
     onWritten,
   }: {
     readonly source: PriceSource;
     readonly planned: PlannedAsset;
+    readonly isOverwriting: boolean;
     readonly sink: PriceSink;
     readonly onWritten: (query: PlannedQuery, rows: number) => void;
   },
@@ -200,18 +206,17 @@ async function importAsset(
   let isKnown = false;
   const empty: PriceQuery[] = [];
   const recorded: TimeRange[] = missing.flatMap(({ asked }) => asked);
-  const write = (answers: readonly Answer[]) =>
-    sink.write(
-      answers.flatMap(({ prices }) => prices),
-      {
-        source: source.name,
-        record: async () => {
-          for (const answer of answers) {
-            recorded.push(...(await recordSeries(session, { source, recorded, ...answer })));
-          }
-        },
+  const write = async (answers: readonly Answer[]) => {
+    const added = answers.map((answer) => withoutTaken(session, answer, { source, isOverwriting }));
+    return sink.write((await Promise.all(added)).flat(), {
+      source: source.name,
+      record: async () => {
+        for (const answer of answers) {
+          recorded.push(...(await recordSeries(session, { source, recorded, ...answer })));
+        }
       },
-    );
+    });
+  };
   const writeEmpty = () => write(empty.splice(0).map((query) => ({ query, prices: [] })));
   for (const query of queries) {
     session.throwIfInterrupted();
@@ -287,6 +292,21 @@ function noPrices(
 interface Answer {
   readonly query: PriceQuery;
   readonly prices: readonly Price[];
+}
+
+/**
+ * The prices of hours or days that have none yet: a live feed may have one at another minute. When rows are replaced, also
+ * those of hours or days whose row of the same source they replace.
+ */
+async function withoutTaken(
+  { sql }: Session,
+  { query: { asset, interval, range }, prices }: Answer,
+  { source, isOverwriting }: { readonly source: PriceSource; readonly isOverwriting: boolean },
+): Promise<readonly Price[]> {
+  if (prices.length === 0) return [];
+  const replacing = isOverwriting ? source.name : null;
+  const taken = await readTaken(sql, asset.symbol, { range, interval, replacing });
+  return prices.filter(({ time }) => !taken.has(time));
 }
 
 /**

@@ -267,6 +267,33 @@ describe('an import from CoinGecko', () => {
     expect(await wrongCandles()).toEqual([]);
   });
 
+  it.each(['hourly', 'daily'] as const)(
+    'adds no second price to an hour or a day: %s, beside a live feed',
+    async (interval) => {
+      const server = await startCharts();
+      const step = interval === 'hourly' ? '1 hour' : '1 day';
+      const gap = interval === 'hourly' ? 'in (3, 40)' : 'in (3, 17)';
+      await ask(`insert into price_history (time, asset_symbol, price_usd, data_source)
+        select time + interval '7 minutes', 'ETH', 5, 'coingecko'
+        from generate_series(to_timestamp(${(today - 20 * dayMs) / 1_000}), now() - interval '8 minutes', '${step}')
+          with ordinality as live (time, number)
+        where number not ${gap}`);
+      const to = new Date(today);
+      const options = {
+        baseUrl: server.baseUrl,
+        coins: ['ETH'],
+        interval,
+        from: new Date(today - 20 * dayMs),
+        to,
+      };
+      expect(await load({ ...options, dryRun: true })).toMatchObject({ assets: [{ missing: 2 }] });
+      expect(await load(options)).toMatchObject({ rows: 2 });
+      expect(await load({ ...options, overwrite: true })).toMatchObject({ rows: 2 });
+      const doubled = `select from price_history group by time_bucket('${step}', time) having count(*) > 1`;
+      expect(await ask(doubled)).toEqual([]);
+    },
+  );
+
   it('refuses to guess the largest assets where the table has too few ranks', async () => {
     await ask('update assets set market_cap_rank = null');
     const run = load({ top: 2, dryRun: true });
