@@ -1,4 +1,5 @@
 import type { Sql } from '../database/connection.ts';
+import { readSymbolOwners } from '../ledger/price-imports.ts';
 import type { PricedAsset } from '../market/prices.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 
@@ -14,13 +15,13 @@ export interface AssetChoice {
 export interface ChosenAssets {
   /** One for a symbol. */
   readonly assets: readonly PricedAsset[];
-  /** Assets among the largest whose symbol a larger asset has, or that cannot be stored. */
+  /** Assets among the largest whose symbol a larger asset or imported prices have, or that cannot be stored. */
   readonly leftOut: readonly PricedAsset[];
 }
 
 /**
- * The assets to import prices of, from the table `assets`. Throws `unknown-asset` for coins that are not in the table
- * or share a symbol with others, and for an empty table.
+ * The assets to import prices of, from the table `assets`. Throws `unknown-asset` for coins that are not in the table,
+ * share a symbol with others, or have one under which prices of another asset were imported, and for an empty table.
  */
 export async function chooseAssets(sql: Sql, { coins, top }: AssetChoice): Promise<ChosenAssets> {
   const all = await readAssets(sql);
@@ -32,7 +33,22 @@ export async function chooseAssets(sql: Sql, { coins, top }: AssetChoice): Promi
       },
     ]);
   }
-  return coins === undefined ? chooseLargest(all, top) : chooseNamed(all, coins);
+  const owners = await readOwners(sql);
+  return coins === undefined
+    ? chooseLargest(all, { top, owners })
+    : chooseNamed(all, { coins, owners });
+}
+
+/** The ids of the assets whose imported prices the database has, by symbol. */
+type Owners = ReadonlyMap<string, string>;
+
+/** The rows of `price_history` name symbols only, and several assets can share one. */
+async function readOwners(sql: Sql): Promise<Owners> {
+  const recorded = await readSymbolOwners(sql);
+  const rows = await sql<{ symbol: string }[]>`
+    select symbol from json_array_elements_text(${JSON.stringify([...recorded.keys()])}::text::json) as symbol
+    where exists (select from price_history where asset_symbol = symbol)`;
+  return new Map(rows.map(({ symbol }) => [symbol, recorded.get(symbol) ?? '']));
 }
 
 interface RankedAsset extends PricedAsset {
@@ -51,7 +67,10 @@ function isStorable(symbol: string): boolean {
   return symbol.length <= longestSymbol && !/[\\\p{Cc}]/u.test(symbol);
 }
 
-function chooseLargest(all: readonly RankedAsset[], top: number): ChosenAssets {
+function chooseLargest(
+  all: readonly RankedAsset[],
+  { top, owners }: { readonly top: number; readonly owners: Owners },
+): ChosenAssets {
   if (all.length > top && all.slice(0, top).some(({ rank }) => rank === null)) {
     throw unknownAssets([
       {
@@ -62,12 +81,12 @@ function chooseLargest(all: readonly RankedAsset[], top: number): ChosenAssets {
   }
   const assets: PricedAsset[] = [];
   const leftOut: PricedAsset[] = [];
-  const taken = new Set<string>();
+  const taken = new Map(owners);
   for (const { id, symbol, name } of all.slice(0, top)) {
     const asset = { id, symbol, name };
-    const isFree = !taken.has(asset.symbol) && isStorable(asset.symbol);
+    const isFree = (taken.get(symbol) ?? id) === id && isStorable(symbol);
     (isFree ? assets : leftOut).push(asset);
-    taken.add(asset.symbol);
+    if (isFree) taken.set(symbol, id);
   }
   return { assets, leftOut };
 }
@@ -107,7 +126,20 @@ export function findAsset(
   return { asset };
 }
 
-function chooseNamed(all: readonly PricedAsset[], coins: readonly string[]): ChosenAssets {
+/** The fault of an asset whose symbol stands for prices of another one; undefined without such prices. */
+function ownerFault({ id, symbol }: PricedAsset, owners: Owners): Problem | undefined {
+  const owner = owners.get(symbol);
+  if (owner === undefined || owner === id) return undefined;
+  return {
+    message: `price_history has prices of ${owner} as ${symbol}, and cannot tell those of ${id} apart`,
+    hint: `import ${owner}, or first delete its prices: delete from price_history where asset_symbol = '${symbol.replaceAll("'", "''")}'`,
+  };
+}
+
+function chooseNamed(
+  all: readonly PricedAsset[],
+  { coins, owners }: { readonly coins: readonly string[]; readonly owners: Owners },
+): ChosenAssets {
   const faults: Problem[] = [];
   const chosen = new Map<string, PricedAsset>();
   for (const word of coins) {
@@ -124,6 +156,8 @@ function chooseNamed(all: readonly PricedAsset[], coins: readonly string[]): Cho
         hint: 'import one of them',
       });
     }
+    const taken = ownerFault(asset, owners);
+    if (taken) faults.push(taken);
     chosen.set(asset.symbol, asset);
   }
   if (faults.length > 0) throw unknownAssets(faults);
@@ -151,13 +185,18 @@ export async function assetsBySymbol(
   coins: readonly string[] | undefined,
 ): Promise<(word: string) => PricedAsset | undefined> {
   const all = await readAssets(sql);
-  const chosen = coins && chooseNamed(all, coins).assets;
+  const owners = await readOwners(sql);
+  const chosen = coins && chooseNamed(all, { coins, owners }).assets;
+  const taken = new Map(owners);
   const known = new Map<string, PricedAsset | undefined>();
   return (word) => {
     if (known.has(word)) return known.get(word);
     const found = findAsset(chosen ?? all, word);
     if ('fault' in found && !chosen) throw unknownAssets([found.fault]);
     const asset = 'asset' in found ? found.asset : undefined;
+    const fault = asset && ownerFault(asset, taken);
+    if (fault) throw unknownAssets([fault]);
+    if (asset) taken.set(asset.symbol, asset.id);
     known.set(word, asset);
     return asset;
   };

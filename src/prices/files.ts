@@ -2,7 +2,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import type { Session } from '../database/connection.ts';
-import { type PriceFile, readPriceFiles, recordPriceFile } from '../ledger/price-imports.ts';
+import {
+  type PriceFile,
+  readPriceFiles,
+  recordPriceFile,
+  recordSymbolOwners,
+} from '../ledger/price-imports.ts';
 import {
   formatOf,
   listPriceFiles,
@@ -168,6 +173,7 @@ export async function importFiles(
 ): Promise<LeftOutPrices> {
   const startedAt = performance.now();
   const leftOut = { tooOld: 0, inFuture: 0, ofSameMoment: 0 };
+  const owners = new Map<string, PricedAsset>();
   let rows = 0;
   for (const [index, planned] of plan.files.entries()) {
     const { file, format, checksum, name } = planned;
@@ -177,10 +183,11 @@ export async function importFiles(
       session.throwIfInterrupted();
       rows += await sink.write(prices, {
         source: format.source,
-        record: () => {
+        record: async () => {
+          await recordSymbolOwners(session.sql, ownersOf(prices, owners));
           const isAgain = leftOut.inFuture > inFuture;
           const record = isAgain ? { lines: 0, isFinished: false } : { lines, isFinished };
-          return recordPriceFile(session.sql, { checksum, name, ...record });
+          await recordPriceFile(session.sql, { checksum, name, ...record });
         },
       });
       onProgress?.({
@@ -193,7 +200,7 @@ export async function importFiles(
       });
     };
     await oneAhead(
-      readPieces(planned, createFilter(request, { assetOf, leftOut, place: file.place })),
+      readPieces(planned, createFilter(request, { assetOf, owners, leftOut, place: file.place })),
       write,
     );
     onProgress?.({
@@ -255,10 +262,13 @@ function createFilter(
   { range, now, interval }: FilesRequest,
   {
     assetOf,
+    owners,
     leftOut,
     place,
   }: {
     readonly assetOf: (symbol: string) => PricedAsset | undefined;
+    /** By symbol. Filled here. */
+    readonly owners: Map<string, PricedAsset>;
     /** Counted here. */
     readonly leftOut: { -readonly [kind in keyof LeftOutPrices]: number };
     readonly place: string;
@@ -282,9 +292,20 @@ function createFilter(
     if (interval !== undefined && before !== undefined && time < before) {
       throw unordered(place, { symbol });
     }
+    if (before === undefined) owners.set(symbol, asset);
     last.set(symbol, time);
     return { ...price, symbol, time };
   };
+}
+
+/** The assets of prices. */
+function ownersOf(
+  prices: readonly Price[],
+  owners: ReadonlyMap<string, PricedAsset>,
+): readonly PricedAsset[] {
+  return [...new Set(prices.map(({ symbol }) => symbol))].flatMap(
+    (symbol) => owners.get(symbol) ?? [],
+  );
 }
 
 function unordered(place: string, { symbol }: { readonly symbol: string }) {

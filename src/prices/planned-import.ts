@@ -38,7 +38,7 @@ export interface ImportPlan {
   readonly requests: number;
   /** By the source's rate limit. */
   readonly estimatedMs: number;
-  /** Assets among the largest whose symbol a larger one has, or that is too long. */
+  /** Assets among the largest whose symbol a larger one or imported prices have, or that is too long. */
   readonly leftOut: readonly PricedAsset[];
   /** Assets among the largest that the source does not have. Assets that are named are refused instead. */
   readonly unknownToSource: readonly PricedAsset[];

@@ -1,5 +1,10 @@
 import type { Session } from '../database/connection.ts';
-import { readPriceImports, recordPriceImports } from '../ledger/price-imports.ts';
+import {
+  readPriceImports,
+  readSymbolOwners,
+  recordPriceImports,
+  recordSymbolOwners,
+} from '../ledger/price-imports.ts';
 import {
   byMonth,
   endOf,
@@ -93,9 +98,14 @@ async function readKnown(
 ): Promise<KnownPrices> {
   // Records of the ledger can begin before the range, or end after it, in the same month.
   const months = { from: startOfMonth(range.from), to: nextMonth(range.to) };
+  // What was asked for an asset that had the symbol before says nothing of this one.
+  const owners = await readSymbolOwners(sql);
+  const isOther = ({ id, symbol }: PricedAsset) => (owners.get(symbol) ?? id) !== id;
+  const others = new Set(assets.filter(isOther).map(({ symbol }) => symbol));
+  const asked = await readPriceImports(sql, { source: source.name, interval });
   return {
     presences: await readPresence(sql, assets, { range: months, interval }),
-    asked: await readPriceImports(sql, { source: source.name, interval }),
+    asked: asked.filter(({ symbol }) => !others.has(symbol)),
   };
 }
 
@@ -191,7 +201,7 @@ async function importAsset(
   session: Session,
   {
     source,
-    planned: { queries, missing },
+    planned: { asset, queries, missing },
     isOverwriting,
     sink,
     onWritten,
@@ -211,6 +221,8 @@ async function importAsset(
     return sink.write((await Promise.all(added)).flat(), {
       source: source.name,
       record: async () => {
+        const isGiven = answers.some(({ prices }) => prices.length > 0);
+        if (isGiven) await recordSymbolOwners(session.sql, [asset]);
         for (const answer of answers) {
           recorded.push(...(await recordSeries(session, { source, recorded, ...answer })));
         }

@@ -34,7 +34,7 @@ beforeEach(() =>
     await sql.unsafe(`
       do $$ begin
         if to_regclass('cryptosense_db.price_upkeep') is not null then
-          truncate cryptosense_db.price_imports, cryptosense_db.price_files, cryptosense_db.price_upkeep;
+          truncate cryptosense_db.price_imports, cryptosense_db.price_assets, cryptosense_db.price_files, cryptosense_db.price_upkeep;
         end if;
       end $$`);
   }),
@@ -428,6 +428,61 @@ describe('an asset without a price in the whole range', () => {
     const options = { ...from('2026-02-01', '2026-05-01'), baseUrl, coins: ['ETH'] };
     expect(await load(options)).toMatchObject({ rows: 30 });
     expect(await load(options)).toMatchObject({ assets: [] });
+  });
+});
+
+describe('assets that share a symbol', () => {
+  const from = new Date('2026-03-01');
+  const range = { from, to: new Date('2026-04-01') };
+  const taken = {
+    code: 'unknown-asset',
+    message: expect.stringContaining(
+      'has prices of bitcoin as BTC, and cannot tell those of batcat',
+    ),
+    problems: [{ hint: expect.stringContaining(`where asset_symbol = 'BTC'`) }],
+  };
+  const csv = (word: string) => {
+    const file = join(temporaryFolder(), 'a.csv');
+    writeFileSync(file, `time,asset_symbol,price_usd\n2026-03-02T01:00Z,${word},1\n`);
+    return { source: 'files', files: file } as const;
+  };
+
+  it('are not mixed: the one that has rows keeps the symbol', async () => {
+    const { baseUrl, asked } = await startCharts();
+    await load({ ...range, baseUrl, coins: ['bitcoin'] });
+    asked.length = 0;
+    await expect(load({ ...range, baseUrl, coins: ['batcat'] })).rejects.toMatchObject(taken);
+    await expect(load({ ...csv('btc'), coins: ['batcat'] })).rejects.toMatchObject(taken);
+    await expect(load(csv('batcat'))).rejects.toMatchObject(taken);
+    expect(asked).toEqual([]);
+    expect(await load({ ...csv('btc'), coins: ['bitcoin'] })).toMatchObject({ rows: 1 });
+  });
+
+  it('are not mixed by a file, nor by the ranks of the largest assets', async () => {
+    await load(csv('batcat'));
+    const { baseUrl } = await startCharts();
+    const largest = await load({ ...range, baseUrl, dryRun: true });
+    expect(largest.leftOut.map(({ id }) => id)).toEqual(['bitcoin']);
+    expect(largest.assets.map(({ id }) => id)).toContain('batcat');
+    const both = join(temporaryFolder(), 'b.csv');
+    writeFileSync(both, 'time,asset_symbol,price_usd\n2026-03-01,batcat,1\n2026-03-02,bitcoin,1\n');
+    await ask('truncate price_history');
+    await expect(load({ source: 'files', files: both })).rejects.toMatchObject({
+      message: expect.stringContaining('has prices of batcat as BTC'),
+    });
+  });
+
+  it('exchange the symbol once the rows are deleted, and what was asked for is asked for again', async () => {
+    const { baseUrl, asked } = await startCharts({ listed: Date.parse('2026-03-20') });
+    await load({ ...range, baseUrl, coins: ['bitcoin'] });
+    await ask(`delete from price_history where asset_symbol = 'BTC'`);
+    asked.length = 0;
+    expect(await load({ ...range, baseUrl, coins: ['batcat'] })).toMatchObject({ rows: 12 });
+    expect(asked).toMatchObject([{ id: 'batcat', from: from.getTime() }]);
+    const ledger = 'select symbol, asset_id as id from cryptosense_db.price_assets';
+    expect(await ask(ledger)).toEqual([{ symbol: 'BTC', id: 'batcat' }]);
+    const ranges = 'select from cryptosense_db.price_imports';
+    expect(await ask(ranges)).toHaveLength(1);
   });
 });
 
