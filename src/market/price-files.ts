@@ -11,7 +11,7 @@ import {
   readKrakenKline,
   readMoment,
 } from './klines.ts';
-import { baseOfPair, type PairNames } from './pairs.ts';
+import { baseOfKrakenPair, baseOfPair, type PairNames } from './pairs.ts';
 import type { Price } from './prices.ts';
 
 export type { TextFile } from './archive.ts';
@@ -75,10 +75,10 @@ export function formatOf({ name }: TextFile, names: PairNames): PriceFormat | un
   }
   const kraken = /^([A-Z0-9.]+)_(1|5|15|30|60|240|720|1440)\.csv$/.exec(name)?.[1];
   if (kraken !== undefined) {
-    const base = /^(.+?)USD[TC]?$/.exec(kraken)?.[1];
-    return base === undefined
+    const symbol = baseOfKrakenPair(kraken);
+    return symbol === undefined
       ? undefined
-      : { source: 'kraken', read: readKlines(krakenNames[base] ?? base, readKrakenKline) };
+      : { source: 'kraken', read: readKlines(symbol, readKrakenKline) };
   }
   return { source: 'file', read: readTable };
 }
@@ -94,9 +94,6 @@ async function* readBatches(file: TextFile, end: number): AsyncGenerator<readonl
     }
   }
 }
-
-/** Kraken's names where they differ from the usual ones. */
-const krakenNames: Readonly<Record<string, string>> = { XBT: 'BTC', XDG: 'DOGE' };
 
 function readKlines(
   symbol: string,

@@ -3,6 +3,7 @@ import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readLines } from '../../src/market/archive.ts';
+import { baseOfKrakenPair, baseOfPair } from '../../src/market/pairs.ts';
 import { formatOf, listPriceFiles, openPriceFile } from '../../src/market/price-files.ts';
 import type { Price } from '../../src/market/prices.ts';
 import { klinesOf } from '../support/binance.ts';
@@ -82,6 +83,32 @@ describe('a file of candles', () => {
       message: expect.stringContaining(`${name}:12: it is before the line above`),
     });
   });
+});
+
+it.each([
+  ['BTCUSDT', 'USDT', 'BTC'],
+  ['BTCBUSD', 'USD', undefined],
+  ['BTCBUSD', 'BUSD', 'BTC'],
+  ['BTCFDUSD', 'USD', undefined],
+  ['BNBUSD', 'USD', 'BNB'],
+  ['BNBUSD', 'BUSD', undefined],
+  ['USDCUSDT', 'USDT', 'USDC'],
+  ['USDT', 'USDT', undefined],
+])('the pair %s on Binance, with prices in %s, is one of %s', (pair, quote, symbol) => {
+  expect(baseOfPair(pair, { quote, pairs: {} })).toBe(symbol);
+  expect(baseOfPair(pair, { quote, pairs: { XYZ: pair } })).toBe('XYZ');
+});
+
+it.each([
+  ['XBTUSD', 'BTC'],
+  ['GRTUSD', 'GRT'],
+  ['USDTUSD', 'USDT'],
+  ['XDGUSDT', 'DOGE'],
+  ['XBTPYUSD', undefined],
+  ['PYUSDUSD', 'PYUSD'],
+  ['XBTEUR', undefined],
+])('the pair %s on Kraken is one of %s', (pair, symbol) => {
+  expect(baseOfKrakenPair(pair)).toBe(symbol);
 });
 
 it('a table can begin with a byte order mark', async () => {
