@@ -28,8 +28,8 @@ export interface BinanceOptions extends FetchOptions {
 }
 
 const steps: Readonly<Record<Interval, string>> = { hourly: '1h', daily: '1d' };
-/** Measured on small files: two requests, one for the file and one for its checksum. */
-const msPerFile = 400;
+/** Measured on small files: 400 ms for the file and its checksum. */
+const msPerRequest = 200;
 /** The dump of a month appears in the first days of the next one. */
 const monthlyDelayMs = 10 * dayMs;
 
@@ -109,8 +109,9 @@ export function createBinanceSource(
         const single = { ...query, range };
         // The dump that has the day before a later month is that of the query before.
         const dumps = countDumps(index === 0 ? withDayBefore(single) : single);
-        return { ...single, requests: 2 * dumps, ms: dumps * msPerFile };
+        return { ...single, requests: 2 * dumps };
       }),
+    estimateMs: (requests) => requests * msPerRequest,
     address: (query) => {
       const [part] = partsOf(query);
       const { monthly, daily } = part ? dumpsOf(part, query.interval) : { daily: [] };

@@ -36,7 +36,7 @@ export interface ImportPlan {
   /** The names of files. Empty for other sources. */
   readonly files: ImportedFiles;
   readonly requests: number;
-  /** By the source's rate limit. */
+  /** By the source's rate limit, without the time for writing. */
   readonly estimatedMs: number;
   /** Assets among the largest whose symbol a larger one or imported prices have, or that is too long. */
   readonly leftOut: readonly PricedAsset[];

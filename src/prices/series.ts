@@ -19,7 +19,7 @@ import {
   type TimeRange,
 } from '../market/prices.ts';
 import { dayMs, isoDay } from '../runtime/days.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import {
   countSlots,
@@ -80,13 +80,12 @@ export async function planSeries(
     missing: months,
     queries: joinMonths(months).flatMap((part) => source.split({ asset, interval, range: part })),
   }));
-  const queries = planned.flatMap((each) => each.queries);
-  return {
-    isOverwriting,
-    assets: planned,
-    requests: queries.reduce((sum, { requests }) => sum + requests, 0),
-    estimatedMs: queries.reduce((sum, { ms }) => sum + ms, 0),
-  };
+  const requests = countRequests(planned.flatMap(({ queries }) => queries));
+  return { isOverwriting, assets: planned, requests, estimatedMs: source.estimateMs(requests) };
+}
+
+function countRequests(queries: readonly PlannedQuery[]): number {
+  return queries.reduce((sum, { requests }) => sum + requests, 0);
 }
 
 const nothingKnown: KnownPrices = { presences: [], asked: [] };
@@ -152,36 +151,44 @@ interface SeriesImport {
 
 /**
  * Reads and writes each query of the plan. Each one is recorded in the transaction that writes it. Returns the error
- * `no-prices`, for the end of the import, when the source has given nothing of an asset.
+ * `no-prices`, for the end of the import, when the source does not know an asset, or has given nothing of it.
  */
 export async function importSeries(
   session: Session,
   { source, plan, sink, onProgress }: SeriesImport,
 ): Promise<CryptosenseDbError<'no-prices'> | undefined> {
   const startedAt = performance.now();
-  let { requests, estimatedMs } = plan;
   let rows = 0;
-  const silent: PlannedAsset[] = [];
+  let requests = 0;
+  const failures: CryptosenseDbError<'no-prices'>[] = [];
   for (const [index, planned] of plan.assets.entries()) {
     let own = 0;
+    let done = requests;
     const onWritten = (query: PlannedQuery, written: number) => {
       own += written;
-      requests -= query.requests;
-      estimatedMs -= query.ms;
+      done += query.requests;
       onProgress?.({
         kind: 'prices-written',
         of: planned.asset.symbol,
         rows: rows + own,
         rowsPerSecond: Math.round(((rows + own) * 1_000) / (performance.now() - startedAt)),
-        requestsLeft: requests,
-        leftMs: estimatedMs,
+        requestsLeft: plan.requests - done,
+        leftMs: plan.estimatedMs - source.estimateMs(done),
       });
     };
     const { isOverwriting } = plan;
     const asked = { source, planned, isOverwriting, sink, onWritten };
-    const isKnown = await importAsset(session, asked);
-    if (!isKnown) silent.push(planned);
+    const failure = await importAsset(session, asked).then(
+      (isKnown) => (isKnown ? undefined : noPrices(source, planned)),
+      (error: unknown) => {
+        if (!isError(error, 'no-prices')) throw error;
+        return error;
+      },
+    );
+    if (failure) failures.push(failure);
     rows += own;
+    // All of its queries, also those after the one that failed.
+    requests += countRequests(planned.queries);
     onProgress?.({
       kind: 'prices-finished',
       of: planned.asset.symbol,
@@ -190,7 +197,19 @@ export async function importSeries(
       rows: own,
     });
   }
-  return silent.length === 0 ? undefined : noPrices(source, silent);
+  return joinFailures(source, failures);
+}
+
+function joinFailures(
+  { name: source }: PriceSource,
+  failures: readonly CryptosenseDbError<'no-prices'>[],
+): CryptosenseDbError<'no-prices'> | undefined {
+  if (failures.length === 0) return undefined;
+  return new CryptosenseDbError(
+    'no-prices',
+    failures.flatMap(({ problems }) => problems),
+    { details: { source, symbols: failures.flatMap(({ details }) => details.symbols) } },
+  );
 }
 
 /**
@@ -279,24 +298,22 @@ async function readAll(source: PriceSource, query: PriceQuery): Promise<readonly
 
 function noPrices(
   source: PriceSource,
-  assets: readonly PlannedAsset[],
+  { asset, queries }: PlannedAsset,
 ): CryptosenseDbError<'no-prices'> {
   const { name } = source;
+  const [first] = queries;
+  const range = { from: first?.range.from ?? 0, to: queries.at(-1)?.range.to ?? 0 };
   return new CryptosenseDbError(
     'no-prices',
-    assets.map(({ asset: { symbol, name: full }, queries }) => {
-      const [first] = queries;
-      const range = { from: first?.range.from ?? 0, to: queries.at(-1)?.range.to ?? 0 };
-      return {
-        message: `${name} has no price of ${symbol} (${full}) from ${isoDay(new Date(range.from))} until ${isoDay(new Date(range.to - 1))}`,
-        evidence: first ? [`asked for: ${source.address(first)}`] : [],
-        hint:
-          name === 'binance'
-            ? 'check --pair, --quote and --base-url; an asset that was not listed then can be left out with --coins'
-            : 'check --base-url; an asset that was not listed then can be left out with --coins',
-      };
-    }),
-    { details: { source: name, symbols: assets.map(({ asset }) => asset.symbol) } },
+    {
+      message: `${name} has no price of ${asset.symbol} (${asset.name}) from ${isoDay(new Date(range.from))} until ${isoDay(new Date(range.to - 1))}`,
+      evidence: first ? [`asked for: ${source.address(first)}`] : [],
+      hint:
+        name === 'binance'
+          ? 'check --pair, --quote and --base-url; an asset that was not listed then can be left out with --coins'
+          : 'check --base-url; an asset that was not listed then can be left out with --coins',
+    },
+    { details: { source: name, symbols: [asset.symbol] } },
   );
 }
 

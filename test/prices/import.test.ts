@@ -6,6 +6,7 @@ import { importPrices } from '../../src/prices/import.ts';
 import type { ImportOptions } from '../../src/prices/request.ts';
 import { show } from '../../src/prices/show.ts';
 import { status } from '../../src/prices/status.ts';
+import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import { klinesOf, startBinance } from '../support/binance.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { chartPrice, startCharts } from '../support/market-charts.ts';
@@ -330,6 +331,44 @@ describe('an import from CoinGecko', () => {
     expect(server.asked.map(({ id }) => id)).toEqual(['ethereum', 'solana', 'solana']);
     expect((await status({ target: database.url })).owed).toBeUndefined();
     expect(await wrongCandles()).toEqual([]);
+  });
+
+  it('goes on after an asset that CoinGecko does not have, and names it at the end', async () => {
+    const server = await startCharts();
+    server.onAsked = (_, id) => (id === 'ethereum' ? 404 : undefined);
+    const options = {
+      baseUrl: server.baseUrl,
+      coins: ['ETH', 'SOL'],
+      days: 200,
+      interval: 'hourly',
+    } as const;
+    const events: ProgressEvent[] = [];
+    const done = load({ ...options, onProgress: (event) => events.push(event) });
+    await expect(done).rejects.toMatchObject({
+      code: 'no-prices',
+      details: { source: 'coingecko', symbols: ['ETH'] },
+      problems: [
+        {
+          message: 'CoinGecko has no asset with the id ethereum: ETH (Ethereum)',
+          hint: expect.stringContaining(`where coingecko_id = 'ethereum'`),
+        },
+      ],
+    });
+    expect(server.asked.map(({ id }) => id)).toEqual(['ethereum', 'solana', 'solana', 'solana']);
+    const left = events.flatMap((event) =>
+      event.kind === 'prices-written' ? event.requestsLeft : [],
+    );
+    expect(left).toEqual([2, 1, 0]);
+    expect(await wrongCandles()).toEqual([]);
+    expect((await status({ target: database.url })).owed).toBeUndefined();
+  });
+
+  it.each([401, 403, 500])('stops at HTTP %i, which concerns all assets', async (code) => {
+    const server = await startCharts();
+    server.onAsked = () => code;
+    const done = load({ baseUrl: server.baseUrl, coins: ['ETH', 'SOL'], days: 100 });
+    await expect(done).rejects.toMatchObject({ code: 'coingecko-failed' });
+    expect(new Set(server.asked.map(({ id }) => id))).toEqual(new Set(['ethereum']));
   });
 
   it('plans without a request or a change in a dry run', async () => {
