@@ -28,6 +28,10 @@ export interface FilePrices {
 export interface PriceFormat {
   /** As `price_history.data_source` names the source. */
   readonly source: 'binance' | 'kraken' | 'file';
+  /** That of the file's name; undefined where each row has its own. */
+  readonly symbol: string | undefined;
+  /** Reads the first line. Throws `file-problem` for an empty file, and `faulty-answer`. */
+  readonly check: (file: TextFile) => Promise<void>;
   /** Reads the prices in the order of the file, in batches. One of them ends at line `endOfBatch`. */
   readonly read: (file: TextFile, endOfBatch: number) => AsyncIterable<FilePrices>;
 }
@@ -71,16 +75,39 @@ export function formatOf({ name }: TextFile, names: PairNames): PriceFormat | un
     const symbol = baseOfPair(binance, names);
     return symbol === undefined
       ? undefined
-      : { source: 'binance', read: readKlines(symbol, readBinanceKline) };
+      : { source: 'binance', ...candles(symbol, readBinanceKline) };
   }
   const kraken = /^([A-Z0-9.]+)_(1|5|15|30|60|240|720|1440)\.csv$/.exec(name)?.[1];
   if (kraken !== undefined) {
     const symbol = baseOfKrakenPair(kraken);
     return symbol === undefined
       ? undefined
-      : { source: 'kraken', read: readKlines(symbol, readKrakenKline) };
+      : { source: 'kraken', ...candles(symbol, readKrakenKline) };
   }
-  return { source: 'file', read: readTable };
+  const check: PriceFormat['check'] = async (file) => {
+    readHeader(await firstLine(file), file.place);
+  };
+  return { source: 'file', symbol: undefined, check, read: readTable };
+}
+
+function candles(symbol: string, readLine: ReadKline): Omit<PriceFormat, 'source'> {
+  const check: PriceFormat['check'] = async (file) => {
+    readLine(await firstLine(file), file.place);
+  };
+  return { symbol, check, read: readKlines(symbol, readLine) };
+}
+
+async function firstLine(file: TextFile): Promise<Line> {
+  for await (const lines of readLines(file)) {
+    const line = lines.find(({ text }) => text !== '');
+    if (line) return line;
+  }
+  const { place } = file;
+  throw new CryptosenseDbError(
+    'file-problem',
+    { message: `${place} is empty` },
+    { details: { path: place } },
+  );
 }
 
 /** The lines of a file in batches, of which one ends at line `end`. */
@@ -95,10 +122,10 @@ async function* readBatches(file: TextFile, end: number): AsyncGenerator<readonl
   }
 }
 
-function readKlines(
-  symbol: string,
-  readLine: (line: Line, place: string) => Kline | undefined,
-): PriceFormat['read'] {
+/** undefined for a header. */
+type ReadKline = (line: Line, place: string) => Kline | undefined;
+
+function readKlines(symbol: string, readLine: ReadKline): PriceFormat['read'] {
   return async function* (file, endOfBatch) {
     const volume = createRollingVolume();
     let last = Number.NEGATIVE_INFINITY;

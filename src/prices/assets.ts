@@ -25,10 +25,10 @@ export interface ChosenAssets {
  */
 export async function chooseAssets(sql: Sql, { coins, top }: AssetChoice): Promise<ChosenAssets> {
   const all = await readAssets(sql);
-  if (all.length === 0) {
+  if (!all.some(({ isActive }) => isActive)) {
     throw unknownAssets([
       {
-        message: 'the table assets is empty, so no asset can be chosen',
+        message: `the table assets ${all.length === 0 ? 'is empty' : 'has no active asset'}, so no asset can be chosen`,
         hint: 'fill it with: cryptosense-db seed --env production',
       },
     ]);
@@ -51,15 +51,20 @@ async function readOwners(sql: Sql): Promise<Owners> {
   return new Map(rows.map(({ symbol }) => [symbol, recorded.get(symbol) ?? '']));
 }
 
-interface RankedAsset extends PricedAsset {
+/** Prices are imported of active assets only. */
+interface ListedAsset extends PricedAsset {
+  readonly isActive: boolean;
+}
+
+interface RankedAsset extends ListedAsset {
   readonly rank: number | null;
 }
 
 /** By rank, then by id. */
 function readAssets(sql: Sql): Promise<readonly RankedAsset[]> {
   return sql<RankedAsset[]>`
-    select coingecko_id as id, upper(symbol) as symbol, name, market_cap_rank as rank from assets
-    where is_active order by market_cap_rank nulls last, coingecko_id`;
+    select coingecko_id as id, upper(symbol) as symbol, name, is_active as "isActive", market_cap_rank as rank
+    from assets order by market_cap_rank nulls last, coingecko_id`;
 }
 
 /** Whether `price_history.asset_symbol` holds the symbol, and COPY takes it unchanged. */
@@ -68,9 +73,10 @@ function isStorable(symbol: string): boolean {
 }
 
 function chooseLargest(
-  all: readonly RankedAsset[],
+  listed: readonly RankedAsset[],
   { top, owners }: { readonly top: number; readonly owners: Owners },
 ): ChosenAssets {
+  const all = listed.filter(({ isActive }) => isActive);
   if (all.length > top && all.slice(0, top).some(({ rank }) => rank === null)) {
     throw unknownAssets([
       {
@@ -93,19 +99,16 @@ function chooseLargest(
 
 /** Finds an asset by its id, or else by its symbol; returns a fault for a word that names none or several. */
 export function findAsset(
-  all: readonly PricedAsset[],
+  all: readonly ListedAsset[],
   word: string,
 ): { readonly asset: PricedAsset } | { readonly fault: Problem } {
   const byId = all.find(({ id }) => id === word);
-  const found = byId ? [byId] : all.filter(({ symbol }) => symbol === word.toUpperCase());
+  const named = byId ? [byId] : all.filter(({ symbol }) => symbol === word.toUpperCase());
+  const found = named.filter(({ isActive }) => isActive);
   const [asset] = found;
   if (asset === undefined) {
-    return {
-      fault: {
-        message: `${word} is not in the table assets, neither as a symbol nor as an id of CoinGecko`,
-        hint: 'add it with a larger: cryptosense-db seed --env production --top 250',
-      },
-    };
+    const [inactive] = named;
+    return { fault: inactive ? notActive(inactive) : notListed(word) };
   }
   if (found.length > 1) {
     return {
@@ -126,6 +129,20 @@ export function findAsset(
   return { asset };
 }
 
+function notListed(word: string): Problem {
+  return {
+    message: `${word} is not in the table assets, neither as a symbol nor as an id of CoinGecko`,
+    hint: 'add it with a larger: cryptosense-db seed --env production --top 250',
+  };
+}
+
+function notActive({ id, symbol, name }: PricedAsset): Problem {
+  return {
+    message: `${symbol} (${name}) is not active in the table assets`,
+    hint: `leave it out, or let prices of it be imported: update assets set is_active = true where coingecko_id = '${id.replaceAll("'", "''")}'`,
+  };
+}
+
 /** The fault of an asset whose symbol stands for prices of another one; undefined without such prices. */
 function ownerFault({ id, symbol }: PricedAsset, owners: Owners): Problem | undefined {
   const owner = owners.get(symbol);
@@ -137,7 +154,7 @@ function ownerFault({ id, symbol }: PricedAsset, owners: Owners): Problem | unde
 }
 
 function chooseNamed(
-  all: readonly PricedAsset[],
+  all: readonly ListedAsset[],
   { coins, owners }: { readonly coins: readonly string[]; readonly owners: Owners },
 ): ChosenAssets {
   const faults: Problem[] = [];
@@ -164,10 +181,6 @@ function chooseNamed(
   return { assets: [...chosen.values()], leftOut: [] };
 }
 
-function unknownAssets(problems: readonly Problem[]): CryptosenseDbError<'unknown-asset'> {
-  return new CryptosenseDbError('unknown-asset', problems);
-}
-
 /**
  * The symbols that words stand for: that of the asset with this id, or else the word itself, which can also be the
  * symbol of several assets or of one that the table `assets` lacks.
@@ -179,25 +192,58 @@ export async function symbolsOf(sql: Sql, words: readonly string[]): Promise<rea
   return [...new Set(words.map(symbolOf))];
 }
 
+/** Finds what a symbol or an id in a file stands for. An asset that is undefined is not asked for. */
+export type AssetLookup = (
+  word: string,
+) => { readonly asset: PricedAsset | undefined } | { readonly fault: Problem };
+
 /** The assets that the symbols or ids in files stand for. Throws `unknown-asset` as `chooseAssets` does. */
 export async function assetsBySymbol(
   sql: Sql,
   coins: readonly string[] | undefined,
-): Promise<(word: string) => PricedAsset | undefined> {
-  const all = await readAssets(sql);
+): Promise<AssetLookup> {
+  const listed = await readAssets(sql);
   const owners = await readOwners(sql);
-  const chosen = coins && chooseNamed(all, { coins, owners }).assets;
+  const chosen = coins && chooseNamed(listed, { coins, owners }).assets;
+  const all = chosen ? listed.filter(({ id }) => chosen.some((each) => each.id === id)) : listed;
   const taken = new Map(owners);
-  const known = new Map<string, PricedAsset | undefined>();
-  return (word) => {
-    if (known.has(word)) return known.get(word);
-    const found = findAsset(chosen ?? all, word);
-    if ('fault' in found && !chosen) throw unknownAssets([found.fault]);
-    const asset = 'asset' in found ? found.asset : undefined;
-    const fault = asset && ownerFault(asset, taken);
-    if (fault) throw unknownAssets([fault]);
-    if (asset) taken.set(asset.symbol, asset.id);
-    known.set(word, asset);
-    return asset;
+  const find: AssetLookup = (word) => {
+    const found = findAsset(all, word);
+    if ('fault' in found) return chosen ? { asset: undefined } : { fault: forFiles(found.fault) };
+    const { asset } = found;
+    const fault = ownerFault(asset, taken);
+    if (fault) return { fault };
+    taken.set(asset.symbol, asset.id);
+    return { asset };
   };
+  const known = new Map<string, ReturnType<AssetLookup>>();
+  return (word) => {
+    const found = known.get(word) ?? find(word);
+    known.set(word, found);
+    return found;
+  };
+}
+
+/** What helps where the caller has named no asset. */
+function forFiles({ hint, ...fault }: Problem): Problem {
+  const naming = 'name the wanted assets with --coins, which leaves out all others';
+  // Several assets have the symbol, and the evidence lists them.
+  if (fault.evidence) return { ...fault, hint: `${naming}; name this one by its id` };
+  return { ...fault, hint: hint === undefined ? naming : `${naming}; or ${hint}` };
+}
+
+/** How many faults an error lists. */
+const mostFaults = 20;
+
+/** The error of faults. A hint that the next fault has too is given once. */
+export function unknownAssets(faults: readonly Problem[]): CryptosenseDbError<'unknown-asset'> {
+  const more = faults.length - mostFaults;
+  const listed = faults.slice(0, mostFaults).map(({ hint, ...fault }, index, shown) => {
+    const isRepeated = hint === undefined || shown[index + 1]?.hint === hint;
+    return isRepeated ? fault : { ...fault, hint };
+  });
+  return new CryptosenseDbError('unknown-asset', [
+    ...(more > 0 ? [{ message: `${more} more symbols are unknown, besides:` }] : []),
+    ...listed,
+  ]);
 }

@@ -25,6 +25,7 @@ import {
 } from '../market/prices.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { type AssetLookup, unknownAssets } from './assets.ts';
 import type { PriceSink } from './sink.ts';
 
 export interface FilesRequest {
@@ -39,6 +40,7 @@ export interface FilesRequest {
   readonly isOverwriting: boolean;
   /** What the caller asks for of each file, in words: another request reads a file again. */
   readonly asked: string;
+  readonly lookUp: AssetLookup;
 }
 
 /** Prices of files that were left out, and that the caller may not expect. */
@@ -69,7 +71,10 @@ export interface FilesPlan {
   readonly inOtherCurrency: readonly string[];
 }
 
-/** Compares the files with those that imports have recorded. Throws `file-problem`. */
+/**
+ * Compares the files with those that imports have recorded, and reads the first line of those that are left. Throws
+ * `file-problem`, `faulty-answer`, and `unknown-asset` with every symbol in a file's name that stands for no asset.
+ */
 export async function planFiles(session: Session, request: FilesRequest): Promise<FilesPlan> {
   const recorded = await readPriceFiles(session.sql);
   const files: PlannedFile[] = [];
@@ -96,7 +101,18 @@ export async function planFiles(session: Session, request: FilesRequest): Promis
     }
   }
   if (files.length === 0 && finished.length === 0) throw noFile(request, inOtherCurrency);
+  refuseUnknown(files, request.lookUp);
+  for (const { file, format } of files) await format.check(file);
   return { files, finished, inOtherCurrency };
+}
+
+function refuseUnknown(files: readonly PlannedFile[], lookUp: AssetLookup): void {
+  const symbols = new Set(files.flatMap(({ format }) => format.symbol ?? []));
+  const faults = [...symbols].flatMap((symbol) => {
+    const found = lookUp(symbol);
+    return 'fault' in found ? found.fault : [];
+  });
+  if (faults.length > 0) throw unknownAssets(faults);
 }
 
 function noFile(
@@ -140,6 +156,13 @@ async function hash(path: string): Promise<string> {
   return sum.digest('hex');
 }
 
+/** What imported files have, besides rows. */
+export interface ReadFiles {
+  readonly leftOut: LeftOutPrices;
+  /** The names of files that have no more than a header. */
+  readonly withoutPrices: readonly string[];
+}
+
 /** Prices in one transaction. */
 const pieceSize = 20_000;
 
@@ -160,19 +183,17 @@ export async function importFiles(
     plan,
     request,
     sink,
-    assetOf,
     onProgress,
   }: {
     readonly plan: FilesPlan;
     readonly request: FilesRequest;
     readonly sink: PriceSink;
-    /** The asset of a symbol or an id; undefined: its prices are not asked for. Throws `unknown-asset`. */
-    readonly assetOf: (word: string) => PricedAsset | undefined;
     readonly onProgress: OnProgress | undefined;
   },
-): Promise<LeftOutPrices> {
+): Promise<ReadFiles> {
   const startedAt = performance.now();
   const leftOut = { tooOld: 0, inFuture: 0, ofSameMoment: 0 };
+  const withoutPrices: string[] = [];
   const owners = new Map<string, PricedAsset>();
   let rows = 0;
   for (const [index, planned] of plan.files.entries()) {
@@ -199,10 +220,14 @@ export async function importFiles(
         leftMs: undefined,
       });
     };
-    await oneAhead(
-      readPieces(planned, createFilter(request, { assetOf, owners, leftOut, place: file.place })),
-      write,
-    );
+    const keep = createFilter(request, { owners, leftOut, place: file.place });
+    let found = 0;
+    const count = (price: Price) => {
+      found += 1;
+      return keep(price);
+    };
+    await oneAhead(readPieces(planned, count), write);
+    if (found === 0) withoutPrices.push(file.name);
     onProgress?.({
       kind: 'prices-finished',
       of: file.name,
@@ -211,7 +236,7 @@ export async function importFiles(
       rows: rows - before,
     });
   }
-  return leftOut;
+  return { leftOut, withoutPrices };
 }
 
 /** Calls `use` with each item in turn, and reads the next item meanwhile. */
@@ -259,14 +284,12 @@ async function* readPieces(
 
 /** Keeps prices of the wanted assets and the range, and with an interval the first of each hour or day. */
 function createFilter(
-  { range, now, interval }: FilesRequest,
+  { range, now, interval, lookUp }: FilesRequest,
   {
-    assetOf,
     owners,
     leftOut,
     place,
   }: {
-    readonly assetOf: (symbol: string) => PricedAsset | undefined;
     /** By symbol. Filled here. */
     readonly owners: Map<string, PricedAsset>;
     /** Counted here. */
@@ -276,7 +299,12 @@ function createFilter(
 ): (price: Price) => Price | undefined {
   const last = new Map<string, number>();
   return (price) => {
-    const asset = assetOf(price.symbol);
+    const word = lookUp(price.symbol);
+    if ('fault' in word) {
+      const { evidence = [], ...fault } = word.fault;
+      throw unknownAssets([{ ...fault, evidence: [...evidence, place] }]);
+    }
+    const { asset } = word;
     if (!asset) return undefined;
     if (price.time >= now) leftOut.inFuture += 1;
     else if (price.time < range.from) leftOut.tooOld += 1;

@@ -50,6 +50,7 @@ export interface PlannedImport extends ImportPlan {
 
 export interface WrittenImport {
   readonly leftOutPrices: LeftOutPrices;
+  readonly filesWithoutPrices: readonly string[];
   /** Thrown once the candles of the rest are refreshed. */
   readonly failure?: CryptosenseDbError | undefined;
 }
@@ -87,6 +88,7 @@ export async function planSeriesImport(
     estimatedMs: plan.estimatedMs,
     write: async (sink) => ({
       leftOutPrices: nothingLeftOut,
+      filesWithoutPrices: [],
       failure: await importSeries(session, { source, plan, sink, onProgress }),
     }),
   };
@@ -134,9 +136,10 @@ export async function planFileImport(
     // An import that replaces rows goes on where it was, and not where one that does not has been.
     ...(isOverwriting ? ['overwriting'] : []),
   ].join(' ');
-  const request: FilesRequest = { path: files, names, range, now, interval, isOverwriting, asked };
+  const lookUp = await assetsBySymbol(session.sql, coins);
+  const about = { names, range, now, interval, isOverwriting, asked, lookUp };
+  const request: FilesRequest = { path: files, ...about };
   const plan = await planFiles(session, request);
-  const assetOf = await assetsBySymbol(session.sql, options.coins);
   return {
     assets: [],
     files: {
@@ -149,9 +152,11 @@ export async function planFileImport(
     requests: 0,
     estimatedMs: 0,
     write: async (sink) => {
-      const leftOut = await importFiles(session, { plan, request, sink, assetOf, onProgress });
+      const read = await importFiles(session, { plan, request, sink, onProgress });
+      const { leftOut, withoutPrices } = read;
       // What was not asked for is not missed.
-      return { leftOutPrices: isOpen ? leftOut : { ...leftOut, tooOld: 0 } };
+      const leftOutPrices = isOpen ? leftOut : { ...leftOut, tooOld: 0 };
+      return { leftOutPrices, filesWithoutPrices: withoutPrices };
     },
   };
 }

@@ -75,10 +75,12 @@ export async function readNewest(
   return row?.time.getTime();
 }
 
-/** The moment before which the retention policy drops prices; undefined without a policy. */
+/** The moment before which the retention policy drops prices; undefined without a policy that goes by their time. */
 export async function readRetention(sql: Sql): Promise<number | undefined> {
   const [policy] = await sql<{ end: Date }[]>`
     select now() - (config ->> 'drop_after')::interval as end from timescaledb_information.jobs
-    where proc_name = 'policy_retention' and hypertable_schema = 'public' and hypertable_name = 'price_history'`;
+    where proc_name = 'policy_retention' and hypertable_schema = 'public' and hypertable_name = 'price_history'
+      -- A policy can go by the age of chunks instead: drop_created_before.
+      and config ->> 'drop_after' is not null`;
   return policy?.end.getTime();
 }

@@ -72,6 +72,7 @@ function notesOf({
   leftOut,
   unknownToSource,
   leftOutPrices,
+  filesWithoutPrices,
   beyondRetention,
   files,
 }: ImportResult): readonly string[] {
@@ -111,6 +112,11 @@ function notesOf({
     ...(files.inOtherCurrency.length > 0
       ? [
           `${plural(files.inOtherCurrency.length, 'file')} left out, of a pair that is not in dollars or not in that of --quote: ${firstOf(files.inOtherCurrency)}`,
+        ]
+      : []),
+    ...(filesWithoutPrices.length > 0
+      ? [
+          `${plural(filesWithoutPrices.length, 'file')} without a price: ${firstOf(filesWithoutPrices)}`,
         ]
       : []),
     ...(leftOutPrices.tooOld > 0

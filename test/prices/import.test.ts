@@ -792,10 +792,113 @@ describe('an import from files', () => {
     });
   });
 
+  it.each([true, false])(
+    'names every symbol of the files that stands for no asset before the first row, with dryRun %s',
+    async (dryRun) => {
+      const klines = klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z');
+      const files = folderOf({
+        'AUSDT-1h-2026-01.csv': klines,
+        'BTCUSDT-1h-2026-01.csv': klines,
+        'CUSD_60.csv': '1767225600,1,1,1,1,1,1\n',
+        'ETHUSDT-1h-2026-01.csv': klines,
+      });
+      const options = { source: 'files', files, dryRun } as const;
+      await expect(load(options)).rejects.toMatchObject({
+        code: 'unknown-asset',
+        problems: [
+          { message: expect.stringContaining('A is not in the table assets') },
+          { message: expect.stringContaining('BTC is the symbol of 2 assets') },
+          {
+            message: expect.stringContaining('C is not in the table assets'),
+            hint: expect.stringContaining('name the wanted assets with --coins'),
+          },
+        ],
+      });
+      expect(await ask('select from price_history')).toEqual([]);
+      expect(await load({ ...options, coins: ['ETH'] })).toMatchObject({ rows: dryRun ? 0 : 24 });
+    },
+  );
+
+  it.each([
+    ['z.csv', 'time,price\n', 'faulty-answer', 'z.csv:1: the header has no'],
+    ['z.csv', '', 'file-problem', 'z.csv is empty'],
+    ['z.csv', '\n\n', 'file-problem', 'z.csv is empty'],
+    ['z.csv.gz', gzipSync(''), 'file-problem', 'z.csv.gz is empty'],
+    ['SOLUSDT-1h-2026-01.csv', '', 'file-problem', 'SOLUSDT-1h-2026-01.csv is empty'],
+    ['SOLUSD_60.csv', 'x', 'faulty-answer', 'SOLUSD_60.csv:1: it is not a row'],
+  ])(
+    'refuses the file %s with the text %j before the first row',
+    async (name, text, code, message) => {
+      const files = folderOf({
+        'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,1\n`,
+        [name]: text,
+      });
+      for (const dryRun of [true, false]) {
+        await expect(load({ source: 'files', files, dryRun })).rejects.toMatchObject({
+          code,
+          message: expect.stringContaining(message),
+        });
+      }
+      expect(await ask('select from price_history')).toEqual([]);
+    },
+  );
+
+  it('names files that have no more than a header', async () => {
+    const files = folderOf({
+      'SOLUSDT-1h-2026-01.csv': 'open_time,open,high,low,close\n',
+      'a.csv': 'time,asset_symbol,price_usd\n',
+      'b.csv': `time,asset_symbol,price_usd\n${noon},ETH,1\n`,
+    });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 1,
+      filesWithoutPrices: ['SOLUSDT-1h-2026-01.csv', 'a.csv'],
+    });
+  });
+
+  it('tells an asset that is not active from one that the table lacks', async () => {
+    await ask(`update assets set is_active = false where coingecko_id = 'solana'`);
+    const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},SOL,1\n` });
+    const inactive = {
+      code: 'unknown-asset',
+      problems: [
+        {
+          message: 'SOL (Solana) is not active in the table assets',
+          hint: expect.stringContaining(`is_active = true where coingecko_id = 'solana'`),
+        },
+      ],
+    };
+    await expect(load({ coins: ['SOL'] })).rejects.toMatchObject(inactive);
+    await expect(load({ coins: ['solana'] })).rejects.toMatchObject(inactive);
+    await expect(load({ source: 'files', files })).rejects.toMatchObject(inactive);
+    const largest = await load({ dryRun: true });
+    expect(largest.assets.map(({ symbol }) => symbol)).not.toContain('SOL');
+    await ask(`update assets set is_active = true`);
+  });
+
+  it('keeps what no policy drops, where a policy goes by the age of chunks', async () => {
+    await ask(`select remove_retention_policy('price_history')`);
+    await ask(
+      `select add_retention_policy('price_history', drop_created_before => interval '5 years')`,
+    );
+    const files = folderOf({ 'a.csv': 'time,asset_symbol,price_usd\n2015-01-01,ETH,1\n' });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 1,
+      leftOutPrices: { tooOld: 0 },
+    });
+    await ask(`select remove_retention_policy('price_history')`);
+    await ask(`select add_retention_policy('price_history', interval '5 years')`);
+  });
+
   it('refuses an asset that the table lacks, and a damaged zip', async () => {
     const unknown = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},NOPE,1\n` });
     await expect(load({ source: 'files', files: unknown })).rejects.toMatchObject({
       code: 'unknown-asset',
+      problems: [
+        {
+          evidence: [join(unknown, 'a.csv')],
+          hint: expect.stringContaining('name the wanted assets with --coins'),
+        },
+      ],
     });
     const zip = zipOf({
       'ETHUSDT-1h-2026-01.csv': klinesOf('2026-01-01T00:00Z', '2026-01-03T00:00Z'),

@@ -16,6 +16,7 @@ const imported: ImportResult = {
   requests: 0,
   estimatedMs: 0,
   rows: 1,
+  filesWithoutPrices: [],
   leftOutPrices: { tooOld: 0, inFuture: 0, ofSameMoment: 0 },
   misfits: [],
   leftOut: [],
