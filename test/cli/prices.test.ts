@@ -54,6 +54,25 @@ describe('the commands of prices', () => {
     });
   });
 
+  it('take a pair and its dollar in any case, and refuse what is no pair', async () => {
+    const flags = ['import', '--source', 'binance', '--coins', 'eth', '--dry-run', '--json'];
+    const { code, stdout } = await call(...flags, '--quote', 'usdc', '--pair', 'eth=ethusdc');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ assets: [{ symbol: 'ETH' }] });
+    const refused = async (...args: readonly string[]) => {
+      const answer = await call(...flags, ...args);
+      return [answer.code, JSON.parse(answer.stdout).error.message];
+    };
+    expect(await refused('--pair', 'ETH=ETHUSDT=FOO')).toEqual([
+      2,
+      '--pair ETH=ETHUSDT=FOO is not a pair',
+    ]);
+    expect(await refused('--pair', 'ETH=ETHUSDT', '--pair', 'eth=ETHUSDC')).toEqual([
+      2,
+      'two pairs are named for ETH',
+    ]);
+  });
+
   it('show months as a bar, and candles', async () => {
     const status = await call('status', '--check');
     expect(status).toMatchObject({ code: 0, stderr: '' });

@@ -167,6 +167,20 @@ describe("Binance's dumps", () => {
     });
   });
 
+  it('are refused at once where the host asks to wait an hour', async () => {
+    const server = await start({ 'BTCUSDT-1h-2025-01': ['busy'] });
+    const done = read(server, { from: '2025-01-02T00:00', to: '2025-02-01T00:00' });
+    await expect(done).rejects.toMatchObject({
+      details: { status: 429, attempts: 1 },
+      problems: [
+        {
+          evidence: expect.arrayContaining([expect.stringContaining('asks to wait 3600 s')]),
+          hint: expect.stringContaining('wait 60 minutes, and run the command again'),
+        },
+      ],
+    });
+  });
+
   it('are refused with file and line when a row is not a candle', async () => {
     const server = await startBinance({ 'BTCUSDT-1h-2024-12': '1733011200000,abc,1,1,1,1,1,1\n' });
     const done = read(server, { from: '2024-12-01T00:00', to: '2025-01-01T00:00' });

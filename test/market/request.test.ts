@@ -238,7 +238,7 @@ describe('the error of a request names the fact and the remedy for', () => {
       { status: 429, headers: { 'retry-after': '3600' }, body: rateLimited },
       {
         fact: 'CoinGecko asks to wait 3600 s',
-        hint: 'COINGECKO_API_KEY',
+        hint: 'wait 60 minutes, or set COINGECKO_API_KEY',
         asked: 1,
         errorCode: 429,
       },
@@ -394,6 +394,7 @@ describe('a signal', () => {
     stop.abort();
     await expect(rows).rejects.toMatchObject({ code: 'interrupted' });
     expect(server.asked).toHaveLength(1);
+    expect(events.at(-1)?.kind).toBe(kind);
   });
 });
 

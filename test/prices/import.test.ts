@@ -74,6 +74,8 @@ it.each<[Partial<ImportOptions>, string]>([
   [{ source: 'nope' as 'binance' }, 'nope is not a source of prices'],
   [{ interval: 'weekly' as 'daily' }, 'weekly is not an interval'],
   [{ from: new Date('x') }, 'from or to is not a date'],
+  [{ source: 'files', files: '.', top: 3 }, 'files have their own'],
+  [{ source: 'files', files: '.', baseUrl: 'http://mirror' }, 'files are read from the disk'],
   [{ baseUrl: 'nonsense' }, 'the base URL is not'],
   [{ source: 'binance', baseUrl: 'http://user:pw@mirror' }, 'without user and password'],
   [{ apiKey: undefined }, 'needs its key'],
