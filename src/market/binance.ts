@@ -79,14 +79,18 @@ export function createBinanceSource(
     };
   };
 
+  const hasAny = async (urls: readonly (string | undefined)[]): Promise<boolean> => {
+    for (const url of urls) if (url !== undefined && (await readDump(url))) return true;
+    return false;
+  };
+
   /** The candles of a part, and perhaps others of its month. */
   const readPart = async (part: PairRange, interval: Interval): Promise<readonly Kline[]> => {
     const { monthly, daily, isMonthlyDue } = dumpsOf(part, interval);
     const month = monthly && (await readDump(monthly));
     if (month) return month;
-    const lastDay = daily.at(-1);
-    // Before the listing, or after its end: the other days need not be asked for.
-    if (isMonthlyDue && lastDay && !(await readDump(lastDay))) return [];
+    // Before the listing, or after its end: the days between need not be asked for.
+    if (isMonthlyDue && !(await hasAny([daily.at(-1), daily[0]]))) return [];
     const klines: Kline[] = [];
     for (const url of daily) klines.push(...((await readDump(url)) ?? []));
     return klines;

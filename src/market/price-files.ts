@@ -32,7 +32,7 @@ export interface PriceFormat {
   readonly symbol: string | undefined;
   /** Reads the first line. Throws `file-problem` for an empty file, and `faulty-answer`. */
   readonly check: (file: TextFile) => Promise<void>;
-  /** Reads the prices in the order of the file, in batches. One of them ends at line `endOfBatch`. */
+  /** Reads the prices of all lines in their order, in batches. One of them ends at line `endOfBatch`. */
   readonly read: (file: TextFile, endOfBatch: number) => AsyncIterable<FilePrices>;
 }
 
@@ -138,11 +138,10 @@ function readKlines(symbol: string, readLine: ReadKline): PriceFormat['read'] {
         if (time < last) {
           throw faultyLine(file.place, line, 'it is before the line above: sort the file by time');
         }
-        if (time === last) continue;
-        last = time;
         const volume24hUsd = volume.at(time);
         prices.push({ symbol, time, priceUsd: open, marketCapUsd: null, volume24hUsd });
-        volume.add(kline);
+        if (time > last) volume.add(kline);
+        last = time;
       }
       yield { prices, lines: lines.at(-1)?.number ?? 0 };
     }

