@@ -13,11 +13,18 @@ import type { PriceSink } from './sink.ts';
 export interface ImportedAsset {
   readonly symbol: string;
   readonly id: string;
-  /** Months in which prices are missing, as `2024-01`. */
-  readonly months: readonly string[];
+  /** The months in which prices are missing. */
+  readonly months: readonly ImportedMonth[];
   /** How many prices are missing at most. */
   readonly missing: number;
   readonly requests: number;
+}
+
+export interface ImportedMonth {
+  /** `2024-01`, in UTC. */
+  readonly month: string;
+  /** How many prices are missing at most. */
+  readonly missing: number;
 }
 
 export interface ImportedFiles {
@@ -77,7 +84,10 @@ export async function planSeriesImport(
     assets: plan.assets.map(({ asset: { id, symbol }, missing, queries }) => ({
       id,
       symbol,
-      months: missing.map(({ month }) => new Date(month).toISOString().slice(0, 7)),
+      months: missing.map(({ month, expected, present }) => ({
+        month: new Date(month).toISOString().slice(0, 7),
+        missing: expected - present,
+      })),
       missing: missing.reduce((sum, { expected, present }) => sum + expected - present, 0),
       requests: queries.reduce((sum, query) => sum + query.requests, 0),
     })),

@@ -45,8 +45,10 @@ describe('the commands of prices', () => {
       `to import 1 file\nimport eth.csv                         30 rows  1 of 1\n`,
     );
     const again = await call(...flags);
-    expect(again.stdout).toContain('nothing is missing');
-    expect(again.stdout).toContain('note: 1 file imported before: eth.csv');
+    expect(again.stdout).toContain('nothing to read: all files were imported before in ');
+    expect(again.stdout).toContain(
+      'note: 1 file imported before: eth.csv; --overwrite reads them again',
+    );
     const { stdout: document } = await call(...flags, '--dry-run', '--json');
     expect(JSON.parse(document)).toMatchObject({
       isDryRun: true,

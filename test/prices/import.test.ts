@@ -247,6 +247,9 @@ describe('an import from CoinGecko', () => {
       from: new Date('2015-01-01T00:00Z'),
       dryRun: true,
     });
+    const months = result.assets[0]?.months ?? [];
+    expect(months.length).toBeGreaterThan(59);
+    expect(months.reduce((sum, { missing }) => sum + missing, 0)).toBe(result.assets[0]?.missing);
     expect(result.beyondRetention?.from).toEqual(new Date('2015-01-01T00:00Z'));
     expect(result.range?.from.getTime()).toBeGreaterThan(today - 5 * 366 * dayMs);
     expect(result.assets[0]?.missing).toBeLessThan(5 * 366);
