@@ -71,7 +71,7 @@ export interface ErrorDetails {
     readonly status: number | undefined;
     readonly attempts: number;
   };
-  /** A source of prices has no price of these assets in the range of an import. The prices of others are written. */
+  /** A source of prices does not know these assets, or has no price of them in the range. Those of others are written. */
   'no-prices': { readonly source: string; readonly symbols: readonly string[] };
   /** An answer of CoinGecko's, or a file of prices, does not hold what it should. Pieces before it are written. */
   'faulty-answer': { readonly source: string };
