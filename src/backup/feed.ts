@@ -24,7 +24,7 @@ export async function feed(
   const { stdin } = running;
   let isClosed = false;
   let hasFailed = false;
-  const goOn = () => {};
+  let goOn = () => {};
   const onClosed = () => {
     isClosed = true;
     goOn();
@@ -47,10 +47,7 @@ export async function feed(
       // The rest is read all the same: its checksum is to be compared.
       if (isClosed || stdin.write(piece)) continue;
       await new Promise<void>((resolve) => {
-        stdin
-          .once('drain', resolve)
-          .once('close', resolve)
-          .once('error', () => resolve());
+        goOn = resolve;
       });
     }
   } catch (error) {

@@ -16,8 +16,9 @@ import {
 import { changeMark } from '../ledger/environment.ts';
 import type { Environment } from '../ledger/marks.ts';
 import { ensureLedger, withRun } from '../ledger/run.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError, type Problem } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
 import { type ArchiveOptions, readDump } from './archive.ts';
 import { type Backup, findBackup } from './catalog.ts';
 import { compare } from './compare.ts';
@@ -101,8 +102,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
           await finish(session, { name, manifest, options });
         });
       } catch (error) {
-        if (!options.keep) await dropRestored(target, name).catch(() => {});
-        throw error;
+        const isGone = !options.keep && (await isDropped(target, name));
+        throw isGone || !isError(error) ? error : error.with(leftBehind(name));
       }
     });
     return {
@@ -332,6 +333,27 @@ async function finish(
   if (!isActivated) return;
   const restored = requireServer(resolveTarget(target));
   await activate({ target: { ...restored, database: into }, signal });
+}
+
+/** False: it may be there, because the server cannot be reached. */
+function isDropped(target: ServerTarget, name: string): Promise<boolean> {
+  return dropRestored(target, name).then(
+    () => true,
+    () => false,
+  );
+}
+
+function leftBehind(name: string): Problem {
+  const quoted = quoteIdentifier(name);
+  const statements = [
+    `alter database ${quoted} is_template false`,
+    `drop database if exists ${quoted}`,
+  ];
+  const commands = statements.map((statement) => `-c ${quoteShellWord(statement)}`);
+  return {
+    message: `the database ${JSON.stringify(name)} is left behind`,
+    hint: `look at it, then drop it: psql ${commands.join(' ')}`,
+  };
 }
 
 /** Drops a restored database, which cannot be dropped while it is a template. One that is not there is dropped already. */

@@ -21,6 +21,7 @@ const hints: Readonly<Record<string, string>> = {
   PermanentRedirect: 'set AWS_REGION to the region of the bucket',
   AuthorizationHeaderMalformed: 'set AWS_REGION to the region of the bucket',
   NotImplemented: 'for a server that does not encrypt at rest: --sse none',
+  PreconditionFailed: 'the object was replaced while it was read: try again',
   SlowDown: 'try again later, or with more attempts: AWS_MAX_ATTEMPTS=10',
   ENOTFOUND: endpointHint,
   EAI_AGAIN: endpointHint,

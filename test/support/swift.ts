@@ -4,7 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateBucketCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { withoutAwsWarning } from '../../src/config.ts';
 
 // Debian's package python3-swift belongs to Debian's Python, whatever stands before it in PATH.
@@ -21,6 +26,17 @@ export const swiftNote = hasSwift ? '' : ' (skipped: python3-swift is not instal
 /** The access key and the secret of a user, as the SDK reads them from the environment. */
 export type SwiftUser = Readonly<Record<'AWS_ACCESS_KEY_ID' | 'AWS_SECRET_ACCESS_KEY', string>>;
 
+/** All that the SDK reads of the environment. Its files in the home folder of this user are left out. */
+export function environmentOf(user: SwiftUser): Readonly<Record<string, string>> {
+  return {
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_MAX_ATTEMPTS: '2',
+    ...user,
+  };
+}
+
 /** May do everything in its account. */
 export const writer: SwiftUser = {
   AWS_ACCESS_KEY_ID: 'test:writer',
@@ -33,6 +49,11 @@ export const stranger: SwiftUser = {
   AWS_SECRET_ACCESS_KEY: 'strangersecret',
 };
 
+export interface BucketContents {
+  readonly objects: readonly string[];
+  readonly uploads: readonly string[];
+}
+
 /** OpenStack Swift with its S3 interface: it checks signatures, and knows no encryption at rest. */
 export interface Swift {
   /** `http://127.0.0.1:40123` */
@@ -42,6 +63,8 @@ export interface Swift {
   readonly client: S3Client;
   /** Creates a bucket with this name. */
   readonly createBucket: (name: string) => Promise<void>;
+  /** The keys of all objects, and of uploads that are open, as the server tells them. */
+  readonly contentsOf: (bucket: string) => Promise<BucketContents>;
   /** Adds objects to the bucket's listing, without content: to put a thousand of them takes 15 s. */
   readonly addToListing: (bucket: string, keys: readonly string[]) => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -80,6 +103,13 @@ export async function startSwift(): Promise<Swift> {
     client,
     createBucket: async (name) =>
       void (await client.send(new CreateBucketCommand({ Bucket: name }))),
+    contentsOf: async (bucket) => {
+      const objects = await client.send(new ListObjectsV2Command({ Bucket: bucket }));
+      const uploads = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+      const keysOf = (found: readonly { readonly Key?: string | undefined }[] = []) =>
+        found.map(({ Key = '' }) => Key);
+      return { objects: keysOf(objects.Contents), uploads: keysOf(uploads.Uploads) };
+    },
     addToListing: async (bucket, keys) => {
       const created_at = (Date.now() / 1000).toFixed(5);
       const facts = {
