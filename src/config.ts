@@ -11,7 +11,7 @@ import {
   type TargetDefaults,
 } from './database/target.ts';
 import { CryptosenseDbError, isError, type Problem } from './runtime/errors.ts';
-import { readText } from './runtime/files.ts';
+import { readSecret, readText } from './runtime/files.ts';
 import { loginName } from './runtime/login-name.ts';
 import { splitShellWords } from './runtime/shell-words.ts';
 import { describeRange, parseWhole } from './runtime/whole-numbers.ts';
@@ -272,7 +272,7 @@ export interface WalSecrets {
   readonly region: string | undefined;
 }
 
-/** The variables of pgBackRest and of AWS. Throws `bad-configuration` and `file-problem` for the file. */
+/** The variables of pgBackRest and of AWS. Throws `file-problem` for the file. */
 export function readWalSecrets(
   { passphraseFile }: { readonly passphraseFile?: string | undefined },
   { environment }: Pick<Surroundings, 'environment'>,
@@ -282,22 +282,11 @@ export function readWalSecrets(
   const isLasting = own.AWS_SESSION_TOKEN === undefined;
   return {
     passphrase:
-      passphraseFile === undefined
-        ? own.PGBACKREST_REPO1_CIPHER_PASS
-        : readPassphrase(passphraseFile),
+      passphraseFile === undefined ? own.PGBACKREST_REPO1_CIPHER_PASS : readSecret(passphraseFile),
     accessKey: isLasting ? own.AWS_ACCESS_KEY_ID : undefined,
     secretKey: isLasting ? own.AWS_SECRET_ACCESS_KEY : undefined,
     region: own.AWS_REGION ?? own.AWS_DEFAULT_REGION,
   };
-}
-
-/** Blanks and line ends around it are of the editor that wrote it. */
-function readPassphrase(file: string): string {
-  const passphrase = readText(file)?.trim();
-  if (passphrase) return passphrase;
-  throw new CryptosenseDbError('bad-configuration', {
-    message: `the file ${file} of --passphrase-file ${passphrase === undefined ? 'is not there' : 'is empty'}`,
-  });
 }
 
 function levelOf(variables: Variables): Level | undefined {

@@ -7,7 +7,12 @@ export {
   check,
 } from './check.ts';
 export { type CreateOptions, type CreateResult, create } from './create.ts';
-export { type DrillOptions, drill } from './drill.ts';
+export {
+  type BackupDrillOptions,
+  type DrillOptions,
+  drill,
+  type MomentDrillOptions,
+} from './drill.ts';
 export {
   type ListedBackup,
   type ListOptions,
@@ -27,7 +32,7 @@ export {
   type PruneResult,
   prune,
 } from './prune.ts';
-export type { DrillResult } from './report.ts';
+export type { DrilledMoment, DrillPhase, DrillResult } from './report.ts';
 export {
   type ActivateOptions,
   type ActivateResult,

@@ -1,13 +1,13 @@
 import * as v from 'valibot';
 import type { Target } from '../database/target.ts';
-import type { OnProgress } from '../runtime/progress.ts';
+import type { RunOptions } from '../ledger/run.ts';
 import { type Backup, readCatalog } from './catalog.ts';
 import { verificationName } from './manifest.ts';
 import { readText, type Store } from './store.ts';
 import { type WalState, walState } from './wal/state.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
-export interface CheckOptions extends StoreOptions {
+export interface CheckOptions extends StoreOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
   /** Default: every database of the store. */
   readonly database?: string | undefined;
   /** How old the newest backup may be. Default: 26 hours, a day and two hours to make it in. */
@@ -22,8 +22,6 @@ export interface CheckOptions extends StoreOptions {
   readonly config?: string | undefined;
   readonly stanza?: string | undefined;
   readonly now?: Date | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CheckedDatabase {

@@ -8,9 +8,11 @@ export const hashSettings = `
   set local intervalstyle = 'postgres'; set local bytea_output = 'hex'; set local extra_float_digits = 1;
   set local xmlbinary = 'base64'; set local quote_all_identifiers = off`;
 
-interface FoundTable {
+export interface FoundTable {
   readonly name: string;
   readonly kind: ManifestTable['kind'];
+  /** false: the WAL has none of its rows, and a server that replays WAL cannot read it. */
+  readonly isLogged: boolean;
 }
 
 /**
@@ -23,25 +25,35 @@ export async function readTables(
 ): Promise<readonly ManifestTable[]> {
   const found = await findTables(sql);
   const tables: ManifestTable[] = [];
-  for (const [index, { name, kind }] of found.entries()) {
+  for (const [index, table] of found.entries()) {
     onTable(index, found.length);
-    // A chunk belongs to its hypertable; the rows of a table that another one inherits from are its own.
-    const source = kind === 'hypertable' ? name : `only ${name}`;
-    const [row] = await sql.unsafe<[{ rows: string; hash: string }]>(`
-      select count(*)::text as rows,
-        coalesce(sum(hashtextextended(cryptosense_db_row::text, 0)::numeric), 0)::text as hash
-      from ${source} as cryptosense_db_row`);
-    tables.push({ name, kind, rows: Number(row.rows), hash: row.hash });
+    tables.push(await readTable(sql, table));
   }
   onTable(found.length, found.length);
   return tables;
 }
 
-async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
+/** Counts and hashes the rows of one table. Call it in a transaction with `hashSettings`. */
+export async function readTable(
+  sql: Sql,
+  { name, kind }: Pick<FoundTable, 'name' | 'kind'>,
+): Promise<ManifestTable> {
+  // A chunk belongs to its hypertable; the rows of a table that another one inherits from are its own.
+  const source = kind === 'hypertable' ? name : `only ${name}`;
+  const [row] = await sql.unsafe<[{ rows: string; hash: string }]>(`
+    select count(*)::text as rows,
+      coalesce(sum(hashtextextended(cryptosense_db_row::text, 0)::numeric), 0)::text as hash
+    from ${source} as cryptosense_db_row`);
+  return { name, kind, rows: Number(row.rows), hash: row.hash };
+}
+
+/** The tables that a manifest lists. */
+export async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
   const hypertables = await readHypertableNames(sql);
-  const rows = await sql<{ name: string; kind: string }[]>`
+  const rows = await sql<{ name: string; kind: string; isLogged: boolean }[]>`
     select format('%I.%I', n.nspname, c.relname) as name,
-      case c.relkind when 'm' then 'materialized view' else 'table' end as kind
+      case c.relkind when 'm' then 'materialized view' else 'table' end as kind,
+      c.relpersistence = 'p' as "isLogged"
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where c.relkind in ('r', 'm') and c.relpersistence <> 't'
       and (c.relkind <> 'm' or c.relispopulated)
@@ -53,8 +65,9 @@ async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
     order by 1`;
   const tables = rows
     .filter(({ name }) => !hypertables.includes(name))
-    .map(({ name, kind }) => ({ name, kind: kind as FoundTable['kind'] }));
-  return [...tables, ...hypertables.map((name) => ({ name, kind: 'hypertable' as const }))];
+    .map(({ kind, ...table }) => ({ ...table, kind: kind as FoundTable['kind'] }));
+  const ofTimescale = { kind: 'hypertable', isLogged: true } as const;
+  return [...tables, ...hypertables.map((name) => ({ name, ...ofTimescale }))];
 }
 
 /** Those of users, and those that store continuous aggregates; not those of compressed chunks, which cannot be read. */
@@ -102,7 +115,8 @@ export async function readSurroundings(
   };
 }
 
-async function readNewestMigration(sql: Sql): Promise<string | null> {
+/** Of a database with a ledger. */
+export async function readNewestMigration(sql: Sql): Promise<string | null> {
   const [row] = await sql<{ version: string | null }[]>`
     select max(version) as version from cryptosense_db.migrations`;
   return row?.version ?? null;

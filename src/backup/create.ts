@@ -10,6 +10,7 @@ import {
   type Target,
 } from '../database/target.ts';
 import { readLedger } from '../ledger/ledger.ts';
+import type { RunOptions } from '../ledger/run.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { toolVersion } from '../runtime/package.ts';
 import type { OnProgress } from '../runtime/progress.ts';
@@ -24,14 +25,11 @@ import { contentOf, type Store } from './store.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
 /** The dump is encrypted where recipients are given. */
-export interface CreateOptions extends StoreOptions, RecipientOptions {
-  readonly target: Target | string;
+export interface CreateOptions extends StoreOptions, RecipientOptions, RunOptions {
   /** The folder of pg_dump. Default: where packages put it, then the PATH. */
   readonly pgBin?: string | undefined;
   /** How long to try again while other sessions change tables. Default 60,000. */
   readonly lockTimeoutMs?: number | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CreateResult {

@@ -53,6 +53,7 @@ export function openFolderStore(location: string): Store {
         return whole === undefined ? [] : [{ key: whole, id: key, startedAt: writtenAt }];
       });
     },
+    readWrittenAt: async ({ startedAt }) => startedAt,
     abort: ({ id }) => remove(pathOf(id)),
     close: () => {},
   };
@@ -90,7 +91,7 @@ async function put(
   await syncFolder(dirname(path));
 }
 
-/** Its folder may go between the two calls: whoever removes a file removes the folder that gets empty. */
+/** Its folder may go between the two calls: the process that removes a file removes the folder that gets empty. */
 async function create(path: string): Promise<FileHandle> {
   for (let attempts = 1; ; attempts += 1) {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });

@@ -42,7 +42,7 @@ export interface PruneResult {
   readonly deleted: readonly PrunedBackup[];
   /** Folders without a manifest. Those of the last day stay: a backup may be running. */
   readonly unfinished: readonly (UnfinishedBackup & { readonly isDeleted: boolean })[];
-  /** Uploads that did not come to their end. Those of the last day stay. */
+  /** Uploads that did not come to their end. Those that were written to within the last day stay. */
   readonly uploads: readonly {
     readonly key: string;
     readonly startedAt: Date;
@@ -94,7 +94,12 @@ export async function pruneStore(
     const place = placeOfKey(key);
     return place !== undefined && (database === undefined || place.database === database);
   });
-  const leftUploads = uploads.filter(isLeft);
+  const leftUploads: UnfinishedUpload[] = [];
+  for (const upload of uploads.filter(isLeft)) {
+    // A dump may run for more than a day.
+    const writtenAt = await store.readWrittenAt(upload);
+    if (writtenAt && isLeft({ startedAt: writtenAt })) leftUploads.push(upload);
+  }
   const spared = isDryRun
     ? []
     : await deleteAll(store, { dropped, left, uploads: leftUploads, signal });
@@ -118,11 +123,11 @@ export async function pruneStore(
       ageMs: ageMs(place.startedAt),
       isDeleted: gone.includes(place),
     })),
-    uploads: uploads.map(({ key, startedAt }) => ({
-      key,
-      startedAt,
-      ageMs: ageMs(startedAt),
-      isDeleted: isLeft({ startedAt }),
+    uploads: uploads.map((upload) => ({
+      key: upload.key,
+      startedAt: upload.startedAt,
+      ageMs: ageMs(upload.startedAt),
+      isDeleted: leftUploads.includes(upload),
     })),
     damaged: catalog.damaged.map((place) => ({
       ...facts(place),

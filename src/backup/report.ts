@@ -2,23 +2,52 @@ import type { ManifestTable } from './manifest.ts';
 import type { RestorePhase } from './restore.ts';
 import type { SmokeResult } from './smoke.ts';
 
+export interface DrillPhase {
+  /** Of a moment: `restore` of the files, `replay` of the WAL, and `read` of every row. */
+  readonly name: RestorePhase['name'] | 'replay' | 'read';
+  readonly durationMs: number;
+}
+
+/** Where a drill of a moment has come to. */
+export interface DrilledMoment {
+  /** What was asked for. */
+  readonly to: Date;
+  /** When the newest transaction of the copy was committed; null: none since the physical backup. */
+  readonly newestTransactionAt: Date | null;
+  /** The newest entry of the ledger's log; null without one. */
+  readonly newestEntry: {
+    readonly event: string;
+    readonly version: string;
+    readonly at: Date;
+  } | null;
+  /** How the copy that was kept is started and stopped; undefined where it was removed. */
+  readonly kept: { readonly startCommand: string; readonly stopCommand: string } | undefined;
+}
+
 /** What a drill has found. */
 export interface DrillResult {
+  /** The store; of a moment, the repository of pgBackRest. */
   readonly store: string;
+  /** Of the backup; of a moment, the label of the physical backup. */
   readonly id: string;
+  /** The database that was backed up. */
   readonly source: string;
+  /** When the backup was started; of a moment, when the physical backup had ended. */
   readonly backedUpAt: Date;
   readonly startedAt: Date;
   readonly environment: string | null;
   readonly newestMigration: string | null;
-  /** The database that was restored and dropped. */
+  /** The database that was restored; of a moment, the data directory of the copy. */
   readonly copy: string;
-  readonly phases: readonly RestorePhase[];
-  /** Restore and comparison, without the smoke tests. */
+  /** undefined: a backup was restored, and not a moment. */
+  readonly moment: DrilledMoment | undefined;
+  readonly phases: readonly DrillPhase[];
+  /** All phases together: without the smoke tests. */
   readonly restoreMs: number;
   readonly rtoMs: number;
-  /** What the manifest says, which the restored tables are compared with. */
+  /** What the manifest says, which the restored tables are compared with; of a moment, what the copy has. */
   readonly tables: readonly ManifestTable[];
+  /** From the manifest; of a moment, what cannot be read or is of a later time. */
   readonly differences: readonly string[];
   readonly smokeTests: readonly SmokeResult[];
   readonly hasPassed: boolean;
@@ -26,18 +55,13 @@ export interface DrillResult {
 
 /** The report of a drill as Markdown, to be kept: what was restored, how long it took, and what was proved. */
 export function renderReport(result: DrillResult): string {
-  const { tables, smokeTests, differences, phases } = result;
-  const named = ['public.users', 'public.portfolios'].flatMap((name) => {
-    const table = tables.find((each) => each.name === name);
-    return table ? [`- ${name.replace('public.', '')}: ${table.rows} rows`] : [];
-  });
+  const { smokeTests, phases, moment } = result;
   return [
     `# Drill of ${result.source}, ${result.startedAt.toISOString().slice(0, 10)}: ${result.hasPassed ? 'passed' : 'FAILED'}`,
     '',
-    `- Backup: ${result.id} in ${result.store}, made at ${result.backedUpAt.toISOString()}`,
+    ...(moment ? momentFacts(result, moment) : backupFacts(result)),
     `- Environment: ${result.environment ?? 'no mark'}; newest migration: ${result.newestMigration ?? 'none'}`,
-    `- Restored into: ${result.copy}, which was dropped`,
-    `- Time to restore and compare: ${seconds(result.restoreMs)} of ${seconds(result.rtoMs)} allowed (RTO)`,
+    `- Time to ${moment ? 'restore, replay and read' : 'restore and compare'}: ${seconds(result.restoreMs)} of ${seconds(result.rtoMs)} allowed (RTO)${result.restoreMs > result.rtoMs ? ': too slow' : ''}`,
     '',
     '## Phases',
     '',
@@ -47,17 +71,11 @@ export function renderReport(result: DrillResult): string {
     '',
     '## Data',
     '',
-    ...(differences.length > 0
-      ? ['These differ from the manifest:', '', ...differences.map((each) => `- ${each}`)]
-      : [
-          `All ${tables.length} tables have the rows and the hash that the manifest says, ${tables.reduce((sum, { rows }) => sum + rows, 0)} rows together.`,
-          '',
-          ...named,
-        ]),
+    ...dataLines(result),
     '',
     '| table | rows | hash |',
     '|---|---:|---:|',
-    ...tables.map(({ name, rows, hash }) => `| ${name} | ${rows} | ${hash} |`),
+    ...result.tables.map(({ name, rows, hash }) => `| ${name} | ${rows} | ${hash} |`),
     '',
     '## Smoke tests',
     '',
@@ -73,6 +91,45 @@ export function renderReport(result: DrillResult): string {
         ]),
     '',
   ].join('\n');
+}
+
+function backupFacts({ id, store, backedUpAt, copy }: DrillResult): readonly string[] {
+  return [
+    `- Backup: ${id} in ${store}, made at ${backedUpAt.toISOString()}`,
+    `- Restored into: ${copy}, which was dropped`,
+  ];
+}
+
+function momentFacts(
+  { id, store, backedUpAt, copy }: DrillResult,
+  { to, newestTransactionAt, newestEntry, kept }: DrilledMoment,
+): readonly string[] {
+  return [
+    `- Moment: ${to.toISOString()}; newest transaction: ${newestTransactionAt?.toISOString() ?? 'none since the physical backup'}`,
+    `- Physical backup: ${id} in ${store}, ended at ${backedUpAt.toISOString()}`,
+    `- Restored into: ${copy}, which was ${kept ? 'kept' : 'removed'}`,
+    ...(kept ? [`- Start it with: \`${kept.startCommand}\``] : []),
+    `- Newest entry of the ledger: ${newestEntry ? `${newestEntry.event} ${newestEntry.version} at ${newestEntry.at.toISOString()}` : 'none'}`,
+  ];
+}
+
+function dataLines({ tables, differences, moment }: DrillResult): readonly string[] {
+  const named = ['public.users', 'public.portfolios'].flatMap((name) => {
+    const table = tables.find((each) => each.name === name);
+    return table ? [`- ${name.replace('public.', '')}: ${table.rows} rows`] : [];
+  });
+  if (differences.length > 0) {
+    const what = moment ? 'These are not as they have to be:' : 'These differ from the manifest:';
+    return [what, '', ...differences.map((each) => `- ${each}`)];
+  }
+  const rows = tables.reduce((sum, each) => sum + each.rows, 0);
+  return [
+    moment
+      ? `Every row of all ${tables.length} tables could be read, ${rows} rows together. A moment has no manifest to compare them with.`
+      : `All ${tables.length} tables have the rows and the hash that the manifest says, ${rows} rows together.`,
+    '',
+    ...named,
+  ];
 }
 
 function seconds(ms: number): string {

@@ -15,9 +15,8 @@ import {
 } from '../database/target.ts';
 import { changeMark } from '../ledger/environment.ts';
 import type { Environment } from '../ledger/marks.ts';
-import { ensureLedger, withRun } from '../ledger/run.ts';
+import { ensureLedger, type RunOptions, withRun } from '../ledger/run.ts';
 import { CryptosenseDbError, isError, type Problem } from '../runtime/errors.ts';
-import type { OnProgress } from '../runtime/progress.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import { type ArchiveOptions, readDump } from './archive.ts';
 import { type Backup, findBackup } from './catalog.ts';
@@ -121,11 +120,9 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   });
 }
 
-export interface ActivateOptions {
+export interface ActivateOptions extends Omit<RunOptions, 'lockTimeoutMs'> {
   /** A restored database. */
   readonly target: Target | string;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ActivateResult {

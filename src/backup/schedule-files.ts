@@ -120,7 +120,7 @@ export function cronFiles(
       return all.map(cronWord).join(' ');
     });
     const work = ['set -a', ...files.map((file) => `. ${file}`), ...calls].join(' && ');
-    // The check says something only when it fails: nobody reads a mail an hour.
+    // The check says something only when it fails: a mail every hour would not be read.
     const line = name === 'check' ? `answer=$(${work} 2>&1) || echo "$answer"` : work;
     return [`# ${summary}`, `${cron} ${on === 'server' ? 'postgres' : user} ${line}`];
   });

@@ -55,7 +55,7 @@ async function readOnly<T>({ sql }: Session, work: () => Promise<T>): Promise<T>
   });
 }
 
-/** As the API does: by the address whatever its case, then by the hash of the password (bcrypt). */
+/** As the API does: by the address in upper or lower case, then by the hash of the password (bcrypt). */
 async function logIn({ sql }: Session, login: Login | undefined): Promise<Outcome> {
   const email = login?.email ?? (await anyEmail({ sql }));
   if (email === undefined) return notRun('the table users has no account that is not deleted');
@@ -93,7 +93,7 @@ async function viewPortfolio({ sql }: Session): Promise<Outcome> {
     group by p.id, p.name`;
   const holdings = portfolios.reduce((sum, each) => sum + each.holdings, 0);
   return portfolios.length > 0
-    ? passed(`${portfolios.length} portfolios with ${holdings} holdings`)
+    ? passed(`${counted(portfolios.length, 'portfolio')} with ${counted(holdings, 'holding')}`)
     : failed('the owner of a portfolio has none');
 }
 
@@ -107,7 +107,7 @@ async function readPredictions({ sql }: Session): Promise<Outcome> {
     from public.predictions`;
   return row.rows === 0
     ? notRun('the table predictions is empty')
-    : passed(`${row.rows} predictions of ${row.latest} assets`);
+    : passed(`${counted(row.rows, 'prediction')} of ${counted(row.latest, 'asset')}`);
 }
 
 /** The newest day with candles: a backup of last night has none of today. */
@@ -120,6 +120,10 @@ async function readCandles({ sql }: Session): Promise<Outcome> {
     where day = date_trunc('day', ${newest.time}::timestamptz, 'UTC')`;
   const day = newest.time.toISOString().slice(0, 10);
   return rows.length > 0
-    ? passed(`${rows.length} assets have a candle on ${day}, the last day with prices`)
+    ? passed(`${counted(rows.length, 'candle')} on ${day}, the last day with prices`)
     : failed(`no asset has a candle on ${day}, the last day with prices`);
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

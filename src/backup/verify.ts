@@ -19,7 +19,7 @@ export interface VerifyResult {
   readonly store: string;
   readonly database: string;
   readonly id: string;
-  /** Of the dump, as it is stored. */
+  /** Of the stored dump. */
   readonly bytes: number;
   readonly durationMs: number;
 }

@@ -40,8 +40,8 @@ const keepFlags = {
   ),
 };
 
-/** The target that flags or environment name; undefined where they name none: pgBackRest alone is asked then. */
-function targetOf({ url, passwordCommand }: TargetFlags) {
+/** The target that flags or environment name; undefined where they name none. */
+export function targetOf({ url, passwordCommand }: TargetFlags) {
   const flags = { url, passwordCommand };
   const around = surroundings();
   return isTargetNamed(flags, around) ? readTarget(flags, around) : undefined;

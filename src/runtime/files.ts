@@ -53,11 +53,12 @@ export function readText(path: string): string | undefined {
   }
 }
 
-/** The first line of a file with a password. Throws `file-problem`. */
+/** The secret in a file, without the line ends that an editor adds. Throws `file-problem`, also for an empty file. */
 export function readSecret(path: string): string {
-  const text = readText(path);
-  if (text !== undefined) return text.split(/\r?\n/, 1)[0] ?? '';
-  throw fileProblem(path, 'read', new Error('it does not exist'));
+  const secret = readText(path)?.replace(/[\r\n]+$/, '');
+  if (secret) return secret;
+  const reason = secret === undefined ? 'it does not exist' : 'it is empty';
+  throw fileProblem(path, 'read', new Error(reason));
 }
 
 export interface FileAccess {

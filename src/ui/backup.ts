@@ -8,7 +8,7 @@ import type {
   UnusableBackup,
 } from '../backup/list.ts';
 import type { PruneResult } from '../backup/prune.ts';
-import type { DrillResult } from '../backup/report.ts';
+import type { DrilledMoment, DrillResult } from '../backup/report.ts';
 import type { ActivateResult, RestoreResult } from '../backup/restore.ts';
 import type { Keep, RetentionRule } from '../backup/retention.ts';
 import type { ScheduleResult } from '../backup/schedule.ts';
@@ -235,11 +235,11 @@ export function renderActivated({ target, jobs }: ActivateResult, { chalk }: Loo
 /** Renders the outcome of a drill. */
 export function renderDrill(result: DrillResult, look: Look): string {
   const { chalk } = look;
-  const { id, source, phases, restoreMs, rtoMs, tables, differences, smokeTests, hasPassed } =
+  const { id, source, phases, restoreMs, rtoMs, differences, smokeTests, hasPassed, moment } =
     result;
-  const rows = tables.reduce((sum, each) => sum + each.rows, 0);
   const isInTime = restoreMs <= rtoMs;
   const paint = { passed: chalk.green, failed: chalk.red, 'not run': chalk.yellow };
+  const of = moment ? `${source} at ${moment.to.toISOString()}` : `${id} of ${source}`;
   return [
     ...phases.map(
       ({ name, durationMs }) => `${name.padEnd(18)} ${formatDuration(durationMs).padStart(8)}`,
@@ -248,15 +248,37 @@ export function renderDrill(result: DrillResult, look: Look): string {
       ({ name, outcome, detail, durationMs }) =>
         `${name.padEnd(18)} ${formatDuration(durationMs).padStart(8)}  ${paint[outcome](outcome)}: ${detail}`,
     ),
-    ...differences.map((each) => `${chalk.red('differs')} ${each}`),
+    ...differences.map((each) => `${chalk.red(moment ? 'wrong' : 'differs')} ${each}`),
     '',
-    differences.length === 0
-      ? `${chalk.green('the same')}: ${plural(rows, 'row')} in ${plural(tables.length, 'table')}`
-      : chalk.red(`${plural(differences.length, 'difference')} from the manifest`),
+    describeData(result, look),
+    ...(moment ? momentLines(result, moment) : []),
     `${isInTime ? chalk.green('in time') : chalk.red('too slow')}: ${formatDuration(restoreMs)} of ${formatDuration(rtoMs)}`,
-    `${chalk.bold(`drill of ${id} of ${source}`)}: ${hasPassed ? chalk.green('passed') : chalk.red('failed')}`,
+    `${chalk.bold(`drill of ${of}`)}: ${hasPassed ? chalk.green('passed') : chalk.red('failed')}`,
     '',
   ].join('\n');
+}
+
+function describeData({ tables, differences, moment }: DrillResult, { chalk }: Look): string {
+  const rows = tables.reduce((sum, each) => sum + each.rows, 0);
+  const data = `${plural(rows, 'row')} in ${plural(tables.length, 'table')}`;
+  if (moment) return `${chalk.green('read')}: ${data}`;
+  return differences.length === 0
+    ? `${chalk.green('the same')}: ${data}`
+    : chalk.red(`${plural(differences.length, 'difference')} from the manifest`);
+}
+
+function momentLines(
+  { id, copy }: DrillResult,
+  { to, newestTransactionAt, kept }: DrilledMoment,
+): readonly string[] {
+  const newest =
+    newestTransactionAt === null
+      ? 'no transaction since the physical backup'
+      : `the newest transaction ${formatAge(to.getTime() - newestTransactionAt.getTime())} before the moment`;
+  return [
+    `from ${id}: ${newest}`,
+    ...(kept ? [`kept: ${copy}; start it with:`, kept.startCommand] : []),
+  ];
 }
 
 /** Renders the newest backup of each database, and what is wrong. */

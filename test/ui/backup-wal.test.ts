@@ -135,6 +135,7 @@ describe('a restore', () => {
   const restored: WalRestore = {
     folder: '/copy',
     stanza: 'main',
+    repository: 's3://backups/wal',
     backup,
     to: at('02:30:00'),
     action: 'pause',

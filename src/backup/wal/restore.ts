@@ -1,5 +1,13 @@
-import { appendFileSync, chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { readOutput } from '../../runtime/child-process.ts';
 import { CryptosenseDbError, hasCode, messageOf } from '../../runtime/errors.ts';
 import { makeFolder } from '../../runtime/files.ts';
@@ -37,6 +45,8 @@ export interface WalRestoreOptions extends Omit<WalListOptions, 'keep'> {
 export interface WalRestore {
   readonly folder: string;
   readonly stanza: string;
+  /** A folder, or `s3://bucket/prefix`. */
+  readonly repository: string;
   /** The backup that was restored. The copy replays the WAL from it on when it starts. */
   readonly backup: PhysicalBackup;
   /** undefined: as the backup was when it ended. */
@@ -91,6 +101,7 @@ export async function restore(options: WalRestoreOptions): Promise<WalRestore> {
   const repository = await readRepository(stanza, { ...command, walDays });
   const backup = chooseBackup(repository, { ...options, stanza: stanza.name });
   const existed = existsSync(folder);
+  requireRoom(folder, backup);
   try {
     await makeCopy(stanza, { ...options, folder, action, backup });
     const version = repository.info.version ?? '';
@@ -98,6 +109,7 @@ export async function restore(options: WalRestoreOptions): Promise<WalRestore> {
     return {
       folder,
       stanza: stanza.name,
+      repository: stanza.repository,
       backup,
       to,
       action: to === 'latest' ? 'promote' : action,
@@ -163,6 +175,25 @@ function requireEmpty(folder: string): void {
   if (names.length > 0) throw refuse('it is not empty');
 }
 
+/** Throws `file-problem` where the disk has less room than the backup: full, it would stop a server on the same disk. */
+function requireRoom(folder: string, { label, bytes }: PhysicalBackup): void {
+  let place = folder;
+  while (!existsSync(place)) place = dirname(place);
+  const { bavail, bsize } = statfsSync(place);
+  const free = bavail * bsize;
+  if (free >= bytes) return;
+  const mebibytes = (count: number) => `${Math.ceil(count / 1024 ** 2)} MiB`;
+  throw new CryptosenseDbError(
+    'file-problem',
+    {
+      message: `the disk of ${folder} has no room for a restore`,
+      evidence: [`${label} takes ${mebibytes(bytes)}, and ${mebibytes(free)} are free`],
+      hint: 'name a folder on a larger disk with: --target DIR',
+    },
+    { details: { path: folder } },
+  );
+}
+
 /** The newest backup that ended before the moment, whose WAL reaches the moment. */
 export function chooseBackup(
   { info: { backups, archive, segmentBytes }, segments, wal }: RepositoryState,
@@ -226,10 +257,10 @@ function reasonOf(
 function hintOf(to: Date, { wal, backup }: Found): string {
   const last = wal.last?.at;
   if (backup && last && to.getTime() > last.getTime()) {
-    return 'let the running server archive its newest segment: select pg_switch_wal(); or restore as far as the WAL reaches: --to latest';
+    return 'let the running server archive its newest segment: select pg_switch_wal(); or restore as far as the WAL reaches: cryptosense-db backup wal restore --to latest';
   }
   return backup
-    ? `choose a moment that can be restored, or the backup itself: --backup ${backup.label}`
+    ? `choose a moment that can be restored, or the backup itself: cryptosense-db backup wal restore --backup ${backup.label}`
     : 'choose a moment that can be restored';
 }
 
@@ -353,7 +384,7 @@ function pgCtl(version: string): string {
 }
 
 /** The longest path of a socket that systems take, less the name of the socket in its folder. */
-const longestSocketFolder = 85;
+export const longestSocketFolder = 85;
 
 function startCommandOf({
   folder,
