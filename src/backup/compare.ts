@@ -21,10 +21,28 @@ export async function compare(
     const tables = await readTables(sql, {
       onTable: (done, total) => onProgress?.({ kind: 'backup-counted', done, total }),
     });
-    const { migration, hypertables, jobs } = await readSurroundings(sql, manifest.versions);
+    const { migration, materializedViews, hypertables, jobs } = await readSurroundings(
+      sql,
+      manifest.versions,
+    );
     await sql.unsafe('rollback');
     return [
-      ...differ('table', manifest.tables, tables),
+      // Older manifests list the rows of materialized views among those of tables.
+      ...differ(
+        'table',
+        manifest.tables.filter(({ name }) => !isIn(materializedViews, name)),
+        tables,
+      ),
+      ...differ(
+        'materialized view',
+        [
+          ...manifest.materializedViews,
+          ...manifest.tables
+            .filter(({ name }) => isIn(materializedViews, name))
+            .map(({ name }) => ({ name, isPopulated: true })),
+        ],
+        materializedViews,
+      ),
       ...differ('hypertable', manifest.hypertables, hypertables),
       ...differ(
         'job',
@@ -45,6 +63,10 @@ export async function compare(
     },
     { details: { differences } },
   );
+}
+
+function isIn(list: readonly { readonly name: string }[], name: string): boolean {
+  return list.some((each) => each.name === name);
 }
 
 /** What differs between two lists of named things, one line each. */

@@ -11,19 +11,22 @@ export const hashSettings = `
 export interface FoundTable {
   readonly name: string;
   readonly kind: ManifestTable['kind'];
+  /** Their quoted names, in order. */
+  readonly columns: readonly string[];
   /** false: the WAL has none of its rows, and a server that replays WAL cannot read it. */
   readonly isLogged: boolean;
 }
 
 /**
  * Counts and hashes the rows of every table, and of the hypertables that store continuous aggregates. Call it in a
- * transaction with `hashSettings`. Extensions keep their own tables: these are left out.
+ * transaction with `hashSettings`. Extensions keep their own tables: these are left out, and so are materialized views,
+ * because a dump has none of their rows.
  */
 export async function readTables(
   sql: Sql,
   { onTable }: { readonly onTable: (done: number, total: number) => void },
 ): Promise<readonly ManifestTable[]> {
-  const found = await findTables(sql);
+  const found = (await findTables(sql)).filter(({ kind }) => kind !== 'materialized view');
   const tables: ManifestTable[] = [];
   for (const [index, table] of found.entries()) {
     onTable(index, found.length);
@@ -36,38 +39,46 @@ export async function readTables(
 /** Counts and hashes the rows of one table. Call it in a transaction with `hashSettings`. */
 export async function readTable(
   sql: Sql,
-  { name, kind }: Pick<FoundTable, 'name' | 'kind'>,
+  { name, kind, columns }: Pick<FoundTable, 'name' | 'kind' | 'columns'>,
 ): Promise<ManifestTable> {
   // A chunk belongs to its hypertable; the rows of a table that another one inherits from are its own.
   const source = kind === 'hypertable' ? name : `only ${name}`;
+  // By name: a restored table that inherits a column which its parent got later has its columns in another order.
+  const values = columns.map((column) => `cryptosense_db_row.${column}`).join(', ');
   const [row] = await sql.unsafe<[{ rows: string; hash: string }]>(`
     select count(*)::text as rows,
-      coalesce(sum(hashtextextended(cryptosense_db_row::text, 0)::numeric), 0)::text as hash
+      coalesce(sum(hashtextextended(row(${values})::text, 0)::numeric), 0)::text as hash
     from ${source} as cryptosense_db_row`);
   return { name, kind, rows: Number(row.rows), hash: row.hash };
 }
 
-/** The tables that a manifest lists. */
+/** The tables that a manifest lists, and materialized views that are populated. */
 export async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
   const hypertables = await readHypertableNames(sql);
-  const rows = await sql<{ name: string; kind: string; isLogged: boolean }[]>`
-    select format('%I.%I', n.nspname, c.relname) as name,
-      case c.relkind when 'm' then 'materialized view' else 'table' end as kind,
-      c.relpersistence = 'p' as "isLogged"
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'm') and c.relpersistence <> 't'
-      and (c.relkind <> 'm' or c.relispopulated)
-      and n.nspname !~ '^(pg_|information_schema$|_timescaledb_|timescaledb_)'
-      and not exists (
-        select from pg_depend d
-        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
-      )
-    order by 1`;
-  const tables = rows
-    .filter(({ name }) => !hypertables.includes(name))
-    .map(({ kind, ...table }) => ({ ...table, kind: kind as FoundTable['kind'] }));
-  const ofTimescale = { kind: 'hypertable', isLogged: true } as const;
-  return [...tables, ...hypertables.map((name) => ({ name, ...ofTimescale }))];
+  const rows = await sql<FoundTable[]>`
+    with listed as (select * from json_array_elements_text(${JSON.stringify(hypertables)}::text::json) as name),
+    found as (
+      select c.*, format('%I.%I', n.nspname, c.relname) as name, n.nspname
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'm') and c.relpersistence <> 't'
+        and (c.relkind <> 'm' or c.relispopulated)
+        and not exists (
+          select from pg_depend d
+          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+        )
+    )
+    select name, relpersistence = 'p' as "isLogged",
+      case when name in (table listed) then 'hypertable' when relkind = 'm' then 'materialized view'
+        else 'table' end as kind,
+      array(
+        select quote_ident(attname) from pg_attribute
+        where attrelid = found.oid and attnum > 0 and not attisdropped order by attname
+      ) as columns
+    from found
+    where name in (table listed)
+      or nspname !~ '^(pg_|information_schema$|_timescaledb_|timescaledb_)'
+    order by name in (table listed), name`;
+  return [...rows];
 }
 
 /** Those of users, and those that store continuous aggregates; not those of compressed chunks, which cannot be read. */
@@ -88,7 +99,14 @@ export async function hasTimescale(sql: Sql): Promise<boolean> {
 /** What a manifest says of a database besides its rows. */
 export type Surroundings = Pick<
   Manifest,
-  'versions' | 'migration' | 'hypertables' | 'jobs' | 'roles' | 'locale' | 'settings'
+  | 'versions'
+  | 'migration'
+  | 'materializedViews'
+  | 'hypertables'
+  | 'jobs'
+  | 'roles'
+  | 'locale'
+  | 'settings'
 >;
 
 /** Reads it in the snapshot of the dump. */
@@ -107,6 +125,7 @@ export async function readSurroundings(
   return {
     versions: { postgresql, timescaledb, pgDump, tool },
     migration: hasLedger ? await readNewestMigration(sql) : null,
+    materializedViews: await readMaterializedViews(sql),
     hypertables: isTimescale ? await readHypertables(sql) : [],
     jobs: isTimescale ? await readJobs(sql) : [],
     roles: await readRoles(sql),
@@ -120,6 +139,19 @@ export async function readNewestMigration(sql: Sql): Promise<string | null> {
   const [row] = await sql<{ version: string | null }[]>`
     select max(version) as version from cryptosense_db.migrations`;
   return row?.version ?? null;
+}
+
+/** pg_restore fills them from the restored tables: one that was stale comes back with other rows. */
+async function readMaterializedViews(sql: Sql): Promise<Manifest['materializedViews']> {
+  const rows = await sql<Manifest['materializedViews']>`
+    select format('%I.%I', n.nspname, c.relname) as name, c.relispopulated as "isPopulated"
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'm' and not exists (
+      select from pg_depend d
+      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+    )
+    order by 1`;
+  return [...rows];
 }
 
 async function readHypertables(sql: Sql): Promise<Manifest['hypertables']> {

@@ -15,7 +15,7 @@ import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { toolVersion } from '../runtime/package.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
-import { hashSettings, readSurroundings, readTables } from './contents.ts';
+import { hashSettings, readSurroundings, readTables, type Surroundings } from './contents.ts';
 import { encrypt, type RecipientOptions, readRecipients } from './encryption.ts';
 import { backupId, folderOf, type Manifest, manifestName, writeManifest } from './manifest.ts';
 import { createMeter, type Measured } from './meter.ts';
@@ -113,10 +113,7 @@ export function requireServer(target: Target): ServerTarget {
   });
 }
 
-type Contents = Pick<
-  Manifest,
-  'versions' | 'migration' | 'tables' | 'hypertables' | 'jobs' | 'roles' | 'locale' | 'settings'
->;
+type Contents = Surroundings & Pick<Manifest, 'tables'>;
 
 interface DumpRequest {
   readonly store: Store;

@@ -5,7 +5,10 @@ import type { Measured } from './meter.ts';
 /** The format that this release writes. A newer one is refused, because something in it may have to come back. */
 const manifestFormat = 1;
 
-/** What a backup says about itself, written when its dump is stored in whole: without a manifest there is no backup. */
+/**
+ * What a backup says about itself, written when its dump is stored in whole: without a manifest there is no backup.
+ * No release has written this format yet, so it still changes under its number.
+ */
 export interface Manifest {
   readonly format: typeof manifestFormat;
   readonly id: string;
@@ -34,7 +37,9 @@ export interface Manifest {
   };
   /** The newest migration that is applied; null without a ledger. */
   readonly migration: string | null;
+  /** Without materialized views. */
   readonly tables: readonly ManifestTable[];
+  readonly materializedViews: readonly { readonly name: string; readonly isPopulated: boolean }[];
   readonly hypertables: readonly {
     readonly name: string;
     readonly chunks: number;
@@ -67,7 +72,7 @@ export interface ManifestTable {
   readonly name: string;
   readonly kind: 'table' | 'hypertable' | 'materialized view';
   readonly rows: number;
-  /** The sum of the hashes of all rows, a decimal number. */
+  /** The sum of the hashes of all rows, a decimal number. A row's text has the columns in order of their names. */
   readonly hash: string;
 }
 
@@ -104,6 +109,10 @@ const manifestSchema: v.GenericSchema<unknown, Manifest> = v.object({
       rows: count,
       hash: v.string(),
     }),
+  ),
+  materializedViews: v.optional(
+    v.array(v.object({ name: v.string(), isPopulated: v.boolean() })),
+    [],
   ),
   hypertables: v.array(v.object({ name: v.string(), chunks: count, compressed: count })),
   jobs: v.array(
