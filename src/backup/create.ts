@@ -1,8 +1,14 @@
 import { randomInt } from 'node:crypto';
 import { type Session, withSession } from '../database/connection.ts';
 import { databaseArgument, libpqEnvironment } from '../database/libpq.ts';
-import { defaultLockTimeoutMs, isLockConflict } from '../database/lock.ts';
+import {
+  defaultLockTimeoutMs,
+  findLockedTable,
+  isLockConflict,
+  type LockedTable,
+} from '../database/lock.ts';
 import { requireServerVersion } from '../database/requirements.ts';
+import { isSqlError } from '../database/sql-errors.ts';
 import {
   describeTarget,
   resolveTarget,
@@ -11,7 +17,7 @@ import {
 } from '../database/target.ts';
 import { readLedger } from '../ledger/ledger.ts';
 import type { RunOptions } from '../ledger/run.ts';
-import { CryptosenseDbError, isError } from '../runtime/errors.ts';
+import { CryptosenseDbError, describeHolder, isError } from '../runtime/errors.ts';
 import { toolVersion } from '../runtime/package.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
@@ -44,8 +50,8 @@ export interface CreateResult {
  * Backs up a database: pg_dump, encrypted where recipients are given, streamed into the store, and a manifest that says
  * what has to come back. The rows of the manifest are counted in the snapshot of the dump, so that writing goes on
  * meanwhile. When it fails, no part of the backup is left that counts as one.
- * Throws `bad-configuration`, `program-missing`, `program-failed`, `store-failed`, `not-permitted`, `interrupted` and
- * what a connection can throw.
+ * Throws `bad-configuration`, `program-missing`, `program-failed`, `lock-timeout`, `store-failed`, `not-permitted`,
+ * `interrupted` and what a connection can throw.
  */
 export async function create(options: CreateOptions): Promise<CreateResult> {
   const target = requireServer(resolveTarget(options.target));
@@ -127,27 +133,70 @@ interface DumpRequest {
 
 /** How long pg_dump waits for a lock that another session waits for, before an attempt is given up. */
 const lockWaitMs = 2_000;
-const lockConflict = /canceling statement due to lock timeout|deadlock detected/;
 
 /**
- * Tries again when pg_dump stands behind a session that waits for the locks of the snapshot, such as a job that
- * compresses a chunk: that session waits for this one, this one for pg_dump, and no server sees the circle.
+ * Tries again when a table is locked, also when pg_dump stands behind a session that waits for the locks of the snapshot,
+ * such as a job that compresses a chunk: that session waits for this one, this one for pg_dump, and no server sees the
+ * circle.
  */
 async function dumpPatiently(session: Session, request: DumpRequest) {
-  return retry(() => dumpInSnapshot(session, request), {
-    signal: session.signal,
-    waitMs: ({ error, attempts, elapsedMs }) => {
-      const isBlocked =
-        isLockConflict(error) ||
-        (isError(error, 'program-failed') &&
-          error.problems.some(({ evidence = [] }) =>
-            evidence.some((line) => lockConflict.test(line)),
-          ));
-      return isBlocked && elapsedMs < request.lockTimeoutMs
-        ? backoffMs(attempts, { firstMs: 100, lastMs: 5_000 })
-        : undefined;
-    },
-  });
+  const startedAt = performance.now();
+  try {
+    return await retry(() => dumpInSnapshot(session, request), {
+      signal: session.signal,
+      waitMs: ({ error, attempts, elapsedMs }) =>
+        blockedStatement(error) !== undefined && elapsedMs < request.lockTimeoutMs
+          ? backoffMs(attempts, { firstMs: 100, lastMs: 5_000 })
+          : undefined,
+    });
+  } catch (error) {
+    const statement = blockedStatement(error);
+    if (statement === undefined) throw error;
+    const locked = await findLockedTable(session.sql, statement);
+    throw stayedLocked(error, { locked, statement, waitedMs: performance.now() - startedAt });
+  }
+}
+
+/** The statement that a lock has ended; undefined for any other error. */
+function blockedStatement(error: unknown): string | undefined {
+  if (isLockConflict(error)) return (isSqlError(error) && error.query) || '';
+  if (!isError(error, 'program-failed')) return undefined;
+  const text = error.problems.flatMap(({ evidence = [] }) => evidence).join('\n');
+  const [, statement] = /Query was: (LOCK TABLE .*)/.exec(text) ?? [];
+  // Its --lock-wait-timeout is a statement_timeout while it locks tables.
+  const isTimeout = /canceling statement due to (?:statement|lock) timeout/.test(text);
+  if (isTimeout && statement !== undefined) return statement;
+  return /deadlock detected/.test(text) ? (statement ?? '') : undefined;
+}
+
+function stayedLocked(
+  cause: unknown,
+  {
+    locked,
+    statement,
+    waitedMs,
+  }: {
+    readonly locked: LockedTable | undefined;
+    readonly statement: string;
+    readonly waitedMs: number;
+  },
+): CryptosenseDbError<'lock-timeout'> {
+  const waited = `the backup waited ${(waitedMs / 1_000).toFixed(1)} s`;
+  return new CryptosenseDbError(
+    'lock-timeout',
+    locked
+      ? {
+          message: `another session keeps ${locked.table} locked; ${waited}`,
+          evidence: [describeHolder(locked.holder)],
+          hint: `wait until it ends, wait longer with --lock-timeout, or end it with: select pg_terminate_backend(${locked.holder.pid})`,
+        }
+      : {
+          message: `other sessions kept a table locked; ${waited}`,
+          evidence: statement === '' ? [] : [statement],
+          hint: 'run the command again, or wait longer with --lock-timeout',
+        },
+    { details: { holder: locked?.holder, waitedMs }, cause },
+  );
 }
 
 /** Streams the dump into the store, and reads meanwhile what the manifest says of it. */

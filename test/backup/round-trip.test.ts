@@ -223,8 +223,9 @@ describe.skipIf(!hasTimescaleServer)(`a backup of the whole schema${timescaleMis
           written += 1;
         });
         const compressing = repeat(database.url, async (sql) => {
-          // A job runs once an hour; here several times a second, with chunks to compress.
-          await sleep(200);
+          // A job runs once an hour; here every few seconds, with chunks to compress. Without a pause pg_dump would
+          // always find one waiting before it.
+          await sleep(2_000);
           await sql`
             select decompress_chunk(chunk, if_compressed => true)
             from show_chunks('price_history', older_than => interval '20 days') chunk limit 3`.catch(
