@@ -42,7 +42,10 @@ export interface RestoreOptions extends StoreOptions, ArchiveOptions {
   readonly activate?: boolean | undefined;
   /** Keep a database that differs from the manifest, or could not be restored, under the name of the attempt. */
   readonly keep?: boolean | undefined;
-  /** The mark of the copy. Default: `test` for a copy of production, else the mark that the backup has. */
+  /**
+   * The mark of the copy, which gets a ledger where it has none. Default: `test` for a copy of production, else the mark
+   * that the backup has.
+   */
   readonly mark?: Environment | undefined;
   readonly pgBin?: string | undefined;
 }
@@ -58,7 +61,8 @@ export interface RestoreResult {
   /** The database that was backed up. */
   readonly source: string;
   readonly database: string;
-  readonly mark: string | undefined;
+  /** As it was written into the copy; undefined without one. */
+  readonly mark: Environment | undefined;
   readonly isActive: boolean;
   readonly tables: number;
   readonly rows: number;
@@ -88,17 +92,17 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
       phases.push({ name, durationMs: Math.round(performance.now() - begun) });
       return result;
     };
-    const mark = markOf(options, manifest);
-    await withSession(target, { signal, isCatalogOnly: true }, async (session) => {
+    const mark = await withSession(target, { signal, isCatalogOnly: true }, async (session) => {
       const pgRestore = await phase('prepare', () => prepare(session, manifest, options));
       // Not the name that was asked for, until the database is whole.
       const name = withSuffix(options.into, `_restoring_${randomBytes(4).toString('hex')}`);
       try {
         await createDatabase(session, name, manifest.locale);
         await fill({ ...target, database: name }, { backup, store, pgRestore, phase, options });
-        await phase('finish', async () => {
-          await markCopy({ ...target, database: name }, { manifest, mark, options });
+        return await phase('finish', async () => {
+          const written = await markCopy({ ...target, database: name }, { manifest, options });
           await finish(session, { name, manifest, options });
+          return written;
         });
       } catch (error) {
         const isGone = !options.keep && (await isDropped(target, name));
@@ -285,32 +289,25 @@ async function fill(
   await phase('compare', () => inDatabase((session) => compare(session, manifest, options)));
 }
 
-function markOf({ mark }: RestoreOptions, { environment }: Manifest): Environment | undefined {
-  if (mark !== undefined) return mark;
-  return environment === 'production'
-    ? 'test'
-    : ((environment ?? undefined) as Environment | undefined);
-}
-
-/** Marks the copy, and logs what it is a copy of. A database without a ledger has no mark. */
+/**
+ * Marks the copy, and logs what it is a copy of. Without `mark` a copy of production becomes `test`, and each other one
+ * keeps the mark that its ledger has. Returns the mark; undefined where there is none.
+ */
 async function markCopy(
   target: ServerTarget,
   {
     manifest,
-    mark,
-    options: { signal },
-  }: {
-    readonly manifest: Manifest;
-    readonly mark: Environment | undefined;
-    readonly options: RestoreOptions;
-  },
-): Promise<void> {
-  if (mark === undefined || manifest.migration === null) return;
-  await withRun({ target, signal }, { access: 'write' }, async (run) => {
-    await ensureLedger(run, 'mark');
+    options: { mark, signal },
+  }: { readonly manifest: Manifest; readonly options: RestoreOptions },
+): Promise<Environment | undefined> {
+  return withRun({ target, signal }, { access: 'write' }, async (run) => {
     const before = run.ledger.environment;
+    const environment = mark ?? (before === 'production' ? 'test' : before);
+    if (environment === undefined) return undefined;
+    await ensureLedger(run, 'mark');
     const copyOf = `${manifest.id} of ${manifest.database}`;
-    await changeMark(run, { before, environment: mark, copyOf });
+    await changeMark(run, { before, environment, copyOf });
+    return environment;
   });
 }
 
