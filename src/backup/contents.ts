@@ -105,6 +105,7 @@ export type Surroundings = Pick<
   | 'hypertables'
   | 'jobs'
   | 'roles'
+  | 'tablespaces'
   | 'locale'
   | 'settings'
 >;
@@ -129,6 +130,7 @@ export async function readSurroundings(
     hypertables: isTimescale ? await readHypertables(sql) : [],
     jobs: isTimescale ? await readJobs(sql) : [],
     roles: await readRoles(sql),
+    tablespaces: await readTablespaces(sql),
     locale: await readLocale(sql),
     settings: await readSettings(sql),
   };
@@ -180,7 +182,7 @@ async function readRoles(sql: Sql): Promise<Manifest['roles']> {
   const isTimescale = await hasTimescale(sql);
   const jobOwners = isTimescale
     ? await sql<{ name: string }[]>`
-    select distinct owner::text::regrole::text as name from timescaledb_information.jobs`
+    select distinct pg_get_userbyid(owner::text::regrole) as name from timescaledb_information.jobs`
     : [];
   const rows = await sql<{ name: string }[]>`
     select distinct r.rolname as name
@@ -193,6 +195,15 @@ async function readRoles(sql: Sql): Promise<Manifest['roles']> {
     union select r.rolname from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
       where s.setdatabase = (select oid from pg_database where datname = current_database())`;
   return [...new Set([...rows, ...jobOwners].map(({ name }) => name))].sort(compareText);
+}
+
+async function readTablespaces(sql: Sql): Promise<Manifest['tablespaces']> {
+  const rows = await sql<{ name: string }[]>`
+    select spcname as name from pg_tablespace t
+    where spcname not in ('pg_default', 'pg_global')
+      and exists (select from pg_class where reltablespace = t.oid)
+    order by 1`;
+  return rows.map(({ name }) => name);
 }
 
 /** The owner, comment, grants and settings of the database, which pg_dump writes with --create only. */

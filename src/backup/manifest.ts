@@ -55,6 +55,8 @@ export interface Manifest {
   }[];
   /** Roles that own something or are granted something: a restore needs them. */
   readonly roles: readonly string[];
+  /** Besides PostgreSQL's own: a restore needs them. */
+  readonly tablespaces: readonly string[];
   /** How the database sorts and stores text. */
   readonly locale: {
     readonly encoding: string;
@@ -125,6 +127,7 @@ const manifestSchema: v.GenericSchema<unknown, Manifest> = v.object({
     }),
   ),
   roles: v.array(v.string()),
+  tablespaces: v.optional(v.array(v.string()), []),
   locale: v.object({
     encoding: v.string(),
     collate: v.string(),

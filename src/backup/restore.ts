@@ -178,6 +178,7 @@ async function prepare(
     );
   }
   await requireRoles(session, manifest);
+  await requireTablespaces(session, manifest);
   if (manifest.versions.timescaledb !== null) {
     await requireSameTimescale(session, manifest.versions.timescaledb);
   }
@@ -194,6 +195,18 @@ async function requireRoles({ sql }: Session, { roles }: Manifest): Promise<void
   throw unsuitable(
     `the server lacks ${names.length === 1 ? 'a role' : 'roles'} of the backup: ${names.join(', ')}`,
     `create them first: ${names.map((name) => `create role ${quoteIdentifier(name)} nologin;`).join(' ')}`,
+  );
+}
+
+async function requireTablespaces({ sql }: Session, { tablespaces }: Manifest): Promise<void> {
+  const rows = await sql<{ name: string }[]>`
+    select wanted as name from json_array_elements_text(${JSON.stringify(tablespaces)}::text::json) as wanted
+    where not exists (select from pg_tablespace where spcname = wanted) order by 1`;
+  if (rows.length === 0) return;
+  const names = rows.map(({ name }) => name);
+  throw unsuitable(
+    `the server lacks ${names.length === 1 ? 'a tablespace' : 'tablespaces'} of the backup: ${names.join(', ')}`,
+    `create them first, each in an empty folder: ${names.map((name) => `create tablespace ${quoteIdentifier(name)} location '/FOLDER';`).join(' ')}`,
   );
 }
 

@@ -70,6 +70,7 @@ export function manifestFor({
       },
     ],
     roles: ['app'],
+    tablespaces: [],
     locale: { encoding: 'UTF8', collate: 'C', ctype: 'C', icu: null },
     settings: [],
   };
