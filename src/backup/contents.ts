@@ -177,7 +177,10 @@ export async function readJobs(sql: Sql): Promise<Manifest['jobs']> {
   return [...rows];
 }
 
-/** Roles that own something, are granted something, or are named by a policy, in the database or of it. */
+/**
+ * Roles that own something, are granted something, or are named by a policy, in the database or of it. pg_shdepend does
+ * not list the role that initdb has made.
+ */
 async function readRoles(sql: Sql): Promise<Manifest['roles']> {
   const isTimescale = await hasTimescale(sql);
   const jobOwners = isTimescale
@@ -192,9 +195,52 @@ async function readRoles(sql: Sql): Promise<Manifest['roles']> {
       or (d.classid = 'pg_database'::regclass and d.objid = (select oid from pg_database where datname = current_database()))
     )
     union select pg_get_userbyid(datdba) from pg_database where datname = current_database()
+    union select rolname from pg_roles where oid = 10 and ${await isNamedAnywhere(sql, 10)}
     union select r.rolname from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
       where s.setdatabase = (select oid from pg_database where datname = current_database())`;
   return [...new Set([...rows, ...jobOwners].map(({ name }) => name))].sort(compareText);
+}
+
+/** Whether the role owns something that a dump has, or is granted something. Members of extensions are left out. */
+async function isNamedAnywhere(sql: Sql, role: number): Promise<boolean> {
+  const [{ isNamed }] = await sql<[{ isNamed: boolean }]>`
+    with objects (class, id, owner, grants) as (
+      select 'pg_class'::regclass, oid, relowner, relacl from pg_class where relkind not in ('i', 'I', 't')
+      union all select 'pg_class', attrelid, null, attacl from pg_attribute where attacl is not null
+      union all select 'pg_namespace', oid, nspowner, nspacl from pg_namespace
+      union all select 'pg_proc', oid, proowner, proacl from pg_proc
+      union all select 'pg_type', oid, typowner, typacl from pg_type where typrelid = 0 and typcategory <> 'A'
+      union all select 'pg_operator', oid, oprowner, null from pg_operator
+      union all select 'pg_opclass', oid, opcowner, null from pg_opclass
+      union all select 'pg_opfamily', oid, opfowner, null from pg_opfamily
+      union all select 'pg_collation', oid, collowner, null from pg_collation
+      union all select 'pg_conversion', oid, conowner, null from pg_conversion
+      union all select 'pg_language', oid, lanowner, lanacl from pg_language
+      union all select 'pg_ts_config', oid, cfgowner, null from pg_ts_config
+      union all select 'pg_ts_dict', oid, dictowner, null from pg_ts_dict
+      union all select 'pg_statistic_ext', oid, stxowner, null from pg_statistic_ext
+      union all select 'pg_event_trigger', oid, evtowner, null from pg_event_trigger
+      union all select 'pg_foreign_data_wrapper', oid, fdwowner, fdwacl from pg_foreign_data_wrapper
+      union all select 'pg_foreign_server', oid, srvowner, srvacl from pg_foreign_server
+      union all select 'pg_user_mappings', umid, umuser, null from pg_user_mappings
+      union all select 'pg_publication', oid, pubowner, null from pg_publication
+      union all select 'pg_largeobject', oid, lomowner, lomacl from pg_largeobject_metadata
+      union all select 'pg_default_acl', oid, defaclrole, defaclacl from pg_default_acl
+      union all select 'pg_policy', oid, unnest(polroles), null from pg_policy
+    )
+    select exists (
+      select from objects
+      -- Lower numbers are the server's own, but for the schema public.
+      where (id >= 16384 or id = 'public'::regnamespace)
+        and (
+          owner = ${role}::int8::oid
+          or exists (select from aclexplode(grants) where ${role}::int8::oid in (grantee, grantor))
+        )
+        and not exists (
+          select from pg_depend d where d.classid = class and d.objid = id and d.deptype = 'e'
+        )
+    ) as "isNamed"`;
+  return isNamed;
 }
 
 async function readTablespaces(sql: Sql): Promise<Manifest['tablespaces']> {
