@@ -252,13 +252,16 @@ async function readTablespaces(sql: Sql): Promise<Manifest['tablespaces']> {
   return rows.map(({ name }) => name);
 }
 
-/** The owner, comment, grants and settings of the database, which pg_dump writes with --create only. */
+/** The owner, limit, comment, grants and settings of the database, which pg_dump writes with --create only. */
 async function readSettings(sql: Sql): Promise<Manifest['settings']> {
   const rows = await sql<{ statement: string }[]>`
     with own as (select * from pg_database where datname = current_database())
     select statement from (
       select 1 as part, format('ALTER DATABASE %%DATABASE%% OWNER TO %I', pg_get_userbyid(datdba)) as statement
       from own
+      union all
+      select 1, format('ALTER DATABASE %%DATABASE%% CONNECTION LIMIT %s', datconnlimit)
+      from own where datconnlimit >= 0
       union all
       select 2, format('COMMENT ON DATABASE %%DATABASE%% IS %L', description)
       from own join pg_shdescription d on d.objoid = own.oid and d.classoid = 'pg_database'::regclass
