@@ -76,7 +76,7 @@ export async function status(options: StatusOptions): Promise<PriceStatus> {
       symbols?.filter((each) => !assets.some(({ symbol }) => symbol === each)) ?? [];
     const upkeep = await readUpkeep(sql);
     const owed = upkeep?.candles;
-    const arePoliciesPaused = upkeep !== undefined && upkeep.pausedJobs.length > 0;
+    const arePoliciesPaused = await isAnyPaused(sql, upkeep?.pausedJobs ?? []);
     return {
       target: describeTarget(session.target),
       assets,
@@ -95,6 +95,14 @@ export async function status(options: StatusOptions): Promise<PriceStatus> {
         ),
     };
   });
+}
+
+/** A person may have resumed or removed a job since. */
+async function isAnyPaused(sql: Sql, jobs: readonly number[]): Promise<boolean> {
+  if (jobs.length === 0) return false;
+  const paused = await sql`
+    select from timescaledb_information.jobs where not scheduled and job_id in ${sql(jobs)}`;
+  return paused.length > 0;
 }
 
 interface MonthRow {

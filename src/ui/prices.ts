@@ -91,7 +91,7 @@ function notesOf({
   return [
     ...(beyondRetention
       ? [
-          `${isoDay(beyondRetention.from)} to ${isoDay(new Date(beyondRetention.to.getTime() - 1))} was left out: the retention policy drops prices that old`,
+          `${isoDay(beyondRetention.from)} to ${isoDay(new Date(beyondRetention.to.getTime() - 1))} was left out: the database keeps no prices that old`,
         ]
       : []),
     ...(unknownToSource.length > 0

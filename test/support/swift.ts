@@ -1,9 +1,6 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import {
   CreateBucketCommand,
   ListMultipartUploadsCommand,
@@ -11,14 +8,9 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3';
 import { withoutAwsWarning } from '../../src/config.ts';
+import { hasSwift, serveSwift } from './swift-server.js';
 
-// Debian's package python3-swift belongs to Debian's Python, whatever stands before it in PATH.
-const python = '/usr/bin/python3';
-const probe =
-  'import importlib.util as u, sys; sys.exit(u.find_spec("swift.common.middleware.s3api") is None)';
-
-/** False: the tests that need it are skipped. */
-export const hasSwift = spawnSync(python, ['-c', probe]).status === 0;
+export { hasSwift };
 
 /** For the name of a group of tests. */
 export const swiftNote = hasSwift ? '' : ' (skipped: python3-swift is not installed here)';
@@ -73,17 +65,8 @@ export interface Swift {
 /** Starts a server with a folder of its own, as this user. Takes about 2 s. */
 export async function startSwift(): Promise<Swift> {
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-swift-'));
-  const script = fileURLToPath(new URL('serve-swift.py', import.meta.url));
-  const child = spawn(python, [script, folder], { stdio: ['pipe', 'pipe', 'pipe'] });
-  const errors: Buffer[] = [];
-  child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
-  const ended = once(child, 'exit').then(() => {
-    throw new Error(`Swift ended: ${Buffer.concat(errors).toString()}`);
-  });
-  ended.catch(() => {});
-  const [line]: Buffer[] = await Promise.race([once(child.stdout, 'data'), ended]);
-  const ports: Readonly<Record<'container' | 'proxy', number>> = JSON.parse(String(line));
-  const endpoint = `http://127.0.0.1:${ports.proxy}`;
+  const server = await serveSwift(folder);
+  const endpoint = `http://127.0.0.1:${server.ports.proxy}`;
   const client = withoutAwsWarning(
     () =>
       new S3Client({
@@ -99,7 +82,7 @@ export async function startSwift(): Promise<Swift> {
   );
   return {
     endpoint,
-    port: ports.proxy,
+    port: server.ports.proxy,
     client,
     createBucket: async (name) =>
       void (await client.send(new CreateBucketCommand({ Bucket: name }))),
@@ -118,7 +101,7 @@ export async function startSwift(): Promise<Swift> {
         etag: 'd41d8cd98f00b204e9800998ecf8427e',
       };
       const rows = keys.map((name) => ({ name, created_at, deleted: 0, ...facts }));
-      const container = `http://127.0.0.1:${ports.container}/disk/0/AUTH_test/${bucket}`;
+      const container = `http://127.0.0.1:${server.ports.container}/disk/0/AUTH_test/${bucket}`;
       const { ok, status } = await fetch(container, {
         method: 'UPDATE',
         headers: { 'x-timestamp': created_at },
@@ -128,8 +111,7 @@ export async function startSwift(): Promise<Swift> {
     },
     stop: async () => {
       client.destroy();
-      child.stdin.end();
-      await ended.catch(() => {});
+      await server.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
