@@ -58,9 +58,10 @@ export async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
   const rows = await sql<FoundTable[]>`
     with listed as (select * from json_array_elements_text(${JSON.stringify(hypertables)}::text::json) as name),
     found as (
-      select c.*, format('%I.%I', n.nspname, c.relname) as name, n.nspname
+      select c.*, format('%I.%I', n.nspname, c.relname) as name
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
       where c.relkind in ('r', 'm') and c.relpersistence <> 't'
+        and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
         and (c.relkind <> 'm' or c.relispopulated)
         and not exists (
           select from pg_depend d
@@ -76,7 +77,12 @@ export async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
       ) as columns
     from found
     where name in (table listed)
-      or nspname !~ '^(pg_|information_schema$|_timescaledb_|timescaledb_)'
+      -- Chunks are in a schema of TimescaleDB's.
+      or not exists (
+        select from pg_depend d join pg_extension e on e.oid = d.refobjid
+        where d.classid = 'pg_namespace'::regclass and d.objid = found.relnamespace
+          and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and e.extname = 'timescaledb'
+      )
     order by name in (table listed), name`;
   return [...rows];
 }

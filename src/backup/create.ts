@@ -50,8 +50,8 @@ export interface CreateResult {
  * Backs up a database: pg_dump, encrypted where recipients are given, streamed into the store, and a manifest that says
  * what has to come back. The rows of the manifest are counted in the snapshot of the dump, so that writing goes on
  * meanwhile. When it fails, no part of the backup is left that counts as one.
- * Throws `bad-configuration`, `program-missing`, `program-failed`, `lock-timeout`, `store-failed`, `not-permitted`,
- * `interrupted` and what a connection can throw.
+ * Throws `bad-configuration`, `server-unsuitable`, `program-missing`, `program-failed`, `lock-timeout`, `store-failed`,
+ * `not-permitted`, `interrupted` and what a connection can throw.
  */
 export async function create(options: CreateOptions): Promise<CreateResult> {
   const target = requireServer(resolveTarget(options.target));
@@ -64,6 +64,7 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
       { signal, onProgress, isReadOnlyFine: true, isCatalogOnly: true },
       async (session) => {
         requireServerVersion(session);
+        await requireTimescaleInPublic(session);
         const { environment } = await readLedger(session);
         const major = Math.floor(session.server.version / 10_000);
         const pgDump = await findProgram('pg_dump', { major, binFolder: pgBin, signal });
@@ -95,7 +96,9 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
           session.throwIfInterrupted();
           const text = contentOf(writeManifest(manifest));
           await store.put(`${folder}${manifestName}`, text, { signal });
+          await requireDump(store, { folder, object });
         } catch (error) {
+          await store.remove(`${folder}${manifestName}`).catch(() => {});
           await store.remove(`${folder}${object}`).catch(() => {});
           throw error;
         }
@@ -111,11 +114,40 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
   );
 }
 
+/** Another process may have taken the dump for one that was left behind, before there was a manifest. */
+async function requireDump(
+  store: Store,
+  { folder, object }: { readonly folder: string; readonly object: string },
+): Promise<void> {
+  const objects = await store.list(folder);
+  if (objects.some(({ key }) => key === folder + object)) return;
+  throw new CryptosenseDbError(
+    'store-failed',
+    {
+      message: `${folder}${object} was removed from ${store.name} before its manifest was written`,
+      hint: 'make the backup again, and see what deletes objects of the store: a lifecycle rule, or backup prune with a wrong clock',
+    },
+    { details: { store: store.name } },
+  );
+}
+
 export function requireServer(target: Target): ServerTarget {
   if (target.kind === 'server') return target;
   throw new CryptosenseDbError('bad-configuration', {
     message: 'the embedded engine has no pg_dump, so its databases cannot be backed up',
     hint: 'copy the folder while no process has it open',
+  });
+}
+
+/** A restore creates the extension in public. Throws `server-unsuitable`. */
+async function requireTimescaleInPublic({ sql, server: { database } }: Session): Promise<void> {
+  const [row] = await sql<{ schema: string }[]>`
+    select nspname as schema from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+    where e.extname = 'timescaledb'`;
+  if (!row || row.schema === 'public') return;
+  throw new CryptosenseDbError('server-unsuitable', {
+    message: `TimescaleDB is in the schema ${JSON.stringify(row.schema)} of "${database}", and only one in public is backed up`,
+    hint: 'back the server up with physical backups: cryptosense-db backup wal config',
   });
 }
 

@@ -1,9 +1,17 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { create } from '../../src/backup/create.ts';
 import { restore } from '../../src/backup/restore.ts';
-import { connectTo, hasPgDump, pgDumpMissing, restoredName } from '../support/backup.ts';
+import {
+  connectTo,
+  hasPgDump,
+  hasTimescaleServer,
+  pgDumpMissing,
+  restoredName,
+  timescaleMissing,
+} from '../support/backup.ts';
+import { connect } from '../support/databases.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { scratchDatabase } from '../support/recovery.ts';
 
@@ -76,3 +84,40 @@ describe.skipIf(!hasPgDump)(`what a restore compares${pgDumpMissing}`, () => {
     expect(columns.map((column) => column.name)).toEqual(['id', 'at', 'address']);
   });
 });
+
+describe.skipIf(!hasTimescaleServer)(
+  `a backup of a database with TimescaleDB${timescaleMissing}`,
+  () => {
+    it('has tables of schemas that are named as those of TimescaleDB, and no chunks', async () => {
+      const { url, sql } = await scratchDatabase(inject('timescaleUrl'));
+      await sql.unsafe(`
+      create extension if not exists timescaledb;
+      create schema timescaledb_mine;
+      create table timescaledb_mine.coins as select 1 as id;
+      create schema _timescaledb_mine;
+      create table _timescaledb_mine.coins as select 2 as id;
+      create table prices (time timestamptz not null);
+      select create_hypertable('prices', 'time');
+      insert into prices values (now())`);
+      const { manifest } = await create({ target: url, store: storeFolder() });
+      expect(manifest.tables.map(({ name, kind, rows }) => [name, kind, rows])).toEqual([
+        ['_timescaledb_mine.coins', 'table', 1],
+        ['timescaledb_mine.coins', 'table', 1],
+        ['public.prices', 'hypertable', 1],
+      ]);
+    });
+
+    it('is refused where the extension is in another schema than public', async () => {
+      const { url, sql } = await scratchDatabase(inject('timescaleUrl'));
+      await sql.unsafe('drop extension if exists timescaledb cascade');
+      const other = connect(url, 1);
+      onTestFinished(() => other.end({ timeout: 1 }));
+      await other.unsafe('create schema elsewhere');
+      await other.unsafe('create extension timescaledb schema elsewhere');
+      await expect(create({ target: url, store: storeFolder() })).rejects.toMatchObject({
+        code: 'server-unsuitable',
+        message: expect.stringContaining('TimescaleDB is in the schema "elsewhere"'),
+      });
+    });
+  },
+);

@@ -108,6 +108,26 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
     },
   );
 
+  it('leaves no manifest when the dump is removed before the manifest is written', async () => {
+    const store = emptyStore();
+    const removed: string[] = [];
+    const watch = () => {
+      for (const file of readdirSync(store, { recursive: true, encoding: 'utf8' })) {
+        if (!file.endsWith('/dump')) continue;
+        rmSync(join(store, file));
+        removed.push(file);
+      }
+      if (removed.length === 0) setImmediate(watch);
+    };
+    watch();
+    await expect(create({ target: database.url, store })).rejects.toMatchObject({
+      code: 'store-failed',
+      message: expect.stringContaining('was removed'),
+    });
+    expect(removed).toHaveLength(1);
+    expect(filesOf(store)).toEqual([]);
+  });
+
   it('leaves nothing when a table cannot be read', async () => {
     const store = emptyStore();
     const name = `cryptosense_scratch_${randomBytes(6).toString('hex')}`;
