@@ -84,9 +84,11 @@ function differ<T extends { readonly name: string }>(
       const fields = Object.keys(each).filter(
         (field) => each[field as keyof T] !== other[field as keyof T],
       );
-      return fields.map(
-        (field) =>
-          `${noun} ${each.name}: ${field} ${each[field as keyof T]} in the backup, ${other[field as keyof T]} restored`,
+      return fields.map((field) =>
+        // The configuration of a job may hold a secret.
+        field === 'config'
+          ? `${noun} ${each.name}: its config is another one than in the backup`
+          : `${noun} ${each.name}: ${field} ${each[field as keyof T]} in the backup, ${other[field as keyof T]} restored`,
       );
     }),
     ...found

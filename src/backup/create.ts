@@ -26,6 +26,7 @@ import { encrypt, type RecipientOptions, readRecipients } from './encryption.ts'
 import { backupId, folderOf, type Manifest, manifestName, writeManifest } from './manifest.ts';
 import { createMeter, type Measured } from './meter.ts';
 import { findProgram, type Program, requireSuccess, start } from './programs.ts';
+import { seal } from './sealed.ts';
 import { withSnapshot } from './snapshot.ts';
 import { contentOf, type Store } from './store.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
@@ -81,7 +82,7 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
           onProgress,
         });
         const { snapshot, plain, stored, ...contents } = part;
-        const manifest: Manifest = {
+        const manifest = await seal({
           format: 1,
           id,
           database: session.server.database,
@@ -91,7 +92,8 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
           snapshot,
           dump: { object, plain, stored, recipients: [...recipients] },
           ...contents,
-        };
+          sealed: null,
+        });
         try {
           session.throwIfInterrupted();
           const text = contentOf(writeManifest(manifest));

@@ -50,7 +50,7 @@ export interface Manifest {
     readonly procedure: string;
     readonly hypertable: string | null;
     readonly isScheduled: boolean;
-    /** A JSON document; null without one. */
+    /** A JSON document; null without one, and where it is sealed. */
     readonly config: string | null;
   }[];
   /** Roles that own something or are granted something: a restore needs them. */
@@ -65,8 +65,16 @@ export interface Manifest {
     /** Of ICU; null for the locales of the system. */
     readonly icu: string | null;
   };
-  /** What pg_dump leaves out of one database: statements with `%DATABASE%` for its quoted name. */
+  /**
+   * What pg_dump leaves out of one database: statements with `%DATABASE%` for its quoted name. Empty where they are
+   * sealed.
+   */
   readonly settings: readonly string[];
+  /**
+   * Settings and configurations of jobs may hold secrets: beside an encrypted dump they are one text that age has
+   * encrypted for the same recipients. null beside a plain dump.
+   */
+  readonly sealed: string | null;
 }
 
 export interface ManifestTable {
@@ -135,6 +143,7 @@ const manifestSchema: v.GenericSchema<unknown, Manifest> = v.object({
     icu: v.nullable(v.string()),
   }),
   settings: v.array(v.string()),
+  sealed: v.optional(v.nullable(v.string()), null),
 });
 
 /** The objects of a backup: `DATABASE/YYYY-MM-DDTHHMMSSZ-ID/manifest.json` and its dump. */

@@ -28,6 +28,7 @@ import { feed } from './feed.ts';
 import type { Manifest } from './manifest.ts';
 import { databaseExists, prepare } from './prepare.ts';
 import { type Program, start } from './programs.ts';
+import { unseal } from './sealed.ts';
 import type { Store } from './store.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
@@ -85,7 +86,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const startedAt = performance.now();
   requireName(options.into);
   return withStore(options, async (store) => {
-    const backup = await findBackup(store, options);
+    const backup = await unseal(await findBackup(store, options), options);
     const { manifest } = backup;
     const restored = { ...target, database: options.into };
     const phases: RestorePhase[] = [];

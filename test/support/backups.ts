@@ -73,6 +73,7 @@ export function manifestFor({
     tablespaces: [],
     locale: { encoding: 'UTF8', collate: 'C', ctype: 'C', icu: null },
     settings: [],
+    sealed: null,
   };
 }
 
