@@ -26,6 +26,7 @@ import { encrypt, type RecipientOptions, readRecipients } from './encryption.ts'
 import { backupId, folderOf, type Manifest, manifestName, writeManifest } from './manifest.ts';
 import { createMeter, type Measured } from './meter.ts';
 import { findProgram, type Program, requireSuccess, start } from './programs.ts';
+import { explainRights } from './rights.ts';
 import { seal } from './sealed.ts';
 import { withSnapshot } from './snapshot.ts';
 import { contentOf, type Store } from './store.ts';
@@ -185,7 +186,7 @@ async function dumpPatiently(session: Session, request: DumpRequest) {
     });
   } catch (error) {
     const statement = blockedStatement(error);
-    if (statement === undefined) throw error;
+    if (statement === undefined) throw explainRights(error, session.server);
     const locked = await findLockedTable(session.sql, statement);
     throw stayedLocked(error, { locked, statement, waitedMs: performance.now() - startedAt });
   }

@@ -41,3 +41,44 @@ describe.skipIf(!hasPgDump)(`the roles in a manifest${pgDumpMissing}`, () => {
     },
   );
 });
+
+describe.skipIf(!hasPgDump)(`the role that backs up${pgDumpMissing}`, () => {
+  const refusals = [
+    {
+      what: 'a table',
+      statement: 'create table coins (id int)',
+      right: 'grant pg_read_all_data to ROLE',
+    },
+    {
+      what: 'a table with row-level security',
+      statement:
+        'create table coins (id int); alter table coins enable row level security; grant pg_read_all_data to ROLE',
+      right: 'alter role ROLE bypassrls',
+    },
+    {
+      what: 'a large object',
+      statement: `select lo_from_bytea(4711, 'x'); grant pg_read_all_data to ROLE`,
+      right: 'alter role ROLE set lo_compat_privileges = on',
+    },
+  ];
+  it.each(refusals)('is told which right it lacks for $what', async ({ statement, right }) => {
+    const role = await createScratchRole(inject('postgresUrl'));
+    onTestFinished(role.drop);
+    const { url, sql } = await scratchDatabase();
+    const named = (text: string) => text.replaceAll('ROLE', `"${role.name}"`);
+    await sql.unsafe(named(statement));
+    const backUp = () =>
+      create({ target: role.urlOf(url), store: join(temporaryFolder(), 'backups') });
+    await expect(backUp()).rejects.toMatchObject({
+      code: 'not-permitted',
+      problems: [
+        {
+          message: expect.stringContaining(`the role "${role.name}" may not read`),
+          hint: expect.stringContaining(named(right)),
+        },
+      ],
+    });
+    await sql.unsafe(named(right));
+    expect(await backUp()).toMatchObject({ target: expect.any(String) });
+  });
+});
