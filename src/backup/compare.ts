@@ -61,7 +61,7 @@ export async function compare(
       message: `what was restored differs from the manifest in ${differences.length} ${differences.length === 1 ? 'point' : 'points'}`,
       evidence: differences.slice(0, 20),
     },
-    { details: { differences } },
+    { details: { differences, leftDatabase: undefined } },
   );
 }
 

@@ -16,7 +16,7 @@ import {
 import { changeMark } from '../ledger/environment.ts';
 import type { Environment } from '../ledger/marks.ts';
 import { ensureLedger, withRun } from '../ledger/run.ts';
-import { isError, type Problem } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError, type Problem } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import { activate } from './activate.ts';
 import { type ArchiveOptions, readDump } from './archive.ts';
@@ -97,28 +97,32 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
       phases.push({ name, durationMs: Math.round(performance.now() - begun) });
       return result;
     };
-    const mark = await withSession(target, { signal, isCatalogOnly: true }, async (session) => {
+    // Not the name that was asked for, until the database is whole.
+    const name = withSuffix(options.into, `_restoring_${randomBytes(4).toString('hex')}`);
+    let state: 'not begun' | 'begun' | 'named' = 'not begun';
+    const work = async (session: Session) => {
       const pgRestore = await phase('prepare', () => prepare(session, manifest, options));
-      // Not the name that was asked for, until the database is whole.
-      const name = withSuffix(options.into, `_restoring_${randomBytes(4).toString('hex')}`);
-      let hasName = false;
-      try {
-        await createDatabase(session, name, manifest.locale);
-        await fill({ ...target, database: name }, { backup, store, pgRestore, phase, options });
-        return await phase('finish', async () => {
-          const written = await markCopy({ ...target, database: name }, { manifest, options });
-          await finish(session, { name, manifest, into: options.into });
-          hasName = true;
-          if (options.activate) await activate({ target: restored, signal });
-          return written;
-        });
-      } catch (error) {
-        const isBack = !hasName || (await isRenamed(target, { from: options.into, to: name }));
+      state = 'begun';
+      await createDatabase(session, name, manifest.locale);
+      await fill({ ...target, database: name }, { backup, store, pgRestore, phase, options });
+      return phase('finish', async () => {
+        const written = await markCopy({ ...target, database: name }, { manifest, options });
+        await finish(session, { name, manifest, into: options.into });
+        state = 'named';
+        if (options.activate) await activate({ target: restored, signal });
+        return written;
+      });
+    };
+    const mark = await withSession(target, { signal, isCatalogOnly: true }, work).catch(
+      async (error: unknown) => {
+        if (state === 'not begun') throw error;
+        const isBack =
+          state === 'begun' || (await isRenamed(target, { from: options.into, to: name }));
         const left = isBack ? name : options.into;
-        const isGone = !options.keep && (await isDropped(target, left));
-        throw isGone || !isError(error) ? error : error.with(leftBehind(left));
-      }
-    });
+        const isGone = options.keep ? await isMissing(target, left) : await isDropped(target, left);
+        throw isGone || !isError(error) ? error : withLeft(error, left);
+      },
+    );
     return {
       target: describeTarget(restored),
       id: backup.id,
@@ -268,17 +272,30 @@ function isDropped(target: ServerTarget, name: string): Promise<boolean> {
   );
 }
 
-function leftBehind(name: string): Problem {
+function isMissing(target: ServerTarget, name: string): Promise<boolean> {
+  const find = ({ sql }: Session) => sql`select from pg_database where datname = ${name}::name`;
+  return withSession(target, { isCatalogOnly: true }, find).then(
+    (found) => found.length === 0,
+    () => false,
+  );
+}
+
+/** The same error, which also names the database that is left, and how to drop it. */
+function withLeft(error: CryptosenseDbError, name: string): CryptosenseDbError {
   const quoted = quoteIdentifier(name);
   const statements = [
     `alter database ${quoted} is_template false`,
-    `drop database if exists ${quoted}`,
+    `drop database if exists ${quoted} with (force)`,
   ];
   const commands = statements.map((statement) => `-c ${quoteShellWord(statement)}`);
-  return {
+  const problem: Problem = {
     message: `the database ${JSON.stringify(name)} is left behind`,
+    evidence: ['it is a template, so that its jobs are off'],
     hint: `look at it, then drop it: psql ${commands.join(' ')}`,
   };
+  if (!isError(error, 'restore-differs')) return error.with(problem);
+  const details = { ...error.details, leftDatabase: name };
+  return new CryptosenseDbError('restore-differs', [...error.problems, problem], { details });
 }
 
 /** Drops a restored database, which cannot be dropped while it is a template. One that is not there is dropped already. */

@@ -16,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } fro
 import { create } from '../../src/backup/create.ts';
 import { restore } from '../../src/backup/restore.ts';
 import { verify } from '../../src/backup/verify.ts';
+import { drop } from '../../src/databases/lifecycle.ts';
 import {
   ageKeys,
   attemptsOf,
@@ -29,6 +30,7 @@ import { callCli, startCli } from '../support/cli.ts';
 import {
   createScratchDatabase,
   createScratchRole,
+  databaseUrl,
   type ScratchDatabase,
 } from '../support/databases.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
@@ -307,7 +309,13 @@ describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
     const error = await errorOf('restore-differs', () => restore({ ...options, keep: true }));
     const [kept = ''] = await attemptsOf(database.sql, into);
     onTestFinished(() => dropRestored(database.sql, kept));
+    expect(error.details).toMatchObject({ leftDatabase: kept });
     expect(wordsOf(error)).toContain(`the database "${kept}" is left behind`);
+    // It is a template, which PostgreSQL does not drop.
+    const target = databaseUrl(database.url, kept);
+    await expect(drop({ target })).rejects.toMatchObject({ code: 'environment-refused' });
+    expect(await drop({ target, force: kept })).toMatchObject({ isDropped: true });
+    expect(await attemptsOf(database.sql, into)).toEqual([]);
   });
 
   it.skipIf(!hasSmallDisk)(
