@@ -58,7 +58,10 @@ function requireSame(
   );
 }
 
-function identityNeeded(key: string, recipients: readonly string[]) {
+export function identityNeeded(
+  key: string,
+  recipients: readonly string[],
+): CryptosenseDbError<'backup-locked'> {
   return new CryptosenseDbError(
     'backup-locked',
     {

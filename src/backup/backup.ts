@@ -1,4 +1,5 @@
 /** What the library exports as `backup`: the commands of `cryptosense-db backup`. */
+export { type ActivateOptions, type ActivateResult, activate } from './activate.ts';
 export {
   type CheckedDatabase,
   type CheckOptions,
@@ -34,9 +35,6 @@ export {
 } from './prune.ts';
 export type { DrilledMoment, DrillPhase, DrillResult } from './report.ts';
 export {
-  type ActivateOptions,
-  type ActivateResult,
-  activate,
   type RestoreOptions,
   type RestorePhase,
   type RestoreResult,

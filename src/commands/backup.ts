@@ -1,9 +1,10 @@
+import type { ActivateOptions } from '../backup/activate.ts';
 import type { CheckOptions } from '../backup/check.ts';
 import type { CreateOptions } from '../backup/create.ts';
 import type { BackupDrillOptions, MomentDrillOptions } from '../backup/drill.ts';
 import type { ListOptions, ShowOptions } from '../backup/list.ts';
 import type { PruneOptions } from '../backup/prune.ts';
-import type { ActivateOptions, RestoreOptions } from '../backup/restore.ts';
+import type { RestoreOptions } from '../backup/restore.ts';
 import { parseKeep } from '../backup/retention.ts';
 import type { ScheduleOptions } from '../backup/schedule.ts';
 import type { VerifyOptions } from '../backup/verify.ts';

@@ -118,7 +118,11 @@ export interface ErrorDetails {
   /** The database that was to be created exists. It was left alone. */
   'database-exists': { readonly database: string };
   /** What was restored is not what the manifest says. */
-  'restore-differs': { readonly differences: readonly string[] };
+  'restore-differs': {
+    readonly differences: readonly string[];
+    /** The database that was kept, or could not be dropped; undefined when none is left. */
+    readonly leftDatabase: string | undefined;
+  };
   /** A program that the operation runs, such as pg_dump, is not installed, or of another version. */
   'program-missing': { readonly program: string };
   /** A program that the operation runs has failed. */

@@ -1,3 +1,4 @@
+import type { ActivateResult } from '../backup/activate.ts';
 import type { CheckResult } from '../backup/check.ts';
 import type { CreateResult } from '../backup/create.ts';
 import type {
@@ -9,7 +10,7 @@ import type {
 } from '../backup/list.ts';
 import type { PruneResult } from '../backup/prune.ts';
 import type { DrilledMoment, DrillResult } from '../backup/report.ts';
-import type { ActivateResult, RestoreResult } from '../backup/restore.ts';
+import type { RestoreResult } from '../backup/restore.ts';
 import type { Keep, RetentionRule } from '../backup/retention.ts';
 import type { ScheduleResult } from '../backup/schedule.ts';
 import type { VerifyResult } from '../backup/verify.ts';

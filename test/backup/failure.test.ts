@@ -16,6 +16,7 @@ import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } fro
 import { create } from '../../src/backup/create.ts';
 import { restore } from '../../src/backup/restore.ts';
 import { verify } from '../../src/backup/verify.ts';
+import { drop } from '../../src/databases/lifecycle.ts';
 import {
   ageKeys,
   attemptsOf,
@@ -29,6 +30,7 @@ import { callCli, startCli } from '../support/cli.ts';
 import {
   createScratchDatabase,
   createScratchRole,
+  databaseUrl,
   type ScratchDatabase,
 } from '../support/databases.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
@@ -107,6 +109,26 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
       expect(filesOf(disk)).toEqual([]);
     },
   );
+
+  it('leaves no manifest when the dump is removed before the manifest is written', async () => {
+    const store = emptyStore();
+    const removed: string[] = [];
+    const watch = () => {
+      for (const file of readdirSync(store, { recursive: true, encoding: 'utf8' })) {
+        if (!file.endsWith('/dump')) continue;
+        rmSync(join(store, file));
+        removed.push(file);
+      }
+      if (removed.length === 0) setImmediate(watch);
+    };
+    watch();
+    await expect(create({ target: database.url, store })).rejects.toMatchObject({
+      code: 'store-failed',
+      message: expect.stringContaining('was removed'),
+    });
+    expect(removed).toHaveLength(1);
+    expect(filesOf(store)).toEqual([]);
+  });
 
   it('leaves nothing when a table cannot be read', async () => {
     const store = emptyStore();
@@ -287,7 +309,13 @@ describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
     const error = await errorOf('restore-differs', () => restore({ ...options, keep: true }));
     const [kept = ''] = await attemptsOf(database.sql, into);
     onTestFinished(() => dropRestored(database.sql, kept));
+    expect(error.details).toMatchObject({ leftDatabase: kept });
     expect(wordsOf(error)).toContain(`the database "${kept}" is left behind`);
+    // It is a template, which PostgreSQL does not drop.
+    const target = databaseUrl(database.url, kept);
+    await expect(drop({ target })).rejects.toMatchObject({ code: 'environment-refused' });
+    expect(await drop({ target, force: kept })).toMatchObject({ isDropped: true });
+    expect(await attemptsOf(database.sql, into)).toEqual([]);
   });
 
   it.skipIf(!hasSmallDisk)(

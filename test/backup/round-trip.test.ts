@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
+import { activate } from '../../src/backup/activate.ts';
 import { create } from '../../src/backup/create.ts';
-import { activate, restore } from '../../src/backup/restore.ts';
+import { restore } from '../../src/backup/restore.ts';
 import { verify } from '../../src/backup/verify.ts';
 import type { StoreOptions } from '../../src/backup/with-store.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
@@ -223,8 +224,9 @@ describe.skipIf(!hasTimescaleServer)(`a backup of the whole schema${timescaleMis
           written += 1;
         });
         const compressing = repeat(database.url, async (sql) => {
-          // A job runs once an hour; here several times a second, with chunks to compress.
-          await sleep(200);
+          // A job runs once an hour; here every few seconds, with chunks to compress. Without a pause pg_dump would
+          // always find one waiting before it.
+          await sleep(2_000);
           await sql`
             select decompress_chunk(chunk, if_compressed => true)
             from show_chunks('price_history', older_than => interval '20 days') chunk limit 3`.catch(

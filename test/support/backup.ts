@@ -94,8 +94,12 @@ export async function countRows(
   return sql.begin('isolation level repeatable read', async (transaction) => {
     await transaction`set local timezone = 'UTC'`;
     const counted = tables.map(async ({ name, kind }): Promise<ManifestTable> => {
+      const columns = await transaction<{ name: string }[]>`
+        select quote_ident(attname) as name from pg_attribute
+        where attrelid = ${name}::regclass and attnum > 0 and not attisdropped order by attname`;
+      const names = columns.map((column) => `t.${column.name}`);
       const [row] = await transaction.unsafe<[{ rows: number; hash: string }]>(`
-        select count(*)::int as rows, coalesce(sum(hashtextextended(t::text, 0)::numeric), 0)::text as hash
+        select count(*)::int as rows, coalesce(sum(hashtextextended(row(${names})::text, 0)::numeric), 0)::text as hash
         from ${name} as t`);
       return { name, kind, ...row };
     });
