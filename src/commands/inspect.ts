@@ -29,7 +29,11 @@ function inspectCommand({ name, summary, questions, examples }: Subcommand): Com
         'the most rows of a table (default: 20; --json: all)',
         positiveNumber,
       ),
-      timeoutMs: flag('--timeout <time>', 'how long a statement may run (default: 10s)', duration),
+      timeoutMs: flag(
+        '--timeout <time>',
+        'how long a statement may run (default: 10s; coverage: 60s)',
+        duration,
+      ),
       ...targetFlags,
     },
     notes: [

@@ -34,7 +34,7 @@ export interface InspectOptions {
   readonly questions?: readonly QuestionName[] | undefined;
   /** The most rows of an answer. Default: all rows. */
   readonly limit?: number | undefined;
-  /** How long a statement of a question may run. Default 10,000. The embedded engine has no such limit. */
+  /** How long a statement of a question may run. Default 10,000; 60,000 for `coverage`. The embedded engine has no such limit. */
   readonly timeoutMs?: number | undefined;
   readonly onProgress?: OnProgress | undefined;
   /** When it fires, the server cancels the running statement and the call throws `interrupted`. */
@@ -87,8 +87,8 @@ const lockTimeoutMs = 1_000;
  * Throws what opening a session throws, and `server-unsuitable` for a server older than PostgreSQL 15.
  */
 export async function inspect(options: InspectOptions): Promise<InspectResult> {
-  const { questions: wanted, signal, onProgress, limit, timeoutMs = defaultTimeoutMs } = options;
-  requireWhole({ timeoutMs }, { from: 1, to: 2 ** 31 - 1 });
+  const { questions: wanted, signal, onProgress, limit, timeoutMs } = options;
+  if (timeoutMs !== undefined) requireWhole({ timeoutMs }, { from: 1, to: 2 ** 31 - 1 });
   if (limit !== undefined) requireWhole({ limit }, { from: 1, to: Number.MAX_SAFE_INTEGER });
   const asked = questions.filter(({ name }) => wanted === undefined || wanted.includes(name));
   const session = { signal, onProgress, isReadOnlyFine: true, isCatalogOnly: true };
@@ -98,7 +98,10 @@ export async function inspect(options: InspectOptions): Promise<InspectResult> {
     const answers: Answer[] = [];
     for (const question of asked) {
       opened.throwIfInterrupted();
-      const found = await ask(question, { session: opened, timeoutMs });
+      const found = await ask(question, {
+        session: opened,
+        timeoutMs: timeoutMs ?? question.timeoutMs ?? defaultTimeoutMs,
+      });
       answers.push(answerOf(question, found, limit));
     }
     return { target: describeTarget(opened.target), at, answers };

@@ -59,6 +59,8 @@ export interface Question {
   readonly columns: readonly Column[];
   /** What a table without rows means. */
   readonly empty: string;
+  /** How long a statement may run, when the caller does not say. Default 10,000. */
+  readonly timeoutMs?: number;
   /** Runs in a read-only transaction, in which only pg_catalog is searched. */
   readonly ask: (session: Session, sight: Sight) => Promise<Found>;
 }
@@ -68,6 +70,7 @@ export function defineQuestion<Of extends Row>(question: {
   readonly name: QuestionName;
   readonly columns: readonly Column<keyof Of & string>[];
   readonly empty: string;
+  readonly timeoutMs?: number;
   readonly ask: (session: Session, sight: Sight) => Promise<Found<Of>>;
 }): Question {
   return question;

@@ -55,9 +55,23 @@ export function describeHiding({ role }: Sight, what: string): string {
   return `${what}. A superuser can let the role "${role.replaceAll('"', '')}" see them: \`grant pg_read_all_stats to ${role}\`.`;
 }
 
-/** Since when the counters of this database run; null: they were never reset. */
+/**
+ * Since when the counters of this database run at most: their last reset, or else the first migration, where the role
+ * may read it. null: neither is known.
+ */
 export async function readCountingSince({ sql }: Pick<Session, 'sql'>): Promise<Date | null> {
-  const [row] = await sql<{ since: Date | null }[]>`
-    select stats_reset as since from pg_stat_database where datname = current_database()`;
-  return row?.since ?? null;
+  const [row] = await sql<{ reset: Date | null; hasHistory: boolean | null }[]>`
+    select
+      stats_reset as reset,
+      (
+        select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')
+        from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = 'cryptosense_db' and c.relname = 'migrations'
+      ) as "hasHistory"
+    from pg_stat_database where datname = current_database()`;
+  if (row?.reset) return row.reset;
+  if (!row?.hasHistory) return null;
+  const [first] = await sql<{ at: Date | null }[]>`
+    select min(applied_at) as at from cryptosense_db.migrations`;
+  return first?.at ?? null;
 }

@@ -146,6 +146,24 @@ describe('indexes', () => {
     expect(answer.advice[0]).toContain('`reindex index concurrently items_price`');
   });
 
+  it('waits a week after the first migration', async () => {
+    const statements = [
+      'create table items (id int primary key, price int)',
+      'insert into items select n, n from generate_series(1, 60000) n',
+      'create index on items (price)',
+      readOften('items', 'id'),
+      'create schema cryptosense_db',
+    ];
+    const migrated = (age: string) =>
+      `create table cryptosense_db.migrations as select now() - interval '${age}' as applied_at`;
+    const young = await inspectIndexes([...statements, migrated('6 days')]);
+    expect(young.rows).toEqual([]);
+    const old = await inspectIndexes([...statements, migrated('8 days')]);
+    expect(old.rows).toMatchObject([
+      { fault: 'unused', detail: expect.stringMatching(/^no scan since 2/) },
+    ]);
+  });
+
   it('counts the indexes of partitions to that of their table', async () => {
     const answer = await inspectIndexes([
       'create table items (id int, price int) partition by range (id)',

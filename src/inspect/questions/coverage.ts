@@ -123,6 +123,8 @@ export const coverage = defineQuestion<AssetCoverage>({
     { key: 'isStale', label: 'stale', kind: 'flag' },
   ],
   empty: 'There is no price.',
+  // It reads all prices.
+  timeoutMs: 60_000,
   ask: async (session, { hasTimescale }) => {
     const nothing = { rows: [], advice: [] };
     if (!hasTimescale)

@@ -95,13 +95,20 @@ function judgeInvalid(index: TableIndex): Judged | undefined {
   const isRemainder = /_cc(?:new|old)\d*"?$/.test(name);
   const remedy = isRemainder
     ? `It is what a REINDEX left behind: ${dropOf(index)}`
-    : isPlain(index)
-      ? `Rebuild it: \`reindex index concurrently ${name}\``
-      : `Rebuild it, which locks ${table} for writing: \`reindex index ${name}\``;
+    : rebuildOf(index);
   return judged(index, 'invalid', {
     detail: isRemainder ? 'left behind by REINDEX' : 'its creation failed',
     advice: `The index ${name} of ${table} is invalid: no query uses it, and every write pays for it. ${remedy}.`,
   });
+}
+
+/** REINDEX makes the index of a plain table valid, and that of no other. */
+function rebuildOf(index: TableIndex): string {
+  const { name, tableKind } = index;
+  if (isPlain(index)) return `Rebuild it: \`reindex index concurrently ${name}\``;
+  return tableKind === 'partitioned table'
+    ? `Create the missing indexes of its partitions, and attach them: \`alter index ${name} attach partition NAME\``
+    : `Drop it, and create it again: ${dropOf(index)}`;
 }
 
 /** Dropping one of these changes more than the speed of queries. */
