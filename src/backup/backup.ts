@@ -27,6 +27,7 @@ export {
 export type { Manifest, ManifestTable } from './manifest.ts';
 export {
   type KeptBackup,
+  type KeptRule,
   type PrunedBackup,
   type PruneOptions,
   type PruneResult,

@@ -95,7 +95,7 @@ async function drillBackup(
   const startedAt = new Date();
   // The id is settled first, so that a backup that ends meanwhile is not restored in its place.
   const { backup, name } = await withStore(options, async (store) => ({
-    backup: await findBackup(store, { id, database }),
+    backup: await findBackup(store, { id, database, onProgress: options.onProgress }),
     name: store.name,
   }));
   const stamp = startedAt.toISOString().replaceAll(/\D/g, '').slice(0, 14);

@@ -99,7 +99,7 @@ const verify = defineCommand<OnStore<VerifyOptions>>()({
   arguments: { id: argument('<id>', 'an id, its beginning, or latest') },
   flags: { ...storeFlags, ...identityFlags, ...programFlags },
   notes: [
-    'The store keeps that it was found whole, for backup check. To prove that it can be restored: backup drill.',
+    'The store keeps whether it was found whole, for backup check. To prove that it can be restored: backup drill.',
   ],
   examples: [['cryptosense-db backup verify latest --identity key.txt', 'the newest']],
   run: async (given, { output, signal }) => {
@@ -329,7 +329,8 @@ const show = defineCommand<OnStore<ShowOptions>>()({
     ['cryptosense-db backup show 2026-01-31', 'that of a day'],
   ],
   run: async (given, { output }) => {
-    output.result(await (await backups()).show(onStore(given)), renderBackup);
+    const { onProgress } = output;
+    output.result(await (await backups()).show({ ...onStore(given), onProgress }), renderBackup);
   },
 });
 

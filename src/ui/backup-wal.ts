@@ -4,7 +4,7 @@ import type { WalRestore } from '../backup/wal/restore.ts';
 import type { PhysicalRule } from '../backup/wal/retention.ts';
 import type { WalRun } from '../backup/wal/run.ts';
 import type { WalGap, Window } from '../backup/wal/segments.ts';
-import type { WalProblem } from '../backup/wal/state.ts';
+import type { WalProblem, WalState } from '../backup/wal/state.ts';
 import { formatBytes, formatCount } from './bar.ts';
 import { formatAge, formatDuration, formatMinute, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
@@ -176,6 +176,13 @@ function describeEnd({ to, gap }: WalRestore): string {
   if (gap) return `the gap: ${describeGap(gap)}`;
   if (to === undefined) return 'the end of the backup';
   return to === 'latest' ? 'the end of the WAL' : to.toISOString();
+}
+
+/** One line for the newest WAL, for `backup check`. */
+export function describeWalState({ newest, archiver, lossMs }: WalState): string {
+  const name = newest?.name ?? archiver?.lastArchived;
+  const loss = lossMs === undefined ? '' : `; at most ${formatDuration(lossMs)} would be lost`;
+  return `WAL: ${name === undefined ? 'none' : `newest ${name}`}${loss}`;
 }
 
 /** One line for a problem of the WAL, for `backup check`. */
