@@ -373,6 +373,7 @@ const schedule = defineCommand<ScheduleOptions>()({
       'for systemd and cron (default: /usr/local/bin/cryptosense-db)',
     ),
     image: flag('--image <name>', "for kubernetes: with this program and PostgreSQL's"),
+    wal: flag('--no-wal', 'without the jobs of pgBackRest, and without --rpo in the check'),
     ...storeFlags,
     ...grouped('Store:', {
       recipients: repeatable(
@@ -390,6 +391,7 @@ const schedule = defineCommand<ScheduleOptions>()({
   ],
   examples: [
     ['cryptosense-db backup schedule --for systemd --out units/', 'services and timers'],
+    ['cryptosense-db backup schedule --for cron --no-wal', 'for a managed server'],
     ['cryptosense-db backup schedule --for kubernetes | kubectl apply -f -', 'after the secrets'],
   ],
   run: async (given, { output }) => {
