@@ -70,7 +70,7 @@ describe.each([
         await sql`select 1`;
         execFileSync('bash', ['-euc', commands], {
           cwd: folder,
-        stdio: 'pipe',
+          stdio: 'pipe',
           env: {
             ...cleanEnvironment(),
             PATH: `${programFolder()}:/usr/lib/postgresql/15/bin:${process.env.PATH}`,
