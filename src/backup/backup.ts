@@ -33,7 +33,7 @@ export {
   type PruneResult,
   prune,
 } from './prune.ts';
-export type { DrilledMoment, DrillPhase, DrillResult } from './report.ts';
+export type { DrilledMoment, DrillPhase, DrillResult, FailedDrill } from './report.ts';
 export {
   type ActivateOptions,
   type ActivateResult,
