@@ -28,12 +28,13 @@ export {
 export type { Manifest, ManifestTable } from './manifest.ts';
 export {
   type KeptBackup,
+  type KeptRule,
   type PrunedBackup,
   type PruneOptions,
   type PruneResult,
   prune,
 } from './prune.ts';
-export type { DrilledMoment, DrillPhase, DrillResult } from './report.ts';
+export type { DrilledMoment, DrillPhase, DrillResult, FailedDrill } from './report.ts';
 export {
   type RestoreOptions,
   type RestorePhase,

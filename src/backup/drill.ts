@@ -2,13 +2,21 @@ import { resolve } from 'node:path';
 import { withSession } from '../database/connection.ts';
 import { resolveTarget } from '../database/target.ts';
 import type { RunOptions } from '../ledger/run.ts';
-import { isError } from '../runtime/errors.ts';
+import { isError, messageOf } from '../runtime/errors.ts';
 import { replaceFile, requireWritable } from '../runtime/files.ts';
+import type { OnProgress } from '../runtime/progress.ts';
 import { findBackup } from './catalog.ts';
 import { requireServer } from './create.ts';
 import { withSuffix } from './database-name.ts';
 import { drillMoment } from './drill-moment.ts';
-import { type DrillResult, renderReport } from './report.ts';
+import {
+  type DrillPhase,
+  type DrillResult,
+  drillPhases,
+  type FailedDrill,
+  renderFailedDrill,
+  renderReport,
+} from './report.ts';
 import { dropRestored, type RestoreOptions, restore } from './restore.ts';
 import { type Login, type SmokeResult, smokeTest } from './smoke.ts';
 import type { StanzaOptions } from './wal/stanza.ts';
@@ -58,33 +66,98 @@ const defaultFolder = '/var/tmp';
  * The quarterly drill of the specification, 10.3: restores a backup into a database of its own and compares every table
  * with the manifest, or restores a moment into a copy of the server and reads every row. Then it does what the services
  * do first, measures the time, writes the reports, and drops the copy however the drill ends. A
- * difference, a failed test or a restore that takes too long is a result.
- * Throws `file-problem` for a report, what `restore` throws, and with `pitr` what `wal.restore` throws.
+ * difference, a failed test or a restore that takes too long is a result. A drill that ends with an error writes reports
+ * too, with the phases up to there. Throws `file-problem` for a report, what `restore` throws, and with `pitr` what `wal.restore` throws.
  */
 export async function drill(options: DrillOptions): Promise<DrillResult> {
-  const { report = [], rtoMs = defaultRtoMs, login } = options;
+  const { report = [], pitr } = options;
   for (const file of report) requireWritable(resolve(file));
-  const result =
-    options.pitr === undefined
-      ? await drillBackup({ ...options, rtoMs })
-      : await drillMoment({
-          pitr: options.pitr,
-          config: options.config,
-          stanza: options.stanza,
-          database: options.database,
-          folder: options.folder ?? defaultFolder,
-          pgBin: options.pgBin,
-          signal: options.signal,
-          onProgress: options.onProgress,
-          rtoMs,
-          login,
-          keep: options.keep ?? false,
-        });
-  for (const file of report) {
-    const isJson = file.endsWith('.json');
-    replaceFile(file, isJson ? `${JSON.stringify(result, null, 2)}\n` : renderReport(result));
+  const startedAt = new Date();
+  const phases = watchPhases(options.onProgress);
+  try {
+    const found = await run({ ...options, onProgress: phases.onProgress });
+    // A restore that differs has no phases of its own.
+    const result = found.phases.length > 0 ? found : { ...found, phases: phases.ended() };
+    writeReports(report, result, renderReport);
+    return result;
+  } catch (error) {
+    const failed: FailedDrill = {
+      startedAt,
+      moment: pitr,
+      phases: phases.ended(),
+      error: isError(error)
+        ? { code: error.code, message: error.message }
+        : { code: 'unexpected', message: messageOf(error) },
+      hasPassed: false,
+    };
+    // Of two errors that of the drill counts.
+    const unwritten = attempt(() => writeReports(report, failed, renderFailedDrill));
+    throw unwritten && isError(error) ? error.with({ message: messageOf(unwritten) }) : error;
   }
-  return result;
+}
+
+function run(options: DrillOptions): Promise<DrillResult> {
+  const { rtoMs = defaultRtoMs } = options;
+  if (options.pitr === undefined) return drillBackup({ ...options, rtoMs });
+  return drillMoment({
+    pitr: options.pitr,
+    config: options.config,
+    stanza: options.stanza,
+    database: options.database,
+    folder: options.folder ?? defaultFolder,
+    pgBin: options.pgBin,
+    signal: options.signal,
+    onProgress: options.onProgress,
+    rtoMs,
+    login: options.login,
+    keep: options.keep ?? false,
+  });
+}
+
+function writeReports<Result>(
+  files: readonly string[],
+  result: Result,
+  render: (result: Result) => string,
+): void {
+  for (const file of files) {
+    const isJson = file.endsWith('.json');
+    replaceFile(file, isJson ? `${JSON.stringify(result, null, 2)}\n` : render(result));
+  }
+}
+
+function attempt(work: () => void): unknown {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+interface Phases {
+  readonly onProgress: OnProgress;
+  /** Each phase with its time; the last one ends now. */
+  readonly ended: () => readonly DrillPhase[];
+}
+
+/** Takes the times from the progress, which also a drill that ends with an error has reported. */
+function watchPhases(onProgress: OnProgress | undefined): Phases {
+  const begun: { readonly name: DrillPhase['name']; readonly at: number }[] = [];
+  return {
+    onProgress: (event) => {
+      const name =
+        event.kind === 'backup-phase'
+          ? drillPhases.find((each) => each === event.phase)
+          : undefined;
+      if (name !== undefined) begun.push({ name, at: performance.now() });
+      onProgress?.(event);
+    },
+    ended: () =>
+      begun.map(({ name, at }, index) => ({
+        name,
+        durationMs: Math.round((begun[index + 1]?.at ?? performance.now()) - at),
+      })),
+  };
 }
 
 async function drillBackup(
@@ -95,7 +168,7 @@ async function drillBackup(
   const startedAt = new Date();
   // The id is settled first, so that a backup that ends meanwhile is not restored in its place.
   const { backup, name } = await withStore(options, async (store) => ({
-    backup: await findBackup(store, { id, database }),
+    backup: await findBackup(store, { id, database, onProgress: options.onProgress }),
     name: store.name,
   }));
   const stamp = startedAt.toISOString().replaceAll(/\D/g, '').slice(0, 14);

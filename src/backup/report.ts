@@ -1,10 +1,21 @@
+import { formatDuration } from '../runtime/amounts.ts';
+import { isoDay } from '../runtime/days.ts';
 import type { ManifestTable } from './manifest.ts';
-import type { RestorePhase } from './restore.ts';
 import type { SmokeResult } from './smoke.ts';
 
+/** Of a backup, those of its restore; of a moment, `restore` of the files, `replay` of the WAL, `read` of every row. */
+export const drillPhases = [
+  'prepare',
+  'restore',
+  'replay',
+  'read',
+  'analyze',
+  'compare',
+  'finish',
+] as const;
+
 export interface DrillPhase {
-  /** Of a moment: `restore` of the files, `replay` of the WAL, and `read` of every row. */
-  readonly name: RestorePhase['name'] | 'replay' | 'read';
+  readonly name: (typeof drillPhases)[number];
   readonly durationMs: number;
 }
 
@@ -53,21 +64,56 @@ export interface DrillResult {
   readonly hasPassed: boolean;
 }
 
+/** What the report of a drill has that ended with an error. */
+export interface FailedDrill {
+  readonly startedAt: Date;
+  /** undefined: a backup was to be restored, and not a moment. */
+  readonly moment: Date | undefined;
+  /** The last one is where the error was. */
+  readonly phases: readonly DrillPhase[];
+  readonly error: { readonly code: string; readonly message: string };
+  readonly hasPassed: false;
+}
+
+/** The report of a drill that ended with an error, as Markdown. */
+export function renderFailedDrill({ startedAt, moment, phases, error }: FailedDrill): string {
+  return [
+    `# Drill${moment ? ` of ${moment.toISOString()}` : ''}, ${isoDay(startedAt)}: FAILED`,
+    '',
+    'The drill ended with an error, and proves nothing:',
+    '',
+    ...error.message.split('\n').map((line) => `    ${line}`),
+    '',
+    ...phaseLines(phases),
+    '',
+  ].join('\n');
+}
+
+function phaseLines(phases: readonly DrillPhase[]): readonly string[] {
+  return [
+    '## Phases',
+    '',
+    ...(phases.length === 0
+      ? ['None was begun.']
+      : [
+          '| phase | time |',
+          '|---|---:|',
+          ...phases.map(({ name, durationMs }) => `| ${name} | ${formatDuration(durationMs)} |`),
+        ]),
+  ];
+}
+
 /** The report of a drill as Markdown, to be kept: what was restored, how long it took, and what was proved. */
 export function renderReport(result: DrillResult): string {
   const { smokeTests, phases, moment } = result;
   return [
-    `# Drill of ${result.source}, ${result.startedAt.toISOString().slice(0, 10)}: ${result.hasPassed ? 'passed' : 'FAILED'}`,
+    `# Drill of ${result.source}, ${isoDay(result.startedAt)}: ${result.hasPassed ? 'passed' : 'FAILED'}`,
     '',
     ...(moment ? momentFacts(result, moment) : backupFacts(result)),
     `- Environment: ${result.environment ?? 'no mark'}; newest migration: ${result.newestMigration ?? 'none'}`,
-    `- Time to ${moment ? 'restore, replay and read' : 'restore and compare'}: ${seconds(result.restoreMs)} of ${seconds(result.rtoMs)} allowed (RTO)${result.restoreMs > result.rtoMs ? ': too slow' : ''}`,
+    `- Time to ${moment ? 'restore, replay and read' : 'restore and compare'}: ${formatDuration(result.restoreMs)} of ${formatDuration(result.rtoMs)} allowed (RTO)${result.restoreMs > result.rtoMs ? ': too slow' : ''}`,
     '',
-    '## Phases',
-    '',
-    '| phase | time |',
-    '|---|---:|',
-    ...phases.map(({ name, durationMs }) => `| ${name} | ${seconds(durationMs)} |`),
+    ...phaseLines(phases),
     '',
     '## Data',
     '',
@@ -86,7 +132,7 @@ export function renderReport(result: DrillResult): string {
           '|---|---|---|---:|',
           ...smokeTests.map(
             ({ name, outcome, detail, durationMs }) =>
-              `| ${name} | ${outcome} | ${detail.replaceAll('|', '\\|')} | ${seconds(durationMs)} |`,
+              `| ${name} | ${outcome} | ${detail.replaceAll('|', '\\|')} | ${formatDuration(durationMs)} |`,
           ),
         ]),
     '',
@@ -130,8 +176,4 @@ function dataLines({ tables, differences, moment }: DrillResult): readonly strin
     '',
     ...named,
   ];
-}
-
-function seconds(ms: number): string {
-  return `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -188,6 +188,7 @@ const restore = defineCommand<RestoreFlags>()({
       'the history to follow, where servers were restored before (default: the newest)',
       positiveNumber,
     ),
+    allowGap: flag('--allow-gap', 'with --to latest, where WAL is missing: all up to the gap'),
     port: flag('--port <n>', 'the port of the copy (default: 5433)', positiveNumber),
     ...stanzaFlags,
   },

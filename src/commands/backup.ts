@@ -100,7 +100,7 @@ const verify = defineCommand<OnStore<VerifyOptions>>()({
   arguments: { id: argument('<id>', 'an id, its beginning, or latest') },
   flags: { ...storeFlags, ...identityFlags, ...programFlags },
   notes: [
-    'The store keeps that it was found whole, for backup check. To prove that it can be restored: backup drill.',
+    'The store keeps whether it was found whole, for backup check. To prove that it can be restored: backup drill.',
   ],
   examples: [['cryptosense-db backup verify latest --identity key.txt', 'the newest']],
   run: async (given, { output, signal }) => {
@@ -330,7 +330,8 @@ const show = defineCommand<OnStore<ShowOptions>>()({
     ['cryptosense-db backup show 2026-01-31', 'that of a day'],
   ],
   run: async (given, { output }) => {
-    output.result(await (await backups()).show(onStore(given)), renderBackup);
+    const { onProgress } = output;
+    output.result(await (await backups()).show({ ...onStore(given), onProgress }), renderBackup);
   },
 });
 
@@ -373,6 +374,7 @@ const schedule = defineCommand<ScheduleOptions>()({
       'for systemd and cron (default: /usr/local/bin/cryptosense-db)',
     ),
     image: flag('--image <name>', "for kubernetes: with this program and PostgreSQL's"),
+    wal: flag('--no-wal', 'without the jobs of pgBackRest, and without --rpo in the check'),
     ...storeFlags,
     ...grouped('Store:', {
       recipients: repeatable(
@@ -390,6 +392,7 @@ const schedule = defineCommand<ScheduleOptions>()({
   ],
   examples: [
     ['cryptosense-db backup schedule --for systemd --out units/', 'services and timers'],
+    ['cryptosense-db backup schedule --for cron --no-wal', 'for a managed server'],
     ['cryptosense-db backup schedule --for kubernetes | kubectl apply -f -', 'after the secrets'],
   ],
   run: async (given, { output }) => {

@@ -6,6 +6,8 @@ export const sqlErrorCodes = {
   databaseExists: '42P04',
   uniqueViolation: '23505',
   duplicateTable: '42P07',
+  noSuchTable: '42P01',
+  noSuchColumn: '42703',
   cannotConnectNow: '57P03',
   insufficientPrivilege: '42501',
   objectInUse: '55006',

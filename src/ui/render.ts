@@ -11,7 +11,7 @@ import type {
 } from '../migrations/migrate.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
 import type { Interruption, MigrationState } from '../migrations/status.ts';
-import { formatBytes, formatMinute, plural } from '../runtime/amounts.ts';
+import { formatBytes, formatDuration, formatMinute, plural } from '../runtime/amounts.ts';
 import {
   type CryptosenseDbError,
   findingsOf,
@@ -24,7 +24,7 @@ import type { CheckResult, GenerateResult } from '../types/generate.ts';
 import { describeFinding } from './findings.ts';
 import { type Look, renderTable } from './table.ts';
 
-export { formatAge, formatMinute, plural } from '../runtime/amounts.ts';
+export { formatAge, formatDuration, formatMinute, plural } from '../runtime/amounts.ts';
 
 export function renderStatus(result: StatusResult, look: Look): string {
   const { chalk } = look;
@@ -329,13 +329,4 @@ export function errorDocument(
   const sensitive = disclosure.isVerbose ? sensitiveOf(error.details) : undefined;
   const details = sensitive ? { ...error.details, sensitive } : error.details;
   return { error: { code, message, problems, ...(details !== undefined && { details }) } };
-}
-
-/** `12 ms`, `3.4 s`, `2 min 5 s`; empty for undefined. */
-export function formatDuration(ms: number | undefined): string {
-  if (ms === undefined) return '';
-  if (Math.round(ms) < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 59_950) return `${(ms / 1_000).toFixed(1)} s`;
-  const seconds = Math.round(ms / 1_000);
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }

@@ -6,7 +6,7 @@ import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { create } from '../../src/backup/create.ts';
 import { drill } from '../../src/backup/drill.ts';
-import type { DrillResult } from '../../src/backup/report.ts';
+import { type DrillResult, renderReport } from '../../src/backup/report.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import {
   hasPgDump,
@@ -17,7 +17,7 @@ import {
 import { callCli, startCli } from '../support/cli.ts';
 import { connect, createScratchDatabase } from '../support/databases.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
-import { until } from '../support/recovery.ts';
+import { scratchDatabase, until } from '../support/recovery.ts';
 import { createTimescaleDatabase } from '../support/schema-database.ts';
 
 const email = 'Ada@Example.com';
@@ -181,6 +181,7 @@ describe.each([
     expect(result).toMatchObject({ hasPassed: false, differences, smokeTests: [] });
     for (const line of differences) expect(text).toContain(`- ${line}\n`);
     expect(text).toContain('They were not run, because the data differs.');
+    expect(text).toMatch(/^\| compare \| .+ \|$/m);
     expect(code).toBe(1);
     expect(await copies()).toEqual([]);
   });
@@ -189,10 +190,38 @@ describe.each([
     const { code, result, text } = await run({ flags: ['--rto', '1ms'] });
     expect(result).toMatchObject({ hasPassed: false, rtoMs: 1, differences: [] });
     expect(result.restoreMs).toBeGreaterThan(1);
-    expect(text).toMatch(/: FAILED\n.*0\.0 s allowed \(RTO\): too slow\n/s);
+    expect(text).toMatch(/: FAILED\n.*1 ms allowed \(RTO\): too slow\n/s);
     expect(code).toBe(1);
     expect(await copies()).toEqual([]);
   });
+
+  it.runIf(canRun)(
+    'writes its report when it ends with an error, with the phases so far',
+    async () => {
+      const store = join(temporaryFolder(), 'store');
+      await cp(whole, store, { recursive: true });
+      const dump = join(store, name, id, 'dump');
+      const bytes = readFileSync(dump);
+      writeFileSync(
+        dump,
+        Buffer.concat([bytes.subarray(0, -1), Buffer.from([(bytes.at(-1) ?? 0) ^ 1])]),
+      );
+      const folder = temporaryFolder();
+      const report = ['drill.md', 'drill.json'].map((file) => join(folder, file));
+      const failing = drill({ target: source.url, store, report });
+      await expect(failing).rejects.toMatchObject({ code: 'backup-damaged' });
+      const [text = '', json = ''] = report.map((file) => readFileSync(file, 'utf8'));
+      expect(JSON.parse(json)).toMatchObject({
+        hasPassed: false,
+        error: { code: 'backup-damaged' },
+        phases: [{ name: 'prepare' }, { name: 'restore', durationMs: expect.any(Number) }],
+      });
+      expect(text).toMatch(/^# Drill, .*: FAILED\n/);
+      expect(text).toContain('is not what its manifest says');
+      expect(text).toMatch(/\| restore \| .*s \|/);
+      expect(await copies()).toEqual([]);
+    },
+  );
 
   it.runIf(canRun)('drops the copy when it is interrupted', async () => {
     const words = ['backup', 'drill', '--url', source.url, '--store', whole];
@@ -203,6 +232,44 @@ describe.each([
     expect(await drilling.finished).toMatchObject({ code: 130, stdout: '' });
     expect(await copies()).toEqual([]);
   });
+});
+
+it.skipIf(!hasPgDump)(
+  `does not run the tests of CryptoSense on another schema${pgDumpMissing}`,
+  async () => {
+    const { url, sql } = await scratchDatabase();
+    await sql`create table users as select 1 as id`;
+    const store = join(temporaryFolder(), 'store');
+    await create({ target: url, store });
+    const { smokeTests, hasPassed } = await drill({ target: url, store });
+    expect(smokeTests.map(({ outcome }) => outcome)).toEqual(Array(4).fill('not run'));
+    expect(smokeTests[1]?.detail).toContain('portfolios');
+    expect(hasPassed).toBe(true);
+  },
+);
+
+it('writes times of hours as hours', () => {
+  const hourMs = 3_600_000;
+  const report = renderReport({
+    store: '/b',
+    id: 'id',
+    source: 'shop',
+    backedUpAt: new Date(0),
+    startedAt: new Date(0),
+    environment: null,
+    newestMigration: null,
+    copy: 'copy',
+    moment: undefined,
+    phases: [{ name: 'restore', durationMs: 1.5 * hourMs }],
+    restoreMs: 1.5 * hourMs,
+    rtoMs: 4 * hourMs,
+    tables: [],
+    differences: [],
+    smokeTests: [],
+    hasPassed: true,
+  });
+  expect(report).toContain('1 h 30 min of 4 h allowed (RTO)');
+  expect(report).toContain('| restore | 1 h 30 min |');
 });
 
 it('refuses a report that cannot be written before it looks for a backup', async () => {

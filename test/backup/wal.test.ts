@@ -298,9 +298,35 @@ describe.skipIf(obstacle !== undefined)(
       const state = await walState({ config, target: server.url });
       expect(state.problems).toMatchObject([{ kind: 'gap', gap: { first: name } }]);
       const args = ['restore', '--target', join(server.folder, 'beyond')];
-      expect(await call([...args, '--to', before.toISOString()])).toMatchObject({
-        error: { code: 'moment-unreachable', message: expect.stringContaining(name) },
+      for (const to of [before.toISOString(), 'latest']) {
+        expect(await call([...args, '--to', to])).toMatchObject({
+          error: { code: 'moment-unreachable', message: expect.stringContaining(name) },
+        });
+      }
+      const { sql, result } = await startCopy('up-to-the-gap', ['--to', 'latest', '--allow-gap']);
+      expect(result.gap).toMatchObject({ first: name });
+      expect(await count(sql)).toBe(10_000);
+    });
+
+    it('a segment that a backup itself needs is missed for both actions', async () => {
+      const { label, wal } = incremental.backup;
+      const path = join(
+        repository,
+        'archive/main',
+        segments().find((each) => each.includes(wal.stop)) ?? '',
+      );
+      renameSync(path, `${server.folder}/own`);
+      onTestFinished(() => {
+        cpSync(`${server.folder}/own`, path, { preserveTimestamps: true });
       });
+      for (const action of ['pause', 'promote']) {
+        const folder = join(server.folder, `own-${action}`);
+        const words = ['restore', '--backup', label, '--action', action, '--target', folder];
+        expect(await call(words)).toMatchObject({
+          error: { code: 'moment-unreachable', message: expect.stringContaining(wal.stop) },
+        });
+        expect(existsSync(folder)).toBe(false);
+      }
     });
 
     it('a newest segment that the server has archived is missed too', async () => {

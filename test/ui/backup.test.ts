@@ -1,9 +1,12 @@
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
+import type { CheckResult } from '../../src/backup/check.ts';
 import type { DrillResult } from '../../src/backup/report.ts';
+import type { WalState } from '../../src/backup/wal/state.ts';
 import {
   renderBackup,
   renderBackups,
+  renderCheck,
   renderDrill,
   renderPruned,
   renderSchedule,
@@ -152,6 +155,71 @@ describe('what prune did', () => {
     const nothing = { kept: [], deleted: [], unfinished: [], uploads: [], damaged: [] };
     expect(renderPruned({ ...result, ...nothing, deletedBytes: 0 }, plain)).toBe(
       '0 backups deleted, 0 kept in /b by 7d,12m\n',
+    );
+  });
+});
+
+describe('a check', () => {
+  const fine: CheckResult = {
+    store: '/b',
+    maxAgeMs: 26 * hourMs,
+    maxVerifiedAgeMs: 192 * hourMs,
+    databases: [
+      {
+        database: 'shop',
+        newest: { id, at: startedAt, ageMs: 25.5 * hourMs },
+        verified: { id, at: startedAt, ageMs: 50 * hourMs },
+      },
+    ],
+    problems: [],
+    wal: undefined,
+    isFine: true,
+  };
+  const wal: WalState = {
+    newest: { name: '000000010000000000000007', at: startedAt, bytes: 1 },
+    windows: [],
+    gaps: [],
+    archiver: undefined,
+    unread: undefined,
+    lossMs: 185_000,
+    problems: [],
+  };
+
+  it('that is fine says which limit was kept', () => {
+    expect(renderCheck(fine, plain)).toBe(
+      'shop: newest 1 d old, verified 2 d ago\n/b: fine, the newest backup is not older than 26 h\n',
+    );
+  });
+
+  it('names the newest WAL and what would be lost', () => {
+    expect(renderCheck({ ...fine, wal }, plain)).toContain(
+      'WAL: newest 000000010000000000000007; at most 3 min 5 s would be lost\n',
+    );
+    const none = { ...wal, newest: undefined, lossMs: undefined };
+    expect(renderCheck({ ...fine, wal: none }, plain)).toContain('\nWAL: none\n');
+  });
+
+  it('says what is missing, and how old what is too old is', () => {
+    const problem = { kind: 'too old', database: 'shop', detail: 'it is too old' } as const;
+    const result = {
+      ...fine,
+      databases: [{ database: 'shop', newest: null, verified: null }],
+      problems: [
+        { ...problem, ageMs: 26.1 * hourMs },
+        { ...problem, ageMs: 80 * hourMs },
+        { ...problem, ageMs: undefined },
+      ],
+      isFine: false,
+    };
+    expect(renderCheck(result, plain)).toBe(
+      [
+        'shop: no backup, never verified',
+        'problem: it is too old (26 h 6 min)',
+        'problem: it is too old (3 d)',
+        'problem: it is too old',
+        '/b: 3 problems',
+        '',
+      ].join('\n'),
     );
   });
 });
