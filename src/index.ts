@@ -5,6 +5,8 @@
 
 /** As the commands of `cryptosense-db backup`. */
 export * as backup from './backup/backup.ts';
+/** As `cryptosense-db benchmark`. */
+export { type BenchmarkOptions, type BenchmarkResult, benchmark } from './benchmark/benchmark.ts';
 export { describeTarget, parseTarget, type Target } from './database/target.ts';
 /** The tables and views of schema public, in the terms of Kysely; and the types of their columns. */
 export type * from './database/types.ts';
@@ -13,6 +15,14 @@ export type { DB as Database } from './database/types.ts';
 export * as database from './databases/lifecycle.ts';
 /** As `cryptosense-db doctor`. */
 export * as doctor from './doctor/doctor.ts';
+/** As the commands of `cryptosense-db inspect`: `inspect({ target, questions: ['sizes'] })`. */
+export {
+  type Answer,
+  type InspectOptions,
+  type InspectResult,
+  inspect,
+  type QuestionName,
+} from './inspect/inspect.ts';
 /** As the commands of `cryptosense-db migrate`. The command `new` is the function `create`. */
 export * as migrate from './migrations/migrate.ts';
 /** As the commands of `cryptosense-db prices`. The command `import` is the function `importPrices`. */

@@ -12,8 +12,10 @@ const layers: readonly (readonly string[])[] = [
   ['typed-database.ts', 'commands', 'ui'],
   [
     'backup',
+    'benchmark',
     'databases',
     'doctor',
+    'inspect',
     'market',
     'migrations',
     'prices',
@@ -31,8 +33,10 @@ const layers: readonly (readonly string[])[] = [
 const neighbours: Readonly<Record<string, readonly string[]>> = {
   'index.ts': ['typed-database.ts'],
   commands: ['ui'],
+  backup: ['benchmark'],
   databases: ['migrations'],
-  doctor: ['backup', 'migrations'],
+  doctor: ['backup', 'inspect', 'migrations'],
+  inspect: ['prices'],
   prices: ['market'],
   seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
@@ -41,7 +45,11 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 
 /** The modules that one feature offers to the others. */
 const publicModules = [
+  'src/inspect/questions/chunks.ts',
+  'src/inspect/questions/jobs.ts',
+  'src/inspect/sight.ts',
   'src/backup/backup.ts',
+  'src/benchmark/service-queries.ts',
   'src/market/access.ts',
   'src/market/market.ts',
   'src/market/obtain.ts',
@@ -55,6 +63,7 @@ const publicModules = [
   'src/migrations/source.ts',
   'src/prices/presence.ts',
   'src/prices/sink.ts',
+  'src/prices/status.ts',
   'src/schema/catalog.ts',
   'src/seeding/seed.ts',
 ];

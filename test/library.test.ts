@@ -27,10 +27,13 @@ describe('the exports of the library', () => {
     expect(Object.keys(library).sort()).toEqual([
       'CryptosenseDbError',
       'backup',
+      'benchmark',
       'createDatabase',
       'database',
       'describeFinding',
       'describeTarget',
+      'doctor',
+      'inspect',
       'isError',
       'migrate',
       'parseTarget',

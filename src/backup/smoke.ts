@@ -1,4 +1,6 @@
+import { accountByEmail, portfoliosWithValues } from '../benchmark/service-queries.ts';
 import { type Session, withRollback } from '../database/connection.ts';
+import { borrowedKysely } from '../database/kysely.ts';
 import { messageOf } from '../runtime/errors.ts';
 
 /** Who logs in. Without a password, only the account is looked up. */
@@ -56,18 +58,17 @@ async function readOnly<T>({ sql }: Session, work: () => Promise<T>): Promise<T>
 }
 
 /** As the API does: by the address in upper or lower case, then by the hash of the password (bcrypt). */
-async function logIn({ sql }: Session, login: Login | undefined): Promise<Outcome> {
+async function logIn(session: Session, login: Login | undefined): Promise<Outcome> {
+  const { sql } = session;
   const email = login?.email ?? (await anyEmail({ sql }));
   if (email === undefined) return notRun('the table users has no account that is not deleted');
-  const accounts = await sql<{ hash: string }[]>`
-    select password_hash as hash from public.users
-    where lower(email) = lower(${email}) and deleted_at is null`;
+  const accounts = await accountByEmail(borrowedKysely(session), email).execute();
   const [account] = accounts;
   if (!account) return failed('no account has the address');
   if (accounts.length > 1) return failed(`${accounts.length} accounts have the address`);
   if (login?.password === undefined) return passed('an account was found by its address');
   // pgcrypto knows the older name of the same algorithm only.
-  const hash = account.hash.replace(/^\$2[by]\$/, '$2a$');
+  const hash = account.password_hash.replace(/^\$2[by]\$/, '$2a$');
   const [row] = await sql<{ isRight: boolean }[]>`
     select public.crypt(${login.password}, ${hash}) = ${hash} as "isRight"`;
   return row?.isRight
@@ -82,16 +83,13 @@ async function anyEmail({ sql }: Pick<Session, 'sql'>): Promise<string | undefin
 }
 
 /** The query of the specification, 6.3, for a user with a portfolio. */
-async function viewPortfolio({ sql }: Session): Promise<Outcome> {
+async function viewPortfolio(session: Session): Promise<Outcome> {
+  const { sql } = session;
   const [owner] = await sql<{ id: string }[]>`
     select user_id as id from public.portfolios where deleted_at is null order by id limit 1`;
   if (!owner) return notRun('the table portfolios has no portfolio that is not deleted');
-  const portfolios = await sql<{ holdings: number }[]>`
-    select p.id, p.name, sum(h.current_value_usd) as total_value, count(h.id)::int as holdings
-    from public.portfolios p left join public.holdings h on h.portfolio_id = p.id
-    where p.user_id = ${owner.id} and p.deleted_at is null
-    group by p.id, p.name`;
-  const holdings = portfolios.reduce((sum, each) => sum + each.holdings, 0);
+  const portfolios = await portfoliosWithValues(borrowedKysely(session), owner.id).execute();
+  const holdings = portfolios.reduce((sum, each) => sum + each.holdings_count, 0);
   return portfolios.length > 0
     ? passed(`${counted(portfolios.length, 'portfolio')} with ${counted(holdings, 'holding')}`)
     : failed('the owner of a portfolio has none');

@@ -1,8 +1,10 @@
 import { backupCommands } from './backup.ts';
+import { benchmarkCommand } from './benchmark.ts';
 import type { Entry } from './command.ts';
 import { completionCommand } from './completion.ts';
 import { dbCommands } from './db.ts';
 import { doctorCommand } from './doctor.ts';
+import { inspectCommands } from './inspect.ts';
 import { migrateCommands } from './migrate.ts';
 import { pricesCommands } from './prices.ts';
 import { seedCommand } from './seed.ts';
@@ -16,8 +18,10 @@ export const entries: readonly Entry[] = [
   typesCommands,
   seedCommand,
   pricesCommands,
+  benchmarkCommand,
   backupCommands,
   doctorCommand,
+  inspectCommands,
   testDbCommands,
   completionCommand,
 ];

@@ -6,15 +6,7 @@ import {
 } from 'commander';
 import { toolVersion } from '../runtime/package.ts';
 import type { Output, OutputFlags } from '../ui/output.ts';
-import {
-  type Command,
-  choicesOf,
-  type Entry,
-  type Flag,
-  isGroup,
-  type Tools,
-  type ValueKind,
-} from './command.ts';
+import { type Command, choicesOf, type Entry, type Flag, isGroup, type Tools } from './command.ts';
 import { flagsOf } from './flags.ts';
 
 export interface ProgramContext extends Omit<Tools, 'output'> {
@@ -142,8 +134,17 @@ function collect(read: (text: string) => unknown) {
   return (text: string, before: readonly unknown[] = []) => [...before, read(text)];
 }
 
-function readerOf({ read, expected }: Partial<ValueKind<unknown>>): (text: string) => unknown {
+/** commander checks choices only where it collects no values itself. */
+function readerOf({
+  read,
+  expected,
+  ...table
+}: Pick<Flag<unknown>, 'choices' | 'read' | 'expected'>): (text: string) => unknown {
+  const choices = choicesOf(table);
   return (text) => {
+    if (choices && !choices.includes(text)) {
+      throw new InvalidArgumentError(`Allowed choices are ${choices.join(', ')}.`);
+    }
     const value = read ? read(text) : text;
     if (value === undefined) throw new InvalidArgumentError(`Use ${expected}.`);
     return value;

@@ -85,3 +85,13 @@ export const names: ValueKind<readonly string[]> = {
     return words.every((word) => /^[a-z0-9-]+$/.test(word)) ? words : undefined;
   },
 };
+
+/** How many clients work at the same time, each number once. */
+export const clientCounts: ValueKind<readonly number[]> = {
+  expected: 'whole numbers from 1 to 1000 such as 1,20',
+  read: (text) => {
+    const counts = text.split(',').map((word) => parseWhole(word.trim(), { from: 1, to: 1_000 }));
+    const known = counts.filter((count) => count !== undefined);
+    return known.length === counts.length ? [...new Set(known)] : undefined;
+  },
+};

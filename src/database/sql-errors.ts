@@ -12,11 +12,13 @@ export const sqlErrorCodes = {
   lockNotAvailable: '55P03',
   deadlockDetected: '40P01',
   serializationFailure: '40001',
+  readOnlyTransaction: '25006',
   noTransaction: '25P01',
   activeTransaction: '25001',
   invalidTransactionEnd: '2D000',
   syntaxError: '42601',
   notNullViolation: '23502',
+  queryCanceled: '57014',
 } as const;
 
 /** An error of the server, as postgres.js reports it. */
@@ -51,6 +53,17 @@ export function sqlState(error: unknown): string | undefined {
 export function isRefusedInTransaction(error: unknown): boolean {
   const state = sqlState(error);
   return state === sqlErrorCodes.activeTransaction || state === sqlErrorCodes.invalidTransactionEnd;
+}
+
+/**
+ * True for the error of a query on a standby that had to make way for the replay of WAL: "canceling statement due to
+ * conflict with recovery", or "terminating connection …" where the query was in a subtransaction. A standby has no
+ * other failures of serialization, since it takes no writes (PostgreSQL documentation, 27.4.2).
+ */
+export function isReplayConflict(error: unknown): boolean {
+  const state = sqlState(error);
+  // A deadlock over a buffer.
+  return state === sqlErrorCodes.serializationFailure || state === sqlErrorCodes.deadlockDetected;
 }
 
 export function isSqlError(error: unknown): error is SqlError {

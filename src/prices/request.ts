@@ -96,6 +96,10 @@ export function requireSound(options: ImportOptions): void {
   if (source !== 'files' && files !== undefined) {
     refuse(`a file of prices is named, and ${source} is not asked for files`, 'add --source files');
   }
+  if (source === 'files' && top !== undefined)
+    refuse('the largest assets are named, and files have their own', 'name assets with --coins');
+  if (source === 'files' && options.baseUrl !== undefined)
+    refuse('a mirror is named, and files are read from the disk', 'leave --base-url out');
   if (days !== undefined && from !== undefined)
     refuse('days and a first date are both named; name one of them');
   if (coins !== undefined && top !== undefined)

@@ -18,6 +18,17 @@ export type ProgressEvent =
       readonly delayMs: number;
     }
   | { readonly kind: 'step-finished'; readonly step: ProgressStep; readonly durationMs: number }
+  | { readonly kind: 'replica-wait-started'; readonly names: readonly string[] }
+  | {
+      readonly kind: 'waiting-for-replicas';
+      readonly behind: readonly {
+        readonly name: string;
+        readonly isConnected: boolean;
+        readonly lagBytes: number | undefined;
+      }[];
+      readonly elapsedMs: number;
+    }
+  | { readonly kind: 'replica-replayed'; readonly name: string; readonly elapsedMs: number }
   | { readonly kind: 'market-page'; readonly page: number; readonly pages: number }
   | { readonly kind: 'market-retried'; readonly reason: string; readonly delayMs: number }
   /** The next request waits, so that the rate limit is kept. */
@@ -56,6 +67,14 @@ export type ProgressEvent =
       readonly percent: number;
     }
   | BackupProgress
+  | {
+      readonly kind: 'benchmark-round';
+      readonly query: string;
+      readonly clients: number;
+      /** From 1. */
+      readonly round: number;
+      readonly rounds: number;
+    }
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
 
 /** What an import of prices reports: its plan, then each piece. */

@@ -4,7 +4,7 @@ import { ruleNames } from '../../src/doctor/doctor.ts';
 import type { Severity, Topic } from '../../src/doctor/rule.ts';
 import { backups } from '../../src/doctor/topics/backups.ts';
 import { type History, history } from '../../src/doctor/topics/history.ts';
-import { type Job, type Policies, policies } from '../../src/doctor/topics/policies.ts';
+import { type Policies, policies } from '../../src/doctor/topics/policies.ts';
 import { type Replication, replication } from '../../src/doctor/topics/replication.ts';
 import { type Roles, roles } from '../../src/doctor/topics/roles.ts';
 import { type SchemaState, schema } from '../../src/doctor/topics/schema.ts';
@@ -13,6 +13,8 @@ import { type Settings, settings } from '../../src/doctor/topics/settings.ts';
 import { type Storage, storage } from '../../src/doctor/topics/storage.ts';
 import { type Extension, timescale } from '../../src/doctor/topics/timescale.ts';
 import { type Versions, versions } from '../../src/doctor/topics/versions.ts';
+import type { HypertableChunks } from '../../src/inspect/questions/chunks.ts';
+import type { TimescaleJob } from '../../src/inspect/questions/jobs.ts';
 
 const now = new Date('2026-06-01T12:00:00Z');
 const minutesAgo = (minutes: number) => new Date(now.getTime() - minutes * 60_000);
@@ -200,56 +202,80 @@ cases<Extension>({
     maxParallelWorkers: 8,
     databases: 3,
     scheduledJobs: 6,
-    hasScheduler: true,
-    isTemplate: false,
+    scheduler: 'running',
+    runsJobs: true,
   },
   faults: [
     ['timescaledb-license', { license: 'apache' }, 'critical'],
-    ['timescaledb-restoring', { restoring: 'on', hasScheduler: false }, 'critical'],
+    ['timescaledb-restoring', { restoring: 'on', scheduler: 'missing' }, 'critical'],
     ['background-workers', { maxBackgroundWorkers: 3 }, 'warning', /3 databases/],
     ['background-workers', { maxBackgroundWorkers: 8 }, 'note'],
     ['background-workers', { maxWorkerProcesses: 8 }, 'warning'],
-    ['no-scheduler', { hasScheduler: false }, 'critical'],
-    ['no-scheduler', { hasScheduler: false, scheduledJobs: 0 }, undefined],
-    ['no-scheduler', { hasScheduler: null }, undefined],
-    ['no-scheduler', { hasScheduler: false, restoring: 'on' }, undefined],
+    ['no-scheduler', { scheduler: 'missing' }, 'critical'],
+    ['no-scheduler', { scheduler: 'template' }, 'critical'],
+    ['no-scheduler', { scheduler: 'missing', scheduledJobs: 0 }, undefined],
+    ['no-scheduler', { scheduler: 'missing', runsJobs: false }, undefined],
+    ['no-scheduler', { scheduler: 'missing', restoring: 'on' }, undefined],
   ],
 });
 
-const job: Job = {
-  id: 1000,
-  name: 'Refresh Policy [1000] of price_history_daily',
-  isScheduled: true,
-  intervalMs: 3_600_000,
-  lastStatus: 'Success',
-  succeededAt: minutesAgo(30),
-  nextAt: minutesAgo(-30),
+const job: TimescaleJob = {
+  job: 1000,
+  procedure: 'policy_refresh_continuous_aggregate',
+  on: 'price_history_daily',
+  every: '01:00:00',
+  lastRun: minutesAgo(30),
+  lastStatus: 'success',
+  runs: 9,
   failures: 0,
-  error: null,
+  failuresInARow: 0,
+  lastError: null,
+  nextStart: minutesAgo(-30),
+  isScheduled: true,
 };
-const upkeep = {
-  hypertable: 'public.price_history',
-  toCompress: 0,
-  toDrop: 0,
-  partial: 0,
+const failed = {
+  ...job,
+  lastStatus: 'failed',
+  failuresInARow: 2,
+  lastError: 'no room',
+} as const;
+const late = { ...job, nextStart: minutesAgo(60 * 5) };
+const prices: HypertableChunks = {
+  table: 'price_history',
+  kind: 'hypertable',
   chunks: 9,
+  from: minutesAgo(60 * 24 * 63),
+  to: now,
+  compressed: 7,
+  partial: 0,
+  overdueToCompress: 0,
+  overdueToDrop: 0,
+  compressionJob: 1001,
+  retentionJob: 1003,
 };
 cases<Policies>({
   topic: policies,
-  sound: { jobs: [job], hypertables: [upkeep], pausedByImport: [] },
+  sound: { jobs: [job], hypertables: [prices], pausedByImport: [], runsJobs: true },
   faults: [
-    ['job-fails', { jobs: [{ ...job, lastStatus: 'Failed', error: 'no room' }] }, 'critical'],
-    ['job-late', { jobs: [{ ...job, nextAt: minutesAgo(60 * 5) }] }, 'critical', /5 h/],
-    ['job-late', { jobs: [{ ...job, nextAt: minutesAgo(90) }] }, undefined],
-    ['job-late', { jobs: [{ ...job, nextAt: minutesAgo(300), isScheduled: false }] }, undefined],
-    ['job-late', { jobs: [{ ...job, nextAt: null }] }, undefined],
+    ['job-fails', { jobs: [failed] }, 'critical', /2 times in a row/],
+    ['job-fails', { jobs: [{ ...failed, failuresInARow: 1 }] }, 'warning'],
+    ['job-fails', { jobs: [{ ...failed, procedure: 'policy_telemetry' }] }, undefined],
+    ['job-late', { jobs: [late] }, 'critical', /5 h/],
+    ['job-late', { jobs: [late], runsJobs: false }, undefined],
+    ['job-late', { jobs: [{ ...late, lastStatus: 'running' }] }, undefined],
+    ['job-late', { jobs: [{ ...late, isScheduled: false }] }, undefined],
+    ['job-late', { jobs: [{ ...job, nextStart: null }] }, undefined],
     ['job-paused', { jobs: [{ ...job, isScheduled: false }] }, 'warning'],
     ['job-paused', { jobs: [{ ...job, isScheduled: false }], pausedByImport: [1000] }, undefined],
     ['import-left-policy-paused', { pausedByImport: [1000] }, 'warning'],
-    ['compression-behind', { hypertables: [{ ...upkeep, toCompress: 4 }] }, 'warning'],
-    ['compression-behind', { hypertables: [{ ...upkeep, toCompress: null }] }, undefined],
-    ['retention-behind', { hypertables: [{ ...upkeep, toDrop: 4 }] }, 'warning'],
-    ['partial-chunks', { hypertables: [{ ...upkeep, partial: 4 }] }, 'note'],
+    ['compression-behind', { hypertables: [{ ...prices, overdueToCompress: 4 }] }, 'warning'],
+    [
+      'compression-behind',
+      { hypertables: [{ ...prices, overdueToCompress: 4, compressionJob: null }] },
+      undefined,
+    ],
+    ['retention-behind', { hypertables: [{ ...prices, overdueToDrop: 4 }] }, 'warning'],
+    ['partial-chunks', { hypertables: [{ ...prices, partial: 4 }] }, 'note'],
   ],
 });
 

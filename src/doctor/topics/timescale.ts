@@ -1,4 +1,6 @@
 import type { Session, Sql } from '../../database/connection.ts';
+import { readScheduler, type Scheduler } from '../../inspect/questions/jobs.ts';
+import { readSight } from '../../inspect/sight.ts';
 import { absent, type Diagnosis, type Reading, reading, type Topic } from '../rule.ts';
 
 export interface Extension {
@@ -12,9 +14,9 @@ export interface Extension {
   readonly databases: number;
   /** Jobs of this database that run on their own. */
   readonly scheduledJobs: number;
-  /** Whether the scheduler of this database runs; null where the role cannot see it. */
-  readonly hasScheduler: boolean | null;
-  readonly isTemplate: boolean;
+  readonly scheduler: Scheduler;
+  /** False for a standby and the embedded engine. */
+  readonly runsJobs: boolean;
 }
 
 export const timescale: Topic<Extension, Session> = {
@@ -47,37 +49,39 @@ export const timescale: Topic<Extension, Session> = {
     { name: 'background-workers', judge: judgeWorkers },
     {
       name: 'no-scheduler',
-      judge: ({ hasScheduler, scheduledJobs, isTemplate, restoring }) =>
-        hasScheduler === false && scheduledJobs > 0 && restoring !== 'on'
+      judge: ({ scheduler, runsJobs, scheduledJobs, restoring }) =>
+        scheduler !== 'running' && runsJobs && scheduledJobs > 0 && restoring !== 'on'
           ? {
               severity: 'critical',
               message: `none of the ${scheduledJobs} jobs runs: this database has no scheduler`,
-              evidence: isTemplate ? ['the database is a template, in which no job runs'] : [],
-              hint: isTemplate
-                ? 'after a restore: cryptosense-db backup activate NAME'
-                : 'select _timescaledb_functions.start_background_workers()',
+              evidence:
+                scheduler === 'template'
+                  ? ['the database is a template, in which no job runs']
+                  : [],
+              hint:
+                scheduler === 'template'
+                  ? 'after a restore: cryptosense-db backup activate NAME'
+                  : 'select _timescaledb_functions.start_background_workers()',
             }
           : undefined,
     },
   ],
 };
 
-async function readExtension({ sql }: Session): Promise<Reading<Extension>> {
+async function readExtension(session: Session): Promise<Reading<Extension>> {
+  const { sql } = session;
   if (!(await hasTimescale(sql))) return absent;
-  const [found] = await sql<[Extension]>`
+  const [found] = await sql<[Omit<Extension, 'scheduler' | 'runsJobs'>]>`
     select current_setting('timescaledb.license', true) as license,
       current_setting('timescaledb.restoring', true) as restoring,
       current_setting('timescaledb.max_background_workers', true)::integer as "maxBackgroundWorkers",
       current_setting('max_worker_processes')::integer as "maxWorkerProcesses",
       current_setting('max_parallel_workers')::integer as "maxParallelWorkers",
       (select count(*)::integer from pg_database where datallowconn) as databases,
-      (select count(*)::integer from timescaledb_information.jobs where scheduled) as "scheduledJobs",
-      case when pg_has_role('pg_read_all_stats', 'usage') then exists (
-        select from pg_stat_activity
-        where datname = current_database() and backend_type = 'TimescaleDB Background Worker Scheduler'
-      ) end as "hasScheduler",
-      (select datistemplate from pg_database where datname = current_database()) as "isTemplate"`;
-  return reading(found);
+      (select count(*)::integer from timescaledb_information.jobs where scheduled) as "scheduledJobs"`;
+  const sight = await readSight(session);
+  const runsJobs = !sight.isStandby && !sight.isEmbeddedEngine;
+  return reading({ ...found, scheduler: await readScheduler(sight), runsJobs });
 }
 
 /** Whether the database has TimescaleDB, and the server has loaded it. */
