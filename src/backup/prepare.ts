@@ -81,11 +81,16 @@ async function requireTablespaces({ sql }: Session, { tablespaces }: Manifest): 
 
 /** Another version cannot read the catalog of TimescaleDB in the dump. */
 async function requireSameTimescale({ sql, server }: Session, version: string): Promise<void> {
-  const [facts] = await sql<
-    [{ isSuperuser: boolean; isAvailable: boolean; versions: string; isPreloaded: boolean }]
-  >`
+  const [{ isSuperuser }] = await sql<[{ isSuperuser: boolean }]>`
+    select rolsuper as "isSuperuser" from pg_roles where rolname = current_user`;
+  if (!isSuperuser) {
+    throw new CryptosenseDbError('not-permitted', {
+      message: `the role "${server.user}" is no superuser, and only one may restore a database with TimescaleDB`,
+      hint: 'name a superuser in the URL',
+    });
+  }
+  const [facts] = await sql<[{ isAvailable: boolean; versions: string; isPreloaded: boolean }]>`
     select
-      (select rolsuper from pg_roles where rolname = current_user) as "isSuperuser",
       exists (
         select from pg_available_extension_versions where name = 'timescaledb' and version = ${version}
       ) as "isAvailable",
@@ -99,12 +104,6 @@ async function requireSameTimescale({ sql, server }: Session, version: string): 
       `the backup has TimescaleDB ${version}, and the server offers ${facts.versions}`,
       `install TimescaleDB ${version} on the server, restore, and update the extension then`,
     );
-  }
-  if (!facts.isSuperuser) {
-    throw new CryptosenseDbError('not-permitted', {
-      message: `the role "${server.user}" is no superuser, and only one may restore a database with TimescaleDB`,
-      hint: 'name a superuser in the URL',
-    });
   }
   if (!facts.isPreloaded) {
     throw unsuitable(

@@ -6,6 +6,7 @@ import {
   withSession,
 } from '../database/connection.ts';
 import { databaseArgument, libpqEnvironment } from '../database/libpq.ts';
+import { createProblem, permissionProblem } from '../database/permission.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import {
   describeTarget,
@@ -28,6 +29,7 @@ import { feed } from './feed.ts';
 import type { Manifest } from './manifest.ts';
 import { databaseExists, prepare } from './prepare.ts';
 import { type Program, start } from './programs.ts';
+import { explainOwner } from './rights.ts';
 import { unseal } from './sealed.ts';
 import type { Store } from './store.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
@@ -114,7 +116,8 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
       });
     };
     const mark = await withSession(target, { signal, isCatalogOnly: true }, work).catch(
-      async (error: unknown) => {
+      async (thrown: unknown) => {
+        const error = explainOwner(thrown, target);
         if (state === 'not begun') throw error;
         const isBack =
           state === 'begun' || (await isRenamed(target, { from: options.into, to: name }));
@@ -140,15 +143,18 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
 
 /** A template, because TimescaleDB starts no scheduler in one: its jobs would run at once. */
 async function createDatabase(
-  { sql }: Session,
+  { sql, server }: Session,
   name: string,
   { encoding, collate, ctype, icu }: Manifest['locale'],
 ): Promise<void> {
   const provider = icu === null ? '' : ` locale_provider icu icu_locale ${quoteLiteral(icu)}`;
-  await sql.unsafe(
+  const creating = sql.unsafe(
     `create database ${quoteIdentifier(name)} template template0 is_template true encoding ${quoteLiteral(encoding)}
       lc_collate ${quoteLiteral(collate)} lc_ctype ${quoteLiteral(ctype)}${provider}`,
   );
+  await creating.catch((error: unknown) => {
+    throw permissionProblem(error, createProblem(server));
+  });
 }
 
 interface Filling {

@@ -48,6 +48,26 @@ export function explainRights(error: unknown, { user }: { readonly user: string 
   return error;
 }
 
+/**
+ * Says which role owns what the role of a restore may not give to it. Returns other errors unchanged: `ALTER … OWNER TO`
+ * needs a member of the new owner.
+ */
+export function explainOwner(error: unknown, { user }: { readonly user: string }): unknown {
+  if (!isError(error)) return error;
+  const [, owner] = /must be member of role "(.+?)"/.exec(error.message) ?? [];
+  if (owner === undefined) return error;
+  const [role, other] = [quoteIdentifier(user), quoteIdentifier(owner)];
+  return new CryptosenseDbError(
+    'not-permitted',
+    {
+      message: `the role "${user}" may not restore what the role "${owner}" owns`,
+      evidence: error.message.split('\n'),
+      hint: `name a superuser in the URL, or let one run: grant ${other} to ${role}`,
+    },
+    { cause: error },
+  );
+}
+
 function wordsOf(error: unknown): readonly string[] {
   if (isSqlError(error)) return [error.message];
   return isError(error, 'program-failed')

@@ -1,7 +1,15 @@
 import { join } from 'node:path';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { create } from '../../src/backup/create.ts';
-import { hasPgDump, pgDumpMissing } from '../support/backup.ts';
+import { restore } from '../../src/backup/restore.ts';
+import {
+  attemptsOf,
+  hasPgDump,
+  hasTimescaleServer,
+  pgDumpMissing,
+  restoredName,
+  timescaleMissing,
+} from '../support/backup.ts';
 import { createScratchRole } from '../support/databases.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { scratchDatabase } from '../support/recovery.ts';
@@ -81,4 +89,52 @@ describe.skipIf(!hasPgDump)(`the role that backs up${pgDumpMissing}`, () => {
     await sql.unsafe(named(right));
     expect(await backUp()).toMatchObject({ target: expect.any(String) });
   });
+});
+
+describe.skipIf(!hasPgDump)(`the role that restores${pgDumpMissing}`, () => {
+  it('is told that it may not create databases, or give them to their owner', async () => {
+    const role = await createScratchRole(inject('postgresUrl'));
+    onTestFinished(role.drop);
+    const { url, sql } = await scratchDatabase();
+    await sql`create table coins (id int)`;
+    const store = join(temporaryFolder(), 'backups');
+    const { id } = await create({ target: url, store });
+    const into = restoredName(sql);
+    const request = { target: role.urlOf(url), store, id, into };
+    await expect(restore(request)).rejects.toMatchObject({
+      code: 'not-permitted',
+      problems: [{ message: expect.stringMatching(/create databases/), hint: expect.any(String) }],
+    });
+    await sql.unsafe(`alter role ${role.name} createdb`);
+    const [{ superuser }] = await sql<[{ superuser: string }]>`select current_user as superuser`;
+    await expect(restore(request)).rejects.toMatchObject({
+      code: 'not-permitted',
+      problems: [
+        {
+          message: `the role "${role.name}" may not restore what the role "${superuser}" owns`,
+          hint: expect.stringContaining('name a superuser in the URL'),
+        },
+      ],
+    });
+    expect(await attemptsOf(sql, into)).toEqual([]);
+  });
+
+  it.skipIf(!hasTimescaleServer)(
+    `is told that TimescaleDB needs a superuser${timescaleMissing}`,
+    async () => {
+      const server = inject('timescaleUrl') ?? '';
+      const role = await createScratchRole(server, { rights: 'createdb' });
+      onTestFinished(role.drop);
+      const { url, sql } = await scratchDatabase(server);
+      await sql`create extension if not exists timescaledb`;
+      const store = join(temporaryFolder(), 'backups');
+      const { id } = await create({ target: url, store });
+      await expect(
+        restore({ target: role.urlOf(url), store, id, into: restoredName(sql) }),
+      ).rejects.toMatchObject({
+        code: 'not-permitted',
+        message: expect.stringContaining(`the role "${role.name}" is no superuser`),
+      });
+    },
+  );
 });
