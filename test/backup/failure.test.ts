@@ -136,6 +136,7 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
       if (code === 130 || code === null) {
         interrupted += 1;
         expect(files).toEqual([]);
+        if (code === 130) expect(stderr).toContain('no backup was left');
       } else expect({ code, files }).toEqual({ code: 0, files: ['dump', 'manifest.json'] });
       expect(stdout + stderr).not.toContain(role.password);
     }
