@@ -11,7 +11,7 @@ import {
   readManifest,
   verificationName,
 } from './manifest.ts';
-import { readText, type Store, type StoredObject } from './store.ts';
+import { flagsOf, readText, type Store, type StoredObject } from './store.ts';
 
 /** A folder `DATABASE/ID/` of a store, which holds a backup, or what was left of one. */
 export interface BackupPlace {
@@ -67,6 +67,8 @@ export function isFromFuture({ startedAt }: Pick<BackupPlace, 'startedAt'>, now:
 }
 
 const dumpNames = ['dump', 'dump.age'];
+/** How many similar ids an error names. */
+const mostNamed = 5;
 /** How many manifests are read at the same time. */
 const mostReads = 16;
 
@@ -175,7 +177,8 @@ function noBackup(
   }
   const begun = places.find((place) => place.id === id && !hasManifest(place));
   const of = database === undefined ? '' : ` of ${database}`;
-  const flags = database === undefined ? '' : ` --database ${quoteShellWord(database)}`;
+  const inDatabase = database === undefined ? '' : ` --database ${quoteShellWord(database)}`;
+  const similar = /^\d{4}/.test(id) ? whole.filter((place) => place.id.startsWith(id)) : [];
   return new CryptosenseDbError(
     'no-backup',
     {
@@ -185,9 +188,14 @@ function noBackup(
           : `${store.name} has no backup ${id}${of}`,
       evidence: [
         ...(begun ? [`${id} was begun and not finished: it has no manifest`] : []),
+        ...similar.slice(0, mostNamed).map((place) => `${place.id} of ${place.database} begins so`),
+        ...(similar.length > mostNamed ? [`and ${similar.length - mostNamed} more begin so`] : []),
         ...(whole[0] ? [`the newest is ${whole[0].id} of ${whole[0].database}`] : []),
       ],
-      hint: `see what is there: cryptosense-db backup list${flags}`,
+      hint:
+        similar.length > 0
+          ? 'name a whole id, or its beginning with the day, such as 2026-01-31'
+          : `see what is there: cryptosense-db backup list${flagsOf(store)}${inDatabase}`,
     },
     { details: { id } },
   );

@@ -15,7 +15,13 @@ import { untilAborted } from '../runtime/abortable.ts';
 import { CryptosenseDbError, hasCode, messageOf } from '../runtime/errors.ts';
 import { makeFolder } from '../runtime/files.ts';
 import { compareText } from '../runtime/order.ts';
-import { requireKey, type Store, type StoredObject, type UnfinishedUpload } from './store.ts';
+import {
+  flagsOf,
+  requireKey,
+  type Store,
+  type StoredObject,
+  type UnfinishedUpload,
+} from './store.ts';
 
 /** How a file is named until it is whole: `dump.3f9a1c0b2d4e.part`. */
 const unfinished = /^(.+)\.[0-9a-f]{12}\.part$/;
@@ -197,15 +203,16 @@ function storeFailed(cause: unknown, { root, access }: Access): CryptosenseDbErr
     {
       message: `the store ${root} cannot be used`,
       evidence: [messageOf(cause)],
-      ...hintOf(cause, access),
+      ...hintOf(cause, { root, access }),
     },
     { details: { store: root }, cause },
   );
 }
 
-function hintOf(cause: unknown, access: Access['access']): { readonly hint?: string } {
+function hintOf(cause: unknown, { root, access }: Access): { readonly hint?: string } {
   if (hasCode(cause, 'ENOSPC') || hasCode(cause, 'EDQUOT')) {
-    return { hint: 'make room on its disk: cryptosense-db backup prune, or name another store' };
+    const prune = `cryptosense-db backup prune${flagsOf({ name: root })}`;
+    return { hint: `make room on its disk: ${prune}; or name another store` };
   }
   if (hasCode(cause, 'EACCES') || hasCode(cause, 'EPERM') || hasCode(cause, 'EROFS')) {
     const what = access === 'read' ? 'read the folder and all below it' : 'write to the folder';

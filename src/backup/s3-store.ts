@@ -44,10 +44,12 @@ export function openS3Store(location: string, options: S3Options): Store {
   const failed = (error: unknown) => {
     throw storeFailed(name, error);
   };
+  const { endpoint } = options;
   return {
     name,
+    endpoint,
     put: async (key, content, { signal } = {}) => {
-      const object = { client, bucket, key: keyOf(key), store: name, encryption };
+      const object = { client, bucket, key: keyOf(key), store: name, endpoint, encryption };
       await upload(object, content, signal);
     },
     get: (key, { signal } = {}) => read(place, { key: requireKey(key), signal }),

@@ -11,6 +11,7 @@ import {
 import { untilAborted } from '../runtime/abortable.ts';
 import { isError } from '../runtime/errors.ts';
 import { isNamed, isRefused, storeFailed } from './s3-errors.ts';
+import { flagsOf } from './store.ts';
 
 /** The encryption at rest that a request asks for. */
 export type Encryption = Pick<
@@ -24,6 +25,7 @@ export interface S3Object {
   readonly key: string;
   /** For messages. */
   readonly store: string;
+  readonly endpoint: string | undefined;
   readonly encryption: Encryption;
 }
 
@@ -117,7 +119,7 @@ async function uploadParts(
     if (isClean || !isError(error)) throw error;
     throw error.with({
       message: `the upload of ${object.key} stays unfinished`,
-      hint: 'remove it when a day has passed: cryptosense-db backup prune',
+      hint: `remove it when a day has passed: cryptosense-db backup prune${flagsOf({ name: store, endpoint: object.endpoint })}`,
     });
   }
 }

@@ -1,9 +1,12 @@
 import { CryptosenseDbError } from '../runtime/errors.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
 
 /** A place that keeps backups: a folder, or a bucket of S3 with a prefix. Keys are relative: `shop/2026-…/dump`. */
 export interface Store {
   /** For messages: `s3://bucket/prefix`, or the path of the folder. */
   readonly name: string;
+  /** Of a server that is compatible with S3. */
+  readonly endpoint?: string | undefined;
   /**
    * Writes an object, in whole or not at all: when `content` throws, or the signal fires, no object of that key is left
    * and no upload is open. Nothing touches a disk on the way to S3.
@@ -28,6 +31,12 @@ export interface Store {
   readonly readWrittenAt: (upload: UnfinishedUpload) => Promise<Date | undefined>;
   readonly abort: (upload: UnfinishedUpload) => Promise<void>;
   readonly close: () => void;
+}
+
+/** The flags of the command line that name this store, for hints: ` --store s3://backups/db`. */
+export function flagsOf({ name, endpoint }: Pick<Store, 'name' | 'endpoint'>): string {
+  const words = ['--store', name, ...(endpoint === undefined ? [] : ['--endpoint', endpoint])];
+  return words.map((word) => ` ${quoteShellWord(word)}`).join('');
 }
 
 export interface StoredObject {

@@ -10,7 +10,7 @@ import type { ScheduleOptions } from '../backup/schedule.ts';
 import type { VerifyOptions } from '../backup/verify.ts';
 import { readStore, surroundings, type TargetFlags } from '../config.ts';
 import { environments } from '../ledger/marks.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { readSecret } from '../runtime/files.ts';
 import {
   renderActivated,
@@ -89,10 +89,18 @@ const create = defineCommand<OnStore<CreateOptions> & TargetFlags>()({
     ['cryptosense-db backup create --store backups/', 'into a folder, not encrypted'],
   ],
   run: async (given, tools) => {
-    const result = await (await backups()).create(onStore(onDatabase(given, tools)));
+    const { create: run } = await backups();
+    const result = await run(onStore(onDatabase(given, tools))).catch((error: unknown) => {
+      throw isError(error, 'interrupted') ? noBackupLeft(error) : error;
+    });
     tools.output.result(result, renderCreated);
   },
 });
+
+function noBackupLeft(cause: CryptosenseDbError<'interrupted'>) {
+  const problem = { message: 'interrupted; no backup was left in the store' };
+  return new CryptosenseDbError('interrupted', problem, { details: cause.details, cause });
+}
 
 const verify = defineCommand<OnStore<VerifyOptions>>()({
   name: 'verify',

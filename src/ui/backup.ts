@@ -90,7 +90,8 @@ export function renderBackup({ store, key, manifest }: ShownBackup, look: Look):
   const facts: Readonly<Record<string, string>> = {
     database: environment === null ? database : `${database}, ${environment}`,
     taken: `${formatMinute(new Date(startedAt))} UTC, in ${formatDuration(tookMs)}`,
-    dump: `${dump.object}, ${formatBytes(dump.stored.bytes)}, SHA-256 ${dump.stored.sha256}`,
+    dump: `${dump.object}, ${formatBytes(dump.stored.bytes)}`,
+    'SHA-256': dump.stored.sha256,
     encrypted: dump.recipients.length === 0 ? 'no' : `for ${dump.recipients.join(', ')}`,
     PostgreSQL: `${versions.postgresql}, pg_dump ${versions.pgDump}`,
     TimescaleDB: versions.timescaledb ?? 'none',
@@ -160,7 +161,8 @@ export function renderPruned(result: PruneResult, look: Look): string {
                 { text: rules.map(describeRule).join(', '), paint: chalk.green },
               ]),
               right: [2],
-              flexible: [3, 1],
+              flexible: [1],
+              optional: [2],
             },
             look,
           ),
@@ -175,12 +177,11 @@ export function renderPruned(result: PruneResult, look: Look): string {
 
 function describeRule(rule: KeptRule): string {
   switch (rule.rule) {
-    case 'newest':
-      return 'newest';
     case 'future':
       return 'it is from the future';
     default:
-      return `${rule.rule} ${rule.period}`;
+      // The id has the day; each period with it would not fit into 80 columns.
+      return rule.rule;
   }
 }
 

@@ -144,7 +144,31 @@ describe('a backup that is looked for', () => {
       findBackup(store, { id: 'latest', database: "o'hara" }),
     );
     expect(wordsOf(other)).toContain(`has no backup of o'hara`);
-    expect(wordsOf(other)).toContain(`backup list --database 'o'\\''hara'`);
+    expect(wordsOf(other)).toContain(`backup list --store ${folder} --database 'o'\\''hara'`);
+  });
+
+  it('is not chosen by a month, and those of the month are named', async () => {
+    for (const day of ['01', '02', '03', '04', '05', '06', '07']) {
+      await writeBackup(store, { startedAt: at(`2026-01-${day}T02:00`) });
+    }
+    await writeBackup(store, { startedAt: at('2026-02-01T02:00') });
+    const month = await errorOf('no-backup', () => findBackup(store, { id: '2026-01' }));
+    expect(month.problems[0]?.evidence).toEqual([
+      ...['07', '06', '05', '04', '03'].map(
+        (day) => `2026-01-${day}T020000Z-aaaaaa of shop begins so`,
+      ),
+      'and 2 more begin so',
+      'the newest is 2026-02-01T020000Z-aaaaaa of shop',
+    ]);
+    expect(wordsOf(month)).toContain('2026-01-31');
+  });
+
+  it('that is missing has a hint with the store and its endpoint', async () => {
+    const compatible = { ...store, name: 's3://backups/db', endpoint: 'https://minio.example' };
+    const error = await errorOf('no-backup', () => findBackup(compatible, { id: 'latest' }));
+    expect(wordsOf(error)).toContain(
+      'backup list --store s3://backups/db --endpoint https://minio.example',
+    );
   });
 
   it('has to name the database of a store with several', async () => {

@@ -371,6 +371,16 @@ describe.skipIf(obstacle !== undefined)(
       await expect.poll(failing, { timeout: 20_000, interval: 200 }).toEqual(['archiver-failing']);
     });
 
+    it('the configuration names the role of the URL', async () => {
+      await server.sql`create role admin superuser login password 'test'`;
+      const target = server.url.replace('postgres:test@', 'admin:test@');
+      const named = await writeConfig({ store: repository, target });
+      expect(named.config).toMatch(/^pg1-user=admin$/m);
+      expect(named.config).not.toContain('test@');
+      const own = await writeConfig({ store: repository, dataDirectory: server.dataDirectory });
+      expect(own.config).not.toContain('pg1-user');
+    });
+
     it('the passphrase is in the configuration, and in no output', () => {
       expect(readFileSync(config, 'utf8')).toContain(`repo1-cipher-pass=${passphrase}`);
       expect(texts.join('')).not.toContain(passphrase);

@@ -94,7 +94,7 @@ describe('the commands of backup', () => {
       [
         `${folder} has no backup 2026-01-30`,
         `  the newest is ${newest} of shop`,
-        'hint: see what is there: cryptosense-db backup list',
+        `hint: see what is there: cryptosense-db backup list --store ${folder}`,
         '',
       ].join('\n'),
     );

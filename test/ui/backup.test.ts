@@ -89,7 +89,8 @@ it('a backup shows its facts and its tables', () => {
       id,
       'database     shop, production',
       'taken        2026-01-31 02:00 UTC, in 1 min 30 s',
-      `dump         dump.age, 5 B, SHA-256 ${manifest.dump.stored.sha256}`,
+      'dump         dump.age, 5 B',
+      `SHA-256      ${manifest.dump.stored.sha256}`,
       'encrypted    for age1x',
       'PostgreSQL   15.20, pg_dump 15.20',
       'TimescaleDB  2.28.3',
@@ -107,6 +108,7 @@ it('a backup shows its facts and its tables', () => {
       '',
     ].join('\n'),
   );
+  for (const line of text.split('\n')) expect(line.length).toBeLessThanOrEqual(80);
 });
 
 describe('what prune did', () => {
@@ -135,7 +137,7 @@ describe('what prune did', () => {
     expect(renderPruned(result, plain)).toBe(
       [
         'kept                       database     size  by',
-        `${id}  shop      47.3 MB  newest, day 2026-01-31, month 2026-01`,
+        `${id}  shop      47.3 MB  newest, day, month`,
         '',
         'deleted 2026-01-30T020000Z-aaaaaa of shop: 47.3 MB, no rule keeps it',
         `unfinished ${id} of shop: 1 d old, 47.3 MB, deleted`,
@@ -146,6 +148,17 @@ describe('what prune did', () => {
         '',
       ].join('\n'),
     );
+  });
+
+  it('shows every rule in 80 columns', () => {
+    const rules = [
+      { rule: 'newest' as const },
+      ...(['day', 'week', 'month'] as const).map((rule) => ({ rule, period: '2026' })),
+    ];
+    const kept = [{ ...place, database: 'a_database_with_a_long_name', rules }];
+    const text = renderPruned({ ...result, kept }, { ...plain, columns: 80 });
+    expect(text.split('\n')[1]).toMatch(/ {2}newest, day, week, month$/);
+    expect(text.split('\n')[1]?.length).toBeLessThanOrEqual(80);
   });
 
   it('says of a dry run what would be, and of nothing that there is nothing', () => {

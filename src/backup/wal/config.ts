@@ -1,8 +1,10 @@
 import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { quoteLiteral, type Session } from '../../database/connection.ts';
+import { resolveTarget, type Target } from '../../database/target.ts';
 import { CryptosenseDbError, type Problem } from '../../runtime/errors.ts';
 import { replaceFile, requireWritable } from '../../runtime/files.ts';
+import { loginName } from '../../runtime/login-name.ts';
 import { quoteShellWord } from '../../runtime/shell-words.ts';
 import { requireWhole } from '../../runtime/whole-numbers.ts';
 import { neverExpires } from './retention.ts';
@@ -69,6 +71,8 @@ interface ServerPlace {
   readonly dataDirectory: string;
   readonly port: number;
   readonly socketFolder: string | undefined;
+  /** The role that the target names; undefined where it names none but the user of this process. */
+  readonly user: string | undefined;
   readonly current: ReadonlyMap<string, string>;
 }
 
@@ -174,14 +178,22 @@ async function findPlace(options: WalConfigOptions): Promise<ServerPlace> {
     dataDirectory: folder,
     port: chosen,
     socketFolder: socketFolder ?? asked?.socketFolder,
+    user: target === undefined ? undefined : roleOf(target),
     current: asked?.current ?? new Map(),
   };
+}
+
+function roleOf(target: Target | string): string | undefined {
+  const resolved = resolveTarget(target);
+  return resolved.kind === 'server' && resolved.user !== loginName() ? resolved.user : undefined;
 }
 
 /** Each is undefined where the role may not see it. */
 async function readPlace(
   session: Session,
-): Promise<Omit<ServerPlace, 'dataDirectory'> & { readonly dataDirectory: string | undefined }> {
+): Promise<
+  Omit<ServerPlace, 'dataDirectory' | 'user'> & { readonly dataDirectory: string | undefined }
+> {
   const rows = await session.sql<{ name: string; value: string }[]>`
     select name, current_setting(name) as value from pg_settings
     where name in ('data_directory', 'port', 'unix_socket_directories', 'wal_level')`;
@@ -228,6 +240,7 @@ function entriesOf(
     { key: 'start-fast', value: 'y' },
     { key: 'pg1-path', value: place.dataDirectory },
     { key: 'pg1-port', value: String(place.port) },
+    ...(place.user === undefined ? [] : [{ key: 'pg1-user', value: place.user }]),
     ...(place.socketFolder === undefined
       ? []
       : [{ key: 'pg1-socket-path', value: place.socketFolder }]),
