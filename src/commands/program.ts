@@ -6,14 +6,7 @@ import {
 } from 'commander';
 import { toolVersion } from '../runtime/package.ts';
 import type { Output, OutputFlags } from '../ui/output.ts';
-import {
-  type Command,
-  choicesOf,
-  type Entry,
-  type Flag,
-  isGroup,
-  type Tools,
-} from './command.ts';
+import { type Command, choicesOf, type Entry, type Flag, isGroup, type Tools } from './command.ts';
 import { flagsOf } from './flags.ts';
 
 export interface ProgramContext extends Omit<Tools, 'output'> {
