@@ -10,9 +10,13 @@ import { watchStreams } from './ui/streams.ts';
 const signals = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
 const exitCodes = { no: 1, failed: 2, SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 
+/** How long the work may take to end after a signal. */
+const endMs = 120_000;
+
 /**
  * Runs the command line. Sets `process.exitCode`: 0 success, 1 a negative result, 2 an error of the tool or of its
- * arguments, 129 after SIGHUP, 130 after SIGINT and 143 after SIGTERM. Never throws.
+ * arguments, 129 after SIGHUP, 130 after SIGINT and 143 after SIGTERM. Never throws. Work that a signal does not end
+ * within two minutes is ended by that signal.
  */
 export async function main(argv: readonly string[]): Promise<void> {
   hideArguments(argv);
@@ -40,6 +44,11 @@ export async function main(argv: readonly string[]): Promise<void> {
   const onSignal = (name: (typeof signals)[number]) => {
     process.exitCode = exitCodes[name];
     stop.abort();
+    // A disk that never answers would keep the process for ever. The timer stays when this function has ended.
+    setTimeout(async () => {
+      (await open({})).error(unended());
+      process.kill(process.pid, name);
+    }, endMs).unref();
   };
   // A second signal has its default effect: it ends the process at once.
   for (const name of signals) process.once(name, onSignal);
@@ -140,6 +149,17 @@ function hideSecrets(text: string, words: readonly string[]): string {
     .flatMap((word) => [word, word.slice(word.indexOf('=') + 1)])
     .filter((word) => /=|:\/\//.test(word))
     .reduce((rest, word) => rest.replaceAll(word, word.replace(/(=|:\/\/).*/s, '$1…')), text);
+}
+
+function unended(): CryptosenseDbError<'interrupted'> {
+  return new CryptosenseDbError(
+    'interrupted',
+    {
+      message: 'the run does not end after the signal: it waits for a disk, a server or a program',
+      hint: 'look for what it may have left behind',
+    },
+    { details: { completed: [], pending: [] } },
+  );
 }
 
 function unwritten(cause: Error): CryptosenseDbError<'file-problem'> {

@@ -11,7 +11,7 @@ import {
   type TargetDefaults,
 } from './database/target.ts';
 import { CryptosenseDbError, isError, type Problem } from './runtime/errors.ts';
-import { readText } from './runtime/files.ts';
+import { readSecret, readText } from './runtime/files.ts';
 import { loginName } from './runtime/login-name.ts';
 import { splitShellWords } from './runtime/shell-words.ts';
 import { describeRange, parseWhole } from './runtime/whole-numbers.ts';
@@ -238,21 +238,30 @@ export function readCoinGecko({ environment, folder }: Surroundings): CoinGeckoS
  * The store of backups that `--store` names, else BACKUP_STORE in the environment or in `.env`. Throws
  * `bad-configuration` when none is named.
  */
-export function readStore(
-  { store }: { readonly store?: string | undefined },
-  { environment, folder }: Surroundings,
-): string {
-  const own = withoutEmpty({ ...environment, ...(store !== undefined && { BACKUP_STORE: store }) });
-  const isNamed = own.BACKUP_STORE !== undefined;
-  const dotEnv = isNamed ? {} : readDotEnv(folder, { isNeeded: true });
-  const named = own.BACKUP_STORE ?? dotEnv.BACKUP_STORE;
-  // An empty flag comes from a script whose variable is not set. It does not mean the store of the environment.
-  if (named !== undefined && store?.trim() !== '') return named;
+export function readStore(flags: StoreFlag, around: Surroundings): string {
+  const store = findStore(flags, around, { isNeeded: true });
+  if (store !== undefined) return store;
   throw new CryptosenseDbError('bad-configuration', {
     message: 'no store of backups is named',
     evidence: ['--store s3://bucket/prefix, or a folder', 'BACKUP_STORE'],
     hint: 'name it in one of these ways; the variable may also be in .env',
   });
+}
+
+interface StoreFlag {
+  readonly store?: string | undefined;
+}
+
+/** As `readStore`; undefined when no store is named. */
+export function findStore(
+  { store }: StoreFlag,
+  { environment, folder }: Surroundings,
+  { isNeeded }: { readonly isNeeded: boolean },
+): string | undefined {
+  // An empty flag comes from a script whose variable is not set. It does not mean the store of the environment.
+  if (store !== undefined) return store.trim() === '' ? undefined : store;
+  const { BACKUP_STORE: own } = withoutEmpty(environment);
+  return own ?? readDotEnv(folder, { isNeeded }).BACKUP_STORE;
 }
 
 /** What the configuration of physical backups needs and no flag may hold, and the region, from the environment. */
@@ -263,7 +272,7 @@ export interface WalSecrets {
   readonly region: string | undefined;
 }
 
-/** The variables of pgBackRest and of AWS. Throws `bad-configuration` and `file-problem` for the file. */
+/** The variables of pgBackRest and of AWS. Throws `file-problem` for the file. */
 export function readWalSecrets(
   { passphraseFile }: { readonly passphraseFile?: string | undefined },
   { environment }: Pick<Surroundings, 'environment'>,
@@ -273,22 +282,11 @@ export function readWalSecrets(
   const isLasting = own.AWS_SESSION_TOKEN === undefined;
   return {
     passphrase:
-      passphraseFile === undefined
-        ? own.PGBACKREST_REPO1_CIPHER_PASS
-        : readPassphrase(passphraseFile),
+      passphraseFile === undefined ? own.PGBACKREST_REPO1_CIPHER_PASS : readSecret(passphraseFile),
     accessKey: isLasting ? own.AWS_ACCESS_KEY_ID : undefined,
     secretKey: isLasting ? own.AWS_SECRET_ACCESS_KEY : undefined,
     region: own.AWS_REGION ?? own.AWS_DEFAULT_REGION,
   };
-}
-
-/** Blanks and line ends around it are of the editor that wrote it. */
-function readPassphrase(file: string): string {
-  const passphrase = readText(file)?.trim();
-  if (passphrase) return passphrase;
-  throw new CryptosenseDbError('bad-configuration', {
-    message: `the file ${file} of --passphrase-file ${passphrase === undefined ? 'is not there' : 'is empty'}`,
-  });
 }
 
 function levelOf(variables: Variables): Level | undefined {

@@ -13,6 +13,16 @@ export type * from './database/types.ts';
 export type { DB as Database } from './database/types.ts';
 /** As the commands of `cryptosense-db db`. */
 export * as database from './databases/lifecycle.ts';
+/** As `cryptosense-db doctor`. */
+export * as doctor from './doctor/doctor.ts';
+/** As the commands of `cryptosense-db inspect`: `inspect({ target, questions: ['sizes'] })`. */
+export {
+  type Answer,
+  type InspectOptions,
+  type InspectResult,
+  inspect,
+  type QuestionName,
+} from './inspect/inspect.ts';
 /** As the commands of `cryptosense-db migrate`. The command `new` is the function `create`. */
 export * as migrate from './migrations/migrate.ts';
 /** As the commands of `cryptosense-db prices`. The command `import` is the function `importPrices`. */

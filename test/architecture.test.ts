@@ -14,6 +14,8 @@ const layers: readonly (readonly string[])[] = [
     'backup',
     'benchmark',
     'databases',
+    'doctor',
+    'inspect',
     'market',
     'migrations',
     'prices',
@@ -33,6 +35,8 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   commands: ['ui'],
   backup: ['benchmark'],
   databases: ['migrations'],
+  doctor: ['backup', 'inspect', 'migrations'],
+  inspect: ['prices'],
   prices: ['market'],
   seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
@@ -41,6 +45,10 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 
 /** The modules that one feature offers to the others. */
 const publicModules = [
+  'src/inspect/questions/chunks.ts',
+  'src/inspect/questions/jobs.ts',
+  'src/inspect/sight.ts',
+  'src/backup/backup.ts',
   'src/benchmark/service-queries.ts',
   'src/market/access.ts',
   'src/market/market.ts',
@@ -55,6 +63,7 @@ const publicModules = [
   'src/migrations/source.ts',
   'src/prices/presence.ts',
   'src/prices/sink.ts',
+  'src/prices/status.ts',
   'src/schema/catalog.ts',
   'src/seeding/seed.ts',
 ];

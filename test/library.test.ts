@@ -32,6 +32,8 @@ describe('the exports of the library', () => {
       'database',
       'describeFinding',
       'describeTarget',
+      'doctor',
+      'inspect',
       'isError',
       'migrate',
       'parseTarget',

@@ -166,6 +166,24 @@ describe('the installed command', () => {
     }
   });
 
+  it('loads the SDK of AWS and age only for what needs them', () => {
+    const packages = ['@aws-sdk/client-s3', 'age-encryption'].map((name) =>
+      join(project, 'node_modules', name),
+    );
+    for (const path of packages) renameSync(path, `${path}-away`);
+    try {
+      const url = ['--url', 'postgresql://u@127.0.0.1:1/x'];
+      expect(runInstalled(['migrate', 'up', ...url]).stderr).toContain('ECONNREFUSED');
+      const create = ['backup', 'create', ...url, '--store'];
+      expect(runInstalled([...create, elsewhere]).stderr).toContain('ECONNREFUSED');
+      expect(runInstalled([...create, 's3://bucket']).stderr).toContain('client-s3');
+      const encrypted = runInstalled([...create, elsewhere, '--recipient', 'age1']);
+      expect(encrypted.stderr).toContain('age-encryption');
+    } finally {
+      for (const path of packages) renameSync(`${path}-away`, path);
+    }
+  });
+
   it('finds the packaged schema and templates', () => {
     const folders = ['--migrations', 'm', '--rollbacks', 'r'];
     for (const name of ['m', 'r']) mkdirSync(join(elsewhere, name));

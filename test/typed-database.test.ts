@@ -1,9 +1,15 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { sql } from 'kysely';
 import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
 import { createDatabase, type DatabaseOptions } from '../src/typed-database.ts';
-import { createScratchDatabase, type ScratchDatabase } from './support/databases.ts';
+import {
+  createScratchDatabase,
+  createScratchRole,
+  type ScratchDatabase,
+} from './support/databases.ts';
+import { errorOf, wordsOf } from './support/errors.ts';
 import { temporaryFolder } from './support/fixtures.ts';
 
 let scratch: ScratchDatabase;
@@ -130,6 +136,69 @@ describe('connections', () => {
     const db = open({ target: url.href, applicationName: undefined });
     const pid = await pidOf(db);
     expect(await backends('from-the-url')).toEqual([pid]);
+  });
+});
+
+describe("createDatabase({ role: 'replica' })", () => {
+  it('reads from a primary where the target names no standby, and refuses writes', async () => {
+    const db = open({ role: 'replica' });
+    expect(await pidOf(db)).toBeGreaterThan(0);
+    const error = await errorOf('read-only', () => sql`create table t (id int)`.execute(db));
+    expect(error.message).toContain('cannot execute CREATE TABLE in a read-only transaction');
+    await errorOf('read-only', () =>
+      db.transaction().execute((each) => sql`create table t (id int)`.execute(each)),
+    );
+    expect(await pidOf(db)).toBeGreaterThan(0);
+  });
+
+  it('refuses another role', async () => {
+    const role = 'standby' as 'replica';
+    expect((await errorOf('bad-configuration', () => open({ role }))).message).toContain(
+      'it can be "primary", "replica"',
+    );
+  });
+});
+
+describe('createDatabase({ password })', () => {
+  it('logs each new connection in with what the function returns then', async () => {
+    const role = await createScratchRole(inject('postgresUrl'), { password: 'token-1' });
+    let token = 'token-1';
+    let calls = 0;
+    const password = async () => {
+      calls += 1;
+      return token;
+    };
+    const target = role.urlOf(scratch.url).replace(':token-1@', '@');
+    const db = open({ target, password, maxConnections: 1 });
+    const first = await pidOf(db);
+    expect([await pidOf(db), calls]).toEqual([first, 1]);
+
+    token = 'token-2';
+    await scratch.sql.unsafe(`alter role ${role.name} password 'token-2'`);
+    await terminate(first);
+    expect(await vi.waitFor(() => pidOf(db), untilDone)).not.toBe(first);
+    expect(calls).toBe(2);
+
+    token = 'token-3';
+    await terminate(await pidOf(db));
+    const error = await vi.waitFor(() => errorOf('login-refused', () => pidOf(db)), untilDone);
+    expect(wordsOf(error)).toContain('what the function "password" of createDatabase returns');
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('token');
+    await db.destroy();
+    await role.drop();
+  });
+
+  it('rejects the query when the function fails, and asks again for the next query', async () => {
+    let isReady = false;
+    const password = () => {
+      if (isReady) return decodeURIComponent(new URL(scratch.url).password);
+      throw new Error('the metadata service is away');
+    };
+    const db = open({ password });
+    const error = await errorOf('no-password', () => pidOf(db));
+    expect(error.cause).toMatchObject({ message: 'the metadata service is away' });
+    isReady = true;
+    expect(await pidOf(db)).toBeGreaterThan(0);
   });
 });
 
@@ -334,6 +403,13 @@ describe('the target', () => {
     );
     expect(answers.map(({ rows }) => rows[0]?.value)).toEqual([1, 2, 3]);
     await db.destroy();
+  });
+
+  it('can be the embedded engine, read-only', async () => {
+    const db = open({ target: `embedded:${temporaryFolder()}/database`, role: 'replica' });
+    const { rows } = await sql<{ one: number }>`select 1 as one`.execute(db);
+    expect(rows).toEqual([{ one: 1 }]);
+    await errorOf('read-only', () => sql`create table t (id int)`.execute(db));
   });
 
   it('can be an embedded engine that a later query starts after the first query failed', async () => {

@@ -1,15 +1,13 @@
+import type { RunOptions } from '../ledger/run.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
-import type { OnProgress } from '../runtime/progress.ts';
 import type { Backup } from './catalog.ts';
 import { decrypt, readIdentities } from './encryption.ts';
 import { createMeter, type Measured } from './meter.ts';
 import type { Store } from './store.ts';
 
-export interface ArchiveOptions {
+export interface ArchiveOptions extends Pick<RunOptions, 'onProgress' | 'signal'> {
   /** A file with secret keys of age, for encrypted backups. */
   readonly identityFile?: string | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -60,7 +58,10 @@ function requireSame(
   );
 }
 
-function identityNeeded(key: string, recipients: readonly string[]) {
+export function identityNeeded(
+  key: string,
+  recipients: readonly string[],
+): CryptosenseDbError<'backup-locked'> {
   return new CryptosenseDbError(
     'backup-locked',
     {

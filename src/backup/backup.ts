@@ -1,4 +1,5 @@
 /** What the library exports as `backup`: the commands of `cryptosense-db backup`. */
+export { type ActivateOptions, type ActivateResult, activate } from './activate.ts';
 export {
   type CheckedDatabase,
   type CheckOptions,
@@ -7,7 +8,12 @@ export {
   check,
 } from './check.ts';
 export { type CreateOptions, type CreateResult, create } from './create.ts';
-export { type DrillOptions, drill } from './drill.ts';
+export {
+  type BackupDrillOptions,
+  type DrillOptions,
+  drill,
+  type MomentDrillOptions,
+} from './drill.ts';
 export {
   type ListedBackup,
   type ListOptions,
@@ -22,16 +28,14 @@ export {
 export type { Manifest, ManifestTable } from './manifest.ts';
 export {
   type KeptBackup,
+  type KeptRule,
   type PrunedBackup,
   type PruneOptions,
   type PruneResult,
   prune,
 } from './prune.ts';
-export type { DrillResult } from './report.ts';
+export type { DrilledMoment, DrillPhase, DrillResult, FailedDrill } from './report.ts';
 export {
-  type ActivateOptions,
-  type ActivateResult,
-  activate,
   type RestoreOptions,
   type RestorePhase,
   type RestoreResult,

@@ -1,3 +1,4 @@
+import type { RunOptions } from '../ledger/run.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import { compareText } from '../runtime/order.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
@@ -50,9 +51,19 @@ export interface CatalogOptions {
   readonly database?: string | undefined;
 }
 
-export interface FindOptions extends CatalogOptions {
+export interface FindOptions extends CatalogOptions, Pick<RunOptions, 'onProgress'> {
   /** An id, or its beginning from the day on when only one backup has it; or `latest`. */
   readonly id: string;
+  /** Default: the clock of this machine. */
+  readonly now?: Date | undefined;
+}
+
+/** How far the clocks of two machines may be apart. */
+const clockDifferenceMs = 5 * 60_000;
+
+/** Whether a backup has a moment that is still to come: the clock of this machine is wrong, or that of its maker was. */
+export function isFromFuture({ startedAt }: Pick<BackupPlace, 'startedAt'>, now: Date): boolean {
+  return startedAt.getTime() - now.getTime() > clockDifferenceMs;
 }
 
 const dumpNames = ['dump', 'dump.age'];
@@ -76,14 +87,16 @@ export async function readCatalog(store: Store, options: CatalogOptions = {}): P
 }
 
 /**
- * The backup of that id, or the newest one. Throws `no-backup`; `backup-damaged`, also for `latest` when the newest is
- * damaged, so that none takes an older one for it; and `bad-configuration` where the store has several databases and
+ * The backup of that id, or the newest one. One from the future is not the newest: a warning says which one is taken.
+ * Throws `no-backup`; `backup-damaged`, also for `latest` when the newest is damaged, so that none takes an older one
+ * for it; and `bad-configuration` where the store has several databases and
  * none is named, or where several backups have such an id.
  */
 export async function findBackup(store: Store, options: FindOptions): Promise<Backup> {
   const places = await listPlaces(store, options);
   const whole = places.filter(hasManifest);
-  const place = options.id === 'latest' ? newestOf(store, whole) : matching(store, whole, options);
+  const place =
+    options.id === 'latest' ? newestOf(store, whole, options) : matching(store, whole, options);
   if (!place) throw noBackup(store, places, options);
   const backup = await readBackup(store, place);
   if (!backup) throw noBackup(store, places, options);
@@ -102,9 +115,21 @@ export async function findBackup(store: Store, options: FindOptions): Promise<Ba
   );
 }
 
-function newestOf(store: Store, places: readonly BackupPlace[]): BackupPlace | undefined {
+function newestOf(
+  store: Store,
+  places: readonly BackupPlace[],
+  { now = new Date(), onProgress }: FindOptions,
+): BackupPlace | undefined {
   const databases = [...new Set(places.map(({ database }) => database))];
-  if (databases.length <= 1) return places[0];
+  if (databases.length <= 1) {
+    const newest = places.find((place) => !isFromFuture(place, now));
+    const [first] = places;
+    if (newest && first && newest !== first) {
+      const message = `${first.id} is from the future; latest is ${newest.id}`;
+      onProgress?.({ kind: 'notice', severity: 'WARNING', message });
+    }
+    return newest;
+  }
   throw new CryptosenseDbError('bad-configuration', {
     message: `${store.name} has backups of several databases`,
     evidence: databases,
@@ -133,9 +158,21 @@ function matching(
 function noBackup(
   store: Store,
   places: readonly BackupPlace[],
-  { id, database }: FindOptions,
+  { id, database, now = new Date() }: FindOptions,
 ): CryptosenseDbError<'no-backup'> {
   const whole = places.filter(hasManifest);
+  const areAllFromFuture = whole.length > 0 && whole.every((place) => isFromFuture(place, now));
+  if (id === 'latest' && areAllFromFuture) {
+    return new CryptosenseDbError(
+      'no-backup',
+      {
+        message: `every backup in ${store.name} is from the future by the clock of this machine, ${now.toISOString()}`,
+        evidence: whole.slice(0, 3).map((place) => `${place.id} of ${place.database}`),
+        hint: 'set the clock, or name a backup by its id in place of latest',
+      },
+      { details: { id } },
+    );
+  }
   const begun = places.find((place) => place.id === id && !hasManifest(place));
   const of = database === undefined ? '' : ` of ${database}`;
   const flags = database === undefined ? '' : ` --database ${quoteShellWord(database)}`;

@@ -1,13 +1,12 @@
-import * as v from 'valibot';
 import type { Target } from '../database/target.ts';
-import type { OnProgress } from '../runtime/progress.ts';
-import { type Backup, readCatalog } from './catalog.ts';
-import { verificationName } from './manifest.ts';
-import { readText, type Store } from './store.ts';
+import type { RunOptions } from '../ledger/run.ts';
+import { hourMs } from '../runtime/days.ts';
+import { type Backup, isFromFuture, readCatalog } from './catalog.ts';
+import { readVerification } from './verification.ts';
 import { type WalState, walState } from './wal/state.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
-export interface CheckOptions extends StoreOptions {
+export interface CheckOptions extends StoreOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
   /** Default: every database of the store. */
   readonly database?: string | undefined;
   /** How old the newest backup may be. Default: 26 hours, a day and two hours to make it in. */
@@ -22,8 +21,6 @@ export interface CheckOptions extends StoreOptions {
   readonly config?: string | undefined;
   readonly stanza?: string | undefined;
   readonly now?: Date | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CheckedDatabase {
@@ -35,8 +32,9 @@ export interface CheckedDatabase {
 }
 
 export interface CheckProblem {
-  readonly kind: 'no backup' | 'too old' | 'not verified' | 'damaged';
+  readonly kind: 'no backup' | 'too old' | 'not verified' | 'damaged' | 'from the future';
   readonly database: string;
+  /** undefined where there is no backup, or it has no age. */
   readonly ageMs: number | undefined;
   readonly detail: string;
 }
@@ -52,7 +50,14 @@ export interface CheckResult {
   readonly isFine: boolean;
 }
 
-const hourMs = 3_600_000;
+interface Verified {
+  readonly backup: Backup;
+  readonly at: Date;
+}
+
+interface Failed extends Verified {
+  readonly reason: string;
+}
 
 /**
  * Whether the backups, and the WAL where `rpoMs` is given, are as new as they should be: for a monitor. Reads manifests
@@ -70,21 +75,34 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
     const names = new Set([...backups, ...damaged].map((each) => each.database));
     if (database !== undefined) names.add(database);
     const ageOf = (at: Date) => Math.max(0, now.getTime() - at.getTime());
-    const databases: CheckedDatabase[] = [];
-    for (const name of names) {
-      const own = backups.filter((each) => each.database === name);
+    const future = backups.filter((backup) => isFromFuture(backup, now));
+    const verified: Verified[] = [];
+    const failed: Failed[] = [];
+    for (const backup of backups) {
+      const found = await readVerification(store, backup);
+      if (found?.isWhole === false) failed.push({ backup, at: found.at, reason: found.reason });
+      // A clock that was wrong must not count as a verification until its time has come.
+      else if (found && !isFromFuture({ startedAt: found.at }, now)) {
+        verified.push({ backup, at: found.at });
+      }
+    }
+    const usable = backups.filter(
+      (backup) => !future.includes(backup) && !failed.some((each) => each.backup === backup),
+    );
+    const databases = [...names].map((name): CheckedDatabase => {
+      const own = usable.filter((each) => each.database === name);
       const [newest] = own;
-      const verified = await newestVerified(store, own);
-      databases.push({
+      const last = verified
+        .filter(({ backup }) => own.includes(backup))
+        .reduce<Verified | undefined>((a, b) => (a && a.at >= b.at ? a : b), undefined);
+      return {
         database: name,
         newest: newest
           ? { id: newest.id, at: newest.startedAt, ageMs: ageOf(newest.startedAt) }
           : null,
-        verified: verified
-          ? { id: verified.backup.id, at: verified.at, ageMs: ageOf(verified.at) }
-          : null,
-      });
-    }
+        verified: last ? { id: last.backup.id, at: last.at, ageMs: ageOf(last.at) } : null,
+      };
+    });
     const problems: readonly CheckProblem[] = [
       ...(databases.length === 0
         ? [
@@ -102,6 +120,18 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
         database: name,
         ageMs: ageOf(startedAt),
         detail: `${id} of ${name} is damaged: ${reason}`,
+      })),
+      ...failed.map(({ backup, at, reason }) => ({
+        kind: 'damaged' as const,
+        database: backup.database,
+        ageMs: ageOf(backup.startedAt),
+        detail: `${backup.id} of ${backup.database} was not whole when it was verified at ${at.toISOString()}: ${reason}`,
+      })),
+      ...future.map(({ id, database: name }) => ({
+        kind: 'from the future' as const,
+        database: name,
+        ageMs: undefined,
+        detail: `${id} of ${name} is from the future: the clock of this machine is wrong, or that of its maker was; it does not count`,
       })),
     ];
     const wal = options.rpoMs === undefined ? undefined : await walState(options);
@@ -150,31 +180,4 @@ function problemsOf(
         ]
       : []),
   ];
-}
-
-const recordSchema = v.object({ verifiedAt: v.pipe(v.string(), v.isoTimestamp()) });
-
-/** The backup that was verified last, among those that are there. */
-async function newestVerified(
-  store: Store,
-  backups: readonly Backup[],
-): Promise<{ readonly backup: Backup; readonly at: Date } | undefined> {
-  let newest: { readonly backup: Backup; readonly at: Date } | undefined;
-  for (const backup of backups) {
-    const key = `${backup.folder}${verificationName}`;
-    if (!backup.objects.some((object) => object.key === key)) continue;
-    const record = v.safeParse(recordSchema, readJson(await readText(store, key)));
-    if (!record.success) continue;
-    const at = new Date(record.output.verifiedAt);
-    if (!newest || at > newest.at) newest = { backup, at };
-  }
-  return newest;
-}
-
-function readJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -8,53 +8,83 @@ export const hashSettings = `
   set local intervalstyle = 'postgres'; set local bytea_output = 'hex'; set local extra_float_digits = 1;
   set local xmlbinary = 'base64'; set local quote_all_identifiers = off`;
 
-interface FoundTable {
+export interface FoundTable {
   readonly name: string;
   readonly kind: ManifestTable['kind'];
+  /** Their quoted names, in order. */
+  readonly columns: readonly string[];
+  /** false: the WAL has none of its rows, and a server that replays WAL cannot read it. */
+  readonly isLogged: boolean;
 }
 
 /**
  * Counts and hashes the rows of every table, and of the hypertables that store continuous aggregates. Call it in a
- * transaction with `hashSettings`. Extensions keep their own tables: these are left out.
+ * transaction with `hashSettings`. Extensions keep their own tables: these are left out, and so are materialized views,
+ * because a dump has none of their rows.
  */
 export async function readTables(
   sql: Sql,
   { onTable }: { readonly onTable: (done: number, total: number) => void },
 ): Promise<readonly ManifestTable[]> {
-  const found = await findTables(sql);
+  const found = (await findTables(sql)).filter(({ kind }) => kind !== 'materialized view');
   const tables: ManifestTable[] = [];
-  for (const [index, { name, kind }] of found.entries()) {
+  for (const [index, table] of found.entries()) {
     onTable(index, found.length);
-    // A chunk belongs to its hypertable; the rows of a table that another one inherits from are its own.
-    const source = kind === 'hypertable' ? name : `only ${name}`;
-    const [row] = await sql.unsafe<[{ rows: string; hash: string }]>(`
-      select count(*)::text as rows,
-        coalesce(sum(hashtextextended(cryptosense_db_row::text, 0)::numeric), 0)::text as hash
-      from ${source} as cryptosense_db_row`);
-    tables.push({ name, kind, rows: Number(row.rows), hash: row.hash });
+    tables.push(await readTable(sql, table));
   }
   onTable(found.length, found.length);
   return tables;
 }
 
-async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
+/** Counts and hashes the rows of one table. Call it in a transaction with `hashSettings`. */
+export async function readTable(
+  sql: Sql,
+  { name, kind, columns }: Pick<FoundTable, 'name' | 'kind' | 'columns'>,
+): Promise<ManifestTable> {
+  // A chunk belongs to its hypertable; the rows of a table that another one inherits from are its own.
+  const source = kind === 'hypertable' ? name : `only ${name}`;
+  // By name: a restored table that inherits a column which its parent got later has its columns in another order.
+  const values = columns.map((column) => `cryptosense_db_row.${column}`).join(', ');
+  const [row] = await sql.unsafe<[{ rows: string; hash: string }]>(`
+    select count(*)::text as rows,
+      coalesce(sum(hashtextextended(row(${values})::text, 0)::numeric), 0)::text as hash
+    from ${source} as cryptosense_db_row`);
+  return { name, kind, rows: Number(row.rows), hash: row.hash };
+}
+
+/** The tables that a manifest lists, and materialized views that are populated. */
+export async function findTables(sql: Sql): Promise<readonly FoundTable[]> {
   const hypertables = await readHypertableNames(sql);
-  const rows = await sql<{ name: string; kind: string }[]>`
-    select format('%I.%I', n.nspname, c.relname) as name,
-      case c.relkind when 'm' then 'materialized view' else 'table' end as kind
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'm') and c.relpersistence <> 't'
-      and (c.relkind <> 'm' or c.relispopulated)
-      and n.nspname !~ '^(pg_|information_schema$|_timescaledb_|timescaledb_)'
-      and not exists (
-        select from pg_depend d
-        where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+  const rows = await sql<FoundTable[]>`
+    with listed as (select * from json_array_elements_text(${JSON.stringify(hypertables)}::text::json) as name),
+    found as (
+      select c.*, format('%I.%I', n.nspname, c.relname) as name
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where c.relkind in ('r', 'm') and c.relpersistence <> 't'
+        and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+        and (c.relkind <> 'm' or c.relispopulated)
+        and not exists (
+          select from pg_depend d
+          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+        )
+    )
+    select name, relpersistence = 'p' as "isLogged",
+      case when name in (table listed) then 'hypertable' when relkind = 'm' then 'materialized view'
+        else 'table' end as kind,
+      array(
+        select quote_ident(attname) from pg_attribute
+        where attrelid = found.oid and attnum > 0 and not attisdropped order by attname
+      ) as columns
+    from found
+    where name in (table listed)
+      -- Chunks are in a schema of TimescaleDB's.
+      or not exists (
+        select from pg_depend d join pg_extension e on e.oid = d.refobjid
+        where d.classid = 'pg_namespace'::regclass and d.objid = found.relnamespace
+          and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and e.extname = 'timescaledb'
       )
-    order by 1`;
-  const tables = rows
-    .filter(({ name }) => !hypertables.includes(name))
-    .map(({ name, kind }) => ({ name, kind: kind as FoundTable['kind'] }));
-  return [...tables, ...hypertables.map((name) => ({ name, kind: 'hypertable' as const }))];
+    order by name in (table listed), name`;
+  return [...rows];
 }
 
 /** Those of users, and those that store continuous aggregates; not those of compressed chunks, which cannot be read. */
@@ -75,7 +105,15 @@ export async function hasTimescale(sql: Sql): Promise<boolean> {
 /** What a manifest says of a database besides its rows. */
 export type Surroundings = Pick<
   Manifest,
-  'versions' | 'migration' | 'hypertables' | 'jobs' | 'roles' | 'locale' | 'settings'
+  | 'versions'
+  | 'migration'
+  | 'materializedViews'
+  | 'hypertables'
+  | 'jobs'
+  | 'roles'
+  | 'tablespaces'
+  | 'locale'
+  | 'settings'
 >;
 
 /** Reads it in the snapshot of the dump. */
@@ -94,18 +132,34 @@ export async function readSurroundings(
   return {
     versions: { postgresql, timescaledb, pgDump, tool },
     migration: hasLedger ? await readNewestMigration(sql) : null,
+    materializedViews: await readMaterializedViews(sql),
     hypertables: isTimescale ? await readHypertables(sql) : [],
     jobs: isTimescale ? await readJobs(sql) : [],
     roles: await readRoles(sql),
+    tablespaces: await readTablespaces(sql),
     locale: await readLocale(sql),
     settings: await readSettings(sql),
   };
 }
 
-async function readNewestMigration(sql: Sql): Promise<string | null> {
+/** Of a database with a ledger. */
+export async function readNewestMigration(sql: Sql): Promise<string | null> {
   const [row] = await sql<{ version: string | null }[]>`
     select max(version) as version from cryptosense_db.migrations`;
   return row?.version ?? null;
+}
+
+/** pg_restore fills them from the restored tables: one that was stale comes back with other rows. */
+async function readMaterializedViews(sql: Sql): Promise<Manifest['materializedViews']> {
+  const rows = await sql<Manifest['materializedViews']>`
+    select format('%I.%I', n.nspname, c.relname) as name, c.relispopulated as "isPopulated"
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind = 'm' and not exists (
+      select from pg_depend d
+      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+    )
+    order by 1`;
+  return [...rows];
 }
 
 async function readHypertables(sql: Sql): Promise<Manifest['hypertables']> {
@@ -129,12 +183,15 @@ export async function readJobs(sql: Sql): Promise<Manifest['jobs']> {
   return [...rows];
 }
 
-/** Roles that own something, are granted something, or are named by a policy, in the database or of it. */
+/**
+ * Roles that own something, are granted something, or are named by a policy, in the database or of it. pg_shdepend does
+ * not list the role that initdb has made.
+ */
 async function readRoles(sql: Sql): Promise<Manifest['roles']> {
   const isTimescale = await hasTimescale(sql);
   const jobOwners = isTimescale
     ? await sql<{ name: string }[]>`
-    select distinct owner::text::regrole::text as name from timescaledb_information.jobs`
+    select distinct pg_get_userbyid(owner::text::regrole) as name from timescaledb_information.jobs`
     : [];
   const rows = await sql<{ name: string }[]>`
     select distinct r.rolname as name
@@ -144,18 +201,73 @@ async function readRoles(sql: Sql): Promise<Manifest['roles']> {
       or (d.classid = 'pg_database'::regclass and d.objid = (select oid from pg_database where datname = current_database()))
     )
     union select pg_get_userbyid(datdba) from pg_database where datname = current_database()
+    union select rolname from pg_roles where oid = 10 and ${await isNamedAnywhere(sql, 10)}
     union select r.rolname from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
       where s.setdatabase = (select oid from pg_database where datname = current_database())`;
   return [...new Set([...rows, ...jobOwners].map(({ name }) => name))].sort(compareText);
 }
 
-/** The owner, comment, grants and settings of the database, which pg_dump writes with --create only. */
+/** Whether the role owns something that a dump has, or is granted something. Members of extensions are left out. */
+async function isNamedAnywhere(sql: Sql, role: number): Promise<boolean> {
+  const [{ isNamed }] = await sql<[{ isNamed: boolean }]>`
+    with objects (class, id, owner, grants) as (
+      select 'pg_class'::regclass, oid, relowner, relacl from pg_class where relkind not in ('i', 'I', 't')
+      union all select 'pg_class', attrelid, null, attacl from pg_attribute where attacl is not null
+      union all select 'pg_namespace', oid, nspowner, nspacl from pg_namespace
+      union all select 'pg_proc', oid, proowner, proacl from pg_proc
+      union all select 'pg_type', oid, typowner, typacl from pg_type where typrelid = 0 and typcategory <> 'A'
+      union all select 'pg_operator', oid, oprowner, null from pg_operator
+      union all select 'pg_opclass', oid, opcowner, null from pg_opclass
+      union all select 'pg_opfamily', oid, opfowner, null from pg_opfamily
+      union all select 'pg_collation', oid, collowner, null from pg_collation
+      union all select 'pg_conversion', oid, conowner, null from pg_conversion
+      union all select 'pg_language', oid, lanowner, lanacl from pg_language
+      union all select 'pg_ts_config', oid, cfgowner, null from pg_ts_config
+      union all select 'pg_ts_dict', oid, dictowner, null from pg_ts_dict
+      union all select 'pg_statistic_ext', oid, stxowner, null from pg_statistic_ext
+      union all select 'pg_event_trigger', oid, evtowner, null from pg_event_trigger
+      union all select 'pg_foreign_data_wrapper', oid, fdwowner, fdwacl from pg_foreign_data_wrapper
+      union all select 'pg_foreign_server', oid, srvowner, srvacl from pg_foreign_server
+      union all select 'pg_user_mappings', umid, umuser, null from pg_user_mappings
+      union all select 'pg_publication', oid, pubowner, null from pg_publication
+      union all select 'pg_largeobject', oid, lomowner, lomacl from pg_largeobject_metadata
+      union all select 'pg_default_acl', oid, defaclrole, defaclacl from pg_default_acl
+      union all select 'pg_policy', oid, unnest(polroles), null from pg_policy
+    )
+    select exists (
+      select from objects
+      -- Lower numbers are the server's own, but for the schema public.
+      where (id >= 16384 or id = 'public'::regnamespace)
+        and (
+          owner = ${role}::int8::oid
+          or exists (select from aclexplode(grants) where ${role}::int8::oid in (grantee, grantor))
+        )
+        and not exists (
+          select from pg_depend d where d.classid = class and d.objid = id and d.deptype = 'e'
+        )
+    ) as "isNamed"`;
+  return isNamed;
+}
+
+async function readTablespaces(sql: Sql): Promise<Manifest['tablespaces']> {
+  const rows = await sql<{ name: string }[]>`
+    select spcname as name from pg_tablespace t
+    where spcname not in ('pg_default', 'pg_global')
+      and exists (select from pg_class where reltablespace = t.oid)
+    order by 1`;
+  return rows.map(({ name }) => name);
+}
+
+/** The owner, limit, comment, grants and settings of the database, which pg_dump writes with --create only. */
 async function readSettings(sql: Sql): Promise<Manifest['settings']> {
   const rows = await sql<{ statement: string }[]>`
     with own as (select * from pg_database where datname = current_database())
     select statement from (
       select 1 as part, format('ALTER DATABASE %%DATABASE%% OWNER TO %I', pg_get_userbyid(datdba)) as statement
       from own
+      union all
+      select 1, format('ALTER DATABASE %%DATABASE%% CONNECTION LIMIT %s', datconnlimit)
+      from own where datconnlimit >= 0
       union all
       select 2, format('COMMENT ON DATABASE %%DATABASE%% IS %L', description)
       from own join pg_shdescription d on d.objoid = own.oid and d.classoid = 'pg_database'::regclass

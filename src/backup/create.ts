@@ -1,8 +1,14 @@
 import { randomInt } from 'node:crypto';
 import { type Session, withSession } from '../database/connection.ts';
 import { databaseArgument, libpqEnvironment } from '../database/libpq.ts';
-import { defaultLockTimeoutMs, isLockConflict } from '../database/lock.ts';
+import {
+  defaultLockTimeoutMs,
+  findLockedTable,
+  isLockConflict,
+  type LockedTable,
+} from '../database/lock.ts';
 import { requireServerVersion } from '../database/requirements.ts';
+import { isSqlError } from '../database/sql-errors.ts';
 import {
   describeTarget,
   resolveTarget,
@@ -10,28 +16,28 @@ import {
   type Target,
 } from '../database/target.ts';
 import { readLedger } from '../ledger/ledger.ts';
-import { CryptosenseDbError, isError } from '../runtime/errors.ts';
+import type { RunOptions } from '../ledger/run.ts';
+import { CryptosenseDbError, describeHolder, isError } from '../runtime/errors.ts';
 import { toolVersion } from '../runtime/package.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
-import { hashSettings, readSurroundings, readTables } from './contents.ts';
+import { hashSettings, readSurroundings, readTables, type Surroundings } from './contents.ts';
 import { encrypt, type RecipientOptions, readRecipients } from './encryption.ts';
 import { backupId, folderOf, type Manifest, manifestName, writeManifest } from './manifest.ts';
 import { createMeter, type Measured } from './meter.ts';
 import { findProgram, type Program, requireSuccess, start } from './programs.ts';
+import { explainRights } from './rights.ts';
+import { seal } from './sealed.ts';
 import { withSnapshot } from './snapshot.ts';
 import { contentOf, type Store } from './store.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
 /** The dump is encrypted where recipients are given. */
-export interface CreateOptions extends StoreOptions, RecipientOptions {
-  readonly target: Target | string;
+export interface CreateOptions extends StoreOptions, RecipientOptions, RunOptions {
   /** The folder of pg_dump. Default: where packages put it, then the PATH. */
   readonly pgBin?: string | undefined;
   /** How long to try again while other sessions change tables. Default 60,000. */
   readonly lockTimeoutMs?: number | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface CreateResult {
@@ -46,8 +52,8 @@ export interface CreateResult {
  * Backs up a database: pg_dump, encrypted where recipients are given, streamed into the store, and a manifest that says
  * what has to come back. The rows of the manifest are counted in the snapshot of the dump, so that writing goes on
  * meanwhile. When it fails, no part of the backup is left that counts as one.
- * Throws `bad-configuration`, `program-missing`, `program-failed`, `store-failed`, `not-permitted`, `interrupted` and
- * what a connection can throw.
+ * Throws `bad-configuration`, `server-unsuitable`, `program-missing`, `program-failed`, `lock-timeout`, `store-failed`,
+ * `not-permitted`, `interrupted` and what a connection can throw.
  */
 export async function create(options: CreateOptions): Promise<CreateResult> {
   const target = requireServer(resolveTarget(options.target));
@@ -60,6 +66,7 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
       { signal, onProgress, isReadOnlyFine: true, isCatalogOnly: true },
       async (session) => {
         requireServerVersion(session);
+        await requireTimescaleInPublic(session);
         const { environment } = await readLedger(session);
         const major = Math.floor(session.server.version / 10_000);
         const pgDump = await findProgram('pg_dump', { major, binFolder: pgBin, signal });
@@ -76,7 +83,7 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
           onProgress,
         });
         const { snapshot, plain, stored, ...contents } = part;
-        const manifest: Manifest = {
+        const manifest = await seal({
           format: 1,
           id,
           database: session.server.database,
@@ -86,12 +93,15 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
           snapshot,
           dump: { object, plain, stored, recipients: [...recipients] },
           ...contents,
-        };
+          sealed: null,
+        });
         try {
           session.throwIfInterrupted();
           const text = contentOf(writeManifest(manifest));
           await store.put(`${folder}${manifestName}`, text, { signal });
+          await requireDump(store, { folder, object });
         } catch (error) {
+          await store.remove(`${folder}${manifestName}`).catch(() => {});
           await store.remove(`${folder}${object}`).catch(() => {});
           throw error;
         }
@@ -107,6 +117,23 @@ export async function create(options: CreateOptions): Promise<CreateResult> {
   );
 }
 
+/** Another process may have taken the dump for one that was left behind, before there was a manifest. */
+async function requireDump(
+  store: Store,
+  { folder, object }: { readonly folder: string; readonly object: string },
+): Promise<void> {
+  const objects = await store.list(folder);
+  if (objects.some(({ key }) => key === folder + object)) return;
+  throw new CryptosenseDbError(
+    'store-failed',
+    {
+      message: `${folder}${object} was removed from ${store.name} before its manifest was written`,
+      hint: 'make the backup again, and see what deletes objects of the store: a lifecycle rule, or backup prune with a wrong clock',
+    },
+    { details: { store: store.name } },
+  );
+}
+
 export function requireServer(target: Target): ServerTarget {
   if (target.kind === 'server') return target;
   throw new CryptosenseDbError('bad-configuration', {
@@ -115,10 +142,19 @@ export function requireServer(target: Target): ServerTarget {
   });
 }
 
-type Contents = Pick<
-  Manifest,
-  'versions' | 'migration' | 'tables' | 'hypertables' | 'jobs' | 'roles' | 'locale' | 'settings'
->;
+/** A restore creates the extension in public. Throws `server-unsuitable`. */
+async function requireTimescaleInPublic({ sql, server: { database } }: Session): Promise<void> {
+  const [row] = await sql<{ schema: string }[]>`
+    select nspname as schema from pg_extension e join pg_namespace n on n.oid = e.extnamespace
+    where e.extname = 'timescaledb'`;
+  if (!row || row.schema === 'public') return;
+  throw new CryptosenseDbError('server-unsuitable', {
+    message: `TimescaleDB is in the schema ${JSON.stringify(row.schema)} of "${database}", and only one in public is backed up`,
+    hint: 'back the server up with physical backups: cryptosense-db backup wal config',
+  });
+}
+
+type Contents = Surroundings & Pick<Manifest, 'tables'>;
 
 interface DumpRequest {
   readonly store: Store;
@@ -132,27 +168,70 @@ interface DumpRequest {
 
 /** How long pg_dump waits for a lock that another session waits for, before an attempt is given up. */
 const lockWaitMs = 2_000;
-const lockConflict = /canceling statement due to lock timeout|deadlock detected/;
 
 /**
- * Tries again when pg_dump stands behind a session that waits for the locks of the snapshot, such as a job that
- * compresses a chunk: that session waits for this one, this one for pg_dump, and no server sees the circle.
+ * Tries again when a table is locked, also when pg_dump stands behind a session that waits for the locks of the snapshot,
+ * such as a job that compresses a chunk: that session waits for this one, this one for pg_dump, and no server sees the
+ * circle.
  */
 async function dumpPatiently(session: Session, request: DumpRequest) {
-  return retry(() => dumpInSnapshot(session, request), {
-    signal: session.signal,
-    waitMs: ({ error, attempts, elapsedMs }) => {
-      const isBlocked =
-        isLockConflict(error) ||
-        (isError(error, 'program-failed') &&
-          error.problems.some(({ evidence = [] }) =>
-            evidence.some((line) => lockConflict.test(line)),
-          ));
-      return isBlocked && elapsedMs < request.lockTimeoutMs
-        ? backoffMs(attempts, { firstMs: 100, lastMs: 5_000 })
-        : undefined;
-    },
-  });
+  const startedAt = performance.now();
+  try {
+    return await retry(() => dumpInSnapshot(session, request), {
+      signal: session.signal,
+      waitMs: ({ error, attempts, elapsedMs }) =>
+        blockedStatement(error) !== undefined && elapsedMs < request.lockTimeoutMs
+          ? backoffMs(attempts, { firstMs: 100, lastMs: 5_000 })
+          : undefined,
+    });
+  } catch (error) {
+    const statement = blockedStatement(error);
+    if (statement === undefined) throw explainRights(error, session.server);
+    const locked = await findLockedTable(session.sql, statement);
+    throw stayedLocked(error, { locked, statement, waitedMs: performance.now() - startedAt });
+  }
+}
+
+/** The statement that a lock has ended; undefined for any other error. */
+function blockedStatement(error: unknown): string | undefined {
+  if (isLockConflict(error)) return (isSqlError(error) && error.query) || '';
+  if (!isError(error, 'program-failed')) return undefined;
+  const text = error.problems.flatMap(({ evidence = [] }) => evidence).join('\n');
+  const [, statement] = /Query was: (LOCK TABLE .*)/.exec(text) ?? [];
+  // Its --lock-wait-timeout is a statement_timeout while it locks tables.
+  const isTimeout = /canceling statement due to (?:statement|lock) timeout/.test(text);
+  if (isTimeout && statement !== undefined) return statement;
+  return /deadlock detected/.test(text) ? (statement ?? '') : undefined;
+}
+
+function stayedLocked(
+  cause: unknown,
+  {
+    locked,
+    statement,
+    waitedMs,
+  }: {
+    readonly locked: LockedTable | undefined;
+    readonly statement: string;
+    readonly waitedMs: number;
+  },
+): CryptosenseDbError<'lock-timeout'> {
+  const waited = `the backup waited ${(waitedMs / 1_000).toFixed(1)} s`;
+  return new CryptosenseDbError(
+    'lock-timeout',
+    locked
+      ? {
+          message: `another session keeps ${locked.table} locked; ${waited}`,
+          evidence: [describeHolder(locked.holder)],
+          hint: `wait until it ends, wait longer with --lock-timeout, or end it with: select pg_terminate_backend(${locked.holder.pid})`,
+        }
+      : {
+          message: `other sessions kept a table locked; ${waited}`,
+          evidence: statement === '' ? [] : [statement],
+          hint: 'run the command again, or wait longer with --lock-timeout',
+        },
+    { details: { holder: locked?.holder, waitedMs }, cause },
+  );
 }
 
 /** Streams the dump into the store, and reads meanwhile what the manifest says of it. */

@@ -1,3 +1,5 @@
+import { CryptosenseDbError } from '../runtime/errors.ts';
+
 /** The most bytes of a name in PostgreSQL (NAMEDATALEN - 1). */
 const mostBytes = 63;
 
@@ -6,4 +8,15 @@ export function withSuffix(name: string, suffix: string): string {
   let start = name;
   while (Buffer.byteLength(start + suffix) > mostBytes) start = [...start].slice(0, -1).join('');
   return start + suffix;
+}
+
+/** Throws `bad-configuration` for a name that PostgreSQL would cut, so that the database has another one. */
+export function requireName(name: string): void {
+  const bytes = Buffer.byteLength(name);
+  if (bytes <= mostBytes) return;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `the name of the new database has ${bytes} bytes, and PostgreSQL takes ${mostBytes} at most`,
+    evidence: [name],
+    hint: 'name a shorter one with --into',
+  });
 }

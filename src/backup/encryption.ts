@@ -106,6 +106,14 @@ export async function* encrypt(
   yield* await encrypter.encrypt(streamOf(content));
 }
 
+/** A text as an age archive in letters, which `age --decrypt` reads too. */
+export async function encryptText(text: string, recipients: readonly string[]): Promise<string> {
+  const { armor } = await loadAge();
+  const parts: Uint8Array[] = [];
+  for await (const part of encrypt(pieceOf(Buffer.from(text)), recipients)) parts.push(part);
+  return armor.encode(Buffer.concat(parts));
+}
+
 export interface DecryptOptions {
   /** Those of `readIdentities`. */
   readonly identities: readonly string[];
@@ -146,6 +154,24 @@ export async function* decrypt(
       { details: { key }, cause: error },
     );
   }
+}
+
+/** The text that `encryptText` has encrypted. Throws `backup-locked` and `backup-damaged`. */
+export async function decryptText(text: string, options: DecryptOptions): Promise<string> {
+  const { armor } = await loadAge();
+  let archive: Uint8Array;
+  try {
+    archive = armor.decode(text);
+  } catch (error) {
+    throw damaged(options.key, error);
+  }
+  const parts: Uint8Array[] = [];
+  for await (const part of decrypt(pieceOf(archive), options)) parts.push(part);
+  return Buffer.concat(parts).toString('utf8');
+}
+
+async function* pieceOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 function streamOf(content: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {

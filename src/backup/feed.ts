@@ -23,8 +23,8 @@ export async function feed(
 ): Promise<void> {
   const { stdin } = running;
   let isClosed = false;
-  let hasFailed = false;
-  const goOn = () => {};
+  let canBeDamage = true;
+  let goOn = () => {};
   const onClosed = () => {
     isClosed = true;
     goOn();
@@ -37,20 +37,17 @@ export async function feed(
   const success = requireSuccess(program, running).then(
     () => undefined,
     (error: unknown) => {
-      hasFailed = true;
+      canBeDamage = !isServerError(error) || isOfRows(error);
       return { error };
     },
   );
   try {
     for await (const piece of dump) {
-      if (hasFailed) break;
+      if (!canBeDamage) break;
       // The rest is read all the same: its checksum is to be compared.
       if (isClosed || stdin.write(piece)) continue;
       await new Promise<void>((resolve) => {
-        stdin
-          .once('drain', resolve)
-          .once('close', resolve)
-          .once('error', () => resolve());
+        goOn = resolve;
       });
     }
   } catch (error) {
@@ -68,25 +65,41 @@ export async function feed(
     : failed.error;
 }
 
-/** pg_restore says so of an archive that it cannot read; its other errors come from the server. */
+/** The server has refused a statement of pg_restore: the archive was read. */
+function isServerError(error: unknown): boolean {
+  return linesOf(error).some((line) => /\b(?:ERROR|FATAL|PANIC): {2}/.test(line));
+}
+
+/** Rows of a damaged archive may be refused as well. */
+function isOfRows(error: unknown): boolean {
+  return linesOf(error).some((line) => line.includes('COPY failed for table'));
+}
+
+/** pg_restore says so of an archive that it cannot read. */
 function isArchiveFault(error: unknown): boolean {
   return (
-    isError(error, 'program-failed') &&
-    error.problems.some(({ evidence = [] }) =>
-      evidence.some((line) =>
-        /could not (?:read from input file|uncompress data)|unexpected end of file|did not find magic string|corrupt|invalid/i.test(
-          line,
-        ),
+    !isServerError(error) &&
+    linesOf(error).some((line) =>
+      /could not (?:read from input file|uncompress data)|unexpected end of file|did not find magic string|corrupt|invalid/i.test(
+        line,
       ),
     )
   );
 }
 
+function linesOf(error: unknown): readonly string[] {
+  return isError(error, 'program-failed')
+    ? error.problems.flatMap(({ evidence = [] }) => evidence)
+    : [];
+}
+
 function damaged(key: string, cause: unknown): CryptosenseDbError<'backup-damaged'> {
-  const evidence = isError(cause) ? cause.problems.flatMap((each) => each.evidence ?? []) : [];
   return new CryptosenseDbError(
     'backup-damaged',
-    { message: `${key} is no archive that pg_restore can read to its end`, evidence },
+    {
+      message: `${key} is no archive that pg_restore can read to its end`,
+      evidence: linesOf(cause),
+    },
     { details: { key }, cause },
   );
 }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import {
   type FileHandle,
-  mkdir,
   open,
   readdir,
   realpath,
@@ -14,6 +13,7 @@ import {
 import { dirname, join, resolve, sep } from 'node:path';
 import { untilAborted } from '../runtime/abortable.ts';
 import { CryptosenseDbError, hasCode, messageOf } from '../runtime/errors.ts';
+import { makeFolder } from '../runtime/files.ts';
 import { compareText } from '../runtime/order.ts';
 import { requireKey, type Store, type StoredObject, type UnfinishedUpload } from './store.ts';
 
@@ -27,79 +27,96 @@ const unfinished = /^(.+)\.[0-9a-f]{12}\.part$/;
 export function openFolderStore(location: string): Store {
   const root = resolve(location);
   const pathOf = (key: string) => join(root, ...requireKey(key).split('/'));
-  const onDisk = <T>(work: Promise<T>): Promise<T> =>
-    work.catch((error: unknown) => {
-      throw storeFailed(root, error);
-    });
+  const disk: Disk = { root, created: undefined };
+  const reading = <T>(work: Promise<T>) => onDisk(work, { root, access: 'read' });
   const remove = async (path: string) => {
-    await onDisk(rm(path, { force: true }));
-    await removeEmpty(dirname(path), root);
+    await onDisk(rm(path, { force: true }), { root, access: 'write' });
+    await removeEmpty(dirname(path), disk);
   };
   return {
     name: root,
-    put: (key, content, { signal } = {}) => put(pathOf(key), content, { root, onDisk, signal }),
+    put: (key, content, { signal } = {}) => put(pathOf(key), content, { disk, signal }),
     get: (key, { signal } = {}) => read(pathOf(key), { root, key, signal }),
     list: async (prefix) => {
-      const files = await onDisk(filesOf(root));
+      const files = await reading(filesOf(root));
       return files
         .filter(({ key }) => key.startsWith(prefix) && !unfinished.test(key))
         .map(({ key, bytes }) => ({ key, bytes }));
     },
     remove: (key) => remove(pathOf(key)),
     listUnfinished: async () => {
-      const files = await onDisk(filesOf(root));
+      const files = await reading(filesOf(root));
       return files.flatMap(({ key, writtenAt }): readonly UnfinishedUpload[] => {
         const whole = unfinished.exec(key)?.[1];
         return whole === undefined ? [] : [{ key: whole, id: key, startedAt: writtenAt }];
       });
     },
+    readWrittenAt: async ({ startedAt }) => startedAt,
     abort: ({ id }) => remove(pathOf(id)),
     close: () => {},
   };
 }
 
-interface PutOptions {
+interface Disk {
   readonly root: string;
-  /** Names the store in errors of the disk; those of the content stay as they are. */
-  readonly onDisk: <T>(work: Promise<T>) => Promise<T>;
-  readonly signal: AbortSignal | undefined;
+  /** The outermost folder that this store has created, to have a place. It goes again when nothing is left in it. */
+  created: string | undefined;
+}
+
+interface Access {
+  readonly root: string;
+  readonly access: 'read' | 'write';
+}
+
+/** Names the store in errors of the disk; those of the content stay as they are. */
+async function onDisk<T>(work: Promise<T>, access: Access): Promise<T> {
+  return work.catch((error: unknown) => {
+    throw storeFailed(error, access);
+  });
 }
 
 async function put(
   path: string,
   content: AsyncIterable<Uint8Array>,
-  { root, onDisk, signal }: PutOptions,
+  { disk, signal }: { readonly disk: Disk; readonly signal: AbortSignal | undefined },
 ): Promise<void> {
   signal?.throwIfAborted();
+  const { root } = disk;
+  const writing = <T>(work: Promise<T>) => onDisk(work, { root, access: 'write' });
   const part = `${path}.${randomBytes(6).toString('hex')}.part`;
   try {
-    const file = await onDisk(create(part));
+    const file = await writing(create(part, disk));
     try {
-      for await (const piece of untilAborted(content, signal)) await onDisk(file.writeFile(piece));
-      await onDisk(file.sync());
+      for await (const piece of untilAborted(content, signal)) await writing(file.writeFile(piece));
+      await writing(file.sync());
     } finally {
-      await onDisk(file.close());
+      await writing(file.close());
     }
     signal?.throwIfAborted();
-    await onDisk(rename(part, path));
+    await writing(rename(part, path));
   } catch (error) {
     await rm(part, { force: true }).catch(() => {});
-    await removeEmpty(dirname(path), root);
+    await removeEmpty(dirname(path), disk);
     throw error;
   }
   await syncFolder(dirname(path));
 }
 
-/** Its folder may go between the two calls: whoever removes a file removes the folder that gets empty. */
-async function create(path: string): Promise<FileHandle> {
+/** Its folder may go between the calls: the process that removes a file removes the folder that gets empty. */
+async function create(path: string, disk: Disk): Promise<FileHandle> {
   for (let attempts = 1; ; attempts += 1) {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     try {
+      const created = makeFolder(dirname(path), { mode: 0o700 });
+      if (created !== undefined && !isBelow(created, disk.root)) disk.created = created;
       return await open(path, 'wx', 0o600);
     } catch (error) {
       if (!hasCode(error, 'ENOENT') || attempts === 5) throw error;
     }
   }
+}
+
+function isBelow(folder: string, root: string): boolean {
+  return folder.startsWith(root.endsWith(sep) ? root : root + sep);
 }
 
 /** Without it a new name can be lost with the power. Not every file system can do it. */
@@ -121,7 +138,7 @@ async function* read(
     yield* createReadStream(path, { highWaterMark: 1024 * 1024, ...(signal && { signal }) });
   } catch (error) {
     signal?.throwIfAborted();
-    if (!hasCode(error, 'ENOENT')) throw storeFailed(root, error);
+    if (!hasCode(error, 'ENOENT')) throw storeFailed(error, { root, access: 'read' });
     throw new CryptosenseDbError(
       'no-backup',
       { message: `${root} has no ${key}` },
@@ -161,9 +178,11 @@ async function unlessMissing<T>(work: Promise<T>): Promise<T | undefined> {
   });
 }
 
-/** Removes a folder that holds nothing, and those above it, up to the root. */
-async function removeEmpty(folder: string, root: string): Promise<void> {
-  for (let each = folder; each.startsWith(root + sep); each = dirname(each)) {
+/** Removes a folder that holds nothing, and those above it, up to the root, or to what this store has created. */
+async function removeEmpty(folder: string, { root, created }: Disk): Promise<void> {
+  const isOurs = (each: string) =>
+    isBelow(each, root) || (created !== undefined && (each === created || isBelow(each, created)));
+  for (let each = folder; isOurs(each); each = dirname(each)) {
     const isRemoved = await rmdir(each).then(
       () => true,
       () => false,
@@ -172,24 +191,25 @@ async function removeEmpty(folder: string, root: string): Promise<void> {
   }
 }
 
-function storeFailed(store: string, cause: unknown): CryptosenseDbError<'store-failed'> {
+function storeFailed(cause: unknown, { root, access }: Access): CryptosenseDbError<'store-failed'> {
   return new CryptosenseDbError(
     'store-failed',
     {
-      message: `the store ${store} cannot be used`,
+      message: `the store ${root} cannot be used`,
       evidence: [messageOf(cause)],
-      ...hintOf(cause),
+      ...hintOf(cause, access),
     },
-    { details: { store }, cause },
+    { details: { store: root }, cause },
   );
 }
 
-function hintOf(cause: unknown): { readonly hint?: string } {
+function hintOf(cause: unknown, access: Access['access']): { readonly hint?: string } {
   if (hasCode(cause, 'ENOSPC') || hasCode(cause, 'EDQUOT')) {
     return { hint: 'make room on its disk: cryptosense-db backup prune, or name another store' };
   }
   if (hasCode(cause, 'EACCES') || hasCode(cause, 'EPERM') || hasCode(cause, 'EROFS')) {
-    return { hint: 'let this user write to the folder, or name another store' };
+    const what = access === 'read' ? 'read the folder and all below it' : 'write to the folder';
+    return { hint: `let this user ${what}, or name another store` };
   }
   return {};
 }

@@ -1,3 +1,4 @@
+import type { RunOptions } from '../ledger/run.ts';
 import { findBackup, readCatalog } from './catalog.ts';
 import { type Manifest, manifestName } from './manifest.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
@@ -16,6 +17,7 @@ export interface ListedBackup {
   readonly environment: string | null;
   readonly startedAt: Date;
   readonly finishedAt: Date;
+  /** Below 0 for a backup from the future. */
   readonly ageMs: number;
   /** In the store. */
   readonly bytes: number;
@@ -88,7 +90,7 @@ export async function list(options: ListOptions): Promise<ListResult> {
   });
 }
 
-export interface ShowOptions extends StoreOptions {
+export interface ShowOptions extends StoreOptions, Pick<RunOptions, 'onProgress'> {
   /** An id, or its beginning from the day on when only one backup has it; or `latest`. */
   readonly id: string;
   /** Needed where the store has several databases. */
@@ -104,9 +106,8 @@ export interface ShownBackup {
 
 /** The manifest of a backup. Throws `no-backup`, `backup-damaged` and `bad-configuration` as `findBackup` does. */
 export async function show(options: ShowOptions): Promise<ShownBackup> {
-  const { id, database } = options;
   return withStore(options, async (store) => {
-    const { folder, manifest } = await findBackup(store, { id, database });
+    const { folder, manifest } = await findBackup(store, options);
     return { store: store.name, key: `${folder}${manifestName}`, manifest };
   });
 }

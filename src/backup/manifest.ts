@@ -5,7 +5,10 @@ import type { Measured } from './meter.ts';
 /** The format that this release writes. A newer one is refused, because something in it may have to come back. */
 const manifestFormat = 1;
 
-/** What a backup says about itself, written when its dump is stored in whole: without a manifest there is no backup. */
+/**
+ * What a backup says about itself, written when its dump is stored in whole: without a manifest there is no backup.
+ * No release has written this format yet, so it still changes under its number.
+ */
 export interface Manifest {
   readonly format: typeof manifestFormat;
   readonly id: string;
@@ -34,7 +37,9 @@ export interface Manifest {
   };
   /** The newest migration that is applied; null without a ledger. */
   readonly migration: string | null;
+  /** Without materialized views. */
   readonly tables: readonly ManifestTable[];
+  readonly materializedViews: readonly { readonly name: string; readonly isPopulated: boolean }[];
   readonly hypertables: readonly {
     readonly name: string;
     readonly chunks: number;
@@ -45,11 +50,13 @@ export interface Manifest {
     readonly procedure: string;
     readonly hypertable: string | null;
     readonly isScheduled: boolean;
-    /** A JSON document; null without one. */
+    /** A JSON document; null without one, and where it is sealed. */
     readonly config: string | null;
   }[];
   /** Roles that own something or are granted something: a restore needs them. */
   readonly roles: readonly string[];
+  /** Besides PostgreSQL's own: a restore needs them. */
+  readonly tablespaces: readonly string[];
   /** How the database sorts and stores text. */
   readonly locale: {
     readonly encoding: string;
@@ -58,8 +65,16 @@ export interface Manifest {
     /** Of ICU; null for the locales of the system. */
     readonly icu: string | null;
   };
-  /** What pg_dump leaves out of one database: statements with `%DATABASE%` for its quoted name. */
+  /**
+   * What pg_dump leaves out of one database: statements with `%DATABASE%` for its quoted name. Empty where they are
+   * sealed.
+   */
   readonly settings: readonly string[];
+  /**
+   * Settings and configurations of jobs may hold secrets: beside an encrypted dump they are one text that age has
+   * encrypted for the same recipients. null beside a plain dump.
+   */
+  readonly sealed: string | null;
 }
 
 export interface ManifestTable {
@@ -67,7 +82,7 @@ export interface ManifestTable {
   readonly name: string;
   readonly kind: 'table' | 'hypertable' | 'materialized view';
   readonly rows: number;
-  /** The sum of the hashes of all rows, a decimal number. */
+  /** The sum of the hashes of all rows, a decimal number. A row's text has the columns in order of their names. */
   readonly hash: string;
 }
 
@@ -105,6 +120,10 @@ const manifestSchema: v.GenericSchema<unknown, Manifest> = v.object({
       hash: v.string(),
     }),
   ),
+  materializedViews: v.optional(
+    v.array(v.object({ name: v.string(), isPopulated: v.boolean() })),
+    [],
+  ),
   hypertables: v.array(v.object({ name: v.string(), chunks: count, compressed: count })),
   jobs: v.array(
     v.object({
@@ -116,6 +135,7 @@ const manifestSchema: v.GenericSchema<unknown, Manifest> = v.object({
     }),
   ),
   roles: v.array(v.string()),
+  tablespaces: v.optional(v.array(v.string()), []),
   locale: v.object({
     encoding: v.string(),
     collate: v.string(),
@@ -123,6 +143,7 @@ const manifestSchema: v.GenericSchema<unknown, Manifest> = v.object({
     icu: v.nullable(v.string()),
   }),
   settings: v.array(v.string()),
+  sealed: v.optional(v.nullable(v.string()), null),
 });
 
 /** The objects of a backup: `DATABASE/YYYY-MM-DDTHHMMSSZ-ID/manifest.json` and its dump. */

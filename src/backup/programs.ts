@@ -8,8 +8,13 @@ import {
 } from '../runtime/child-process.ts';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 
-/** Programs of PostgreSQL that backups run. */
-export type ProgramName = 'pg_dump' | 'pg_restore';
+/** Programs of PostgreSQL that backups run, and the packages of Debian that have them. */
+const packages = {
+  pg_dump: 'postgresql-client',
+  pg_restore: 'postgresql-client',
+  postgres: 'postgresql',
+} as const;
+export type ProgramName = keyof typeof packages;
 
 export interface Program {
   readonly name: ProgramName;
@@ -64,7 +69,7 @@ export async function findProgram(
     {
       message: `${name} of PostgreSQL ${major} is not found${binFolder === undefined ? '' : ` in ${binFolder}`}`,
       evidence: others,
-      hint: `install it, such as with: apt install postgresql-client-${major}; or name its folder with --pg-bin`,
+      hint: `install it, such as with: apt install ${packages[name]}-${major}; or name its folder with --pg-bin`,
     },
     { details: { program: name } },
   );

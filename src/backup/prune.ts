@@ -1,10 +1,24 @@
 import { interrupted } from '../database/refusals.ts';
 import { dayMs } from '../runtime/days.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
-import { type Backup, type BackupPlace, hasManifest, placeOfKey, readCatalog } from './catalog.ts';
+import {
+  type Backup,
+  type BackupPlace,
+  hasManifest,
+  isFromFuture,
+  placeOfKey,
+  readCatalog,
+} from './catalog.ts';
 import type { UnfinishedBackup, UnusableBackup } from './list.ts';
 import { manifestName } from './manifest.ts';
-import { defaultKeep, type Keep, mostKept, type RetentionRule, retain } from './retention.ts';
+import {
+  defaultKeep,
+  type Keep,
+  mostKept,
+  type Retention,
+  type RetentionRule,
+  retain,
+} from './retention.ts';
 import type { Store, StoredObject, UnfinishedUpload } from './store.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
@@ -29,8 +43,13 @@ export interface PrunedBackup {
 }
 
 export interface KeptBackup extends PrunedBackup {
-  readonly rules: readonly RetentionRule[];
+  readonly rules: readonly KeptRule[];
 }
+
+export type KeptRule =
+  | RetentionRule
+  /** Its moment is still to come: it counts for no rule, and stays until a person decides about it. */
+  | { readonly rule: 'future' };
 
 /** Each list by database, the newest first. */
 export interface PruneResult {
@@ -42,7 +61,7 @@ export interface PruneResult {
   readonly deleted: readonly PrunedBackup[];
   /** Folders without a manifest. Those of the last day stay: a backup may be running. */
   readonly unfinished: readonly (UnfinishedBackup & { readonly isDeleted: boolean })[];
-  /** Uploads that did not come to their end. Those of the last day stay. */
+  /** Uploads that did not come to their end. Those that were written to within the last day stay. */
   readonly uploads: readonly {
     readonly key: string;
     readonly startedAt: Date;
@@ -85,7 +104,7 @@ export async function pruneStore(
   }: Omit<PruneOptions, keyof StoreOptions>,
 ): Promise<PruneResult> {
   const catalog = await readCatalog(store, { database });
-  const retentions = byDatabase(catalog.backups).map((backups) => retain(backups, keep));
+  const retentions = byDatabase(catalog.backups).map((backups) => retainPast(backups, keep, now));
   const dropped = retentions.flatMap((retention) => retention.dropped);
   const ageMs = (startedAt: Date) => now.getTime() - startedAt.getTime();
   const isLeft = ({ startedAt }: { readonly startedAt: Date }) => ageMs(startedAt) > unfinishedMs;
@@ -94,7 +113,12 @@ export async function pruneStore(
     const place = placeOfKey(key);
     return place !== undefined && (database === undefined || place.database === database);
   });
-  const leftUploads = uploads.filter(isLeft);
+  const leftUploads: UnfinishedUpload[] = [];
+  for (const upload of uploads.filter(isLeft)) {
+    // A dump may run for more than a day.
+    const writtenAt = await store.readWrittenAt(upload);
+    if (writtenAt && isLeft({ startedAt: writtenAt })) leftUploads.push(upload);
+  }
   const spared = isDryRun
     ? []
     : await deleteAll(store, { dropped, left, uploads: leftUploads, signal });
@@ -118,11 +142,11 @@ export async function pruneStore(
       ageMs: ageMs(place.startedAt),
       isDeleted: gone.includes(place),
     })),
-    uploads: uploads.map(({ key, startedAt }) => ({
-      key,
-      startedAt,
-      ageMs: ageMs(startedAt),
-      isDeleted: isLeft({ startedAt }),
+    uploads: uploads.map((upload) => ({
+      key: upload.key,
+      startedAt: upload.startedAt,
+      ageMs: ageMs(upload.startedAt),
+      isDeleted: leftUploads.includes(upload),
     })),
     damaged: catalog.damaged.map((place) => ({
       ...facts(place),
@@ -131,6 +155,23 @@ export async function pruneStore(
     })),
     deletedBytes: [...dropped, ...gone].reduce((sum, { bytes }) => sum + bytes, 0),
   };
+}
+
+/** The rules, for the backups up to now. One from the future would be the newest for years. */
+function retainPast(
+  backups: readonly Backup[],
+  keep: Keep,
+  now: Date,
+): Pick<Retention<Backup>, 'dropped'> & {
+  readonly kept: readonly { readonly backup: Backup; readonly rules: readonly KeptRule[] }[];
+} {
+  const future = backups.filter((backup) => isFromFuture(backup, now));
+  const { kept, dropped } = retain(
+    backups.filter((backup) => !future.includes(backup)),
+    keep,
+  );
+  const ahead = future.map((backup) => ({ backup, rules: [{ rule: 'future' }] as const }));
+  return { kept: [...ahead, ...kept], dropped };
 }
 
 function byDatabase(backups: readonly Backup[]): readonly (readonly Backup[])[] {

@@ -6,7 +6,7 @@ import {
   withSession,
 } from '../database/connection.ts';
 import { databaseArgument, libpqEnvironment } from '../database/libpq.ts';
-import { requireServerVersion } from '../database/requirements.ts';
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import {
   describeTarget,
   resolveTarget,
@@ -16,16 +16,19 @@ import {
 import { changeMark } from '../ledger/environment.ts';
 import type { Environment } from '../ledger/marks.ts';
 import { ensureLedger, withRun } from '../ledger/run.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
-import type { OnProgress } from '../runtime/progress.ts';
+import { CryptosenseDbError, isError, type Problem } from '../runtime/errors.ts';
+import { quoteShellWord } from '../runtime/shell-words.ts';
+import { activate } from './activate.ts';
 import { type ArchiveOptions, readDump } from './archive.ts';
 import { type Backup, findBackup } from './catalog.ts';
 import { compare } from './compare.ts';
 import { requireServer } from './create.ts';
-import { withSuffix } from './database-name.ts';
+import { requireName, withSuffix } from './database-name.ts';
 import { feed } from './feed.ts';
 import type { Manifest } from './manifest.ts';
-import { findProgram, type Program, start } from './programs.ts';
+import { databaseExists, prepare } from './prepare.ts';
+import { type Program, start } from './programs.ts';
+import { unseal } from './sealed.ts';
 import type { Store } from './store.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
@@ -42,7 +45,10 @@ export interface RestoreOptions extends StoreOptions, ArchiveOptions {
   readonly activate?: boolean | undefined;
   /** Keep a database that differs from the manifest, or could not be restored, under the name of the attempt. */
   readonly keep?: boolean | undefined;
-  /** The mark of the copy. Default: `test` for a copy of production, else the mark that the backup has. */
+  /**
+   * The mark of the copy, which gets a ledger where it has none. Default: `test` for a copy of production, else the mark
+   * that the backup has.
+   */
   readonly mark?: Environment | undefined;
   readonly pgBin?: string | undefined;
 }
@@ -58,7 +64,8 @@ export interface RestoreResult {
   /** The database that was backed up. */
   readonly source: string;
   readonly database: string;
-  readonly mark: string | undefined;
+  /** As it was written into the copy; undefined without one. */
+  readonly mark: Environment | undefined;
   readonly isActive: boolean;
   readonly tables: number;
   readonly rows: number;
@@ -70,16 +77,18 @@ export interface RestoreResult {
  * Restores a backup into a new database, compares every table with the manifest, and gives the database its name only
  * then. Its jobs are off, because the database is a template until `activate`. When it fails, nothing is left under the
  * name; what was restored is dropped, unless `keep`.
- * Throws `database-exists`, `no-backup`, `backup-damaged`, `backup-locked`, `restore-differs`, `server-unsuitable`,
+ * Throws `bad-configuration`, `database-exists`, `no-backup`, `backup-damaged`, `backup-locked`, `restore-differs`, `server-unsuitable`,
  * `not-permitted`, `program-missing`, `program-failed`, `store-failed` and `interrupted`.
  */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
-  const target = requireServer(resolveTarget(options.target));
+  const target = patient(requireServer(resolveTarget(options.target)));
   const { signal, onProgress } = options;
   const startedAt = performance.now();
+  requireName(options.into);
   return withStore(options, async (store) => {
-    const backup = await findBackup(store, options);
+    const backup = await unseal(await findBackup(store, options), options);
     const { manifest } = backup;
+    const restored = { ...target, database: options.into };
     const phases: RestorePhase[] = [];
     const phase = async <T>(name: RestorePhase['name'], work: () => Promise<T>): Promise<T> => {
       onProgress?.({ kind: 'backup-phase', phase: name });
@@ -88,25 +97,34 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
       phases.push({ name, durationMs: Math.round(performance.now() - begun) });
       return result;
     };
-    const mark = markOf(options, manifest);
-    await withSession(target, { signal, isCatalogOnly: true }, async (session) => {
+    // Not the name that was asked for, until the database is whole.
+    const name = withSuffix(options.into, `_restoring_${randomBytes(4).toString('hex')}`);
+    let state: 'not begun' | 'begun' | 'named' = 'not begun';
+    const work = async (session: Session) => {
       const pgRestore = await phase('prepare', () => prepare(session, manifest, options));
-      // Not the name that was asked for, until the database is whole.
-      const name = withSuffix(options.into, `_restoring_${randomBytes(4).toString('hex')}`);
-      try {
-        await createDatabase(session, name, manifest.locale);
-        await fill({ ...target, database: name }, { backup, store, pgRestore, phase, options });
-        await phase('finish', async () => {
-          await markCopy({ ...target, database: name }, { manifest, mark, options });
-          await finish(session, { name, manifest, options });
-        });
-      } catch (error) {
-        if (!options.keep) await dropRestored(target, name).catch(() => {});
-        throw error;
-      }
-    });
+      state = 'begun';
+      await createDatabase(session, name, manifest.locale);
+      await fill({ ...target, database: name }, { backup, store, pgRestore, phase, options });
+      return phase('finish', async () => {
+        const written = await markCopy({ ...target, database: name }, { manifest, options });
+        await finish(session, { name, manifest, into: options.into });
+        state = 'named';
+        if (options.activate) await activate({ target: restored, signal });
+        return written;
+      });
+    };
+    const mark = await withSession(target, { signal, isCatalogOnly: true }, work).catch(
+      async (error: unknown) => {
+        if (state === 'not begun') throw error;
+        const isBack =
+          state === 'begun' || (await isRenamed(target, { from: options.into, to: name }));
+        const left = isBack ? name : options.into;
+        const isGone = options.keep ? await isMissing(target, left) : await isDropped(target, left);
+        throw isGone || !isError(error) ? error : withLeft(error, left);
+      },
+    );
     return {
-      target: describeTarget({ ...target, database: options.into }),
+      target: describeTarget(restored),
       id: backup.id,
       source: backup.database,
       database: options.into,
@@ -118,120 +136,6 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
       durationMs: Math.round(performance.now() - startedAt),
     };
   });
-}
-
-export interface ActivateOptions {
-  /** A restored database. */
-  readonly target: Target | string;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface ActivateResult {
-  readonly target: string;
-  /** Jobs that run from now on. */
-  readonly jobs: number;
-}
-
-/** Starts the jobs of a restored database, whose policies then compress, refresh and drop. Throws `not-permitted`. */
-export async function activate(options: ActivateOptions): Promise<ActivateResult> {
-  const target = requireServer(resolveTarget(options.target));
-  return withSession(target, options, async ({ sql, server }) => {
-    await sql.unsafe(`alter database ${quoteIdentifier(server.database)} is_template false`);
-    const [{ isThere }] = await sql<[{ isThere: boolean }]>`
-      select to_regproc('_timescaledb_functions.start_background_workers') is not null as "isThere"`;
-    if (!isThere) return { target: describeTarget(target), jobs: 0 };
-    await sql`select _timescaledb_functions.start_background_workers()`;
-    const [{ jobs }] = await sql<[{ jobs: number }]>`
-      select count(*)::int as jobs from timescaledb_information.jobs where scheduled and job_id >= 1000`;
-    return { target: describeTarget(target), jobs };
-  });
-}
-
-/** Checks what can be checked before anything is created. */
-async function prepare(
-  session: Session,
-  manifest: Manifest,
-  { into, pgBin, signal }: RestoreOptions,
-): Promise<Program> {
-  requireServerVersion(session);
-  const { sql, server } = session;
-  const [found] = await sql`select from pg_database where datname = ${into}::name`;
-  if (found) {
-    throw new CryptosenseDbError(
-      'database-exists',
-      {
-        message: `the database "${into}" exists; a backup is restored into a new one only`,
-        hint: 'name another one with --into',
-      },
-      { details: { database: into } },
-    );
-  }
-  const major = Math.floor(server.version / 10_000);
-  const wanted = Number.parseInt(manifest.versions.postgresql, 10);
-  if (major !== wanted) {
-    throw unsuitable(
-      `the backup is of PostgreSQL ${manifest.versions.postgresql}, and the server is PostgreSQL ${major}`,
-      `restore it to a server of PostgreSQL ${wanted}`,
-    );
-  }
-  await requireRoles(session, manifest);
-  if (manifest.versions.timescaledb !== null) {
-    await requireSameTimescale(session, manifest.versions.timescaledb);
-  }
-  return findProgram('pg_restore', { major, binFolder: pgBin, signal });
-}
-
-/** A role that is missing would take its policies and grants along, without an error where pg_restore skips them. */
-async function requireRoles({ sql }: Session, { roles }: Manifest): Promise<void> {
-  const rows = await sql<{ name: string }[]>`
-    select wanted as name from json_array_elements_text(${JSON.stringify(roles)}::text::json) as wanted
-    where not exists (select from pg_roles where rolname = wanted) order by 1`;
-  if (rows.length === 0) return;
-  const names = rows.map(({ name }) => name);
-  throw unsuitable(
-    `the server lacks ${names.length === 1 ? 'a role' : 'roles'} of the backup: ${names.join(', ')}`,
-    `create them first: ${names.map((name) => `create role ${quoteIdentifier(name)} nologin;`).join(' ')}`,
-  );
-}
-
-/** Another version cannot read the catalog of TimescaleDB in the dump. */
-async function requireSameTimescale({ sql, server }: Session, version: string): Promise<void> {
-  const [facts] = await sql<
-    [{ isSuperuser: boolean; isAvailable: boolean; versions: string; isPreloaded: boolean }]
-  >`
-    select
-      (select rolsuper from pg_roles where rolname = current_user) as "isSuperuser",
-      exists (
-        select from pg_available_extension_versions where name = 'timescaledb' and version = ${version}
-      ) as "isAvailable",
-      coalesce((
-        select string_agg(version, ', ' order by version) from pg_available_extension_versions
-        where name = 'timescaledb'
-      ), 'none') as versions,
-      current_setting('shared_preload_libraries') ~ '(^|[, ])timescaledb' as "isPreloaded"`;
-  if (!facts.isAvailable) {
-    throw unsuitable(
-      `the backup has TimescaleDB ${version}, and the server offers ${facts.versions}`,
-      `install TimescaleDB ${version} on the server, restore, and update the extension then`,
-    );
-  }
-  if (!facts.isSuperuser) {
-    throw new CryptosenseDbError('not-permitted', {
-      message: `the role "${server.user}" is no superuser, and only one may restore a database with TimescaleDB`,
-      hint: 'name a superuser in the URL',
-    });
-  }
-  if (!facts.isPreloaded) {
-    throw unsuitable(
-      'TimescaleDB is installed on the server but not loaded',
-      "set shared_preload_libraries = 'timescaledb' in postgresql.conf and restart the server",
-    );
-  }
-}
-
-function unsuitable(message: string, hint: string): CryptosenseDbError<'server-unsuitable'> {
-  return new CryptosenseDbError('server-unsuitable', { message, hint });
 }
 
 /** A template, because TimescaleDB starts no scheduler in one: its jobs would run at once. */
@@ -287,32 +191,25 @@ async function fill(
   await phase('compare', () => inDatabase((session) => compare(session, manifest, options)));
 }
 
-function markOf({ mark }: RestoreOptions, { environment }: Manifest): Environment | undefined {
-  if (mark !== undefined) return mark;
-  return environment === 'production'
-    ? 'test'
-    : ((environment ?? undefined) as Environment | undefined);
-}
-
-/** Marks the copy, and logs what it is a copy of. A database without a ledger has no mark. */
+/**
+ * Marks the copy, and logs what it is a copy of. Without `mark` a copy of production becomes `test`, and each other one
+ * keeps the mark that its ledger has. Returns the mark; undefined where there is none.
+ */
 async function markCopy(
   target: ServerTarget,
   {
     manifest,
-    mark,
-    options: { signal },
-  }: {
-    readonly manifest: Manifest;
-    readonly mark: Environment | undefined;
-    readonly options: RestoreOptions;
-  },
-): Promise<void> {
-  if (mark === undefined || manifest.migration === null) return;
-  await withRun({ target, signal }, { access: 'write' }, async (run) => {
-    await ensureLedger(run, 'mark');
+    options: { mark, signal },
+  }: { readonly manifest: Manifest; readonly options: RestoreOptions },
+): Promise<Environment | undefined> {
+  return withRun({ target, signal }, { access: 'write' }, async (run) => {
     const before = run.ledger.environment;
+    const environment = mark ?? (before === 'production' ? 'test' : before);
+    if (environment === undefined) return undefined;
+    await ensureLedger(run, 'mark');
     const copyOf = `${manifest.id} of ${manifest.database}`;
-    await changeMark(run, { before, environment: mark, copyOf });
+    await changeMark(run, { before, environment, copyOf });
+    return environment;
   });
 }
 
@@ -322,22 +219,89 @@ async function finish(
   {
     name,
     manifest,
-    options: { into, activate: isActivated, target, signal },
-  }: { readonly name: string; readonly manifest: Manifest; readonly options: RestoreOptions },
+    into,
+  }: { readonly name: string; readonly manifest: Manifest; readonly into: string },
 ): Promise<void> {
   for (const statement of manifest.settings) {
     await sql.unsafe(statement.replace('%DATABASE%', () => quoteIdentifier(name)));
   }
-  await sql.unsafe(`alter database ${quoteIdentifier(name)} rename to ${quoteIdentifier(into)}`);
-  if (!isActivated) return;
-  const restored = requireServer(resolveTarget(target));
-  await activate({ target: { ...restored, database: into }, signal });
+  try {
+    await sql.unsafe(`alter database ${quoteIdentifier(name)} rename to ${quoteIdentifier(into)}`);
+  } catch (error) {
+    // Another restore was faster.
+    throw sqlState(error) === sqlErrorCodes.databaseExists ? databaseExists(into) : error;
+  }
+}
+
+/** Without the timeouts of the role or the database: a session waits while pg_restore works for hours. */
+function patient(target: ServerTarget): ServerTarget {
+  return {
+    ...target,
+    settings: {
+      ...target.settings,
+      statement_timeout: '0',
+      lock_timeout: '0',
+      idle_session_timeout: '0',
+      idle_in_transaction_session_timeout: '0',
+    },
+  };
+}
+
+/** Takes the name from a database that could not be activated. False: it has it still. */
+function isRenamed(
+  target: ServerTarget,
+  { from, to }: { readonly from: string; readonly to: string },
+): Promise<boolean> {
+  const rename = async ({ sql }: Session) => {
+    const quoted = quoteIdentifier(from);
+    await sql.unsafe(`alter database ${quoted} is_template true`);
+    await sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${from}`;
+    await sql.unsafe(`alter database ${quoted} rename to ${quoteIdentifier(to)}`);
+  };
+  return withSession(target, { isCatalogOnly: true }, rename).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** False: it may be there, because the server cannot be reached. */
+function isDropped(target: ServerTarget, name: string): Promise<boolean> {
+  return dropRestored(target, name).then(
+    () => true,
+    () => false,
+  );
+}
+
+function isMissing(target: ServerTarget, name: string): Promise<boolean> {
+  const find = ({ sql }: Session) => sql`select from pg_database where datname = ${name}::name`;
+  return withSession(target, { isCatalogOnly: true }, find).then(
+    (found) => found.length === 0,
+    () => false,
+  );
+}
+
+/** The same error, which also names the database that is left, and how to drop it. */
+function withLeft(error: CryptosenseDbError, name: string): CryptosenseDbError {
+  const quoted = quoteIdentifier(name);
+  const statements = [
+    `alter database ${quoted} is_template false`,
+    `drop database if exists ${quoted} with (force)`,
+  ];
+  const commands = statements.map((statement) => `-c ${quoteShellWord(statement)}`);
+  const problem: Problem = {
+    message: `the database ${JSON.stringify(name)} is left behind`,
+    evidence: ['it is a template, so that its jobs are off'],
+    hint: `look at it, then drop it: psql ${commands.join(' ')}`,
+  };
+  if (!isError(error, 'restore-differs')) return error.with(problem);
+  const details = { ...error.details, leftDatabase: name };
+  return new CryptosenseDbError('restore-differs', [...error.problems, problem], { details });
 }
 
 /** Drops a restored database, which cannot be dropped while it is a template. One that is not there is dropped already. */
 export async function dropRestored(target: ServerTarget, name: string): Promise<void> {
   // In a session of its own: the one of the restore may be lost, or interrupted.
-  await withSession(target, { isCatalogOnly: true }, async ({ sql }) => {
+  await withSession(patient(target), { isCatalogOnly: true }, async ({ sql }) => {
     const quoted = quoteIdentifier(name);
     const [found] = await sql`select from pg_database where datname = ${name}::name`;
     if (!found) return;

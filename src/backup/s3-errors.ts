@@ -16,11 +16,12 @@ const hints: Readonly<Record<string, string>> = {
     'the keys were lent for a time that is over: get new ones, or log in again',
   RequestTimeTooSkewed: 'set the clock of this machine',
   AccessDenied:
-    'grant the keys s3:ListBucket and s3:ListBucketMultipartUploads on the bucket; s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on its objects; and the use of the KMS key, where one encrypts them',
+    'grant the keys s3:ListBucket and s3:ListBucketMultipartUploads on the bucket; s3:GetObject, s3:PutObject, s3:DeleteObject, s3:ListMultipartUploadParts and s3:AbortMultipartUpload on its objects; and the use of the KMS key, where one encrypts them',
   NoSuchBucket: 'create the bucket, or name another one with --store',
   PermanentRedirect: 'set AWS_REGION to the region of the bucket',
   AuthorizationHeaderMalformed: 'set AWS_REGION to the region of the bucket',
   NotImplemented: 'for a server that does not encrypt at rest: --sse none',
+  PreconditionFailed: 'the object was replaced while it was read: try again',
   SlowDown: 'try again later, or with more attempts: AWS_MAX_ATTEMPTS=10',
   ENOTFOUND: endpointHint,
   EAI_AGAIN: endpointHint,

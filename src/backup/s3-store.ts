@@ -4,6 +4,7 @@ import {
   GetObjectCommand,
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
+  ListPartsCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
 import { withoutAwsWarning } from '../config.ts';
@@ -58,6 +59,10 @@ export function openS3Store(location: string, options: S3Options): Store {
       });
     },
     listUnfinished: () => listUploads(place).catch(failed),
+    readWrittenAt: (upload) =>
+      newestPart(place, upload).catch((error: unknown) =>
+        isNamed(error, 'NoSuchUpload') ? undefined : failed(error),
+      ),
     abort: async ({ key, id }) => {
       const upload = { Bucket: bucket, Key: keyOf(key), UploadId: id };
       await client.send(new AbortMultipartUploadCommand(upload)).catch((error: unknown) => {
@@ -129,6 +134,24 @@ async function listUploads({
       KeyMarker: NextKeyMarker,
       ...(NextUploadIdMarker && { UploadIdMarker: NextUploadIdMarker }),
     };
+  }
+}
+
+/** When the newest part was stored; when the upload began, where it has none. */
+async function newestPart(
+  { client, bucket, prefix }: S3Place,
+  { key, id, startedAt }: UnfinishedUpload,
+): Promise<Date> {
+  let newest = startedAt;
+  for (let marker: { PartNumberMarker?: string } = {}; ; ) {
+    const upload = { Bucket: bucket, Key: prefix + key, UploadId: id };
+    const page = await client.send(new ListPartsCommand({ ...upload, ...marker }));
+    for (const { LastModified } of page.Parts ?? []) {
+      if (LastModified !== undefined && LastModified > newest) newest = LastModified;
+    }
+    const { NextPartNumberMarker } = page;
+    if (!page.IsTruncated || !NextPartNumberMarker) return newest;
+    marker = { PartNumberMarker: NextPartNumberMarker };
   }
 }
 

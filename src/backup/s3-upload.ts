@@ -114,7 +114,7 @@ async function uploadParts(
     stop.abort(error);
     await Promise.all(inFlight);
     const isClean = begun === undefined || (await abort(begun));
-    if (isClean || !isError(error, 'store-failed')) throw error;
+    if (isClean || !isError(error)) throw error;
     throw error.with({
       message: `the upload of ${object.key} stays unfinished`,
       hint: 'remove it when a day has passed: cryptosense-db backup prune',

@@ -1,4 +1,4 @@
-import { basename, dirname } from 'node:path';
+import { basename } from 'node:path';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 
 export interface ScheduledJob {
@@ -25,6 +25,14 @@ export interface ScheduleFile {
 const folder = '/etc/cryptosense-db';
 const state = 'cryptosense-backup';
 const user = 'cryptosense-backup';
+
+/** In the comments of the files. */
+const withoutWal = `Where pgBackRest does not archive the
+# WAL, as on a managed server with point-in-time recovery of its own, write these files with --no-wal.`;
+
+function hasWal(jobs: readonly ScheduledJob[]): boolean {
+  return jobs.some(({ on }) => on === 'server');
+}
 
 /** A service and a timer for each job, and the two files of variables, to be filled in. */
 export function systemdFiles(
@@ -77,8 +85,11 @@ WantedBy=timers.target
 #   cp cryptosense-backup-*.service cryptosense-backup-*.timer /etc/systemd/system/
 #   systemctl daemon-reload
 #   systemctl enable --now cryptosense-backup-{${names}}.timer
-# The jobs wal and wal-full run on the host of PostgreSQL. Where the server's provider has point-in-time recovery of its
-# own, leave them out. \`systemctl --failed\` shows a job that failed; OnFailure= in a unit can tell a person.
+${
+  hasWal(jobs)
+    ? `# The jobs wal and wal-full run on the host of PostgreSQL, after \`backup wal config\`. ${withoutWal}\n`
+    : ''
+}# \`systemctl --failed\` shows a job that failed; OnFailure= in a unit can tell a person.
 ${variables}`;
   return [
     ...units,
@@ -120,16 +131,18 @@ export function cronFiles(
       return all.map(cronWord).join(' ');
     });
     const work = ['set -a', ...files.map((file) => `. ${file}`), ...calls].join(' && ');
-    // The check says something only when it fails: nobody reads a mail an hour.
+    // The check says something only when it fails: a mail every hour would not be read.
     const line = name === 'check' ? `answer=$(${work} 2>&1) || echo "$answer"` : work;
     return [`# ${summary}`, `${cron} ${on === 'server' ? 'postgres' : user} ${line}`];
   });
   const text = `# /etc/cron.d/cryptosense-backup
 #
 # Debian's cron does not know CRON_TZ and takes the zone of the machine: set that to UTC, or use systemd's timers.
-# The jobs of the user postgres run on the host of PostgreSQL. Where the server's provider has point-in-time recovery of
-# its own, leave them out.
-#
+${
+  hasWal(jobs)
+    ? `# The jobs of the user postgres run on the host of PostgreSQL, after \`backup wal config\`. ${withoutWal}\n`
+    : ''
+}#
 #   useradd --system --user-group ${user} && usermod --append --groups ${user} postgres
 #   install -d -m 750 -g ${user} ${folder}
 #   install -d -m 750 -o ${user} /var/lib/${state}
@@ -170,10 +183,12 @@ export function kubernetesFiles(
 #   kubectl create secret generic cryptosense-backup-drill --from-env-file=drill.env
 ${identity}#
 # kubectl takes the values in these files as they are written: without quotes.
-# The jobs wal and wal-full run in the container of PostgreSQL, which has cryptosense-db and pgBackRest for them: here the
-# container postgres of the pod postgres-0. Where an operator or provider has point-in-time recovery of its own, leave
-# them out, with the account and role at the end.
-${[...documents, serverAccount].map((document) => `---\n${document}`).join('')}`;
+${
+  hasWal(jobs)
+    ? `# The jobs wal and wal-full run in the container of PostgreSQL, which has cryptosense-db and pgBackRest for them: here the
+# container postgres of the pod postgres-0. ${withoutWal}\n`
+    : ''
+}${[...documents, ...(hasWal(jobs) ? [serverAccount] : [])].map((document) => `---\n${document}`).join('')}`;
   return [{ name: 'cryptosense-backup.yaml', text }];
 }
 
@@ -262,7 +277,8 @@ function container({ name, image, run, secrets, identityFile }: Container): stri
       ? ''
       : `              volumeMounts:
                 - name: identity
-                  mountPath: ${JSON.stringify(dirname(identityFile))}
+                  mountPath: ${JSON.stringify(identityFile)}
+                  subPath: ${JSON.stringify(basename(identityFile))}
                   readOnly: true
 `;
   const variables = secrets.map(
@@ -350,9 +366,12 @@ ${steps.join('\n')}
 #
 # Secrets of the repository: BACKUP_DATABASE_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, and DRILL_DATABASE_URL for a
 # server that is not production${hasIdentity ? '; AGE_IDENTITY' : ''}. Variables: BACKUP_STORE, AWS_REGION. The runner has to reach both servers.
-# BACKUP_SERVER_RUNNER is the label of a runner on the host of PostgreSQL, as its user, with cryptosense-db and
-# pgBackRest. Without it the jobs wal and wal-full are skipped: point-in-time recovery is then the provider's.
-# GitHub starts scheduled jobs late at times, and stops them after 60 days without a commit in a public repository.
+${
+  hasWal(jobs)
+    ? `# BACKUP_SERVER_RUNNER is the label of a runner on the host of PostgreSQL, as its user, with cryptosense-db and
+# pgBackRest. Without it the jobs wal and wal-full are skipped. ${withoutWal}\n`
+    : ''
+}# GitHub starts scheduled jobs late at times, and stops them after 60 days without a commit in a public repository.
 name: backup
 
 on:
@@ -391,8 +410,8 @@ function writeIdentity(file: string): string {
         env:
           AGE_IDENTITY: \${{ secrets.AGE_IDENTITY }}
         run: |
-          mkdir -p ${githubWord(dirname(file))}
-          (umask 077 && printf '%s\\n' "$AGE_IDENTITY" > ${path})`;
+          sudo install -D -m 600 -o "$(id -un)" /dev/null ${path}
+          printf '%s\\n' "$AGE_IDENTITY" > ${path}`;
 }
 
 const keepReport = `      - uses: actions/upload-artifact@v4

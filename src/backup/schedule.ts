@@ -32,6 +32,8 @@ export interface ScheduleOptions extends S3Options {
   readonly program?: string | undefined;
   /** For Kubernetes: an image with this program and PostgreSQL's. */
   readonly image?: string | undefined;
+  /** The jobs of pgBackRest, and a check of the WAL. Default true. false: for a server whose WAL is not archived by it. */
+  readonly wal?: boolean | undefined;
   /** Also write the files into this folder. Files of the same names are replaced. */
   readonly out?: string | undefined;
 }
@@ -44,9 +46,9 @@ export interface ScheduleResult {
 }
 
 /**
- * The files that have another program run the backups: daily at 02:00 UTC, an incremental physical one every four
- * hours, a full one and a verification every week, a drill every quarter, and a check every hour. No file has a secret:
- * each names where its jobs get them. Throws `bad-configuration` and `file-problem`.
+ * The files that have another program run the backups: daily at 02:00 UTC, a verification every week, a drill every
+ * quarter, and a check every hour; unless `wal` is false an incremental physical one every four hours and a full one
+ * every week, and the check includes the WAL. No file has a secret: each names where its jobs get them. Throws `bad-configuration` and `file-problem`.
  */
 export function schedule(options: ScheduleOptions): ScheduleResult {
   requireSound(options);
@@ -63,6 +65,25 @@ export function schedule(options: ScheduleOptions): ScheduleResult {
   return { for: options.for, files, out };
 }
 
+const walJobs: readonly ScheduledJob[] = [
+  {
+    name: 'wal',
+    summary: 'the incremental physical backup, every four hours',
+    cron: '0 */4 * * *',
+    calendar: '*-*-* 00/4:00:00 UTC',
+    commands: [['backup', 'wal', 'run', 'incremental']],
+    on: 'server',
+  },
+  {
+    name: 'wal-full',
+    summary: 'the full physical backup that incremental ones build on, every week',
+    cron: '0 22 * * 0',
+    calendar: 'Sun *-*-* 22:00:00 UTC',
+    commands: [['backup', 'wal', 'run', 'full']],
+    on: 'server',
+  },
+];
+
 function jobsOf({
   store,
   database,
@@ -71,6 +92,7 @@ function jobsOf({
   kmsKey,
   recipients = [],
   identityFile,
+  wal: hasWal = true,
 }: ScheduleOptions): readonly ScheduledJob[] {
   const words = (named: Readonly<Record<string, string | undefined>>) =>
     Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [name, value]));
@@ -91,22 +113,7 @@ function jobsOf({
       ],
       on: 'client',
     },
-    {
-      name: 'wal',
-      summary: 'the incremental physical backup, every four hours',
-      cron: '0 */4 * * *',
-      calendar: '*-*-* 00/4:00:00 UTC',
-      commands: [['backup', 'wal', 'run', 'incremental']],
-      on: 'server',
-    },
-    {
-      name: 'wal-full',
-      summary: 'the full physical backup that incremental ones build on, every week',
-      cron: '0 22 * * 0',
-      calendar: 'Sun *-*-* 22:00:00 UTC',
-      commands: [['backup', 'wal', 'run', 'full']],
-      on: 'server',
-    },
+    ...(hasWal ? walJobs : []),
     {
       name: 'verify',
       summary: 'the weekly verification of the newest backup',
@@ -127,10 +134,12 @@ function jobsOf({
     },
     {
       name: 'check',
-      summary: 'the hourly check; it fails when a backup or the WAL is stale',
+      summary: `the hourly check; it fails when a backup${hasWal ? ' or the WAL' : ''} is stale`,
       cron: '15 * * * *',
       calendar: '*-*-* *:15:00 UTC',
-      commands: [['backup', 'check', '--max-age', '26h', '--rpo', '1h', ...of]],
+      commands: [
+        ['backup', 'check', '--max-age', '26h', ...(hasWal ? ['--rpo', '1h'] : []), ...of],
+      ],
       on: 'client',
     },
   ];

@@ -22,8 +22,10 @@ export interface Store {
   readonly list: (prefix: string) => Promise<readonly StoredObject[]>;
   /** An object that is not there is removed already. */
   readonly remove: (key: string) => Promise<void>;
-  /** Uploads that did not come to their end: of this store alone, whatever process began them. */
+  /** Uploads that did not come to their end: of this store alone, begun by any process. */
   readonly listUnfinished: () => Promise<readonly UnfinishedUpload[]>;
+  /** When an upload was last written to; undefined where it is not open any more. */
+  readonly readWrittenAt: (upload: UnfinishedUpload) => Promise<Date | undefined>;
   readonly abort: (upload: UnfinishedUpload) => Promise<void>;
   readonly close: () => void;
 }

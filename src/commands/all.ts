@@ -3,6 +3,8 @@ import { benchmarkCommand } from './benchmark.ts';
 import type { Entry } from './command.ts';
 import { completionCommand } from './completion.ts';
 import { dbCommands } from './db.ts';
+import { doctorCommand } from './doctor.ts';
+import { inspectCommands } from './inspect.ts';
 import { migrateCommands } from './migrate.ts';
 import { pricesCommands } from './prices.ts';
 import { seedCommand } from './seed.ts';
@@ -18,6 +20,8 @@ export const entries: readonly Entry[] = [
   pricesCommands,
   benchmarkCommand,
   backupCommands,
+  doctorCommand,
+  inspectCommands,
   testDbCommands,
   completionCommand,
 ];

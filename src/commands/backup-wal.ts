@@ -40,8 +40,8 @@ const keepFlags = {
   ),
 };
 
-/** The target that flags or environment name; undefined where they name none: pgBackRest alone is asked then. */
-function targetOf({ url, passwordCommand }: TargetFlags) {
+/** The target that flags or environment name; undefined where they name none. */
+export function targetOf({ url, passwordCommand }: TargetFlags) {
   const flags = { url, passwordCommand };
   const around = surroundings();
   return isTargetNamed(flags, around) ? readTarget(flags, around) : undefined;
@@ -188,6 +188,7 @@ const restore = defineCommand<RestoreFlags>()({
       'the history to follow, where servers were restored before (default: the newest)',
       positiveNumber,
     ),
+    allowGap: flag('--allow-gap', 'with --to latest, where WAL is missing: all up to the gap'),
     port: flag('--port <n>', 'the port of the copy (default: 5433)', positiveNumber),
     ...stanzaFlags,
   },

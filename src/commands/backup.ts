@@ -1,13 +1,14 @@
+import type { ActivateOptions } from '../backup/activate.ts';
 import type { CheckOptions } from '../backup/check.ts';
 import type { CreateOptions } from '../backup/create.ts';
-import type { DrillOptions } from '../backup/drill.ts';
+import type { BackupDrillOptions, MomentDrillOptions } from '../backup/drill.ts';
 import type { ListOptions, ShowOptions } from '../backup/list.ts';
 import type { PruneOptions } from '../backup/prune.ts';
-import type { ActivateOptions, RestoreOptions } from '../backup/restore.ts';
+import type { RestoreOptions } from '../backup/restore.ts';
 import { parseKeep } from '../backup/retention.ts';
 import type { ScheduleOptions } from '../backup/schedule.ts';
 import type { VerifyOptions } from '../backup/verify.ts';
-import { isTargetNamed, readStore, readTarget, surroundings, type TargetFlags } from '../config.ts';
+import { readStore, surroundings, type TargetFlags } from '../config.ts';
 import { environments } from '../ledger/marks.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { readSecret } from '../runtime/files.ts';
@@ -23,10 +24,10 @@ import {
   renderSchedule,
   renderVerified,
 } from '../ui/backup.ts';
-import { stanzaFlags, walCommands } from './backup-wal.ts';
+import { stanzaFlags, targetOf, walCommands } from './backup-wal.ts';
 import { argument, defineCommand, flag, type Group, grouped, repeatable } from './command.ts';
 import { lockTimeoutFlag, onDatabase, targetFlags } from './flags.ts';
-import { duration } from './values.ts';
+import { duration, moment } from './values.ts';
 
 const backups = () => import('../backup/backup.ts');
 
@@ -54,7 +55,7 @@ const { database: databaseFlag, ...placeFlags } = storeFlags;
 const programFlags = grouped('Programs:', {
   pgBin: flag(
     '--pg-bin <dir>',
-    "the folder of pg_dump and pg_restore (default: the server's version)",
+    "the folder of PostgreSQL's programs (default: of the server's version)",
   ),
 });
 
@@ -99,7 +100,7 @@ const verify = defineCommand<OnStore<VerifyOptions>>()({
   arguments: { id: argument('<id>', 'an id, its beginning, or latest') },
   flags: { ...storeFlags, ...identityFlags, ...programFlags },
   notes: [
-    'The store keeps that it was found whole, for backup check. To prove that it can be restored: backup drill.',
+    'The store keeps whether it was found whole, for backup check. To prove that it can be restored: backup drill.',
   ],
   examples: [['cryptosense-db backup verify latest --identity key.txt', 'the newest']],
   run: async (given, { output, signal }) => {
@@ -167,11 +168,23 @@ const activate = defineCommand<ActivateOptions & TargetFlags & { readonly name: 
   },
 });
 
-type DrillFlags = Omit<OnStore<DrillOptions>, 'login'> &
+/** What a drill of a backup takes, and what a drill of a moment takes. */
+type DrillFlags = Omit<OnStore<BackupDrillOptions>, 'login' | 'pitr'> &
+  Partial<Omit<MomentDrillOptions, 'login'>> &
   TargetFlags & {
-    readonly loginEmail?: string | undefined;
+    readonly login?: string | undefined;
     readonly loginPasswordFile?: string | undefined;
   };
+
+const momentFlags = grouped('A moment in time:', {
+  pitr: flag(
+    '--pitr <time>',
+    'restore this moment with pgBackRest, in place of a backup of the store',
+    moment,
+  ),
+  folder: flag('--target <dir>', 'the folder in which the copy gets its own (default: /var/tmp)'),
+  keep: flag('--keep', 'leave the folder of the copy, which is stopped'),
+});
 
 const drill = defineCommand<DrillFlags>()({
   name: 'drill',
@@ -180,27 +193,78 @@ const drill = defineCommand<DrillFlags>()({
     id: flag('--id <id>', 'an id, or its beginning (default: latest)'),
     rtoMs: flag('--rto <time>', 'how long the restore may take (default: 4h)', duration),
     report: repeatable(flag('--report <file>', 'write a report: Markdown, or JSON for a .json')),
-    loginEmail: flag('--login <email>', 'the account that logs in (default: any)'),
+    login: flag('--login <email>', 'the account that logs in (default: any)'),
     loginPasswordFile: flag('--login-password-file <file>', 'a file with its password'),
     mark: flag('--mark <name>', 'the mark of the copy (default: test for production)', {
       choices: environments,
     }),
+    ...momentFlags,
+    ...stanzaFlags,
     ...restoreFlags,
   },
-  notes: [
-    'Exit code 1 when a row differs, a test fails or the time is over. The copy is dropped in every case.',
+  conflicts: [
+    ['pitr', 'id'],
+    ['pitr', 'mark'],
+    ['pitr', 'store'],
+    ['pitr', 'endpoint'],
+    ['pitr', 'sse'],
+    ['pitr', 'kmsKey'],
+    ['pitr', 'identityFile'],
+    ['pitr', 'url'],
+    ['pitr', 'embedded'],
+    ['pitr', 'passwordCommand'],
   ],
-  examples: [['cryptosense-db backup drill --report drill.md', 'every quarter']],
-  run: async ({ loginEmail, loginPasswordFile, ...given }, tools) => {
-    const login =
-      loginEmail === undefined
-        ? undefined
-        : { email: loginEmail, password: loginPasswordFile && readSecret(loginPasswordFile) };
-    const result = await (await backups()).drill({ ...onStore(onDatabase(given, tools)), login });
-    tools.output.result(result, renderDrill);
+  notes: [
+    'Exit code 1 when a row differs, a test fails or the time is over. The copy is dropped however the drill ends.',
+    "With --pitr it runs as the server's user, and needs neither a store nor a URL. A moment has no manifest: every row",
+    'is read, and the report has the rows and the hash of each table.',
+  ],
+  examples: [
+    ['cryptosense-db backup drill --report drill.md', 'every quarter'],
+    ['cryptosense-db backup drill --pitr 2026-01-31T12:29:59Z', 'from WAL'],
+  ],
+  run: async ({ login: email, loginPasswordFile, pitr, ...given }, tools) => {
+    if (email === undefined && loginPasswordFile !== undefined) {
+      throw new CryptosenseDbError('bad-configuration', {
+        message: '--login-password-file needs --login',
+      });
+    }
+    const password = loginPasswordFile && readSecret(loginPasswordFile);
+    const login = email === undefined ? undefined : { email, password };
+    const { folder, keep, config, stanza, ...ofBackup } = given;
+    const { rtoMs, report, database, pgBin } = given;
+    const { signal, output } = tools;
+    const { onProgress } = output;
+    const ofMoment = { folder, keep, config, stanza };
+    if (pitr === undefined) requireNone(ofMoment);
+    const { drill: run } = await backups();
+    const result =
+      pitr === undefined
+        ? await run({ ...onStore(onDatabase(ofBackup, tools)), login })
+        : await run({
+            ...ofMoment,
+            pitr,
+            rtoMs,
+            report,
+            database,
+            pgBin,
+            login,
+            signal,
+            onProgress,
+          });
+    output.result(result, renderDrill);
     if (!result.hasPassed) tools.answerNo();
   },
 });
+
+/** Throws `bad-configuration` for a flag that says something of a moment only. */
+function requireNone(given: Readonly<Record<string, unknown>>): void {
+  const names: Readonly<Record<string, string>> = { folder: 'target' };
+  const problems = Object.entries(given).flatMap(([key, value]) =>
+    value === undefined ? [] : [{ message: `--${names[key] ?? key} needs --pitr` }],
+  );
+  if (problems.length > 0) throw new CryptosenseDbError('bad-configuration', problems);
+}
 
 const { url, passwordCommand } = targetFlags;
 
@@ -233,9 +297,7 @@ const check = defineCommand<
     { url: given, passwordCommand: command, ...options },
     { output, signal, answerNo },
   ) => {
-    const flags = { url: given, passwordCommand: command };
-    const isAsked = options.rpoMs !== undefined && isTargetNamed(flags, surroundings());
-    const target = isAsked ? readTarget(flags, surroundings()) : undefined;
+    const target = targetOf({ url: given, passwordCommand: command });
     const result = await (await backups()).check({ ...onStore(options), target, signal });
     output.result(result, renderCheck);
     if (!result.isFine) answerNo();
@@ -268,7 +330,8 @@ const show = defineCommand<OnStore<ShowOptions>>()({
     ['cryptosense-db backup show 2026-01-31', 'that of a day'],
   ],
   run: async (given, { output }) => {
-    output.result(await (await backups()).show(onStore(given)), renderBackup);
+    const { onProgress } = output;
+    output.result(await (await backups()).show({ ...onStore(given), onProgress }), renderBackup);
   },
 });
 
@@ -311,6 +374,7 @@ const schedule = defineCommand<ScheduleOptions>()({
       'for systemd and cron (default: /usr/local/bin/cryptosense-db)',
     ),
     image: flag('--image <name>', "for kubernetes: with this program and PostgreSQL's"),
+    wal: flag('--no-wal', 'without the jobs of pgBackRest, and without --rpo in the check'),
     ...storeFlags,
     ...grouped('Store:', {
       recipients: repeatable(
@@ -328,6 +392,7 @@ const schedule = defineCommand<ScheduleOptions>()({
   ],
   examples: [
     ['cryptosense-db backup schedule --for systemd --out units/', 'services and timers'],
+    ['cryptosense-db backup schedule --for cron --no-wal', 'for a managed server'],
     ['cryptosense-db backup schedule --for kubernetes | kubectl apply -f -', 'after the secrets'],
   ],
   run: async (given, { output }) => {

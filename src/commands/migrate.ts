@@ -6,6 +6,7 @@ import type {
   MigrateOptions,
   RedoOptions,
   RepairOptions,
+  RunResult,
   UpOptions,
 } from '../migrations/options.ts';
 import type { ScaffoldOptions } from '../migrations/scaffold.ts';
@@ -27,7 +28,7 @@ import {
   runFlags,
   targetFlags,
 } from './flags.ts';
-import { positiveNumber, version } from './values.ts';
+import { duration, positiveNumber, version } from './values.ts';
 
 const migrate = () => import('../migrations/migrate.ts');
 
@@ -49,26 +50,39 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
     ),
     environment: flag('--env <name>', 'mark the database', { choices: environments }),
     types: flag('--types <file>', 'then write the Kysely types of the database'),
+    waitForReplicasMs: flag(
+      '--wait-for-replicas [time]',
+      'then wait until replicas have replayed all (default: 60s); exit with code 1 if one has not',
+      { ...duration, bare: '60s' },
+    ),
     ...runFlags,
   },
   conflicts: [
     ['to', 'steps'],
     ['types', 'dryRun'],
+    ['waitForReplicasMs', 'dryRun'],
   ],
   examples: [
     ['cryptosense-db migrate up', 'all pending migrations'],
     ['cryptosense-db migrate up --to 20251007_120400', 'up to the holdings'],
     ['cryptosense-db migrate up --env production', 'the first deployment'],
+    ['cryptosense-db migrate up --wait-for-replicas 5m', 'and their replay'],
     ['cryptosense-db migrate up --embedded', 'without a server'],
   ],
   run: async ({ types: file, ...given }, tools) => {
     const options = onDatabase(given, tools);
+    const answer = ({ replicaWait }: RunResult) => {
+      if (replicaWait && !replicaWait.hasAll) tools.answerNo();
+    };
     if (file === undefined) {
-      return tools.output.result(await (await migrate()).up(options), renderRun);
+      const run = await (await migrate()).up(options);
+      tools.output.result(run, renderRun);
+      return answer(run);
     }
     const { upWithTypes } = await import('../types/after-migration.ts');
     const run = await upWithTypes({ ...options, file });
     tools.output.result(run, (done, look) => renderRun(done, look) + renderGenerated(done.types));
+    answer(run);
   },
 });
 

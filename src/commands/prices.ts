@@ -47,6 +47,7 @@ const importCommand = defineCommand<ImportFlags>()({
   conflicts: [['coins', 'top']],
   notes: [
     'Rows that are there stay. Only what is missing is requested and written.',
+    'With --overwrite, an import from CoinGecko or Binance that stopped starts again.',
     'A file has the header time,asset_symbol,price_usd[,market_cap_usd,volume_24h_usd],',
     'or is one of Binance or Kraken as downloaded: CSV, gzip or zip.',
     'COINGECKO_API_KEY is a key of CoinGecko, and COINGECKO_PLAN its plan: demo or pro.',
@@ -60,12 +61,13 @@ const importCommand = defineCommand<ImportFlags>()({
   ],
   run: async (given, tools) => {
     const { importPrices } = await import('../prices/import.ts');
-    const { from, pair, ...options } = onDatabase(given, tools);
+    const { from, pair, quote, ...options } = onDatabase(given, tools);
     const result = await importPrices({
       ...options,
       ...readCoinGecko(surroundings()),
       ...startOf(from, given.source),
-      pairs: pair && Object.fromEntries(pair.map(readPair)),
+      quote: quote?.toUpperCase(),
+      pairs: pair && readPairs(pair),
     });
     tools.output.result(result, renderImport);
   },
@@ -85,9 +87,23 @@ function startOf(
   });
 }
 
+function readPairs(texts: readonly string[]): ImportOptions['pairs'] {
+  const pairs = texts.map(readPair);
+  const repeated = pairs.find(([symbol], at) => pairs.findIndex(([each]) => each === symbol) < at);
+  if (!repeated) return Object.fromEntries(pairs);
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `two pairs are named for ${repeated[0]}`,
+    hint: 'name one of them',
+  });
+}
+
 function readPair(text: string): readonly [string, string] {
-  const [symbol = '', pair = ''] = text.split('=');
-  return [symbol.toUpperCase(), pair.toUpperCase()];
+  const [symbol = '', pair = '', ...more] = text.toUpperCase().split('=');
+  if (more.length === 0) return [symbol, pair];
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `--pair ${text} is not a pair`,
+    hint: 'write it as BTC=BTCUSDT',
+  });
 }
 
 const status = defineCommand<StatusOptions & TargetFlags & { readonly check?: true | undefined }>()(

@@ -77,6 +77,15 @@ export const coins: ValueKind<readonly string[]> = {
   },
 };
 
+/** Names such as those of rules. */
+export const names: ValueKind<readonly string[]> = {
+  expected: 'names with commas between them, such as job-fails,backup-stale',
+  read: (text) => {
+    const words = text.split(',').map((word) => word.trim());
+    return words.every((word) => /^[a-z0-9-]+$/.test(word)) ? words : undefined;
+  },
+};
+
 /** How many clients work at the same time, each number once. */
 export const clientCounts: ValueKind<readonly number[]> = {
   expected: 'whole numbers from 1 to 1000 such as 1,20',

@@ -1,5 +1,6 @@
 import { type Duplex, Stream } from 'node:stream';
 import postgres, { type Options, type Sql } from 'postgres';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
 import { passwordFor } from './password.ts';
@@ -32,6 +33,8 @@ export interface ClientOptions {
   readonly isForValues?: boolean;
   /** Search pg_catalog alone, so that no function or operator of another schema runs. */
   readonly isCatalogOnly?: boolean;
+  /** Begin every transaction read-only, also on a primary. */
+  readonly isReadOnly?: boolean;
 }
 
 const timescaleHold = 'timescaledb.disable_load';
@@ -63,11 +66,49 @@ export interface Client {
  * Throws `server-unreachable`, `login-refused`, `no-such-database`, `no-primary`, `interrupted`.
  */
 export async function openPrimary(target: ServerTarget, options: ClientOptions): Promise<Client> {
+  const hosts = target.isOrderRandom ? shuffled(target.hosts) : target.hosts;
+  return openFirst(target, hosts, {
+    ...options,
+    judge: ({ isReadOnly }) => (!isReadOnly || options.isReadOnlyFine ? 'best' : 'unfit'),
+  });
+}
+
+/**
+ * Opens a read-only connection to a standby, or to another host where no standby answers, as libpq's
+ * `target_session_attrs=prefer-standby` does. Tries the hosts in a random order, so that connections spread over the
+ * standbys.
+ * Throws `server-unreachable`, `login-refused`, `no-such-database`, and `server-unsuitable` when a pooler has let the
+ * setting go.
+ */
+export async function openReplica(target: ServerTarget, options: ClientOptions): Promise<Client> {
+  const client = await openFirst(target, shuffled(target.hosts), {
+    ...options,
+    isReadOnly: true,
+    judge: ({ isStandby }) => (isStandby ? 'best' : 'second best'),
+  });
+  if (client.server.isReadOnly) return client;
+  await client.sql.end({ timeout: 2 });
+  throw new CryptosenseDbError('server-unsuitable', {
+    message: 'the server is a primary, and the connection to it is not read-only',
+    evidence: ['a pooler has left default_transaction_read_only out'],
+    hint: 'name the server itself, or a pooler in front of standbys',
+  });
+}
+
+/** How a server serves: no other host is tried after the best. */
+type Judge = (server: ServerFacts) => 'best' | 'second best' | 'unfit';
+
+async function openFirst(
+  target: ServerTarget,
+  hosts: readonly Host[],
+  { judge, ...options }: ClientOptions & { readonly judge: Judge },
+): Promise<Client> {
   const startedAt = performance.now();
   const refusals: Refusal[] = [];
   const standbys: ReadOnlyHost[] = [];
   const tls = readTls(target.tls);
-  for (const host of target.isOrderRandom ? shuffled(target.hosts) : target.hosts) {
+  let secondBest: Client | undefined;
+  for (const host of hosts) {
     let hasPassword = false;
     const client = await passwordFor(target, host, options)
       .then((password) => {
@@ -80,13 +121,20 @@ export async function openPrimary(target: ServerTarget, options: ClientOptions):
       });
     if (options.signal?.aborted) {
       await client?.sql.end({ timeout: 2 });
+      await secondBest?.sql.end({ timeout: 2 });
       throw interrupted();
     }
     if (!client) continue;
-    if (!client.server.isReadOnly || options.isReadOnlyFine) return client;
-    standbys.push({ host, server: client.server });
-    await client.sql.end({ timeout: 2 });
+    const verdict = judge(client.server);
+    if (verdict === 'best') {
+      await secondBest?.sql.end({ timeout: 2 });
+      return client;
+    }
+    if (verdict === 'unfit') standbys.push({ host, server: client.server });
+    if (verdict === 'unfit' || secondBest) await client.sql.end({ timeout: 2 });
+    else secondBest = client;
   }
+  if (secondBest) return secondBest;
   throw refused(target, { refusals, standbys, waitedMs: performance.now() - startedAt });
 }
 
@@ -122,6 +170,8 @@ function openHost(
       application_name: target.applicationName,
       ...target.settings,
       ...(options.holdsTimescale && { [timescaleHold]: 'on' }),
+      // With the login: behind a pooler in transaction mode, SET would reach the sessions of other clients.
+      ...(options.isReadOnly && { default_transaction_read_only: true }),
     },
   };
   const patience = { timeoutMs: connectTimeoutMs, signal };
@@ -148,15 +198,17 @@ function openHost(
 }
 
 /** Opens the one session of an embedded engine. */
-export function openEmbedded(
+export async function openEmbedded(
   engine: { readonly connect: () => Duplex },
   options: ClientOptions,
 ): Promise<Client> {
-  return openClient(
+  const client = await openClient(
     { user: 'postgres', database: 'postgres' },
     async () => Object.assign(engine.connect(), { lastWords: () => undefined }),
     { ...options, firstAnswerTimeoutMs: 60_000 },
   );
+  if (options.isReadOnly) await client.sql`set default_transaction_read_only = on`;
+  return client;
 }
 
 /** The server took the connection, and says nothing. */
@@ -194,6 +246,7 @@ const factsQuery = `
     pg_catalog.current_setting('server_version_num')::pg_catalog.int4 as version,
     pg_catalog.current_database() as database,
     current_user as user,
+    pg_catalog.pg_is_in_recovery() as "isStandby",
     pg_catalog.pg_is_in_recovery()
       or pg_catalog.current_setting('transaction_read_only')::pg_catalog.bool as "isReadOnly",
     case

@@ -1,20 +1,35 @@
 import { Kysely } from 'kysely';
 import { PostgresJSDialect, type PostgresJSDialectConfig } from 'kysely-postgres-js';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { openPrimary } from './client.ts';
 import type { Session } from './connection.ts';
-import { openPool, type PoolSettings } from './pool.ts';
-import type { ServerTarget, Target } from './target.ts';
-import { runTyped, streamTyped, type TypedClient } from './typed-query.ts';
+import { openPool, type Pool, type PoolSettings } from './pool.ts';
+import { directly, type Lending } from './query-runner.ts';
+import { openReplicaPool } from './replica-pool.ts';
+import type { PasswordFunction, ServerTarget, Target } from './target.ts';
 import type { DB } from './types.ts';
 
 /** A Kysely over an open session. It works as long as the session is open. */
 export function borrowedKysely<Tables>(client: Pick<Session, 'sql' | 'types'>): Kysely<Tables> {
-  const lease = { client, release: () => {} };
-  return kyselyOver({ lease: async () => lease, end: async () => {} });
+  const runner = directly({ client, release: () => {} });
+  return kyselyOver({ lease: async () => runner, end: async () => {} });
 }
 
+/** The server that a pool connects to: `primary` for writes, `replica` for reads. */
+export type ConnectionRole = 'primary' | 'replica';
+
 export interface PoolOptions {
+  /**
+   * `replica`: read-only connections, to a standby where one of the target's hosts is one. Default `primary`: to the
+   * primary among several hosts, or to the one host that is named.
+   */
+  readonly role?: ConnectionRole | undefined;
+  /**
+   * Called for every new connection, for a token that lives shorter than the pool. It counts before any other password,
+   * and has 60 seconds.
+   */
+  readonly password?: PasswordFunction | undefined;
   /** How the server lists these connections. Default: the target's, or `cryptosense-db`. */
   readonly applicationName?: string | undefined;
   /** The most connections at once. Default 20. */
@@ -44,11 +59,26 @@ export function openServerDatabase(target: ServerTarget, options: PoolOptions = 
   const named = {
     ...target,
     connectTimeoutMs,
+    passwordFunction: options.password,
     applicationName: options.applicationName ?? target.applicationName,
   };
+  const pool = { ...settings, connectTimeoutMs };
+  if (isReplica(options)) return kyselyOver(openReplicaPool(named, pool));
   // A URL with one host may name a replica on purpose. With several hosts, the primary is meant.
   const use = { isReadOnlyFine: target.hosts.length === 1, isForValues: true };
-  return kyselyOver(openPool(() => openPrimary(named, use), { ...settings, connectTimeoutMs }));
+  return kyselyOver(lending(openPool(() => openPrimary(named, use), pool)));
+}
+
+/** Throws `bad-configuration` for a role that is none. */
+export function isReplica({ role = 'primary' }: PoolOptions): boolean {
+  if (role === 'primary' || role === 'replica') return role === 'replica';
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `role is ${JSON.stringify(role)}; it can be "primary", "replica"`,
+  });
+}
+
+function lending({ lease, end }: Pool): Lending {
+  return { lease: async () => directly(await lease()), end };
 }
 
 /** The defaults are those of the specification (2.2). Throws `bad-configuration`. */
@@ -65,30 +95,22 @@ export function poolSettings({
 /** The longest time that a timer of Node takes. */
 const mostTimerMs = 2 ** 31 - 1;
 
-interface Lending {
-  readonly lease: () => Promise<{
-    readonly client: TypedClient;
-    readonly release: () => void;
-  }>;
-  readonly end: () => Promise<void>;
-}
-
 /**
  * kysely-postgres-js calls only `reserve()` and `end()` of its postgres.js client. It awaits a query, or
  * calls the query's `cursor` at once.
  */
 export function kyselyOver<Tables>({ lease, end }: Lending): Kysely<Tables> {
   const reserve = async () => {
-    const { client, release } = await lease();
+    const { run, stream, release } = await lease();
     const unsafe = (query: string, parameters: readonly unknown[]) => {
       let isStream = false;
       const result = Promise.resolve().then(() => {
         refuseUnsendable(query, parameters);
-        return isStream ? undefined : runTyped(client, query, parameters);
+        return isStream ? undefined : run(query, parameters);
       });
       const cursor = (chunkSize: number) => {
         isStream = true;
-        return streamTyped(client, { query, parameters, chunkSize });
+        return stream({ query, parameters, chunkSize });
       };
       return Object.assign(result, { cursor });
     };

@@ -248,6 +248,43 @@ async function findBlocker(sql: Sql, pid: number): Promise<LockHolder | undefine
   return blocker && withoutLiterals(blocker);
 }
 
+/** A table that another session keeps from being read. */
+export interface LockedTable {
+  /** Quoted where needed: `public.users`. */
+  readonly table: string;
+  readonly holder: LockHolder;
+}
+
+/**
+ * The session that holds an exclusive lock on a table which the statement names, or waits for one and so stands before
+ * all that come later. undefined: the lock has been released meanwhile.
+ */
+export async function findLockedTable(
+  sql: Sql,
+  statement: string,
+): Promise<LockedTable | undefined> {
+  const [found] = await sql<(LockHolder & { readonly table: string })[]>`
+    select
+      format('%I.%I', n.nspname, c.relname) as table,
+      a.pid,
+      a.application_name as "applicationName",
+      case when a.backend_start is not null
+        then coalesce(host(a.client_addr), 'a local socket') end as address,
+      a.backend_start as since,
+      left(a.query, 1000) as query,
+      a.query_start as "queryStartedAt"
+    from pg_locks l
+      join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+      join pg_stat_activity a using (pid)
+    where l.mode = 'AccessExclusiveLock' and l.pid <> pg_backend_pid()
+      and l.database = (select oid from pg_database where datname = current_database())
+      and strpos(${statement}::text, format('%I.%I', n.nspname, c.relname)) > 0
+    order by l.granted desc, a.xact_start limit 1`;
+  if (!found) return undefined;
+  const { table, ...holder } = found;
+  return { table, holder: withoutLiterals(holder) };
+}
+
 const shownQuery = 80;
 
 /** Comments, strings in dollars and in quotes, quoted names, numbers. The text may end within one. */

@@ -143,7 +143,10 @@ export const rules: Readonly<Record<string, Rule>> = {
   },
   target_session_attrs: {
     variable: 'PGTARGETSESSIONATTRS',
-    fault: oneOf(['any', 'read-write', 'primary'], 'this tool connects to a primary only'),
+    fault: oneOf(
+      ['any', 'read-write', 'primary'],
+      "this tool connects to a primary only; a program reads from standbys with createDatabase({ role: 'replica' })",
+    ),
   },
   load_balance_hosts: { variable: 'PGLOADBALANCEHOSTS', fault: oneOf(['disable', 'random']) },
 };

@@ -1,10 +1,17 @@
 import { readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { orAborted } from '../runtime/abortable.ts';
 import { type OutputFailure, readOutput } from '../runtime/child-process.ts';
 import { CryptosenseDbError, hasCode, messageOf } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
-import type { Host, ServerTarget } from './target.ts';
+import {
+  describeHost,
+  type Host,
+  type Login,
+  type PasswordFunction,
+  type ServerTarget,
+} from './target.ts';
 
 export interface PasswordOptions {
   readonly signal?: AbortSignal | undefined;
@@ -12,15 +19,20 @@ export interface PasswordOptions {
 }
 
 /**
- * The password for a new connection to the host: what the target's command prints, else the target's own, else the
- * one of the password file. undefined: none is known. Throws `bad-configuration` when the command gives none.
+ * The password for a new connection to the host: what the target's function returns or its command prints, else the
+ * target's own, else the one of the password file. undefined: none is known. Throws `bad-configuration` when the
+ * command gives none, and `no-password` when the function gives none.
  */
 export async function passwordFor(
   target: ServerTarget,
   host: Host,
   options: PasswordOptions,
 ): Promise<string | undefined> {
-  const { passwordCommand, password, database, user } = target;
+  const { passwordFunction, passwordCommand, password, database, user } = target;
+  if (passwordFunction) {
+    const login = { host: host.host, port: host.port, user, database };
+    return callPasswordFunction(passwordFunction, login, options);
+  }
   if (passwordCommand) return runPasswordCommand(passwordCommand, options);
   if (password !== undefined) return password;
   const text = readPasswordFile(target.passwordFile, options);
@@ -67,6 +79,45 @@ function commandFailed([program = '']: readonly string[], what: string) {
     message: `the program "${program}" of --password-command ${what}`,
     hint: 'run the command by hand: it has to print the password alone, and to need no input',
   });
+}
+
+/** What it returns is never repeated, and what it throws is the `cause` alone: both may hold a password. */
+async function callPasswordFunction(
+  give: PasswordFunction,
+  login: Login,
+  { signal }: PasswordOptions,
+): Promise<string> {
+  const tooLate = `gave none within ${commandTimeoutMs / 1000} s`;
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(noPassword(login, tooLate)), commandTimeoutMs);
+  });
+  const given = Promise.resolve()
+    .then(() => give(login))
+    .catch((cause: unknown) => {
+      throw noPassword(login, 'threw an error, which is the cause of this one', cause);
+    });
+  const password: unknown = await orAborted(Promise.race([given, late]), signal).finally(() =>
+    clearTimeout(timer),
+  );
+  if (typeof password !== 'string') {
+    throw noPassword(login, `returned ${password === null ? 'null' : typeof password}, not a text`);
+  }
+  if (password === '') throw noPassword(login, 'returned an empty text');
+  if (password.includes('\0')) throw noPassword(login, 'returned a text with a zero byte');
+  return password;
+}
+
+function noPassword({ host, port }: Login, what: string, cause?: unknown) {
+  return new CryptosenseDbError(
+    'no-password',
+    {
+      message: `the function "password" of createDatabase ${what}`,
+      evidence: [`for a connection to ${describeHost({ host, port })}`],
+      hint: 'it has to return the password of one connection, as a text or a promise of one',
+    },
+    cause === undefined ? {} : { cause },
+  );
 }
 
 function defaultPasswordFile(): string {

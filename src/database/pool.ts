@@ -8,6 +8,8 @@ export interface PoolSettings {
   readonly idleTimeoutMs: number;
   /** How long a caller waits for a free or a new connection. */
   readonly connectTimeoutMs: number;
+  /** A connection that is older is closed when it is released. Default: none is. */
+  readonly maxAgeMs?: number;
 }
 
 /** A connection for one caller at a time. */
@@ -33,6 +35,7 @@ export interface Pool {
  */
 export function openPool(open: () => Promise<Client>, settings: PoolSettings): Pool {
   const { maxConnections, idleTimeoutMs, connectTimeoutMs } = settings;
+  const { maxAgeMs = Number.POSITIVE_INFINITY } = settings;
   const idle: { readonly client: Client; readonly timer: NodeJS.Timeout }[] = [];
   const waiting: ((lease: Lease | Promise<Lease>) => void)[] = [];
   let size = 0;
@@ -50,12 +53,15 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
     void client.sql.end({ timeout: client.isClosed() ? 0 : 2 }).finally(forget);
   };
 
+  const openedAt = new WeakMap<Client, number>();
+  const isOld = (client: Client) => performance.now() - (openedAt.get(client) ?? 0) > maxAgeMs;
+
   const lend = (client: Client): Lease => {
     let isReleased = false;
     const release = () => {
       if (isReleased) return;
       isReleased = true;
-      if (ended || client.isClosed()) return close(client);
+      if (ended || client.isClosed() || isOld(client)) return close(client);
       const next = waiting.shift();
       if (next) return next(lend(client));
       const entry = { client, timer: setTimeout(() => retire(entry), idleTimeoutMs) };
@@ -72,7 +78,9 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
   const lendNew = async (): Promise<Lease> => {
     size += 1;
     try {
-      return lend(await open());
+      const client = await open();
+      openedAt.set(client, performance.now());
+      return lend(client);
     } catch (error) {
       forget();
       throw error;
@@ -97,7 +105,7 @@ export function openPool(open: () => Promise<Client>, settings: PoolSettings): P
       if (ended) throw closed();
       for (let entry = idle.pop(); entry; entry = idle.pop()) {
         clearTimeout(entry.timer);
-        if (!entry.client.isClosed()) return lend(entry.client);
+        if (!entry.client.isClosed() && !isOld(entry.client)) return lend(entry.client);
         close(entry.client);
       }
       return size < maxConnections ? lendNew() : wait();

@@ -120,7 +120,7 @@ function loginRefused(
   target: ServerTarget,
   { host, error, hasPassword }: Refusal,
 ): CryptosenseDbError {
-  const { user, database, passwordCommand } = target;
+  const { user, database } = target;
   const evidence = [`${describeHost(host)}  ${messageOf(error)}`];
   const hint = isSqlError(error) ? remedyOf(error, { user }) : undefined;
   switch (sqlState(error)) {
@@ -139,9 +139,7 @@ function loginRefused(
       const problem: Problem = {
         message: `the server refused the login of the user "${user}"${hasPassword ? '' : ' without a password'}`,
         evidence,
-        hint: passwordCommand
-          ? 'check the user, and run the program of --password-command by hand'
-          : 'check the user and the password in DATABASE_URL, DATABASE_PASSWORD or ~/.pgpass',
+        hint: `check the user, and ${passwordRemedy(target)}`,
       };
       return new CryptosenseDbError('login-refused', problem, { details: { user }, cause: error });
     }
@@ -159,6 +157,13 @@ function loginRefused(
         },
       );
   }
+}
+
+function passwordRemedy({ passwordFunction, passwordCommand }: ServerTarget): string {
+  if (passwordFunction) return 'what the function "password" of createDatabase returns';
+  return passwordCommand
+    ? 'run the program of --password-command by hand'
+    : 'the password in DATABASE_URL, DATABASE_PASSWORD or ~/.pgpass';
 }
 
 const withoutSteps: Completion = { completed: [], pending: [] };

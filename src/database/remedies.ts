@@ -37,6 +37,10 @@ export function remedyOf(error: SqlError, { user }: Situation = {}): string | un
       return missingRight(message, role);
     case '55006':
       return 'end the other sessions in the database; a pooler keeps its sessions open, so connect to the server itself';
+    case '08P01':
+      return message.includes('default_transaction_read_only')
+        ? 'a pooler refuses the setting of a connection for reading: name the server itself, or let PgBouncer take it: ignore_startup_parameters = default_transaction_read_only, in front of standbys alone'
+        : undefined;
     case '53300':
       return `there are too many connections: close some, ask for fewer at once, or raise the limit (max_connections; alter role ${role} connection limit N; alter database … connection limit N)`;
     default:

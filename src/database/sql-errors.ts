@@ -6,12 +6,15 @@ export const sqlErrorCodes = {
   databaseExists: '42P04',
   uniqueViolation: '23505',
   duplicateTable: '42P07',
+  noSuchTable: '42P01',
+  noSuchColumn: '42703',
   cannotConnectNow: '57P03',
   insufficientPrivilege: '42501',
   objectInUse: '55006',
   lockNotAvailable: '55P03',
   deadlockDetected: '40P01',
   serializationFailure: '40001',
+  readOnlyTransaction: '25006',
   noTransaction: '25P01',
   activeTransaction: '25001',
   invalidTransactionEnd: '2D000',
@@ -52,6 +55,17 @@ export function sqlState(error: unknown): string | undefined {
 export function isRefusedInTransaction(error: unknown): boolean {
   const state = sqlState(error);
   return state === sqlErrorCodes.activeTransaction || state === sqlErrorCodes.invalidTransactionEnd;
+}
+
+/**
+ * True for the error of a query on a standby that had to make way for the replay of WAL: "canceling statement due to
+ * conflict with recovery", or "terminating connection …" where the query was in a subtransaction. A standby has no
+ * other failures of serialization, since it takes no writes (PostgreSQL documentation, 27.4.2).
+ */
+export function isReplayConflict(error: unknown): boolean {
+  const state = sqlState(error);
+  // A deadlock over a buffer.
+  return state === sqlErrorCodes.serializationFailure || state === sqlErrorCodes.deadlockDetected;
 }
 
 export function isSqlError(error: unknown): error is SqlError {

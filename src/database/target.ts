@@ -17,6 +17,8 @@ export interface ServerTarget {
   readonly passwordFile?: string | undefined;
   /** The program, and its arguments, that prints the password of each new connection. */
   readonly passwordCommand?: readonly string[] | undefined;
+  /** Gives the password of each new connection. It counts before every other. */
+  readonly passwordFunction?: PasswordFunction | undefined;
   readonly database: string;
   readonly applicationName: string;
   readonly tls: TlsOptions;
@@ -28,6 +30,17 @@ export interface ServerTarget {
   /** Try the hosts in a random order. */
   readonly isOrderRandom: boolean;
 }
+
+/** Where a new connection logs in: a token may be for one host, port and user only. */
+export interface Login {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly database: string;
+}
+
+/** Returns the password of one new connection. */
+export type PasswordFunction = (login: Login) => Promise<string> | string;
 
 export interface Host {
   readonly host: string;

@@ -51,21 +51,19 @@ function lastResult(answer: TypedResult | readonly TypedResult[]): TypedResult {
   return 'command' in answer ? answer : (answer[answer.length - 1] as TypedResult);
 }
 
+export interface StreamedQuery {
+  readonly query: string;
+  readonly parameters: readonly unknown[];
+  readonly chunkSize: number;
+}
+
 /**
  * As `runTyped`, in chunks, for a query of one statement. The types are looked up first, because the
  * connection takes no other query until the last chunk.
  */
 export async function* streamTyped(
   client: TypedClient,
-  {
-    query,
-    parameters,
-    chunkSize,
-  }: {
-    readonly query: string;
-    readonly parameters: readonly unknown[];
-    readonly chunkSize: number;
-  },
+  { query, parameters, chunkSize }: StreamedQuery,
 ): AsyncGenerator<readonly Row[]> {
   await describe(client, query, parameters);
   const chunks = client.sql.unsafe(query, bind(client, parameters)).cursor(chunkSize);

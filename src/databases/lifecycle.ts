@@ -332,16 +332,42 @@ async function dropDatabase(
         'the connection that drops it reaches another server, or another database of its name',
       );
     }
+    const database = quoteIdentifier(target.database);
+    const isTemplate = await isOwnTemplate(sql, target);
+    if (isTemplate && options.force === undefined) throw refusedTemplate(target);
     try {
-      await sql.unsafe(`drop database ${quoteIdentifier(target.database)} with (force)`);
+      if (isTemplate) await sql.unsafe(`alter database ${database} is_template false`);
+      await sql.unsafe(`drop database ${database} with (force)`);
       return true;
     } catch (error) {
+      // The jobs of TimescaleDB would run in it.
+      if (isTemplate)
+        await sql.unsafe(`alter database ${database} is_template true`).catch(() => {});
       throw permissionProblem(error, {
         message: `the role "${server.user}" may not drop the database "${target.database}"`,
         hint: 'drop it as its owner',
       });
     }
   });
+}
+
+/** PostgreSQL drops no template. Its own ones stay; a restored database is one until it is activated. */
+async function isOwnTemplate(sql: Sql, { database }: ServerTarget): Promise<boolean> {
+  const [row] = await sql<{ isTemplate: boolean }[]>`
+    select datistemplate and datname not in ('template0', 'template1') as "isTemplate"
+    from pg_database where datname = ${database}::name`;
+  return row?.isTemplate ?? false;
+}
+
+function refusedTemplate({ database }: ServerTarget): CryptosenseDbError<'environment-refused'> {
+  return new CryptosenseDbError(
+    'environment-refused',
+    {
+      message: `"${database}" is a template, such as a restored database that is not activated; it refuses to be dropped`,
+      hint: `confirm it with the database's name: --force ${quoteShellWord(database)}`,
+    },
+    { details: { environment: undefined } },
+  );
 }
 
 /** A session in a database that every server has, to create and drop the target from. */

@@ -149,6 +149,14 @@ const steps: readonly string[] = [
   comment on table cryptosense_db.price_imports is
     'Ranges within a month that a source of prices was asked for, and how many of their hours or days had a price then.';
 
+  create table if not exists cryptosense_db.price_assets (
+    symbol text primary key,
+    asset_id text not null,
+    at timestamptz not null default clock_timestamp()
+  );
+  comment on table cryptosense_db.price_assets is
+    'The id of the asset that the imported prices of a symbol are of: several assets can share a symbol.';
+
   create table if not exists cryptosense_db.price_files (
     checksum text not null,
     name text not null,

@@ -115,6 +115,7 @@ const neededPrivileges: Readonly<Record<LedgerUse, readonly (readonly [string, s
   ],
   prices: [
     ['price_imports', 'insert, delete'],
+    ['price_assets', 'insert, update'],
     ['price_files', 'insert, update'],
     ['price_upkeep', 'insert, update, delete'],
   ],

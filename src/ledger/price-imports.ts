@@ -58,6 +58,39 @@ export async function readPriceImports(
     order by symbol, range_from, id`;
 }
 
+/** Which asset the imported prices of a symbol are of: a row of `cryptosense_db.price_assets`. */
+export interface SymbolOwner {
+  readonly symbol: string;
+  /** The id of the asset. */
+  readonly id: string;
+}
+
+/**
+ * Records whose prices are written under their symbols. What sources were asked for an asset that had the symbol before
+ * is forgotten. Call it in the transaction that writes the rows, before `recordPriceImports`.
+ */
+export async function recordSymbolOwners(sql: Sql, owners: readonly SymbolOwner[]): Promise<void> {
+  if (owners.length === 0) return;
+  const rows = JSON.stringify(owners.map(({ symbol, id }) => ({ symbol, id })));
+  await sql`
+    delete from cryptosense_db.price_imports old
+    using cryptosense_db.price_assets owner, json_to_recordset(${rows}::text::json) as new (symbol text, id text)
+    where old.symbol = new.symbol and owner.symbol = new.symbol and owner.asset_id <> new.id`;
+  await sql`
+    insert into cryptosense_db.price_assets (symbol, asset_id)
+    select symbol, id from json_to_recordset(${rows}::text::json) as new (symbol text, id text)
+    on conflict (symbol) do update set asset_id = excluded.asset_id, at = clock_timestamp()
+      where price_assets.asset_id <> excluded.asset_id`;
+}
+
+/** By symbol. The rows of a symbol may have been deleted since. */
+export async function readSymbolOwners(sql: Sql): Promise<ReadonlyMap<string, string>> {
+  if (!(await hasPriceImports(sql))) return new Map();
+  const rows = await sql<SymbolOwner[]>`
+    select symbol, asset_id as id from cryptosense_db.price_assets`;
+  return new Map(rows.map(({ symbol, id }) => [symbol, id]));
+}
+
 /** A file whose rows are imported, in whole or up to a row. */
 export interface PriceFile {
   /** SHA-256 of its bytes. */

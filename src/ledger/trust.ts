@@ -7,7 +7,7 @@ export type LedgerUse = 'migrations' | 'seeds' | 'mark' | 'prices';
 
 const history = ['ledger', 'migrations', 'migration_log', 'migration_journal', 'environment'];
 const seedTables = ['seed_runs', 'seed_afterwards'];
-const priceTables = ['price_imports', 'price_files', 'price_upkeep'];
+const priceTables = ['price_imports', 'price_assets', 'price_files', 'price_upkeep'];
 
 /** Release 0.1 let the role that seeds own the tables of seeds: only a run that seeds touches them. */
 const tablesOf: Readonly<Record<LedgerUse, readonly string[]>> = {

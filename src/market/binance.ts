@@ -28,8 +28,8 @@ export interface BinanceOptions extends FetchOptions {
 }
 
 const steps: Readonly<Record<Interval, string>> = { hourly: '1h', daily: '1d' };
-/** Measured on small files: two requests, one for the file and one for its checksum. */
-const msPerFile = 400;
+/** Measured on small files: 400 ms for the file and its checksum. */
+const msPerRequest = 200;
 /** The dump of a month appears in the first days of the next one. */
 const monthlyDelayMs = 10 * dayMs;
 
@@ -79,14 +79,18 @@ export function createBinanceSource(
     };
   };
 
+  const hasAny = async (urls: readonly (string | undefined)[]): Promise<boolean> => {
+    for (const url of urls) if (url !== undefined && (await readDump(url))) return true;
+    return false;
+  };
+
   /** The candles of a part, and perhaps others of its month. */
   const readPart = async (part: PairRange, interval: Interval): Promise<readonly Kline[]> => {
     const { monthly, daily, isMonthlyDue } = dumpsOf(part, interval);
     const month = monthly && (await readDump(monthly));
     if (month) return month;
-    const lastDay = daily.at(-1);
-    // Before the listing, or after its end: the other days need not be asked for.
-    if (isMonthlyDue && lastDay && !(await readDump(lastDay))) return [];
+    // Before the listing, or after its end: the days between need not be asked for.
+    if (isMonthlyDue && !(await hasAny([daily.at(-1), daily[0]]))) return [];
     const klines: Kline[] = [];
     for (const url of daily) klines.push(...((await readDump(url)) ?? []));
     return klines;
@@ -109,8 +113,9 @@ export function createBinanceSource(
         const single = { ...query, range };
         // The dump that has the day before a later month is that of the query before.
         const dumps = countDumps(index === 0 ? withDayBefore(single) : single);
-        return { ...single, requests: 2 * dumps, ms: dumps * msPerFile };
+        return { ...single, requests: 2 * dumps };
       }),
+    estimateMs: (requests) => requests * msPerRequest,
     address: (query) => {
       const [part] = partsOf(query);
       const { monthly, daily } = part ? dumpsOf(part, query.interval) : { daily: [] };

@@ -1,13 +1,24 @@
 import * as v from 'valibot';
 import { dayMs } from '../runtime/days.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import { faultyAnswer } from './answer.ts';
 import { addressOf, type CoinGeckoOptions, createAsker, rateLimitOf } from './coingecko.ts';
-import { type Price, type PriceQuery, type PriceSource, splitRange, startOf } from './prices.ts';
+import {
+  type Price,
+  type PricedAsset,
+  type PriceQuery,
+  type PriceSource,
+  splitRange,
+  startOf,
+} from './prices.ts';
+import { pacedMs } from './rate-limit.ts';
 
 /** A range of more than 90 days has daily prices, a shorter one hourly prices (CoinGecko, market_chart/range). */
 const hourlyRangeMs = 90 * dayMs;
 /** Keeps a request for daily prices in the granularity of days, and its answer small. */
 const dailyRangeMs = 5 * 366 * dayMs;
+/** An assumption: an answer of 90 days has some 200 kB. */
+const answerMs = 400;
 /** History that a Demo key and no key have. */
 const demoDays = 365;
 
@@ -26,7 +37,9 @@ export function createCoinGeckoSource(
 ): PriceSource {
   const { plan = 'demo' } = options;
   const ask = createAsker(options);
-  const { requests, windowMs } = rateLimitOf(options);
+  const limit = rateLimitOf(options);
+  const address: PriceSource['address'] = ({ asset: { id } }) =>
+    `${addressOf(options)}/coins/${id}/market_chart/range`;
   return {
     name: 'coingecko',
     oldest:
@@ -41,9 +54,10 @@ export function createCoinGeckoSource(
     findUnknown: () => [],
     split: (query) =>
       splitRange(query.range, query.interval === 'hourly' ? hourlyRangeMs : dailyRangeMs).map(
-        (range) => ({ ...query, range, requests: 1, ms: windowMs / requests }),
+        (range) => ({ ...query, range, requests: 1 }),
       ),
-    address: ({ asset: { id } }) => `${addressOf(options)}/coins/${id}/market_chart/range`,
+    estimateMs: (requests) => pacedMs(requests, limit, { answerMs }),
+    address,
     async *read(query) {
       const { asset, range } = query;
       const chart = await ask({
@@ -61,10 +75,23 @@ export function createCoinGeckoSource(
           ),
         read: (body) => (v.is(chartSchema, body) ? body : undefined),
         planHint: `ask for fewer days: --days ${demoDays}; or use --source binance`,
+        notFound: () => unknownCoin(asset, address(query)),
       });
       yield* pricesOf(v.parse(chartSchema, chart), query);
     },
   };
+}
+
+function unknownCoin({ id, symbol, name }: PricedAsset, address: string) {
+  return new CryptosenseDbError(
+    'no-prices',
+    {
+      message: `CoinGecko has no asset with the id ${id}: ${symbol} (${name})`,
+      evidence: ['HTTP 404', `asked for: ${address}`],
+      hint: `correct its id, or let it be left out: update assets set is_active = false where coingecko_id = '${id.replaceAll("'", "''")}'`,
+    },
+    { details: { source: 'coingecko', symbols: [symbol] } },
+  );
 }
 
 /** The first price of each hour or day. CoinGecko's times are seconds or minutes after the hour. */

@@ -1,4 +1,5 @@
 import Coingecko from '@coingecko/coingecko-typescript';
+import type { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { askAgain, fetchBounded, isWorthAnother, type Outcome, readRetryAfter } from './fetch.ts';
 import { createPacer, type RateLimit } from './rate-limit.ts';
@@ -45,6 +46,8 @@ export interface Question<T> {
   readonly planHint: string;
   /** What to do without internet access. Default: to run the command again. */
   readonly offlineHint?: string;
+  /** The error when CoinGecko does not have what is asked for. Default: that of any refusal. */
+  readonly notFound?: () => CryptosenseDbError;
 }
 
 export type Ask = <T>(question: Question<T>) => Promise<T>;
@@ -71,9 +74,12 @@ export function createAsker(options: CoinGeckoOptions): Ask {
     askAgain(async (attempts): Promise<Outcome<T>> => {
       const outcome = await pace(() => askOnce(client, question, options));
       if ('answer' in outcome) return outcome;
-      const { planHint, offlineHint } = question;
+      const { planHint, offlineHint, notFound } = question;
       const { isWorthAnother } = outcome;
-      const error = describeRefusal({ ...about, ...outcome, planHint, offlineHint, attempts });
+      const error =
+        notFound && isNotFound(outcome)
+          ? notFound()
+          : describeRefusal({ ...about, ...outcome, planHint, offlineHint, attempts });
       const isLimited = outcome.status === 429 || readWords(outcome.body).errorCode === 429;
       const retryAfterMs = outcome.retryAfterMs ?? (isLimited ? limit.windowMs : undefined);
       return { error, isWorthAnother, retryAfterMs, firstMs };
@@ -141,6 +147,12 @@ async function askOnce<T>(
       cause: error,
     };
   }
+}
+
+/** CoinGecko answers 404 to a wrong address too, and so does another host. */
+function isNotFound({ status, body }: Failure): boolean {
+  const { message, isPage } = readWords(body);
+  return status === 404 && !isPage && !/incorrect path/i.test(message ?? '');
 }
 
 /** JSON that came with another content type, or the text itself. */

@@ -4,7 +4,7 @@ import type { OnProgress } from '../runtime/progress.ts';
 import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 
 const mostAttempts = 5;
-/** An answer that asks to wait longer ends the attempts with an error. */
+/** An answer that asks to wait longer ends the attempts with an error, which says how long. */
 const longestWaitMs = 120_000;
 
 /** A request that failed. */
@@ -47,6 +47,7 @@ export async function askAgain<T>(
     throw outcome.error;
   };
   const waitMs = ({ attempts }: FailedAttempt) => {
+    if (signal?.aborted) return undefined;
     if (!failed?.isWorthAnother || attempts === mostAttempts) return undefined;
     const { retryAfterMs, firstMs, error } = failed;
     const delayMs = retryAfterMs ?? Math.round(backoffMs(attempts, { firstMs }));
@@ -76,6 +77,16 @@ export async function fetchBounded(...request: Parameters<typeof fetch>): Promis
   });
   const { status, statusText, headers } = response;
   return new Response(response.body.pipeThrough(bounded), { status, statusText, headers });
+}
+
+/** `a minute`, `60 minutes`: how long a person waits who runs the command again. */
+export function nameWait(ms: number): string {
+  return ms <= 60_000 ? 'a minute' : `${Math.ceil(ms / 60_000)} minutes`;
+}
+
+/** The evidence of an answer that asks to wait. */
+export function askedToWait(host: string, ms: number | undefined): readonly string[] {
+  return ms === undefined ? [] : [`${host} asks to wait ${Math.ceil(ms / 1_000)} s`];
 }
 
 /** From seconds or a date (RFC 9110, 10.2.3); undefined for anything but a time in the future. */
@@ -141,9 +152,10 @@ function sourceFailed(
   url: string,
   {
     status,
+    retryAfterMs,
     cause,
     attempts,
-  }: { readonly status: number | undefined; readonly cause: unknown; readonly attempts: number },
+  }: FailedAnswer & { readonly cause: unknown; readonly attempts: number },
 ): CryptosenseDbError<'source-failed'> {
   const { host } = new URL(url);
   const reason = cause instanceof Error && cause.cause ? cause.cause : cause;
@@ -155,9 +167,10 @@ function sourceFailed(
       evidence: [
         url,
         ...(status === undefined ? [messageOf(reason)] : []),
+        ...askedToWait(host, retryAfterMs),
         attempts === 1 ? '1 request' : `${attempts} requests`,
       ],
-      hint: 'run the command again; it goes on where it stopped',
+      hint: `${retryAfterMs === undefined ? '' : `wait ${nameWait(retryAfterMs)}, and `}run the command again; it goes on where it stopped`,
     },
     { details: { host, status, attempts }, cause },
   );

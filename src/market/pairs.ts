@@ -1,4 +1,4 @@
-import type { PricedAsset, TimeRange, UnknownAsset } from './prices.ts';
+import { dollars, type PricedAsset, type TimeRange, type UnknownAsset } from './prices.ts';
 
 export interface PairNames {
   readonly quote: string;
@@ -94,7 +94,35 @@ export function findPairs(
 export function baseOfPair(pair: string, { quote, pairs }: PairNames): string | undefined {
   const [named] = Object.entries(pairs).find(([, each]) => each === pair) ?? [];
   if (named !== undefined) return named;
-  return pair.endsWith(quote) && pair.length > quote.length
-    ? pair.slice(0, -quote.length)
-    : undefined;
+  const splits = splitPair(pair, dollars);
+  const known = splits.filter(({ base }) => knownBases.has(base));
+  // BNBUSD is BNB in USD, and BTCBUSD is BTC in BUSD.
+  const [split] = known.length === 1 ? known : splits;
+  return split?.quote === quote ? split.base : undefined;
+}
+
+const knownBases = new Set(Object.values(bases).flatMap((each) => each.map(({ base }) => base)));
+
+/** Kraken's names where they differ from the usual ones. */
+const krakenNames: Readonly<Record<string, string>> = { XBT: 'BTC', XDG: 'DOGE' };
+
+/**
+ * The symbol that a pair of Kraken such as `XBTUSD` stands for; undefined when it is not in USD, USDT or USDC. Few trade
+ * the pairs in PYUSD.
+ */
+export function baseOfKrakenPair(pair: string): string | undefined {
+  const [split] = splitPair(pair, ['USD', 'USDT', 'USDC', 'PYUSD']);
+  if (!split || split.quote === 'PYUSD') return undefined;
+  return krakenNames[split.base] ?? split.base;
+}
+
+/** The ways to read a pair as a base and one of the currencies, the longest currency first. */
+function splitPair<Quote extends string>(
+  pair: string,
+  quotes: readonly Quote[],
+): readonly { readonly base: string; readonly quote: Quote }[] {
+  return quotes
+    .filter((quote) => pair.endsWith(quote) && pair.length > quote.length)
+    .sort((a, b) => b.length - a.length)
+    .map((quote) => ({ base: pair.slice(0, -quote.length), quote }));
 }

@@ -11,7 +11,7 @@ import {
   readKrakenKline,
   readMoment,
 } from './klines.ts';
-import { baseOfPair, type PairNames } from './pairs.ts';
+import { baseOfKrakenPair, baseOfPair, type PairNames } from './pairs.ts';
 import type { Price } from './prices.ts';
 
 export type { TextFile } from './archive.ts';
@@ -28,8 +28,12 @@ export interface FilePrices {
 export interface PriceFormat {
   /** As `price_history.data_source` names the source. */
   readonly source: 'binance' | 'kraken' | 'file';
-  /** Reads the prices in the order of the file, in batches, without those of the first lines. */
-  readonly read: (file: TextFile, skipLines: number) => AsyncIterable<FilePrices>;
+  /** That of the file's name; undefined where each row has its own. */
+  readonly symbol: string | undefined;
+  /** Reads the first line. Throws `file-problem` for an empty file, and `faulty-answer`. */
+  readonly check: (file: TextFile) => Promise<void>;
+  /** Reads the prices of all lines in their order, in batches. One of them ends at line `endOfBatch`. */
+  readonly read: (file: TextFile, endOfBatch: number) => AsyncIterable<FilePrices>;
 }
 
 /**
@@ -71,29 +75,61 @@ export function formatOf({ name }: TextFile, names: PairNames): PriceFormat | un
     const symbol = baseOfPair(binance, names);
     return symbol === undefined
       ? undefined
-      : { source: 'binance', read: readKlines(symbol, readBinanceKline) };
+      : { source: 'binance', ...candles(symbol, readBinanceKline) };
   }
   const kraken = /^([A-Z0-9.]+)_(1|5|15|30|60|240|720|1440)\.csv$/.exec(name)?.[1];
   if (kraken !== undefined) {
-    const base = /^(.+?)USD[TC]?$/.exec(kraken)?.[1];
-    return base === undefined
+    const symbol = baseOfKrakenPair(kraken);
+    return symbol === undefined
       ? undefined
-      : { source: 'kraken', read: readKlines(krakenNames[base] ?? base, readKrakenKline) };
+      : { source: 'kraken', ...candles(symbol, readKrakenKline) };
   }
-  return { source: 'file', read: readTable };
+  const check: PriceFormat['check'] = async (file) => {
+    readHeader(await firstLine(file), file.place);
+  };
+  return { source: 'file', symbol: undefined, check, read: readTable };
 }
 
-/** Kraken's names where they differ from the usual ones. */
-const krakenNames: Readonly<Record<string, string>> = { XBT: 'BTC', XDG: 'DOGE' };
+function candles(symbol: string, readLine: ReadKline): Omit<PriceFormat, 'source'> {
+  const check: PriceFormat['check'] = async (file) => {
+    readLine(await firstLine(file), file.place);
+  };
+  return { symbol, check, read: readKlines(symbol, readLine) };
+}
 
-function readKlines(
-  symbol: string,
-  readLine: (line: Line, place: string) => Kline | undefined,
-): PriceFormat['read'] {
-  return async function* (file, skipLines) {
+async function firstLine(file: TextFile): Promise<Line> {
+  for await (const lines of readLines(file)) {
+    const line = lines.find(({ text }) => text !== '');
+    if (line) return line;
+  }
+  const { place } = file;
+  throw new CryptosenseDbError(
+    'file-problem',
+    { message: `${place} is empty` },
+    { details: { path: place } },
+  );
+}
+
+/** The lines of a file in batches, of which one ends at line `end`. */
+async function* readBatches(file: TextFile, end: number): AsyncGenerator<readonly Line[]> {
+  for await (const lines of readLines(file)) {
+    const before = end - (lines[0]?.number ?? 1) + 1;
+    if (before <= 0 || before >= lines.length) yield lines;
+    else {
+      yield lines.slice(0, before);
+      yield lines.slice(before);
+    }
+  }
+}
+
+/** undefined for a header. */
+type ReadKline = (line: Line, place: string) => Kline | undefined;
+
+function readKlines(symbol: string, readLine: ReadKline): PriceFormat['read'] {
+  return async function* (file, endOfBatch) {
     const volume = createRollingVolume();
     let last = Number.NEGATIVE_INFINITY;
-    for await (const lines of readLines(file)) {
+    for await (const lines of readBatches(file, endOfBatch)) {
       const prices: Price[] = [];
       for (const line of lines) {
         const kline = line.text === '' ? undefined : readLine(line, file.place);
@@ -102,13 +138,10 @@ function readKlines(
         if (time < last) {
           throw faultyLine(file.place, line, 'it is before the line above: sort the file by time');
         }
-        if (time === last) continue;
+        const volume24hUsd = volume.at(time);
+        prices.push({ symbol, time, priceUsd: open, marketCapUsd: null, volume24hUsd });
+        if (time > last) volume.add(kline);
         last = time;
-        if (line.number > skipLines) {
-          const volume24hUsd = volume.at(time);
-          prices.push({ symbol, time, priceUsd: open, marketCapUsd: null, volume24hUsd });
-        }
-        volume.add(kline);
       }
       yield { prices, lines: lines.at(-1)?.number ?? 0 };
     }
@@ -128,9 +161,9 @@ const neededColumns: readonly TableColumn[] = ['time', 'asset_symbol', 'price_us
 const figure = /^-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?$/;
 
 /** CSV with a header: `time,asset_symbol,price_usd[,market_cap_usd,volume_24h_usd]`. No value has a comma or quotes. */
-async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<FilePrices> {
+async function* readTable(file: TextFile, endOfBatch: number): AsyncGenerator<FilePrices> {
   let header: Header | undefined;
-  for await (const lines of readLines(file)) {
+  for await (const lines of readBatches(file, endOfBatch)) {
     const prices: Price[] = [];
     for (const line of lines) {
       if (line.text === '') continue;
@@ -138,7 +171,7 @@ async function* readTable(file: TextFile, skipLines: number): AsyncGenerator<Fil
         header = readHeader(line, file.place);
         continue;
       }
-      if (line.number > skipLines) prices.push(readRow(line, header, file.place));
+      prices.push(readRow(line, header, file.place));
     }
     yield { prices, lines: lines.at(-1)?.number ?? 0 };
   }

@@ -40,10 +40,10 @@ export interface PriceQuery {
   readonly range: TimeRange;
 }
 
-/** A query that one read answers, with the number of its requests and their time. Both are estimates. */
+/** A query that one read answers. */
 export interface PlannedQuery extends PriceQuery {
+  /** An estimate. */
   readonly requests: number;
-  readonly ms: number;
 }
 
 /** The sources that are asked by asset and range. */
@@ -65,11 +65,14 @@ export interface PriceSource {
   readonly findUnknown: (assets: readonly PricedAsset[]) => readonly UnknownAsset[];
   /** Queries that one read answers each, in order of time, from a query of any length. Read them in that order. */
   readonly split: (query: PriceQuery) => readonly PlannedQuery[];
+  /** How long the first requests of an import take, with the waits of the rate limit. */
+  readonly estimateMs: (requests: number) => number;
   /** What a read asks for the first price of the range, for messages: an address without a key. */
   readonly address: (query: PriceQuery) => string;
   /**
    * The prices of a range in order of time, at most one an hour or a day. An hour without a price is left out. Throws
-   * `source-failed`, `coingecko-failed`, `faulty-answer` and `interrupted`.
+   * `no-prices` when the source does not know the asset, `source-failed`, `coingecko-failed`, `faulty-answer` and
+   * `interrupted`.
    */
   readonly read: (query: PriceQuery) => AsyncIterable<Price>;
 }

@@ -6,6 +6,18 @@ export interface RateLimit {
   readonly windowMs: number;
 }
 
+/** How long the first requests of a pacer take, one after another, when each takes `answerMs`. */
+export function pacedMs(
+  count: number,
+  { requests, windowMs }: RateLimit,
+  { answerMs }: { readonly answerMs: number },
+): number {
+  if (count === 0) return 0;
+  const waits = Math.floor((count - 1) / requests);
+  const inLastWindow = count - waits * requests;
+  return Math.max(count * answerMs, waits * (windowMs + answerMs) + inLastWindow * answerMs);
+}
+
 /**
  * Returns a function that makes one request after another, at once while the limit allows it. It waits where the next
  * request would exceed the limit, and rejects with an `AbortError` when the signal fires meanwhile. Requests that fail

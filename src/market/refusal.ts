@@ -1,4 +1,5 @@
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
+import { askedToWait, nameWait } from './fetch.ts';
 
 /** A request that CoinGecko, or a host on the way to it, did not answer with data. */
 export interface FailedRequest {
@@ -76,15 +77,14 @@ function problemOf(request: FailedRequest, { errorCode, isPage }: Words): Proble
     default:
   }
   if (status === 429 || errorCode === 429) {
-    const wait = request.retryAfterMs;
+    const { retryAfterMs = 60_000 } = request;
+    const wait = `wait ${nameWait(retryAfterMs)}`;
     return {
       message: "CoinGecko's rate limit is used up",
-      ...(wait !== undefined && {
-        evidence: [`CoinGecko asks to wait ${Math.ceil(wait / 1000)} s`],
-      }),
+      evidence: askedToWait('CoinGecko', request.retryAfterMs),
       hint: hasKey
-        ? 'wait a minute, or set COINGECKO_API_KEY to a key of a larger plan'
-        : 'wait a minute, or set COINGECKO_API_KEY to a free key, which has its own limit',
+        ? `${wait}, or set COINGECKO_API_KEY to a key of a larger plan`
+        : `${wait}, or set COINGECKO_API_KEY to a free key, which has its own limit`,
     };
   }
   if (status === 401 || (status === 403 && !isPage)) {

@@ -44,8 +44,15 @@ export interface StandingObject<T> {
 export function effectsOf(
   statements: readonly { readonly text: string; readonly node: StatementNode }[],
 ): readonly Effect[] {
-  const path = statements.some(setsPath) ? undefined : 'public';
+  const path = searchPathOf(statements);
   return statements.flatMap(({ node }) => effectsOfStatement(node, path));
+}
+
+/** The schema of a name without one; undefined where the file sets a path. */
+export function searchPathOf(
+  statements: readonly { readonly text: string; readonly node: StatementNode }[],
+): string | undefined {
+  return statements.some(setsPath) ? undefined : 'public';
 }
 
 /** The objects that the effects have created or rebuilt, under the names that they have at the end. */
@@ -54,12 +61,13 @@ export function objectsAfter<T>(
 ): readonly StandingObject<T>[] {
   return steps.reduce<readonly StandingObject<T>[]>(
     (standing, { by, effects }) =>
-      effects.reduce((objects, effect) => follow(objects, effect, by), standing),
+      effects.reduce((objects, effect) => followEffect(objects, effect, by), standing),
     [],
   );
 }
 
-function follow<T>(
+/** The objects that stand after one more effect. */
+export function followEffect<T>(
   objects: readonly StandingObject<T>[],
   effect: Effect,
   by: T,
@@ -131,7 +139,11 @@ function setsPath({ text, node: { type, body } }: { text: string; node: Statemen
   return ['SelectStmt', 'DoStmt', 'CallStmt'].includes(type) && /\bsearch_path\b/i.test(text);
 }
 
-function effectsOfStatement(node: StatementNode, path: string | undefined): readonly Effect[] {
+/** The effects of a statement, where `path` is the schema of a name without one. */
+export function effectsOfStatement(
+  node: StatementNode,
+  path: string | undefined,
+): readonly Effect[] {
   const { type, body } = node;
   switch (type) {
     case 'IndexStmt': {
@@ -147,7 +159,7 @@ function effectsOfStatement(node: StatementNode, path: string | undefined): read
     }
     case 'CreateSchemaStmt':
       return [
-        ...creates(named('schema', [String(body.schemaname ?? '')], undefined), body),
+        ...creates(objectNamed('schema', [String(body.schemaname ?? '')], undefined), body),
         ...nodes(body.schemaElts).flatMap((element) =>
           effectsOfStatement(typed(element), String(body.schemaname ?? '')),
         ),
@@ -156,9 +168,9 @@ function effectsOfStatement(node: StatementNode, path: string | undefined): read
       return creates(ofRelation('type', body.typevar, path), body);
     case 'CreateEnumStmt':
     case 'CreateRangeStmt':
-      return creates(named('type', textsOf(body.typeName), path), body);
+      return creates(objectNamed('type', textsOf(body.typeName), path), body);
     case 'CreateDomainStmt':
-      return creates(named('type', textsOf(body.domainname), path), body);
+      return creates(objectNamed('type', textsOf(body.domainname), path), body);
     case 'CreateFunctionStmt':
       return [...createsFunction(body, path), ...runs(body.options)];
     case 'DoStmt':
@@ -194,7 +206,7 @@ function creates(object: ObjectName | undefined, body: SyntaxNode): readonly Eff
 }
 
 function createsFunction(body: SyntaxNode, path: string | undefined): readonly Effect[] {
-  const object = named('function', textsOf(body.funcname), path);
+  const object = objectNamed('function', textsOf(body.funcname), path);
   const parameters = nodes(body.parameters)
     .map((parameter) => asNode(parameter.FunctionParameter))
     .filter(({ mode }) => !['FUNC_PARAM_OUT', 'FUNC_PARAM_TABLE'].includes(String(mode)));
@@ -258,6 +270,11 @@ const kinds: Readonly<Record<string, ObjectKind>> = {
   OBJECT_SCHEMA: 'schema',
 };
 
+/** The kind of an object, by the name of its type in the grammar. */
+export function kindOf(objectType: unknown): ObjectKind | undefined {
+  return kinds[String(objectType)];
+}
+
 /** The object of ALTER … RENAME and ALTER … SET SCHEMA. */
 function changedBy(
   objectType: unknown,
@@ -266,7 +283,7 @@ function changedBy(
 ): ObjectName | undefined {
   const kind = kinds[String(objectType)];
   if (!kind) return undefined;
-  if (kind === 'schema') return named(kind, [String(subname)], undefined);
+  if (kind === 'schema') return objectNamed(kind, [String(subname)], undefined);
   return relation === undefined
     ? ofObject(objectType, asNode(object), path)
     : ofRelation(kind, relation, path);
@@ -282,17 +299,18 @@ function ofObject(
   const names = asNode(List).items ??
     asNode(TypeName).names ??
     asNode(ObjectWithArgs).objname ?? [object];
-  return kind && named(kind, textsOf(names), kind === 'schema' ? undefined : path);
+  return kind && objectNamed(kind, textsOf(names), kind === 'schema' ? undefined : path);
 }
 
-function ofRelation(
+/** Undefined for a temporary relation. */
+export function ofRelation(
   kind: ObjectKind,
   relation: unknown,
   path: string | undefined,
 ): ObjectName | undefined {
   const { schemaname, relname, relpersistence } = asNode(relation);
   if (relpersistence === 't') return undefined;
-  return named(
+  return objectNamed(
     kind,
     [schemaname, relname].filter((part) => typeof part === 'string'),
     path,
@@ -300,7 +318,7 @@ function ofRelation(
 }
 
 /** Undefined for no name, and for that of a temporary object. */
-function named(
+export function objectNamed(
   kind: ObjectKind,
   parts: readonly string[],
   path: string | undefined,
@@ -311,6 +329,6 @@ function named(
   return isLasting ? { kind, schema, name } : undefined;
 }
 
-function textsOf(names: unknown): readonly string[] {
+export function textsOf(names: unknown): readonly string[] {
   return nodes(names).map(stringOf);
 }

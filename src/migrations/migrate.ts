@@ -1,5 +1,6 @@
 import { withTransaction } from '../database/connection.ts';
-import { describeTarget } from '../database/target.ts';
+import { readReplicas } from '../database/replicas.ts';
+import { describeTarget, resolveTarget } from '../database/target.ts';
 import {
   type DestructiveRequest,
   guardDestruction,
@@ -40,6 +41,8 @@ import type {
 } from './options.ts';
 import { type Extent, planDown, planRedo, planRepair, planUp, requireKnown } from './plan.ts';
 import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
+import { conflictsInPlan } from './replay-conflicts.ts';
+import { requireReplicaSight, waitForReplicas } from './replica-wait.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
 import { compareWithLedger, type MigrationStatus } from './status.ts';
 import { type CompletedStep, needsOwnSession, type Step } from './step.ts';
@@ -56,8 +59,22 @@ export { templateNames } from './templates.ts';
  *
  * After `connection-lost`, the first of the `pending` migrations may be committed: the server had it when the
  * connection broke. The next run finds out.
+ *
+ * With `waitForReplicasMs`, throws `not-permitted` before the first migration when the role may not see how far the
+ * replicas are. A replica that is not in time is a result: the migrations stay applied.
  */
 export async function up(options: UpOptions): Promise<RunResult> {
+  const { waitForReplicasMs: timeoutMs, dryRun, signal, onProgress } = options;
+  if (timeoutMs === undefined || dryRun) return applyPending(options);
+  const target = resolveTarget(options.target);
+  const wait = { timeoutMs, signal, onProgress };
+  await requireReplicaSight(target, wait);
+  const result = await applyPending({ ...options, target });
+  const versions = result.steps.map(({ version }) => version);
+  return { ...result, replicaWait: await waitForReplicas(target, versions, wait) };
+}
+
+async function applyPending(options: UpOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
   let session: SessionKind = 'shared';
   let before: readonly CompletedStep[] = [];
@@ -107,12 +124,7 @@ async function upInSession(
     if (options.singleTransaction) refuseTogether(steps);
     await refuseHandmade(session, ledger, steps);
     if (options.dryRun) {
-      const result = summarise(
-        run,
-        { steps: steps.map(plannedStep), pairs, isDryRun: true },
-        options,
-      );
-      return { result, next: undefined };
+      return { result: await planned(run, { steps, pairs }, options), next: undefined };
     }
     if (steps.length > 0 || options.environment !== undefined) {
       await ensureLedger(run, 'migrations');
@@ -161,7 +173,7 @@ export async function down(options: DownOptions): Promise<RunResult> {
     const steps = await prepareDown(session, { entries: chosen, pairs }, options);
     if (steps.length > 0) await requireSafePath(session);
     if (options.dryRun) {
-      return summarise(run, { steps: steps.map(plannedStep), pairs, isDryRun: true }, {});
+      return planned(run, { steps, pairs }, {});
     }
     if (steps.length > 0) await ensureLedger(run, 'migrations');
     const done = await runSteps(run, steps, { ...options, manner: 'one by one' });
@@ -245,6 +257,7 @@ export async function status(options: MigrateOptions): Promise<StatusResult> {
       environment: ledger.environment,
       migrations: statuses.map(reportOf),
       invalidIndexes,
+      replicas: await readReplicas(session),
       isCurrent: invalidIndexes.length === 0 && statuses.every(({ state }) => state === 'applied'),
     };
   });
@@ -334,9 +347,25 @@ function rollingBack({ force }: Pick<DownOptions, 'force'>): DestructiveRequest 
   return { operation: 'roll back migrations', count: 'tables in use', force };
 }
 
-function plannedStep({ direction, version, description, irreversible }: Step): CompletedStep {
-  const step = { direction, version, description, durationMs: 0 };
-  return irreversible === undefined ? step : { ...step, irreversible };
+/** The result of a dry run. */
+async function planned(
+  run: Run,
+  { steps, pairs }: { readonly steps: readonly Step[]; readonly pairs: readonly MigrationPair[] },
+  options: { readonly environment?: Environment | undefined },
+): Promise<RunResult> {
+  const conflicts = conflictsInPlan(steps.map(({ script }) => script));
+  const plannedSteps = steps.map(
+    ({ direction, version, description, irreversible }, index): CompletedStep => ({
+      direction,
+      version,
+      description,
+      durationMs: 0,
+      ...(irreversible !== undefined && { irreversible }),
+      replayConflicts: conflicts[index] ?? [],
+    }),
+  );
+  const result = summarise(run, { steps: plannedSteps, pairs, isDryRun: true }, options);
+  return { ...result, replicas: await readReplicas(run.session) };
 }
 
 function summarise(

@@ -1,7 +1,9 @@
+import type { Replica } from '../database/replicas.ts';
 import type { Environment } from '../ledger/marks.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
 import type { InvalidIndex } from './invalid-indexes.ts';
+import type { ReplicaWait } from './replica-wait.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { Interruption, MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
@@ -35,6 +37,11 @@ export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions {
   readonly allowOutOfOrder?: boolean | undefined;
   /** Mark the database as this environment. It refuses one that bears another mark. */
   readonly environment?: Environment | undefined;
+  /**
+   * After the last commit, wait this long for every standby that streams from the primary to replay it. Also where
+   * nothing is pending. Without effect in a dry run.
+   */
+  readonly waitForReplicasMs?: number | undefined;
 }
 
 export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions {
@@ -83,7 +90,15 @@ export interface RunResult {
   readonly applied: number;
   /** Migrations of the folder that are not applied. */
   readonly pending: readonly MigrationName[];
+  /** In a dry run: the standbys that stream from the server. */
+  readonly replicas?: readonly Replica[];
+  /** With `waitForReplicasMs`. */
+  readonly replicaWait?: ReplicaWait;
 }
+
+export type { Replica } from '../database/replicas.ts';
+export type { ReplayConflict } from './replay-conflicts.ts';
+export type { ReplicaWait, WaitedReplica } from './replica-wait.ts';
 
 export interface StatusResult {
   /** `host:port/database` or `embedded:FOLDER` */
@@ -93,6 +108,8 @@ export interface StatusResult {
   readonly migrations: readonly MigrationReport[];
   /** Invalid indexes that the migrations name. No query uses them. */
   readonly invalidIndexes: readonly InvalidIndex[];
+  /** The standbys that stream from the server, with their lag. */
+  readonly replicas: readonly Replica[];
   /** Every migration is applied and unchanged, and every index that they name is valid. */
   readonly isCurrent: boolean;
 }

@@ -7,6 +7,7 @@ import { nodes } from '../sql/tree.ts';
 import { skipTrivia } from '../sql/trivia.ts';
 import { type Effect, effectsOf } from './effects.ts';
 import { findForeignMark } from './other-tools.ts';
+import { conflictsOf, type FileConflict } from './replay-conflicts.ts';
 import { brokenRules, escapesQuotes, isTransactionControl, readsRows } from './rules.ts';
 import {
   createsTimescale,
@@ -33,6 +34,8 @@ export interface Script {
   readonly leading: number;
   /** What its statements create, drop and rename. */
   readonly effects: readonly Effect[];
+  /** Its statements that conflict with queries on standbys. */
+  readonly replayConflicts: readonly FileConflict[];
   /** Why the migration cannot be undone, where a rollback says so. */
   readonly irreversible: string | undefined;
   readonly needsTimescale: boolean;
@@ -107,6 +110,7 @@ export function parseScript(
     statements: body.map(statementOf),
     leading: transaction === 'own' ? countLeading(body) : 0,
     effects: effectsOf(body),
+    replayConflicts: conflictsOf(body, (index) => locate(file.name, file.text, index).line),
     irreversible,
     needsTimescale: body.some(({ node }) => createsTimescale(node)),
   };

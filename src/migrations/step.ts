@@ -4,6 +4,7 @@ import { runSearchPath } from '../ledger/search-path.ts';
 import type { Checksum, Version } from '../ledger/version.ts';
 import type { Direction, OnProgress } from '../runtime/progress.ts';
 import type { Script } from './parse.ts';
+import type { ReplayConflict } from './replay-conflicts.ts';
 import type { ResetSetting, RunSetting } from './run-mode.ts';
 import type { MigrationPair } from './source.ts';
 
@@ -33,6 +34,8 @@ export interface CompletedStep {
   readonly durationMs: number;
   /** In a dry run of `up`: why the rollback says that the migration cannot be undone. */
   readonly irreversible?: string;
+  /** In a dry run: the statements whose replay cancels queries on standbys. */
+  readonly replayConflicts?: readonly ReplayConflict[];
 }
 
 /** What every step of a run is run with. */

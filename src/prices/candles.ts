@@ -2,58 +2,82 @@ import { quoteIdentifier, type Session, type Sql } from '../database/connection.
 import { isLockConflict } from '../database/lock.ts';
 import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
 import { readUpkeep, recordRefreshed } from '../ledger/price-upkeep.ts';
-import { endOf, startOf, type TimeRange } from '../market/prices.ts';
+import { startOf, type TimeRange } from '../market/prices.ts';
 import { dayMs } from '../runtime/days.ts';
 import { backoffMs, type FailedAttempt, retry } from '../runtime/retry.ts';
 import { resumePolicies } from './policy.ts';
 
 /**
- * Refreshes `price_history_daily` over the range that imports owe, in one call and never past the start of today in
- * UTC: once today is stored, its candle does not show later prices. Then lets the policies run that were paused until
- * then. When it fails, the range stays owed, and the policies paused.
+ * Refreshes `price_history_daily` over the days that imports owe and all later ones, in one call and never past the start
+ * of today in UTC: once today is stored, its candle does not show later prices. Then lets the policies run that were
+ * paused until then. When it fails, the range stays owed, and the policies paused. Returns the days that were refreshed.
  */
-export async function refreshOwed(session: Session): Promise<void> {
+export async function refreshOwed(session: Session): Promise<TimeRange | undefined> {
   const { sql } = session;
   const owed = await readUpkeep(sql);
-  if (owed?.candles && owed.newest !== undefined) {
-    const range = await completeDays(sql, owed.candles);
-    if (range) await refresh(session, await withComputedDays(sql, range));
-    await recordRefreshed(sql, owed.newest);
+  if (owed === undefined) return undefined;
+  let days: TimeRange | undefined;
+  if (owed.candles || owed.pausedJobs.length > 0) {
+    days = await daysToStore(sql, owed.candles ?? owed.range);
+    if (days) await refresh(session, days);
   }
+  if (owed.newest !== undefined) await recordRefreshed(sql, owed.newest);
   await resumePolicies(session);
-}
-
-/** The whole days of a range before today; undefined when there is none. */
-export async function completeDays(sql: Sql, range: TimeRange): Promise<TimeRange | undefined> {
-  const [{ today }] = await sql<[{ today: Date }]>`select date_trunc('day', now(), 'UTC') as today`;
-  const from = startOf(range.from, 'daily');
-  const to = Math.min(endOf(range.to, 'daily'), today.getTime());
-  return from < to ? { from, to } : undefined;
+  return days;
 }
 
 /**
- * A range that begins with the first day that TimescaleDB computes from the prices, when that is earlier. A refresh
- * moves the border to the end of its range; computed days before the border would vanish.
+ * The days from the first one of a range to yesterday. A refresh moves the border to the end of its range, and the
+ * policy moves it on to the last three days: computed days before the border that are not stored vanish. So the range
+ * begins with the first computed day when that is earlier, and leaves none out up to today. It does not begin before the
+ * oldest price: days whose prices were dropped keep their candles. Undefined when there is no such day.
  */
-async function withComputedDays(sql: Sql, { from, to }: TimeRange): Promise<TimeRange> {
-  const border = await readBorder(sql);
-  const [{ first }] = await sql<[{ first: Date | null }]>`
-    select min("time") as first from price_history
-    where "time" >= ${new Date(border)} and "time" < ${new Date(from)}`;
-  return { from: first === null ? from : startOf(first.getTime(), 'daily'), to };
+async function daysToStore(sql: Sql, { from }: TimeRange): Promise<TimeRange | undefined> {
+  const border = new Date(await readBorder(sql));
+  const [{ today, oldest, computed }] = await sql<
+    [{ today: Date; oldest: Date | null; computed: Date | null }]
+  >`
+    select date_trunc('day', now(), 'UTC') as today, (select min("time") from price_history) as oldest,
+      (select min("time") from price_history where "time" >= ${border}) as computed`;
+  if (oldest === null) return undefined;
+  const first = Math.max(Math.min(from, computed?.getTime() ?? from), oldest.getTime());
+  const days = { from: startOf(first, 'daily'), to: today.getTime() };
+  return days.from < days.to ? days : undefined;
+}
+
+/**
+ * The moment before which only candles are kept: their prices were dropped, by a call of drop_chunks. Undefined when
+ * there are prices of every stored candle's day.
+ */
+export async function readCandlesOnly(sql: Sql): Promise<number | undefined> {
+  const store = await findStore(sql);
+  const [{ day }] = await sql.unsafe<[{ day: Date | null }]>(
+    `select min(day) as day from ${store}`,
+  );
+  const [{ oldest }] = await sql<[{ oldest: Date | null }]>`
+    select min("time") as oldest from price_history`;
+  if (day === null || oldest === null) return undefined;
+  const first = startOf(oldest.getTime(), 'daily');
+  return day.getTime() < first ? first : undefined;
 }
 
 /** The end of the last stored day, in milliseconds since 1970; 0 without one. Later days are computed from the prices. */
 async function readBorder(sql: Sql): Promise<number> {
+  const store = await findStore(sql);
+  const [{ last }] = await sql.unsafe<[{ last: Date | null }]>(
+    `select max(day) as last from ${store}`,
+  );
+  return last === null ? 0 : last.getTime() + dayMs;
+}
+
+/** The quoted name of the hypertable in which TimescaleDB stores the candles. */
+async function findStore(sql: Sql): Promise<string> {
   const [store] = await sql<{ schema: string; name: string }[]>`
     select materialization_hypertable_schema as schema, materialization_hypertable_name as name
     from timescaledb_information.continuous_aggregates
     where view_schema = 'public' and view_name = 'price_history_daily'`;
   if (!store) throw new Error('price_history_daily is no continuous aggregate');
-  const [{ last }] = await sql.unsafe<[{ last: Date | null }]>(
-    `select max(day) as last from ${quoteIdentifier(store.schema, store.name)}`,
-  );
-  return last === null ? 0 : last.getTime() + dayMs;
+  return quoteIdentifier(store.schema, store.name);
 }
 
 /** A policy or another session works on the same chunks. */

@@ -2,7 +2,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { basename } from 'node:path';
 import type { Session } from '../database/connection.ts';
-import { type PriceFile, readPriceFiles, recordPriceFile } from '../ledger/price-imports.ts';
+import {
+  type PriceFile,
+  readPriceFiles,
+  recordPriceFile,
+  recordSymbolOwners,
+} from '../ledger/price-imports.ts';
 import {
   formatOf,
   listPriceFiles,
@@ -20,6 +25,7 @@ import {
 } from '../market/prices.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
+import { type AssetLookup, unknownAssets } from './assets.ts';
 import type { PriceSink } from './sink.ts';
 
 export interface FilesRequest {
@@ -34,6 +40,7 @@ export interface FilesRequest {
   readonly isOverwriting: boolean;
   /** What the caller asks for of each file, in words: another request reads a file again. */
   readonly asked: string;
+  readonly lookUp: AssetLookup;
 }
 
 /** Prices of files that were left out, and that the caller may not expect. */
@@ -64,7 +71,10 @@ export interface FilesPlan {
   readonly inOtherCurrency: readonly string[];
 }
 
-/** Compares the files with those that imports have recorded. Throws `file-problem`. */
+/**
+ * Compares the files with those that imports have recorded, and reads the first line of those that are left. Throws
+ * `file-problem`, `faulty-answer`, and `unknown-asset` with every symbol in a file's name that stands for no asset.
+ */
 export async function planFiles(session: Session, request: FilesRequest): Promise<FilesPlan> {
   const recorded = await readPriceFiles(session.sql);
   const files: PlannedFile[] = [];
@@ -91,7 +101,18 @@ export async function planFiles(session: Session, request: FilesRequest): Promis
     }
   }
   if (files.length === 0 && finished.length === 0) throw noFile(request, inOtherCurrency);
+  refuseUnknown(files, request.lookUp);
+  for (const { file, format } of files) await format.check(file);
   return { files, finished, inOtherCurrency };
+}
+
+function refuseUnknown(files: readonly PlannedFile[], lookUp: AssetLookup): void {
+  const symbols = new Set(files.flatMap(({ format }) => format.symbol ?? []));
+  const faults = [...symbols].flatMap((symbol) => {
+    const found = lookUp(symbol);
+    return 'fault' in found ? found.fault : [];
+  });
+  if (faults.length > 0) throw unknownAssets(faults);
 }
 
 function noFile(
@@ -135,6 +156,13 @@ async function hash(path: string): Promise<string> {
   return sum.digest('hex');
 }
 
+/** What imported files have, besides rows. */
+export interface ReadFiles {
+  readonly leftOut: LeftOutPrices;
+  /** The names of files that have no more than a header. */
+  readonly withoutPrices: readonly string[];
+}
+
 /** Prices in one transaction. */
 const pieceSize = 20_000;
 
@@ -155,19 +183,18 @@ export async function importFiles(
     plan,
     request,
     sink,
-    assetOf,
     onProgress,
   }: {
     readonly plan: FilesPlan;
     readonly request: FilesRequest;
     readonly sink: PriceSink;
-    /** The asset of a symbol or an id; undefined: its prices are not asked for. Throws `unknown-asset`. */
-    readonly assetOf: (word: string) => PricedAsset | undefined;
     readonly onProgress: OnProgress | undefined;
   },
-): Promise<LeftOutPrices> {
+): Promise<ReadFiles> {
   const startedAt = performance.now();
   const leftOut = { tooOld: 0, inFuture: 0, ofSameMoment: 0 };
+  const withoutPrices: string[] = [];
+  const owners = new Map<string, PricedAsset>();
   let rows = 0;
   for (const [index, planned] of plan.files.entries()) {
     const { file, format, checksum, name } = planned;
@@ -177,10 +204,11 @@ export async function importFiles(
       session.throwIfInterrupted();
       rows += await sink.write(prices, {
         source: format.source,
-        record: () => {
+        record: async () => {
+          await recordSymbolOwners(session.sql, ownersOf(prices, owners));
           const isAgain = leftOut.inFuture > inFuture;
           const record = isAgain ? { lines: 0, isFinished: false } : { lines, isFinished };
-          return recordPriceFile(session.sql, { checksum, name, ...record });
+          await recordPriceFile(session.sql, { checksum, name, ...record });
         },
       });
       onProgress?.({
@@ -192,10 +220,14 @@ export async function importFiles(
         leftMs: undefined,
       });
     };
-    await oneAhead(
-      readPieces(planned, createFilter(request, { assetOf, leftOut, place: file.place })),
-      write,
-    );
+    const keep = createFilter(request, { owners, leftOut, place: file.place });
+    let found = 0;
+    const count = (price: Price) => {
+      found += 1;
+      return keep(price);
+    };
+    await oneAhead(readPieces(planned, count), write);
+    if (found === 0) withoutPrices.push(file.name);
     onProgress?.({
       kind: 'prices-finished',
       of: file.name,
@@ -204,7 +236,7 @@ export async function importFiles(
       rows: rows - before,
     });
   }
-  return leftOut;
+  return { leftOut, withoutPrices };
 }
 
 /** Calls `use` with each item in turn, and reads the next item meanwhile. */
@@ -225,6 +257,10 @@ async function oneAhead<T>(
   }
 }
 
+/**
+ * The pieces after the lines that are written. `keep` sees the prices before them too: which price of an hour is the first
+ * one must not depend on where an import has stopped.
+ */
 async function* readPieces(
   { file, format, skipLines }: PlannedFile,
   keep: (price: Price) => Price | undefined,
@@ -232,9 +268,10 @@ async function* readPieces(
   let prices: Price[] = [];
   let read = skipLines;
   for await (const { prices: found, lines } of format.read(file, skipLines)) {
+    const isWritten = lines <= skipLines;
     for (const price of found) {
       const kept = keep(price);
-      if (kept) prices.push(kept);
+      if (kept && !isWritten) prices.push(kept);
     }
     read = Math.max(read, lines);
     if (prices.length >= pieceSize) {
@@ -247,13 +284,14 @@ async function* readPieces(
 
 /** Keeps prices of the wanted assets and the range, and with an interval the first of each hour or day. */
 function createFilter(
-  { range, now, interval }: FilesRequest,
+  { range, now, interval, lookUp }: FilesRequest,
   {
-    assetOf,
+    owners,
     leftOut,
     place,
   }: {
-    readonly assetOf: (symbol: string) => PricedAsset | undefined;
+    /** By symbol. Filled here. */
+    readonly owners: Map<string, PricedAsset>;
     /** Counted here. */
     readonly leftOut: { -readonly [kind in keyof LeftOutPrices]: number };
     readonly place: string;
@@ -261,7 +299,12 @@ function createFilter(
 ): (price: Price) => Price | undefined {
   const last = new Map<string, number>();
   return (price) => {
-    const asset = assetOf(price.symbol);
+    const word = lookUp(price.symbol);
+    if ('fault' in word) {
+      const { evidence = [], ...fault } = word.fault;
+      throw unknownAssets([{ ...fault, evidence: [...evidence, place] }]);
+    }
+    const { asset } = word;
     if (!asset) return undefined;
     if (price.time >= now) leftOut.inFuture += 1;
     else if (price.time < range.from) leftOut.tooOld += 1;
@@ -277,9 +320,20 @@ function createFilter(
     if (interval !== undefined && before !== undefined && time < before) {
       throw unordered(place, { symbol });
     }
+    if (before === undefined) owners.set(symbol, asset);
     last.set(symbol, time);
     return { ...price, symbol, time };
   };
+}
+
+/** The assets of prices. */
+function ownersOf(
+  prices: readonly Price[],
+  owners: ReadonlyMap<string, PricedAsset>,
+): readonly PricedAsset[] {
+  return [...new Set(prices.map(({ symbol }) => symbol))].flatMap(
+    (symbol) => owners.get(symbol) ?? [],
+  );
 }
 
 function unordered(place: string, { symbol }: { readonly symbol: string }) {

@@ -36,6 +36,8 @@ export interface ImportResult extends ImportPlan {
   readonly misfits: readonly Misfit[];
   /** Prices of files, without those that `days`, `from`, `to` and `coins` leave out. */
   readonly leftOutPrices: LeftOutPrices;
+  /** The names of files that were read and have no price. */
+  readonly filesWithoutPrices: readonly string[];
   /** What the retention policy would drop, and was not asked for. */
   readonly beyondRetention: { readonly from: Date; readonly to: Date } | undefined;
   readonly candles: { readonly from: Date; readonly to: Date } | undefined;
@@ -113,7 +115,8 @@ async function planImport(run: Run, options: ImportOptions): Promise<ScopedPlan>
   return { plan, scope };
 }
 
-type Written = Omit<Sunk<unknown>, 'result'> & Pick<ImportResult, 'leftOutPrices'>;
+type Written = Omit<Sunk<unknown>, 'result'> &
+  Pick<ImportResult, 'leftOutPrices' | 'filesWithoutPrices'>;
 
 const nothingWritten: Written = {
   rows: 0,
@@ -121,6 +124,7 @@ const nothingWritten: Written = {
   candles: undefined,
   compressedChunks: 0,
   leftOutPrices: nothingLeftOut,
+  filesWithoutPrices: [],
 };
 
 /** Plans with the lock of imports held, so that two imports at once do not request the same. */

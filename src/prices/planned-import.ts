@@ -13,11 +13,18 @@ import type { PriceSink } from './sink.ts';
 export interface ImportedAsset {
   readonly symbol: string;
   readonly id: string;
-  /** Months in which prices are missing, as `2024-01`. */
-  readonly months: readonly string[];
+  /** The months in which prices are missing. */
+  readonly months: readonly ImportedMonth[];
   /** How many prices are missing at most. */
   readonly missing: number;
   readonly requests: number;
+}
+
+export interface ImportedMonth {
+  /** `2024-01`, in UTC. */
+  readonly month: string;
+  /** How many prices are missing at most. */
+  readonly missing: number;
 }
 
 export interface ImportedFiles {
@@ -36,9 +43,9 @@ export interface ImportPlan {
   /** The names of files. Empty for other sources. */
   readonly files: ImportedFiles;
   readonly requests: number;
-  /** By the source's rate limit. */
+  /** By the source's rate limit, without the time for writing. */
   readonly estimatedMs: number;
-  /** Assets among the largest whose symbol a larger one has, or that is too long. */
+  /** Assets among the largest whose symbol a larger one or imported prices have, or that is too long. */
   readonly leftOut: readonly PricedAsset[];
   /** Assets among the largest that the source does not have. Assets that are named are refused instead. */
   readonly unknownToSource: readonly PricedAsset[];
@@ -50,6 +57,7 @@ export interface PlannedImport extends ImportPlan {
 
 export interface WrittenImport {
   readonly leftOutPrices: LeftOutPrices;
+  readonly filesWithoutPrices: readonly string[];
   /** Thrown once the candles of the rest are refreshed. */
   readonly failure?: CryptosenseDbError | undefined;
 }
@@ -76,7 +84,10 @@ export async function planSeriesImport(
     assets: plan.assets.map(({ asset: { id, symbol }, missing, queries }) => ({
       id,
       symbol,
-      months: missing.map(({ month }) => new Date(month).toISOString().slice(0, 7)),
+      months: missing.map(({ month, expected, present }) => ({
+        month: new Date(month).toISOString().slice(0, 7),
+        missing: expected - present,
+      })),
       missing: missing.reduce((sum, { expected, present }) => sum + expected - present, 0),
       requests: queries.reduce((sum, query) => sum + query.requests, 0),
     })),
@@ -87,6 +98,7 @@ export async function planSeriesImport(
     estimatedMs: plan.estimatedMs,
     write: async (sink) => ({
       leftOutPrices: nothingLeftOut,
+      filesWithoutPrices: [],
       failure: await importSeries(session, { source, plan, sink, onProgress }),
     }),
   };
@@ -134,9 +146,10 @@ export async function planFileImport(
     // An import that replaces rows goes on where it was, and not where one that does not has been.
     ...(isOverwriting ? ['overwriting'] : []),
   ].join(' ');
-  const request: FilesRequest = { path: files, names, range, now, interval, isOverwriting, asked };
+  const lookUp = await assetsBySymbol(session.sql, coins);
+  const about = { names, range, now, interval, isOverwriting, asked, lookUp };
+  const request: FilesRequest = { path: files, ...about };
   const plan = await planFiles(session, request);
-  const assetOf = await assetsBySymbol(session.sql, options.coins);
   return {
     assets: [],
     files: {
@@ -149,9 +162,11 @@ export async function planFileImport(
     requests: 0,
     estimatedMs: 0,
     write: async (sink) => {
-      const leftOut = await importFiles(session, { plan, request, sink, assetOf, onProgress });
+      const read = await importFiles(session, { plan, request, sink, onProgress });
+      const { leftOut, withoutPrices } = read;
       // What was not asked for is not missed.
-      return { leftOutPrices: isOpen ? leftOut : { ...leftOut, tooOld: 0 } };
+      const leftOutPrices = isOpen ? leftOut : { ...leftOut, tooOld: 0 };
+      return { leftOutPrices, filesWithoutPrices: withoutPrices };
     },
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { type Session, type Sql, withTransaction } from '../database/connection.ts';
 import { defaultLockTimeoutMs, type LockOptions } from '../database/lock.ts';
 import { oweUpkeep, readUpkeep, recordResumed } from '../ledger/price-upkeep.ts';
@@ -7,14 +8,14 @@ import { backoffMs, retry } from '../runtime/retry.ts';
 
 /**
  * Pauses the policies that refresh `price_history_daily`, and waits until none of them runs. The ledger keeps a range
- * that has to be refreshed before they run again, so that an import after a kill can do it. Throws `lock-timeout`, with
- * the policies paused.
+ * that has to be refreshed before they run again, so that an import after a kill can do it. Returns how many it has
+ * paused. Throws `lock-timeout`, with the policies paused.
  */
 export async function pausePolicies(
   session: Session,
   range: TimeRange,
   wait: LockOptions,
-): Promise<void> {
+): Promise<number> {
   const { sql } = session;
   const running = await withTransaction(sql, async () => {
     const policies = await readPolicies(sql);
@@ -26,8 +27,16 @@ export async function pausePolicies(
     );
     return policies.map(({ name }) => name);
   });
-  if (running.length > 0) await waitForWorkers(session, running, wait);
+  if (running.length > 0) {
+    await waitForWorkers(session, running, wait);
+    // A worker that starts at this moment does not have its name yet.
+    await setTimeout(startOfWorkerMs, undefined, { signal: session.signal }).catch(() => {});
+    await waitForWorkers(session, running, wait);
+  }
+  return running.length;
 }
+
+const startOfWorkerMs = 200;
 
 /** Lets the policies that imports have paused run again. Call it once the candles that are owed are refreshed. */
 export async function resumePolicies({ sql }: Session): Promise<void> {

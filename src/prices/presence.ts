@@ -31,6 +31,39 @@ export async function readPresence(
     order by 1, 2`;
 }
 
+/**
+ * The starts of hours or days that a source's price must not be added to, because they have a price already, in
+ * milliseconds since 1970. With `replacing`, those that have a row of this source at their start are not among them.
+ */
+export async function readTaken(
+  sql: Sql,
+  symbol: string,
+  {
+    range,
+    interval,
+    replacing = null,
+  }: {
+    readonly range: TimeRange;
+    readonly interval: Interval;
+    readonly replacing?: string | null;
+  },
+): Promise<ReadonlySet<number>> {
+  const slot = intervalMs[interval] / 1_000;
+  const rows = await sql<{ time: number }[]>`
+    select slot::float8 * ${slot}::bigint * 1000 as time
+    from (
+      select floor(extract(epoch from "time") / ${slot}::bigint)::bigint as slot,
+        coalesce(
+          data_source = ${replacing}::text and mod(extract(epoch from "time"), ${slot}::bigint) = 0, false
+        ) as is_replaced
+      from price_history
+      where asset_symbol = ${symbol}
+        and "time" >= ${new Date(range.from)} and "time" < ${new Date(range.to)}
+    ) as prices
+    group by slot having not bool_or(is_replaced)`;
+  return new Set(rows.map(({ time }) => time));
+}
+
 /** The newest price that a source has given of an asset; undefined without one. */
 export async function readNewest(
   sql: Sql,
@@ -42,10 +75,12 @@ export async function readNewest(
   return row?.time.getTime();
 }
 
-/** The moment before which the retention policy drops prices; undefined without a policy. */
+/** The moment before which the retention policy drops prices; undefined without a policy that goes by their time. */
 export async function readRetention(sql: Sql): Promise<number | undefined> {
   const [policy] = await sql<{ end: Date }[]>`
     select now() - (config ->> 'drop_after')::interval as end from timescaledb_information.jobs
-    where proc_name = 'policy_retention' and hypertable_schema = 'public' and hypertable_name = 'price_history'`;
+    where proc_name = 'policy_retention' and hypertable_schema = 'public' and hypertable_name = 'price_history'
+      -- A policy can go by the age of chunks instead: drop_created_before.
+      and config ->> 'drop_after' is not null`;
   return policy?.end.getTime();
 }

@@ -13,6 +13,7 @@ import type { Plan } from '../market/sources.ts';
 import { dayMs } from '../runtime/days.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
+import { readCandlesOnly } from './candles.ts';
 import { readRetention } from './presence.ts';
 
 export const priceSources = [...seriesSources, 'files'] as const;
@@ -95,6 +96,10 @@ export function requireSound(options: ImportOptions): void {
   if (source !== 'files' && files !== undefined) {
     refuse(`a file of prices is named, and ${source} is not asked for files`, 'add --source files');
   }
+  if (source === 'files' && top !== undefined)
+    refuse('the largest assets are named, and files have their own', 'name assets with --coins');
+  if (source === 'files' && options.baseUrl !== undefined)
+    refuse('a mirror is named, and files are read from the disk', 'leave --base-url out');
   if (days !== undefined && from !== undefined)
     refuse('days and a first date are both named; name one of them');
   if (coins !== undefined && top !== undefined)
@@ -122,10 +127,11 @@ export interface Scope {
   readonly interval: Interval | undefined;
   /** Files without a first moment: the range begins where the retention policy lets it. */
   readonly isOpen: boolean;
+  /** What the retention policy would drop, and days whose prices were dropped and whose candles are kept. */
   readonly beyondRetention: TimeRange | undefined;
 }
 
-/** The range that is asked for, without what the retention policy would drop. */
+/** The range that is asked for, without the days of which no prices are kept. */
 export async function readScope(sql: Sql, options: ImportOptions): Promise<Scope> {
   const { source, days, from, to, interval = source === 'files' ? undefined : 'daily' } = options;
   const [{ now: clock }] = await sql<[{ now: Date }]>`select now() as now`;
@@ -142,7 +148,10 @@ export async function readScope(sql: Sql, options: ImportOptions): Promise<Scope
     });
   }
   const kept = await readRetention(sql);
-  const oldest = kept === undefined ? Number.NEGATIVE_INFINITY : startOf(kept, 'daily') + dayMs;
+  const oldest = Math.max(
+    kept === undefined ? Number.NEGATIVE_INFINITY : startOf(kept, 'daily') + dayMs,
+    (await readCandlesOnly(sql)) ?? Number.NEGATIVE_INFINITY,
+  );
   const range = { from: Math.max(wanted, oldest), to: end };
   const beyondRetention =
     Number.isFinite(wanted) && wanted < oldest

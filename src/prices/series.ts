@@ -1,5 +1,10 @@
 import type { Session } from '../database/connection.ts';
-import { readPriceImports, recordPriceImports } from '../ledger/price-imports.ts';
+import {
+  readPriceImports,
+  readSymbolOwners,
+  recordPriceImports,
+  recordSymbolOwners,
+} from '../ledger/price-imports.ts';
 import {
   byMonth,
   endOf,
@@ -14,7 +19,7 @@ import {
   type TimeRange,
 } from '../market/prices.ts';
 import { dayMs, isoDay } from '../runtime/days.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import {
   countSlots,
@@ -26,7 +31,7 @@ import {
   startOfMonth,
   widen,
 } from './plan.ts';
-import { readNewest, readPresence } from './presence.ts';
+import { readNewest, readPresence, readTaken } from './presence.ts';
 import type { PriceSink } from './sink.ts';
 
 export interface SeriesRequest {
@@ -38,6 +43,7 @@ export interface SeriesRequest {
 
 /** What a source has to be asked for. */
 export interface SeriesPlan {
+  readonly isOverwriting: boolean;
   readonly assets: readonly PlannedAsset[];
   readonly requests: number;
   /** By the rate limit of the source, without the time for writing. */
@@ -74,12 +80,12 @@ export async function planSeries(
     missing: months,
     queries: joinMonths(months).flatMap((part) => source.split({ asset, interval, range: part })),
   }));
-  const queries = planned.flatMap((each) => each.queries);
-  return {
-    assets: planned,
-    requests: queries.reduce((sum, { requests }) => sum + requests, 0),
-    estimatedMs: queries.reduce((sum, { ms }) => sum + ms, 0),
-  };
+  const requests = countRequests(planned.flatMap(({ queries }) => queries));
+  return { isOverwriting, assets: planned, requests, estimatedMs: source.estimateMs(requests) };
+}
+
+function countRequests(queries: readonly PlannedQuery[]): number {
+  return queries.reduce((sum, { requests }) => sum + requests, 0);
 }
 
 const nothingKnown: KnownPrices = { presences: [], asked: [] };
@@ -91,9 +97,14 @@ async function readKnown(
 ): Promise<KnownPrices> {
   // Records of the ledger can begin before the range, or end after it, in the same month.
   const months = { from: startOfMonth(range.from), to: nextMonth(range.to) };
+  // What was asked for an asset that had the symbol before says nothing of this one.
+  const owners = await readSymbolOwners(sql);
+  const isOther = ({ id, symbol }: PricedAsset) => (owners.get(symbol) ?? id) !== id;
+  const others = new Set(assets.filter(isOther).map(({ symbol }) => symbol));
+  const asked = await readPriceImports(sql, { source: source.name, interval });
   return {
     presences: await readPresence(sql, assets, { range: months, interval }),
-    asked: await readPriceImports(sql, { source: source.name, interval }),
+    asked: asked.filter(({ symbol }) => !others.has(symbol)),
   };
 }
 
@@ -140,34 +151,44 @@ interface SeriesImport {
 
 /**
  * Reads and writes each query of the plan. Each one is recorded in the transaction that writes it. Returns the error
- * `no-prices`, for the end of the import, when the source has given nothing of an asset.
+ * `no-prices`, for the end of the import, when the source does not know an asset, or has given nothing of it.
  */
 export async function importSeries(
   session: Session,
   { source, plan, sink, onProgress }: SeriesImport,
 ): Promise<CryptosenseDbError<'no-prices'> | undefined> {
   const startedAt = performance.now();
-  let { requests, estimatedMs } = plan;
   let rows = 0;
-  const silent: PlannedAsset[] = [];
+  let requests = 0;
+  const failures: CryptosenseDbError<'no-prices'>[] = [];
   for (const [index, planned] of plan.assets.entries()) {
     let own = 0;
+    let done = requests;
     const onWritten = (query: PlannedQuery, written: number) => {
       own += written;
-      requests -= query.requests;
-      estimatedMs -= query.ms;
+      done += query.requests;
       onProgress?.({
         kind: 'prices-written',
         of: planned.asset.symbol,
         rows: rows + own,
         rowsPerSecond: Math.round(((rows + own) * 1_000) / (performance.now() - startedAt)),
-        requestsLeft: requests,
-        leftMs: estimatedMs,
+        requestsLeft: plan.requests - done,
+        leftMs: plan.estimatedMs - source.estimateMs(done),
       });
     };
-    const isKnown = await importAsset(session, { source, planned, sink, onWritten });
-    if (!isKnown) silent.push(planned);
+    const { isOverwriting } = plan;
+    const asked = { source, planned, isOverwriting, sink, onWritten };
+    const failure = await importAsset(session, asked).then(
+      (isKnown) => (isKnown ? undefined : noPrices(source, planned)),
+      (error: unknown) => {
+        if (!isError(error, 'no-prices')) throw error;
+        return error;
+      },
+    );
+    if (failure) failures.push(failure);
     rows += own;
+    // All of its queries, also those after the one that failed.
+    requests += countRequests(planned.queries);
     onProgress?.({
       kind: 'prices-finished',
       of: planned.asset.symbol,
@@ -176,7 +197,19 @@ export async function importSeries(
       rows: own,
     });
   }
-  return silent.length === 0 ? undefined : noPrices(source, silent);
+  return joinFailures(source, failures);
+}
+
+function joinFailures(
+  { name: source }: PriceSource,
+  failures: readonly CryptosenseDbError<'no-prices'>[],
+): CryptosenseDbError<'no-prices'> | undefined {
+  if (failures.length === 0) return undefined;
+  return new CryptosenseDbError(
+    'no-prices',
+    failures.flatMap(({ problems }) => problems),
+    { details: { source, symbols: failures.flatMap(({ details }) => details.symbols) } },
+  );
 }
 
 /**
@@ -187,12 +220,14 @@ async function importAsset(
   session: Session,
   {
     source,
-    planned: { queries, missing },
+    planned: { asset, queries, missing },
+    isOverwriting,
     sink,
     onWritten,
   }: {
     readonly source: PriceSource;
     readonly planned: PlannedAsset;
+    readonly isOverwriting: boolean;
     readonly sink: PriceSink;
     readonly onWritten: (query: PlannedQuery, rows: number) => void;
   },
@@ -200,18 +235,19 @@ async function importAsset(
   let isKnown = false;
   const empty: PriceQuery[] = [];
   const recorded: TimeRange[] = missing.flatMap(({ asked }) => asked);
-  const write = (answers: readonly Answer[]) =>
-    sink.write(
-      answers.flatMap(({ prices }) => prices),
-      {
-        source: source.name,
-        record: async () => {
-          for (const answer of answers) {
-            recorded.push(...(await recordSeries(session, { source, recorded, ...answer })));
-          }
-        },
+  const write = async (answers: readonly Answer[]) => {
+    const added = answers.map((answer) => withoutTaken(session, answer, { source, isOverwriting }));
+    return sink.write((await Promise.all(added)).flat(), {
+      source: source.name,
+      record: async () => {
+        const isGiven = answers.some(({ prices }) => prices.length > 0);
+        if (isGiven) await recordSymbolOwners(session.sql, [asset]);
+        for (const answer of answers) {
+          recorded.push(...(await recordSeries(session, { source, recorded, ...answer })));
+        }
       },
-    );
+    });
+  };
   const writeEmpty = () => write(empty.splice(0).map((query) => ({ query, prices: [] })));
   for (const query of queries) {
     session.throwIfInterrupted();
@@ -262,24 +298,22 @@ async function readAll(source: PriceSource, query: PriceQuery): Promise<readonly
 
 function noPrices(
   source: PriceSource,
-  assets: readonly PlannedAsset[],
+  { asset, queries }: PlannedAsset,
 ): CryptosenseDbError<'no-prices'> {
   const { name } = source;
+  const [first] = queries;
+  const range = { from: first?.range.from ?? 0, to: queries.at(-1)?.range.to ?? 0 };
   return new CryptosenseDbError(
     'no-prices',
-    assets.map(({ asset: { symbol, name: full }, queries }) => {
-      const [first] = queries;
-      const range = { from: first?.range.from ?? 0, to: queries.at(-1)?.range.to ?? 0 };
-      return {
-        message: `${name} has no price of ${symbol} (${full}) from ${isoDay(new Date(range.from))} until ${isoDay(new Date(range.to - 1))}`,
-        evidence: first ? [`asked for: ${source.address(first)}`] : [],
-        hint:
-          name === 'binance'
-            ? 'check --pair, --quote and --base-url; an asset that was not listed then can be left out with --coins'
-            : 'check --base-url; an asset that was not listed then can be left out with --coins',
-      };
-    }),
-    { details: { source: name, symbols: assets.map(({ asset }) => asset.symbol) } },
+    {
+      message: `${name} has no price of ${asset.symbol} (${asset.name}) from ${isoDay(new Date(range.from))} until ${isoDay(new Date(range.to - 1))}`,
+      evidence: first ? [`asked for: ${source.address(first)}`] : [],
+      hint:
+        name === 'binance'
+          ? 'check --pair, --quote and --base-url; an asset that was not listed then can be left out with --coins'
+          : 'check --base-url; an asset that was not listed then can be left out with --coins',
+    },
+    { details: { source: name, symbols: [asset.symbol] } },
   );
 }
 
@@ -287,6 +321,21 @@ function noPrices(
 interface Answer {
   readonly query: PriceQuery;
   readonly prices: readonly Price[];
+}
+
+/**
+ * The prices of hours or days that have none yet: a live feed may have one at another minute. When rows are replaced, also
+ * those of hours or days whose row of the same source they replace.
+ */
+async function withoutTaken(
+  { sql }: Session,
+  { query: { asset, interval, range }, prices }: Answer,
+  { source, isOverwriting }: { readonly source: PriceSource; readonly isOverwriting: boolean },
+): Promise<readonly Price[]> {
+  if (prices.length === 0) return [];
+  const replacing = isOverwriting ? source.name : null;
+  const taken = await readTaken(sql, asset.symbol, { range, interval, replacing });
+  return prices.filter(({ time }) => !taken.has(time));
 }
 
 /**

@@ -2,9 +2,10 @@ import type { Session } from '../database/connection.ts';
 import { type LockOptions, withAdvisoryLock } from '../database/lock.ts';
 import { readUpkeep, settleUpkeep } from '../ledger/price-upkeep.ts';
 import type { Price, TimeRange } from '../market/prices.ts';
-import { completeDays, refreshOwed } from './candles.ts';
+import { refreshOwed } from './candles.ts';
 import { compressPartial } from './compression.ts';
 import { pausePolicies } from './policy.ts';
+import { requireOwner } from './session.ts';
 import { countMisfits, type Misfit, rangeOf, writePrices } from './writer.ts';
 
 /** Takes the prices of an import, piece by piece. */
@@ -35,7 +36,7 @@ export interface Sunk<T> extends Upkeep {
 }
 
 export interface Upkeep {
-  /** The range of candles that was refreshed; undefined when there was none. */
+  /** The days whose candles were refreshed, what an earlier import owed included; undefined when there was none. */
   readonly candles: TimeRange | undefined;
   /** Chunks that were compressed again. */
   readonly compressedChunks: number;
@@ -61,17 +62,17 @@ export async function withPriceSink<T>(
   use: (sink: PriceSink) => Promise<T>,
 ): Promise<Sunk<T>> {
   return withAdvisoryLock(session, { ...lock, lock: importLock }, async () => {
-    // An import that was killed may have left policies paused.
+    await requireOwner(session);
+    // An import that was interrupted or killed may have left policies paused.
     await refreshOwed(session);
     const misfits = countMisfits();
     let rows = 0;
     let isRepeat = false;
-    let arePaused = false;
+    let paused: number | undefined;
     const write: PriceSink['write'] = async (prices, { source, record }) => {
       const fitting = misfits.fit(prices);
-      if (!arePaused && fitting.length > 0) {
-        await pausePolicies(session, rangeOf(fitting), lock);
-        arePaused = true;
+      if (paused === undefined && fitting.length > 0) {
+        paused = await pausePolicies(session, rangeOf(fitting), lock);
       }
       const written = await writePrices(session, fitting, {
         source,
@@ -90,7 +91,7 @@ export async function withPriceSink<T>(
     } catch (error) {
       // This fails after an interruption, and when the connection is lost.
       await refreshOwed(session).catch(() => {
-        if (arePaused) lock.onProgress?.({ kind: 'policies-left-paused' });
+        if (paused) lock.onProgress?.({ kind: 'policies-left-paused' });
       });
       throw error;
     }
@@ -100,11 +101,11 @@ export async function withPriceSink<T>(
 /** Does what is owed: the refresh of candles, the compression of partial chunks, and new statistics. */
 async function keepUp(session: Session): Promise<Upkeep> {
   const { sql } = session;
-  await refreshOwed(session);
+  const candles = await refreshOwed(session);
   const owed = await readUpkeep(sql);
   if (!owed) return { candles: undefined, compressedChunks: 0 };
   const compressedChunks = await compressPartial(session, owed.range);
   await sql`analyze price_history`;
   await settleUpkeep(sql);
-  return { candles: await completeDays(sql, owed.range), compressedChunks };
+  return { candles, compressedChunks };
 }

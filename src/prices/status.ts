@@ -1,4 +1,4 @@
-import type { Sql } from '../database/connection.ts';
+import type { Session, Sql } from '../database/connection.ts';
 import { describeTarget } from '../database/target.ts';
 import { readPriceImports } from '../ledger/price-imports.ts';
 import { readUpkeep } from '../ledger/price-upkeep.ts';
@@ -66,35 +66,54 @@ export interface PriceStatus {
 
 /** What the database has of price history. Changes nothing, and runs on a standby. */
 export async function status(options: StatusOptions): Promise<PriceStatus> {
-  return withRun(options, { access: 'read' }, async ({ session }) => {
-    const { sql } = session;
-    await requirePriceTables(session);
-    await prepareForPrices(session);
-    const symbols = options.coins && (await symbolsOf(sql, options.coins));
-    const assets = await readAssets(sql, symbols);
-    const withoutPrices =
-      symbols?.filter((each) => !assets.some(({ symbol }) => symbol === each)) ?? [];
-    const upkeep = await readUpkeep(sql);
-    const owed = upkeep?.candles;
-    const arePoliciesPaused = upkeep !== undefined && upkeep.pausedJobs.length > 0;
-    return {
-      target: describeTarget(session.target),
-      assets,
-      withoutPrices,
-      owed: owed && { from: new Date(owed.from), to: new Date(owed.to) },
-      arePoliciesPaused,
-      isComplete:
-        assets.length > 0 &&
-        withoutPrices.length === 0 &&
-        owed === undefined &&
-        !arePoliciesPaused &&
-        assets.every(
-          ({ candlesMissing, months }) =>
-            candlesMissing === 0 &&
-            months.every(({ present, expected, isRead }) => present >= expected || isRead),
-        ),
-    };
-  });
+  return withRun(options, { access: 'read' }, ({ session }) =>
+    readPriceStatus(session, options.coins),
+  );
+}
+
+/**
+ * The same within a session, whose settings it changes as `prepareForPrices` does. Throws `no-price-tables`,
+ * `schema-untrusted` and `not-permitted`.
+ */
+export async function readPriceStatus(
+  session: Session,
+  coins?: StatusOptions['coins'],
+): Promise<PriceStatus> {
+  const { sql } = session;
+  await requirePriceTables(session);
+  await prepareForPrices(session);
+  const symbols = coins && (await symbolsOf(sql, coins));
+  const assets = await readAssets(sql, symbols);
+  const withoutPrices =
+    symbols?.filter((each) => !assets.some(({ symbol }) => symbol === each)) ?? [];
+  const upkeep = await readUpkeep(sql);
+  const owed = upkeep?.candles;
+  const arePoliciesPaused = await isAnyPaused(sql, upkeep?.pausedJobs ?? []);
+  return {
+    target: describeTarget(session.target),
+    assets,
+    withoutPrices,
+    owed: owed && { from: new Date(owed.from), to: new Date(owed.to) },
+    arePoliciesPaused,
+    isComplete:
+      assets.length > 0 &&
+      withoutPrices.length === 0 &&
+      owed === undefined &&
+      !arePoliciesPaused &&
+      assets.every(
+        ({ candlesMissing, months }) =>
+          candlesMissing === 0 &&
+          months.every(({ present, expected, isRead }) => present >= expected || isRead),
+      ),
+  };
+}
+
+/** A person may have resumed or removed a job since. */
+async function isAnyPaused(sql: Sql, jobs: readonly number[]): Promise<boolean> {
+  if (jobs.length === 0) return false;
+  const paused = await sql`
+    select from timescaledb_information.jobs where not scheduled and job_id in ${sql(jobs)}`;
+  return paused.length > 0;
 }
 
 interface MonthRow {

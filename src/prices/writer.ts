@@ -35,7 +35,7 @@ const stage = 'pg_temp.cryptosense_db_prices';
  */
 export async function writePrices(
   session: Session,
-  prices: readonly Price[],
+  prices: readonly FittingPrice[],
   { source, isOverwriting, isRepeat, record }: WriteOptions,
 ): Promise<Written> {
   const { sql } = session;
@@ -50,10 +50,10 @@ export async function writePrices(
         await oweUpkeep(sql, rangeOf(missing));
       }
       await record();
-      return { rows: missing.length, isRepeat: missing.length < prices.length };
+      return missing;
     });
   };
-  return retry(write, {
+  const written = await retry(write, {
     signal: session.signal,
     waitMs: ({ error, attempts }) => {
       const isTaken = sqlState(error) === sqlErrorCodes.uniqueViolation;
@@ -66,6 +66,8 @@ export async function writePrices(
       return isWorthIt ? backoffMs(attempts, { firstMs: 250 }) : undefined;
     },
   });
+  for (const price of written) price.onWritten?.();
+  return { rows: written.length, isRepeat: written.length < prices.length };
 }
 
 /** Of at least one price. */
@@ -79,8 +81,11 @@ export function rangeOf(prices: readonly Price[]): TimeRange {
 }
 
 /** The prices without a row of the same asset and moment; of two prices for one moment, the first. */
-async function findMissing(session: Session, prices: readonly Price[]): Promise<readonly Price[]> {
-  const bySymbol = new Map<string, Price[]>();
+async function findMissing(
+  session: Session,
+  prices: readonly FittingPrice[],
+): Promise<readonly FittingPrice[]> {
+  const bySymbol = new Map<string, FittingPrice[]>();
   for (const price of prices) {
     const own = bySymbol.get(price.symbol);
     if (own) own.push(price);
@@ -149,10 +154,16 @@ function* encode(prices: readonly Price[], source: string): Generator<Buffer> {
   if (text !== '') yield Buffer.from(text);
 }
 
-/** Counts what is said about prices, by asset. */
+/** A price that the columns can hold. */
+export interface FittingPrice extends Price {
+  /** Called once its row is written: what is said about a price is not said of one that is there already. */
+  readonly onWritten?: () => void;
+}
+
+/** Counts what is said about prices that are written or left out, by asset. */
 export interface Misfits {
   /** The prices that the columns can hold. */
-  readonly fit: (prices: readonly Price[]) => readonly Price[];
+  readonly fit: (prices: readonly Price[]) => readonly FittingPrice[];
   readonly list: () => readonly Misfit[];
 }
 
@@ -164,16 +175,20 @@ export interface Misfit {
 
 export function countMisfits(): Misfits {
   const counts = new Map<string, Misfit>();
+  const count = (symbol: string, kinds: readonly MisfitKind[]) => {
+    for (const kind of kinds) {
+      const key = `${kind} ${symbol}`;
+      counts.set(key, { symbol, kind, rows: (counts.get(key)?.rows ?? 0) + 1 });
+    }
+  };
   return {
     fit: (prices) =>
-      prices.flatMap((price) => {
+      prices.flatMap((price): FittingPrice | [] => {
         const { fitted, misfits } = fitPrice(price);
-        for (const kind of misfits) {
-          const key = `${kind} ${price.symbol}`;
-          const rows = (counts.get(key)?.rows ?? 0) + 1;
-          counts.set(key, { symbol: price.symbol, kind, rows });
-        }
-        return fitted ?? [];
+        const countThem = () => count(price.symbol, misfits);
+        if (fitted) return misfits.length === 0 ? fitted : { ...fitted, onWritten: countThem };
+        countThem();
+        return [];
       }),
     list: () => [...counts.values()],
   };

@@ -1,4 +1,5 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { loginName } from './login-name.ts';
 
@@ -71,6 +72,8 @@ export interface StartOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** The program gets SIGTERM when it fires. */
   readonly signal?: AbortSignal | undefined;
+  /** Called with each line of its standard error. */
+  readonly onErrorLine?: ((line: string) => void) | undefined;
 }
 
 /** A program that is running. */
@@ -79,7 +82,8 @@ export interface RunningProgram {
   readonly stdout: Readable;
   /** How it ended. Rejects when it could not be started. */
   readonly ended: Promise<ProgramEnd>;
-  readonly kill: () => void;
+  /** Default: SIGTERM. */
+  readonly kill: (signal?: 'SIGTERM' | 'SIGINT' | 'SIGQUIT') => void;
 }
 
 export interface ProgramEnd {
@@ -96,13 +100,14 @@ const mostLines = 20;
 /** Starts a program without a shell. Its standard output has to be read, or it stands still. */
 export function startProgram(
   [program = '', ...args]: readonly string[],
-  { environment = {}, signal }: StartOptions = {},
+  { environment = {}, signal, onErrorLine }: StartOptions = {},
 ): RunningProgram {
   const child = spawn(program, args, { env: { ...process.env, ...environment }, signal });
   let errors = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors = (errors + text).slice(-mostErrorText);
   });
+  if (onErrorLine) createInterface({ input: child.stderr }).on('line', onErrorLine);
   const ended = new Promise<ProgramEnd>((resolve, reject) => {
     child.once('error', (error) => {
       // After the signal the program has ended, and says so below.
@@ -118,5 +123,5 @@ export function startProgram(
   });
   // It is awaited by the caller; until then a failure is not unhandled.
   ended.catch(() => {});
-  return { stdin: child.stdin, stdout: child.stdout, ended, kill: () => void child.kill() };
+  return { stdin: child.stdin, stdout: child.stdout, ended, kill: (name) => void child.kill(name) };
 }

@@ -20,6 +20,8 @@ export interface ErrorDetails {
     /** Each host answered, and does not fit: its TLS, or a setting of the target. To wait does not help. */
     readonly isLasting: boolean;
   };
+  /** The function that a program has given for passwords gave none. */
+  'no-password': undefined;
   /** The server refused the role or its password. */
   'login-refused': { readonly user: string };
   /** The server is there, the database is not. */
@@ -69,7 +71,7 @@ export interface ErrorDetails {
     readonly status: number | undefined;
     readonly attempts: number;
   };
-  /** A source of prices has no price of these assets in the range of an import. The prices of others are written. */
+  /** A source of prices does not know these assets, or has no price of them in the range. Those of others are written. */
   'no-prices': { readonly source: string; readonly symbols: readonly string[] };
   /** An answer of CoinGecko's, or a file of prices, does not hold what it should. Pieces before it are written. */
   'faulty-answer': { readonly source: string };
@@ -99,6 +101,8 @@ export interface ErrorDetails {
   'not-a-test-database': { readonly database: string };
   /** Every connection of a pool was in use until the time was up. */
   'pool-exhausted': { readonly connections: number; readonly waitedMs: number };
+  /** A write through a connection for reading. */
+  'read-only': undefined;
   /** The pool was closed before. */
   'pool-closed': undefined;
   /** A column holds a value that its type in JavaScript cannot hold, such as infinity for a Date. */
@@ -114,7 +118,11 @@ export interface ErrorDetails {
   /** The database that was to be created exists. It was left alone. */
   'database-exists': { readonly database: string };
   /** What was restored is not what the manifest says. */
-  'restore-differs': { readonly differences: readonly string[] };
+  'restore-differs': {
+    readonly differences: readonly string[];
+    /** The database that was kept, or could not be dropped; undefined when none is left. */
+    readonly leftDatabase: string | undefined;
+  };
   /** A program that the operation runs, such as pg_dump, is not installed, or of another version. */
   'program-missing': { readonly program: string };
   /** A program that the operation runs has failed. */

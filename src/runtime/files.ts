@@ -53,11 +53,12 @@ export function readText(path: string): string | undefined {
   }
 }
 
-/** The first line of a file with a password. Throws `file-problem`. */
+/** The secret in a file, without the line ends that an editor adds. Throws `file-problem`, also for an empty file. */
 export function readSecret(path: string): string {
-  const text = readText(path);
-  if (text !== undefined) return text.split(/\r?\n/, 1)[0] ?? '';
-  throw fileProblem(path, 'read', new Error('it does not exist'));
+  const secret = readText(path)?.replace(/[\r\n]+$/, '');
+  if (secret) return secret;
+  const reason = secret === undefined ? 'it does not exist' : 'it is empty';
+  throw fileProblem(path, 'read', new Error(reason));
 }
 
 export interface FileAccess {
@@ -89,19 +90,25 @@ export function replaceFile(path: string, text: string, { mode, owner }: FileAcc
 }
 
 /**
- * Creates a folder and those above it. Throws Node's error. Node's own `recursive` never returns below /proc, where the
- * folder above exists and nothing can be created in it.
+ * Creates a folder and those above it; the outermost one that was created, undefined where all were there. Throws Node's
+ * error. Node's own `recursive` never returns below /proc, where the folder above exists and nothing can be created in
+ * it.
  */
-export function makeFolder(folder: string): void {
-  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return;
+export function makeFolder(
+  folder: string,
+  { mode }: { readonly mode?: number | undefined } = {},
+): string | undefined {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return undefined;
   const parent = dirname(folder);
-  if (parent !== folder) makeFolder(parent);
+  const outer = parent === folder ? undefined : makeFolder(parent, { mode });
   try {
-    mkdirSync(folder);
+    mkdirSync(folder, mode);
   } catch (error) {
     // Another process may have been faster.
     if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) throw error;
+    return outer;
   }
+  return outer ?? folder;
 }
 
 /** The path behind a symbolic link, also when the link's target does not exist yet. */

@@ -18,6 +18,17 @@ export type ProgressEvent =
       readonly delayMs: number;
     }
   | { readonly kind: 'step-finished'; readonly step: ProgressStep; readonly durationMs: number }
+  | { readonly kind: 'replica-wait-started'; readonly names: readonly string[] }
+  | {
+      readonly kind: 'waiting-for-replicas';
+      readonly behind: readonly {
+        readonly name: string;
+        readonly isConnected: boolean;
+        readonly lagBytes: number | undefined;
+      }[];
+      readonly elapsedMs: number;
+    }
+  | { readonly kind: 'replica-replayed'; readonly name: string; readonly elapsedMs: number }
   | { readonly kind: 'market-page'; readonly page: number; readonly pages: number }
   | { readonly kind: 'market-retried'; readonly reason: string; readonly delayMs: number }
   /** The next request waits, so that the rate limit is kept. */

@@ -4,7 +4,7 @@ import type { WalRestore } from '../backup/wal/restore.ts';
 import type { PhysicalRule } from '../backup/wal/retention.ts';
 import type { WalRun } from '../backup/wal/run.ts';
 import type { WalGap, Window } from '../backup/wal/segments.ts';
-import type { WalProblem } from '../backup/wal/state.ts';
+import type { WalProblem, WalState } from '../backup/wal/state.ts';
 import { formatBytes, formatCount } from './bar.ts';
 import { formatAge, formatDuration, formatMinute, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
@@ -138,12 +138,6 @@ function formatSecond(date: Date): string {
 /** Renders what was restored, and how the copy is started, looked into and used. */
 export function renderWalRestore(result: WalRestore, { chalk }: Look): string {
   const { folder, backup, to, action, startCommand, stopCommand, settings, hasOwnConfig } = result;
-  const reached =
-    to === undefined
-      ? 'the end of the backup'
-      : to === 'latest'
-        ? 'the end of the WAL'
-        : `${to.toISOString()}`;
   const step = (text: string) => chalk.dim(`# ${text}`);
   return [
     `${chalk.bold(`restored ${backup.label}`)} into ${folder}, ${formatDuration(result.durationMs)}`,
@@ -154,8 +148,15 @@ export function renderWalRestore(result: WalRestore, { chalk }: Look): string {
           ),
         ]
       : []),
-    step(`start it: it replays the WAL up to ${reached}`),
+    step(`start it: it replays the WAL up to ${describeEnd(result)}`),
     startCommand,
+    ...(to instanceof Date
+      ? [
+          step(
+            'if start.log says that recovery ended before the target, the archive has no transaction after the moment: choose an earlier one, or let the server archive more: select pg_switch_wal()',
+          ),
+        ]
+      : []),
     ...(action === 'pause'
       ? [
           step('it is there when this answers paused: select pg_get_wal_replay_pause_state()'),
@@ -169,6 +170,19 @@ export function renderWalRestore(result: WalRestore, { chalk }: Look): string {
     ),
     '',
   ].join('\n');
+}
+
+function describeEnd({ to, gap }: WalRestore): string {
+  if (gap) return `the gap: ${describeGap(gap)}`;
+  if (to === undefined) return 'the end of the backup';
+  return to === 'latest' ? 'the end of the WAL' : to.toISOString();
+}
+
+/** One line for the newest WAL, for `backup check`. */
+export function describeWalState({ newest, archiver, lossMs }: WalState): string {
+  const name = newest?.name ?? archiver?.lastArchived;
+  const loss = lossMs === undefined ? '' : `; at most ${formatDuration(lossMs)} would be lost`;
+  return `WAL: ${name === undefined ? 'none' : `newest ${name}`}${loss}`;
 }
 
 /** One line for a problem of the WAL, for `backup check`. */

@@ -1,3 +1,4 @@
+import type { ActivateResult } from '../backup/activate.ts';
 import type { CheckResult } from '../backup/check.ts';
 import type { CreateResult } from '../backup/create.ts';
 import type {
@@ -7,14 +8,15 @@ import type {
   UnfinishedBackup,
   UnusableBackup,
 } from '../backup/list.ts';
-import type { PruneResult } from '../backup/prune.ts';
-import type { DrillResult } from '../backup/report.ts';
-import type { ActivateResult, RestoreResult } from '../backup/restore.ts';
-import type { Keep, RetentionRule } from '../backup/retention.ts';
+import type { KeptRule, PruneResult } from '../backup/prune.ts';
+import type { DrilledMoment, DrillResult } from '../backup/report.ts';
+import type { RestoreResult } from '../backup/restore.ts';
+import type { Keep } from '../backup/retention.ts';
 import type { ScheduleResult } from '../backup/schedule.ts';
 import type { VerifyResult } from '../backup/verify.ts';
+import { dayMs, hourMs } from '../runtime/days.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
-import { describeWalProblem } from './backup-wal.ts';
+import { describeWalProblem, describeWalState } from './backup-wal.ts';
 import { formatBytes, formatCount } from './bar.ts';
 import { formatAge, formatDuration, formatMinute, plural } from './render.ts';
 import { type Look, renderTable } from './table.ts';
@@ -40,6 +42,8 @@ export function renderBackups(result: ListResult, look: Look): string {
   ].join('\n');
 }
 
+const minuteMs = 60_000;
+
 function backupTable(backups: readonly ListedBackup[], look: Look): readonly string[] {
   const { chalk } = look;
   return renderTable(
@@ -49,7 +53,7 @@ function backupTable(backups: readonly ListedBackup[], look: Look): readonly str
         backup.id,
         backup.database,
         backup.environment ?? '',
-        formatAge(backup.ageMs),
+        backup.ageMs > -minuteMs ? formatAge(backup.ageMs) : `in ${formatAge(-backup.ageMs)}`,
         formatBytes(backup.bytes),
         backup.isEncrypted
           ? { text: 'encrypted', paint: chalk.green }
@@ -169,8 +173,15 @@ export function renderPruned(result: PruneResult, look: Look): string {
   ].join('\n');
 }
 
-function describeRule(rule: RetentionRule): string {
-  return rule.rule === 'newest' ? 'newest' : `${rule.rule} ${rule.period}`;
+function describeRule(rule: KeptRule): string {
+  switch (rule.rule) {
+    case 'newest':
+      return 'newest';
+    case 'future':
+      return 'it is from the future';
+    default:
+      return `${rule.rule} ${rule.period}`;
+  }
 }
 
 /** `7d,4w,12m` */
@@ -235,11 +246,11 @@ export function renderActivated({ target, jobs }: ActivateResult, { chalk }: Loo
 /** Renders the outcome of a drill. */
 export function renderDrill(result: DrillResult, look: Look): string {
   const { chalk } = look;
-  const { id, source, phases, restoreMs, rtoMs, tables, differences, smokeTests, hasPassed } =
+  const { id, source, phases, restoreMs, rtoMs, differences, smokeTests, hasPassed, moment } =
     result;
-  const rows = tables.reduce((sum, each) => sum + each.rows, 0);
   const isInTime = restoreMs <= rtoMs;
   const paint = { passed: chalk.green, failed: chalk.red, 'not run': chalk.yellow };
+  const of = moment ? `${source} at ${moment.to.toISOString()}` : `${id} of ${source}`;
   return [
     ...phases.map(
       ({ name, durationMs }) => `${name.padEnd(18)} ${formatDuration(durationMs).padStart(8)}`,
@@ -248,37 +259,65 @@ export function renderDrill(result: DrillResult, look: Look): string {
       ({ name, outcome, detail, durationMs }) =>
         `${name.padEnd(18)} ${formatDuration(durationMs).padStart(8)}  ${paint[outcome](outcome)}: ${detail}`,
     ),
-    ...differences.map((each) => `${chalk.red('differs')} ${each}`),
+    ...differences.map((each) => `${chalk.red(moment ? 'wrong' : 'differs')} ${each}`),
     '',
-    differences.length === 0
-      ? `${chalk.green('the same')}: ${plural(rows, 'row')} in ${plural(tables.length, 'table')}`
-      : chalk.red(`${plural(differences.length, 'difference')} from the manifest`),
+    describeData(result, look),
+    ...(moment ? momentLines(result, moment) : []),
     `${isInTime ? chalk.green('in time') : chalk.red('too slow')}: ${formatDuration(restoreMs)} of ${formatDuration(rtoMs)}`,
-    `${chalk.bold(`drill of ${id} of ${source}`)}: ${hasPassed ? chalk.green('passed') : chalk.red('failed')}`,
+    `${chalk.bold(`drill of ${of}`)}: ${hasPassed ? chalk.green('passed') : chalk.red('failed')}`,
     '',
   ].join('\n');
 }
 
-/** Renders the newest backup of each database, and what is wrong. */
+function describeData({ tables, differences, moment }: DrillResult, { chalk }: Look): string {
+  const rows = tables.reduce((sum, each) => sum + each.rows, 0);
+  const data = `${plural(rows, 'row')} in ${plural(tables.length, 'table')}`;
+  if (moment) return `${chalk.green('read')}: ${data}`;
+  return differences.length === 0
+    ? `${chalk.green('the same')}: ${data}`
+    : chalk.red(`${plural(differences.length, 'difference')} from the manifest`);
+}
+
+function momentLines(
+  { id, copy }: DrillResult,
+  { to, newestTransactionAt, kept }: DrilledMoment,
+): readonly string[] {
+  const newest =
+    newestTransactionAt === null
+      ? 'no transaction since the physical backup'
+      : `the newest transaction ${formatAge(to.getTime() - newestTransactionAt.getTime())} before the moment`;
+  return [
+    `from ${id}: ${newest}`,
+    ...(kept ? [`kept: ${copy}; start it with:`, kept.startCommand] : []),
+  ];
+}
+
+/** Renders the newest backup of each database, the WAL, and what is wrong. */
 export function renderCheck(
   { store, databases, problems, wal, maxAgeMs, isFine }: CheckResult,
   look: Look,
 ): string {
   const { chalk } = look;
-  const age = (each: { readonly ageMs: number } | null) => (each ? formatAge(each.ageMs) : 'never');
   return [
-    ...databases.map(
-      ({ database, newest, verified }) =>
-        `${database}: newest ${age(newest)} old, verified ${age(verified)}${verified ? ' ago' : ''}`,
-    ),
+    ...databases.map(({ database, newest, verified }) => {
+      const backup = newest ? `newest ${formatAge(newest.ageMs)} old` : 'no backup';
+      const proof = verified ? `verified ${formatAge(verified.ageMs)} ago` : 'never verified';
+      return `${database}: ${backup}, ${proof}`;
+    }),
+    ...(wal ? [describeWalState(wal)] : []),
     ...problems.map(({ detail, ageMs }) => {
-      const old = ageMs === undefined ? '' : ` (${formatAge(ageMs)})`;
+      const old = ageMs === undefined ? '' : ` (${describeAge(ageMs)})`;
       return `${chalk.red('problem:')} ${detail}${old}`;
     }),
     ...(wal?.problems ?? []).map((each) => `${chalk.red('problem:')} ${describeWalProblem(each)}`),
     isFine
-      ? `${chalk.bold(store)}: ${chalk.green('fine')}, nothing is older than ${formatAge(maxAgeMs)}`
+      ? `${chalk.bold(store)}: ${chalk.green('fine')}, ${databases.length === 1 ? 'the newest backup is' : 'the newest backups are'} not older than ${formatDuration(maxAgeMs)}`
       : `${chalk.bold(store)}: ${chalk.red(plural(problems.length + (wal?.problems.length ?? 0), 'problem'))}`,
     '',
   ].join('\n');
+}
+
+/** Hours with their minutes up to two days: a limit of 26 h is passed within the second one. */
+function describeAge(ageMs: number): string {
+  return ageMs < hourMs || ageMs >= 2 * dayMs ? formatAge(ageMs) : formatDuration(ageMs);
 }

@@ -1,4 +1,7 @@
+import { formatCount } from '../runtime/amounts.ts';
 import type { Look } from './table.ts';
+
+export { formatBytes, formatCount } from '../runtime/amounts.ts';
 
 export interface Loaded {
   readonly rows: number;
@@ -31,20 +34,6 @@ export function renderBar(
   const width = Math.max(narrowest, Math.min(widest, columns - text.length - 2));
   const full = Math.round(share * width);
   return `${chalk.cyan('━'.repeat(full))}${chalk.dim('─'.repeat(width - full))} ${text}`;
-}
-
-/** `1,048,576` */
-export function formatCount(count: number): string {
-  return String(count).replaceAll(/\B(?=(\d{3})+$)/g, ',');
-}
-
-/** `512 B`, `47.3 MB`, `1.2 TB`: in units of 1,000 */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  const power = Math.min(units.length - 1, Math.floor(Math.log10(Math.max(1, bytes)) / 3));
-  const value = bytes / 1_000 ** power;
-  const isWhole = power === 0 || value >= 99.95;
-  return `${isWhole ? formatCount(Math.round(value)) : value.toFixed(1)} ${units[power]}`;
 }
 
 /** `43,012.50` */

@@ -55,12 +55,17 @@ export interface HtmlCell {
 
 /** A table that scrolls sideways on a narrow screen. */
 export function renderHtmlTable(
-  head: readonly string[],
+  head: readonly (string | HtmlCell)[],
   rows: readonly (readonly HtmlCell[])[],
 ): string {
-  const heads = head.map((text) => `<th scope="col">${escapeHtml(text)}</th>`).join('');
+  const heads = head.map(renderHead).join('');
   const lines = rows.map((row) => `<tr>${row.map(renderCell).join('')}</tr>`);
   return `<div class="scroll"><table><thead><tr>${heads}</tr></thead><tbody>\n${lines.join('\n')}\n</tbody></table></div>`;
+}
+
+function renderHead(cell: string | HtmlCell): string {
+  const { text, isNumber = false } = typeof cell === 'string' ? { text: cell } : cell;
+  return `<th scope="col"${isNumber ? ' class="number"' : ''}>${escapeHtml(text)}</th>`;
 }
 
 function renderCell({ text, isNumber = false, tone }: HtmlCell): string {
@@ -95,7 +100,7 @@ a { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.35rem 0.75rem 0.35rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { color: var(--dim); font-weight: 500; white-space: nowrap; }
-td.number { text-align: right; white-space: nowrap; }
+td.number, th.number { text-align: right; white-space: nowrap; }
 td code, p code, li code { font: 0.9em ui-monospace, monospace; overflow-wrap: anywhere; }
 .good { color: var(--good); } .warning { color: var(--warning); } .bad { color: var(--bad); }
 ul.advice { margin: 0.75rem 0; padding: 0.6rem 1rem 0.6rem 2rem; background: var(--panel); border-left: 3px solid var(--accent); }

@@ -14,8 +14,10 @@ export function renderImport(result: ImportResult, look: Look): string {
   const notes = notesOf(result).map((note) => `${chalk.cyan('note:')} ${note}`);
   const plan = isDryRun ? planOf(result, look) : [];
   const isNothing = result.assets.length === 0 && result.files.unread.length === 0;
+  const nothing =
+    source === 'files' ? 'nothing to read: all files were imported before' : 'nothing is missing';
   const summary = isNothing
-    ? `${chalk.bold('nothing is missing')} in ${target}`
+    ? `${chalk.bold(nothing)} in ${target}`
     : isDryRun
       ? `${chalk.bold(planSummary(result))} for ${target}; nothing was requested or changed`
       : `${chalk.bold(`${plural(rows, 'price')} imported`)} in ${target}, ${formatDuration(durationMs)}`;
@@ -41,17 +43,15 @@ function planOf({ assets, files }: ImportResult, look: Look): readonly string[] 
   return [
     ...renderTable(
       {
-        head: ['asset', 'id', 'months', 'first', 'last', 'missing', 'requests'],
+        head: ['asset', 'id', 'months', 'missing', 'requests'],
         rows: assets.map(({ symbol, id, months, missing, requests }) => [
           symbol,
           { text: id, paint: look.chalk.dim },
-          formatCount(months.length),
-          months[0] ?? '',
-          months.at(-1) ?? '',
+          nameMonths(months),
           formatCount(missing),
           formatCount(requests),
         ]),
-        right: [2, 5, 6],
+        right: [3, 4],
         flexible: [1],
         optional: [1],
       },
@@ -59,6 +59,16 @@ function planOf({ assets, files }: ImportResult, look: Look): readonly string[] 
     ),
     '',
   ];
+}
+
+/** `2024-01 (31), 2024-03 (2)`, or `61 from 2021-03 to 2026-03` for more than three. */
+function nameMonths(months: ImportResult['assets'][number]['months']): string {
+  const [first] = months;
+  const last = months.at(-1);
+  if (!first || !last) return '';
+  return months.length > 3
+    ? `${formatCount(months.length)} from ${first.month} to ${last.month}`
+    : months.map(({ month, missing }) => `${month} (${formatCount(missing)})`).join(', ');
 }
 
 function planSummary({ assets, files, requests, estimatedMs }: ImportResult): string {
@@ -72,6 +82,7 @@ function notesOf({
   leftOut,
   unknownToSource,
   leftOutPrices,
+  filesWithoutPrices,
   beyondRetention,
   files,
 }: ImportResult): readonly string[] {
@@ -91,7 +102,7 @@ function notesOf({
   return [
     ...(beyondRetention
       ? [
-          `${isoDay(beyondRetention.from)} to ${isoDay(new Date(beyondRetention.to.getTime() - 1))} was left out: the retention policy drops prices that old`,
+          `${isoDay(beyondRetention.from)} to ${isoDay(new Date(beyondRetention.to.getTime() - 1))} was left out: the database keeps no prices that old`,
         ]
       : []),
     ...(unknownToSource.length > 0
@@ -111,6 +122,11 @@ function notesOf({
     ...(files.inOtherCurrency.length > 0
       ? [
           `${plural(files.inOtherCurrency.length, 'file')} left out, of a pair that is not in dollars or not in that of --quote: ${firstOf(files.inOtherCurrency)}`,
+        ]
+      : []),
+    ...(filesWithoutPrices.length > 0
+      ? [
+          `${plural(filesWithoutPrices.length, 'file')} without a price: ${firstOf(filesWithoutPrices)}`,
         ]
       : []),
     ...(leftOutPrices.tooOld > 0
@@ -168,10 +184,18 @@ export function renderPriceStatus(
     look,
   );
   const rows = assets.reduce((sum, asset) => sum + asset.rows, 0);
+  // An asset with daily and hourly prices has two lines.
+  const symbols = new Set(assets.map(({ symbol }) => symbol)).size;
+  const candlesMissing = assets.reduce((sum, asset) => sum + asset.candlesMissing, 0);
   return [
     ...table,
     '',
     ...(missing === '' ? [] : [`${chalk.yellow('no prices')}${missing}`]),
+    ...(candlesMissing > 0
+      ? [
+          `${chalk.yellow(`${plural(candlesMissing, 'candle')} missing`)}; the next import of prices stores them`,
+        ]
+      : []),
     ...(owed
       ? [
           `${chalk.yellow('candles are owed')} for ${isoDay(owed.from)} to ${isoDay(owed.to)}; the next import of prices refreshes them`,
@@ -182,7 +206,7 @@ export function renderPriceStatus(
           `${chalk.yellow('the policy that refreshes candles is paused')} by an import that did not end; the next import resumes it`,
         ]
       : []),
-    `${chalk.bold(`${plural(assets.length, 'asset')}, ${plural(rows, 'price')}`)} in ${target}: ${isComplete ? chalk.green('complete') : chalk.yellow('incomplete')}`,
+    `${chalk.bold(`${plural(symbols, 'asset')}, ${plural(rows, 'price')}`)} in ${target}: ${isComplete ? chalk.green('complete') : chalk.yellow('incomplete')}`,
     '',
   ].join('\n');
 }

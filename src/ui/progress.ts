@@ -94,6 +94,16 @@ function describe(
       const took = chalk.dim(formatDuration(event.durationMs).padStart(8));
       return { line: `${way} ${version}  ${took}  ${description}` };
     }
+    case 'replica-wait-started': {
+      const busy = `waiting for replicas: ${event.names.join(', ')}`;
+      return { busy, line: spinner ? undefined : busy };
+    }
+    case 'waiting-for-replicas':
+      return { busy: `waiting for replicas: ${event.behind.map(describeBehind).join('; ')}` };
+    case 'replica-replayed': {
+      const took = chalk.dim(`after ${formatDuration(event.elapsedMs)}`);
+      return { line: `${chalk.green('replica')} ${event.name} has replayed all ${took}` };
+    }
     case 'market-page': {
       const page = event.pages > 1 ? `, page ${event.page} of ${event.pages}` : '';
       return { busy: `asking CoinGecko${page}` };
@@ -189,6 +199,15 @@ function serverText(event: ProgressEvent & { readonly kind: 'test-server' }): st
   const end =
     container === undefined ? '' : `, left running; end it with: docker rm --force ${container}`;
   return `server: ${target} (${source}${end})`;
+}
+
+function describeBehind({
+  name,
+  isConnected,
+  lagBytes,
+}: (ProgressEvent & { readonly kind: 'waiting-for-replicas' })['behind'][number]): string {
+  if (!isConnected) return `${name} has disconnected`;
+  return lagBytes === undefined ? name : `${name} is ${formatBytes(lagBytes)} behind`;
 }
 
 function nameStep({ version, description, index, total }: ProgressStep): string {

@@ -1,13 +1,17 @@
+import type { Replica } from '../database/replicas.ts';
 import type { CreateResult, DropResult, MarkResult, WaitResult } from '../databases/lifecycle.ts';
 import type { InvalidIndex } from '../migrations/invalid-indexes.ts';
 import type {
   BaselineResult,
   RepairResult,
+  ReplayConflict,
   RunResult,
   StatusResult,
+  WaitedReplica,
 } from '../migrations/migrate.ts';
 import type { ScaffoldResult } from '../migrations/scaffold.ts';
 import type { Interruption, MigrationState } from '../migrations/status.ts';
+import { formatBytes, formatDuration, formatMinute, plural } from '../runtime/amounts.ts';
 import {
   type CryptosenseDbError,
   findingsOf,
@@ -17,13 +21,14 @@ import {
 } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { CheckResult, GenerateResult } from '../types/generate.ts';
-import { formatCount } from './bar.ts';
 import { describeFinding } from './findings.ts';
 import { type Look, renderTable } from './table.ts';
 
+export { formatAge, formatDuration, formatMinute, plural } from '../runtime/amounts.ts';
+
 export function renderStatus(result: StatusResult, look: Look): string {
   const { chalk } = look;
-  const { target, environment, migrations, invalidIndexes } = result;
+  const { target, environment, migrations, invalidIndexes, replicas } = result;
   const mark = environment ? `, ${environment}` : '';
   if (migrations.length === 0) return `${target}${mark}: no migrations\n`;
   const paints: Readonly<Record<MigrationState, (text: string) => string>> = {
@@ -59,8 +64,40 @@ export function renderStatus(result: StatusResult, look: Look): string {
   ];
   const states = countEach(migrations.map(({ state }) => state));
   const summary = states.map(([state, count]) => `${count} ${state}`).join(', ');
-  const rest = notes.length === 0 ? [] : ['', ...notes];
+  const rest = [notes, renderReplicas(replicas, look)].flatMap((lines) =>
+    lines.length === 0 ? [] : ['', ...lines],
+  );
   return `${[...table, ...rest, '', chalk.bold(`${target}${mark}: ${summary}`)].join('\n')}\n`;
+}
+
+function renderReplicas(replicas: readonly Replica[], look: Look): readonly string[] {
+  if (replicas.length === 0) return [];
+  const isHidden = replicas.some(({ state }) => state === undefined);
+  const table = renderTable(
+    {
+      head: ['replica', 'address', 'state', 'behind'],
+      rows: replicas.map((replica) => [
+        replica.name,
+        replica.address ?? '',
+        replica.state ?? '',
+        describeLag(replica),
+      ]),
+      flexible: [0, 3],
+      optional: [1],
+    },
+    look,
+  );
+  return isHidden ? [...table, `hint: let a superuser run: grant pg_monitor to ROLE`] : table;
+}
+
+/** `1.2 MB, 3.4 s` */
+export function describeLag({ state, lagBytes, lagMs }: Replica): string {
+  if (state === undefined) return 'not visible to this role';
+  if (lagBytes === undefined) return 'not known';
+  if (lagBytes === 0) return 'nothing';
+  return [formatBytes(lagBytes), ...(lagMs === undefined ? [] : [formatDuration(lagMs)])].join(
+    ', ',
+  );
 }
 
 /** `up: 2 statements have finished; statement 3 started 2026-11-20 14:02 UTC, and its end is not recorded` */
@@ -90,8 +127,12 @@ function countEach(texts: readonly string[]): readonly (readonly [text: string, 
 }
 
 /** Renders one line for a run. Before it, a dry run has one line for each step. */
-export function renderRun(result: RunResult, { chalk }: Look): string {
-  const { target, steps, isDryRun, applied, pending } = result;
+export function renderRun(result: RunResult, look: Look): string {
+  return renderSteps(result, look) + renderReplicaWait(result, look);
+}
+
+function renderSteps(result: RunResult, { chalk }: Look): string {
+  const { target, steps, isDryRun, applied, pending, replicas = [] } = result;
   const left = pending.length === 0 ? '' : `, ${pending.length} pending`;
   if (steps.length === 0) {
     return `${chalk.bold('nothing to do')}: ${applied} applied${left} in ${target}\n`;
@@ -103,16 +144,58 @@ export function renderRun(result: RunResult, { chalk }: Look): string {
     .map(([verb, count]) => `${plural(count, 'migration')} ${verb}`)
     .join(', ');
   if (isDryRun) {
-    const lines = steps.flatMap(({ direction, version, description, irreversible }) => [
+    const hasReplicas = replicas.length > 0;
+    const conflicts = steps.flatMap((step) => (hasReplicas ? (step.replayConflicts ?? []) : []));
+    const lines = steps.flatMap(({ direction, version, description, irreversible, ...step }) => [
       `${chalk.cyan(direction.padEnd(4))} ${version}  ${description}`,
       ...(irreversible === undefined
         ? []
         : [chalk.yellow(`     cannot be undone: ${irreversible}`)]),
+      ...(hasReplicas ? (step.replayConflicts ?? []) : []).map((conflict) =>
+        chalk.yellow(`     ${describeConflict(conflict)}`),
+      ),
     ]);
+    if (conflicts.length > 0) {
+      lines.push(
+        `on ${plural(replicas.length, 'replica')}, queries on these relations are cancelled after max_standby_streaming_delay`,
+      );
+    }
     return `${[...lines, chalk.bold(`${done} in ${target}; nothing was changed`)].join('\n')}\n`;
   }
   const took = steps.reduce((sum, { durationMs }) => sum + durationMs, 0);
   return `${chalk.bold(done)} in ${target}${left}, ${formatDuration(took)}\n`;
+}
+
+/** `conflicts with queries on replicas: line 3, ALTER TABLE public.users` */
+function describeConflict({ statement, line, relations }: ReplayConflict): string {
+  const what = [statement, relations.join(', ')].filter((text) => text !== '').join(' ');
+  return `conflicts with queries on replicas: line ${line}, ${what}`;
+}
+
+function renderReplicaWait({ replicaWait }: RunResult, { chalk }: Look): string {
+  if (!replicaWait) return '';
+  const { replicas, hasAll, waitedMs } = replicaWait;
+  const took = `after ${formatDuration(waitedMs)}`;
+  if (replicas.length === 0) return 'no replica streams from the server\n';
+  if (hasAll) return `${plural(replicas.length, 'replica')} replayed all ${took}\n`;
+  const late = replicas.filter(({ hasReplayed }) => !hasReplayed);
+  const count = `${late.length} of ${plural(replicas.length, 'replica')}`;
+  const verb = late.length === 1 ? 'has' : 'have';
+  return [
+    chalk.red(`${count} ${verb} not replayed all ${took}; the migrations stay applied`),
+    ...late.map((replica) => `  ${describeLate(replica)}`),
+    `${chalk.cyan('hint:')} where replay is paused, run on the replica: select pg_wal_replay_resume()`,
+    `${chalk.cyan('hint:')} wait again with: cryptosense-db migrate up --wait-for-replicas 5m`,
+    '',
+  ].join('\n');
+}
+
+/** `south (10.0.0.7): streaming, 1.2 MB behind` */
+function describeLate(replica: WaitedReplica): string {
+  const { name, address, state = 'not visible to this role', lagBytes, isConnected } = replica;
+  const place = address === undefined ? name : `${name} (${address})`;
+  if (!isConnected) return `${place}: its connection to the primary ended`;
+  return `${place}: ${state}${lagBytes === undefined ? '' : `, ${formatBytes(lagBytes)} behind`}`;
 }
 
 export function renderScaffold(result: ScaffoldResult, { chalk }: Look): string {
@@ -246,35 +329,4 @@ export function errorDocument(
   const sensitive = disclosure.isVerbose ? sensitiveOf(error.details) : undefined;
   const details = sensitive ? { ...error.details, sensitive } : error.details;
   return { error: { code, message, problems, ...(details !== undefined && { details }) } };
-}
-
-/** `12 ms`, `3.4 s`, `2 min 5 s`; empty for undefined. */
-export function formatDuration(ms: number | undefined): string {
-  if (ms === undefined) return '';
-  if (Math.round(ms) < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 59_950) return `${(ms / 1_000).toFixed(1)} s`;
-  const seconds = Math.round(ms / 1_000);
-  return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
-}
-
-/** `2026-11-20 14:02`, in UTC */
-export function formatMinute(date: Date): string {
-  return date.toISOString().slice(0, 16).replace('T', ' ');
-}
-
-const ages = [
-  { unit: 'd', ms: 86_400_000 },
-  { unit: 'h', ms: 3_600_000 },
-  { unit: 'min', ms: 60_000 },
-] as const;
-
-/** `8 s`, `12 min`, `3 h` or `5 d`: in the largest unit that fits. */
-export function formatAge(ageMs: number): string {
-  const { unit, ms } = ages.find((age) => ageMs >= age.ms) ?? { unit: 's', ms: 1_000 };
-  return `${Math.max(0, Math.floor(ageMs / ms))} ${unit}`;
-}
-
-/** `1 migration`, `1,000 migrations` */
-export function plural(count: number, noun: string): string {
-  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }

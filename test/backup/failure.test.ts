@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,15 +16,27 @@ import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } fro
 import { create } from '../../src/backup/create.ts';
 import { restore } from '../../src/backup/restore.ts';
 import { verify } from '../../src/backup/verify.ts';
-import { ageKeys, dropRestored, hasPgDump, pgDumpMissing } from '../support/backup.ts';
-import { startCli } from '../support/cli.ts';
+import { drop } from '../../src/databases/lifecycle.ts';
+import {
+  ageKeys,
+  attemptsOf,
+  connectTo,
+  dropRestored,
+  hasPgDump,
+  pgDumpMissing,
+  restoredName,
+} from '../support/backup.ts';
+import { callCli, startCli } from '../support/cli.ts';
 import {
   createScratchDatabase,
   createScratchRole,
+  databaseUrl,
   type ScratchDatabase,
 } from '../support/databases.ts';
+import { errorOf, wordsOf } from '../support/errors.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
-import { until } from '../support/recovery.ts';
+import { scratchDatabase, until } from '../support/recovery.ts';
+import { hasSmallDisk, smallDisk, smallDiskNote } from '../support/small-disk.ts';
 import { rounds } from '../support/soak.ts';
 
 const rows = 60_000;
@@ -47,19 +61,6 @@ const filesOf = (folder: string) =>
   readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map(({ name }) => name);
-
-function restoredName(): string {
-  const name = `cryptosense_scratch_${randomBytes(6).toString('hex')}`;
-  onTestFinished(() => dropRestored(database.sql, name));
-  return name;
-}
-
-/** Databases that a restore of this file left behind. */
-async function attempts(): Promise<readonly string[]> {
-  const found = await database.sql<{ name: string }[]>`
-    select datname as name from pg_database where datname ~ '^cryptosense_scratch_.*_restoring_'`;
-  return found.map(({ name }) => name);
-}
 
 describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
   it.each([0, 0.2])('leaves nothing when pg_dump is killed after %d s', async (seconds) => {
@@ -93,6 +94,42 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
     });
   });
 
+  it.skipIf(!hasSmallDisk)(
+    `leaves nothing when the disk of the store gets full${smallDiskNote}`,
+    async () => {
+      const disk = smallDisk({ bytes: 1024 * 1024 });
+      const store = join(disk, 'backups');
+      const { code, stdout, stderr } = await callCli([
+        ...['backup', 'create', '--store', store, '--url', database.url],
+      ]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toMatch(
+        /ENOSPC[\s\S]*hint: make room on its disk: cryptosense-db backup prune/,
+      );
+      expect(filesOf(disk)).toEqual([]);
+    },
+  );
+
+  it('leaves no manifest when the dump is removed before the manifest is written', async () => {
+    const store = emptyStore();
+    const removed: string[] = [];
+    const watch = () => {
+      for (const file of readdirSync(store, { recursive: true, encoding: 'utf8' })) {
+        if (!file.endsWith('/dump')) continue;
+        rmSync(join(store, file));
+        removed.push(file);
+      }
+      if (removed.length === 0) setImmediate(watch);
+    };
+    watch();
+    await expect(create({ target: database.url, store })).rejects.toMatchObject({
+      code: 'store-failed',
+      message: expect.stringContaining('was removed'),
+    });
+    expect(removed).toHaveLength(1);
+    expect(filesOf(store)).toEqual([]);
+  });
+
   it('leaves nothing when a table cannot be read', async () => {
     const store = emptyStore();
     const name = `cryptosense_scratch_${randomBytes(6).toString('hex')}`;
@@ -110,7 +147,7 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
   });
 
   it('leaves no half of a backup when it is interrupted at any moment', {
-    timeout: 120_000,
+    timeout: 600_000,
   }, async () => {
     const moments = rounds(5);
     const role = await createScratchRole(database.url);
@@ -132,11 +169,10 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
       run.process.kill('SIGINT');
       const { code, stdout, stderr } = await run.finished;
       const files = filesOf(store);
-      // null: before the program listens to signals.
-      if (code === 130 || code === null) {
-        interrupted += 1;
-        expect(files).toEqual([]);
-      } else expect({ code, files }).toEqual({ code: 0, files: ['dump', 'manifest.json'] });
+      // null: before the program listens to signals, or at its end. A backup that was finished stays.
+      expect(files.length === 0 ? [130, null] : [0, 130, null]).toContain(code);
+      if (files.length === 0) interrupted += 1;
+      else expect(await verify({ store, id: 'latest' })).toMatchObject({ database: database.name });
       expect(stdout + stderr).not.toContain(role.password);
     }
     expect(interrupted).toBeGreaterThan(0);
@@ -182,7 +218,7 @@ describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
   ])('names an archive that is %s, and leaves no database', async (_, edit) => {
     const { store, dump, change } = backedUp();
     change(dump, edit);
-    const into = restoredName();
+    const into = restoredName(database.sql);
     await expect(verify({ store, id: 'latest' })).rejects.toMatchObject({ code: 'backup-damaged' });
     await expect(
       restore({ target: database.url, store, id: 'latest', into }),
@@ -190,7 +226,7 @@ describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
       code: 'backup-damaged',
     });
     expect(await database.sql`select from pg_database where datname = ${into}`).toEqual([]);
-    expect(await attempts()).toEqual([]);
+    expect(await attemptsOf(database.sql, into)).toEqual([]);
   });
 
   it('names a wrong key, and one that is missing', async () => {
@@ -199,12 +235,12 @@ describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
     const store = emptyStore();
     await create({ target: database.url, store, recipients: [recipient] });
     const options = { target: database.url, store, id: 'latest' };
-    const into = restoredName();
+    const into = restoredName(database.sql);
     await expect(restore({ ...options, into })).rejects.toMatchObject({ code: 'backup-locked' });
     await expect(
       restore({ ...options, into, identityFile: other.identityFile }),
     ).rejects.toMatchObject({ code: 'backup-locked' });
-    expect(await attempts()).toEqual([]);
+    expect(await attemptsOf(database.sql, into)).toEqual([]);
     expect(await restore({ ...options, into, identityFile })).toMatchObject({ database: into });
     await expect(restore({ ...options, into, identityFile })).rejects.toMatchObject({
       code: 'database-exists',
@@ -247,20 +283,20 @@ describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
       edit(document);
       return JSON.stringify(document);
     });
-    const into = restoredName();
+    const into = restoredName(database.sql);
     await expect(
       restore({ target: database.url, store, id: 'latest', into }),
     ).rejects.toMatchObject({
       code: 'server-unsuitable',
       message: expect.stringMatching(message),
     });
-    expect(await attempts()).toEqual([]);
+    expect(await attemptsOf(database.sql, into)).toEqual([]);
   });
 
   it('names each table that differs, and keeps the copy only when it is asked to', async () => {
     const { store, manifest, change } = backedUp();
     change(manifest, (bytes) => bytes.toString().replace(`"rows": ${rows}`, `"rows": ${rows + 1}`));
-    const into = restoredName();
+    const into = restoredName(database.sql);
     const options = { target: database.url, store, id: 'latest', into };
     const differs = {
       code: 'restore-differs',
@@ -269,17 +305,60 @@ describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
       },
     };
     await expect(restore(options)).rejects.toMatchObject(differs);
-    expect(await attempts()).toEqual([]);
-    await expect(restore({ ...options, keep: true })).rejects.toMatchObject(differs);
-    const [kept = ''] = await attempts();
-    expect(kept).not.toBe('');
-    await dropRestored(database.sql, kept);
+    expect(await attemptsOf(database.sql, into)).toEqual([]);
+    const error = await errorOf('restore-differs', () => restore({ ...options, keep: true }));
+    const [kept = ''] = await attemptsOf(database.sql, into);
+    onTestFinished(() => dropRestored(database.sql, kept));
+    expect(error.details).toMatchObject({ leftDatabase: kept });
+    expect(wordsOf(error)).toContain(`the database "${kept}" is left behind`);
+    // It is a template, which PostgreSQL does not drop.
+    const target = databaseUrl(database.url, kept);
+    await expect(drop({ target })).rejects.toMatchObject({ code: 'environment-refused' });
+    expect(await drop({ target, force: kept })).toMatchObject({ isDropped: true });
+    expect(await attemptsOf(database.sql, into)).toEqual([]);
   });
 
-  it('leaves no database under the name when it is interrupted', { timeout: 120_000 }, async () => {
+  it.skipIf(!hasSmallDisk)(
+    `leaves no database when the disk of the server gets full${smallDiskNote}`,
+    async ({ skip }) => {
+      const [{ folder }] = await database.sql<[{ folder: string }]>`
+        select current_setting('data_directory') as folder`;
+      if (!existsSync(folder)) return skip('the server is on another machine');
+      // Room for the table, and not for a second one.
+      const [{ bytes }] = await database.sql<[{ bytes: number }]>`
+        select pg_relation_size('readings')::int as bytes`;
+      const disk = smallDisk({ bytes: bytes * 1.5, uid: statSync(folder).uid });
+      const { url, sql, name } = await scratchDatabase();
+      await sql.unsafe(`create tablespace ${name} location '${disk}'`);
+      onTestFinished(async () => {
+        await sql`drop table if exists readings`;
+        await sql.unsafe(`drop tablespace ${name}`);
+      });
+      await sql.unsafe(
+        `create table readings tablespace ${name} as select n, repeat(md5(n::text), 2) as text from generate_series(1, ${rows}) n`,
+      );
+      const store = emptyStore();
+      await create({ target: url, store });
+      const into = restoredName(sql);
+      const { code, stdout, stderr } = await callCli([
+        ...['backup', 'restore', 'latest', '--into', into, '--store', store, '--url', url],
+      ]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toMatch(
+        /pg_restore ended with exit code 1[\s\S]*(No space left|Check free disk space)/,
+      );
+      expect(await sql`select from pg_database where datname = ${into}`).toEqual([]);
+      expect(await attemptsOf(sql, into)).toEqual([]);
+    },
+  );
+
+  it('leaves no half of a database under the name when it is interrupted', {
+    timeout: 600_000,
+  }, async () => {
     const { store } = backedUp();
-    for (let moment = 0; moment < rounds(3); moment += 1) {
-      const into = restoredName();
+    const moments = rounds(3);
+    for (let moment = 0; moment < moments; moment += 1) {
+      const into = restoredName(database.sql);
       const run = startCli([
         'backup',
         'restore',
@@ -292,14 +371,16 @@ describe.skipIf(!hasPgDump)(`a restore that fails${pgDumpMissing}`, () => {
         database.url,
       ]);
       onTestFinished(() => void run.process.kill('SIGKILL'));
-      await new Promise((resolve) => setTimeout(resolve, 300 + moment * 350));
+      await new Promise((resolve) => setTimeout(resolve, 300 + (moment * 1_000) / moments));
       run.process.kill('SIGINT');
       const { code } = await run.finished;
-      const found = await database.sql`select from pg_database where datname = ${into}`;
-      expect({ code, found: found.length }).toEqual(
-        code === 0 ? { code: 0, found: 1 } : { code: code === null ? null : 130, found: 0 },
-      );
-      expect(await attempts()).toEqual([]);
+      const [found] = await database.sql`select from pg_database where datname = ${into}`;
+      expect(found ? [0, 130, null] : [130, null]).toContain(code);
+      if (found) {
+        const restored = connectTo(database.url, into);
+        expect(await restored`select count(*)::int as rows from readings`).toEqual([{ rows }]);
+      }
+      expect(await attemptsOf(database.sql, into)).toEqual([]);
     }
   });
 });

@@ -1,8 +1,17 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join, resolve } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { openFolderStore } from '../../src/backup/folder-store.ts';
+import { openStore } from '../../src/backup/open-store.ts';
 import { readText } from '../../src/backup/store.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
@@ -104,6 +113,20 @@ describe('a store in a folder', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
+  it('removes the folders that it has created when nothing came into them', async () => {
+    const folder = temporaryFolder();
+    async function* content(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('x');
+      throw new Error('no more');
+    }
+    const store = openFolderStore(join(folder, 'not/yet'));
+    await expect(store.put('shop/a/dump', content())).rejects.toThrow('no more');
+    expect(readdirSync(folder)).toEqual([]);
+    await store.put('shop/a/dump', pieces('x'));
+    await expect(store.put('shop/b/dump', content())).rejects.toThrow('no more');
+    expect(await keys(join(folder, 'not/yet'))).toEqual(['shop/a/dump']);
+  });
+
   it('passes on an error of the content that comes from the system', async () => {
     const fault = Object.assign(new Error('write EPIPE'), { code: 'EPIPE', syscall: 'write' });
     // biome-ignore lint/correctness/useYield: it ends before its first piece.
@@ -163,14 +186,25 @@ describe('a folder that cannot be used', () => {
     }
   });
 
+  it('is named below /proc, where nothing can be created', async () => {
+    const put = () => openFolderStore('/proc/nope/deeper').put('shop/a/dump', pieces('x'));
+    expect((await errorOf('store-failed', put)).details).toEqual({ store: '/proc/nope/deeper' });
+  });
+
   const isRoot = process.getuid?.() === 0;
   const rootNote = isRoot ? ' (skipped: root may write everywhere)' : '';
-  it.skipIf(isRoot)(`is named when this user may not write to it${rootNote}`, async () => {
-    const folder = join(temporaryFolder(), 'closed');
-    mkdirSync(folder, { mode: 0o500 });
-    const put = () => openFolderStore(folder).put('a', pieces('x'));
-    expect(wordsOf(await errorOf('store-failed', put))).toMatch(/EACCES[\s\S]*write/);
-  });
+  it.skipIf(isRoot)(
+    `is named when this user may not write to it, or read it${rootNote}`,
+    async () => {
+      const folder = join(temporaryFolder(), 'closed');
+      mkdirSync(folder, { mode: 0o500 });
+      const put = () => openFolderStore(folder).put('a', pieces('x'));
+      expect(wordsOf(await errorOf('store-failed', put))).toMatch(/EACCES[\s\S]*write/);
+      chmodSync(folder, 0o300);
+      const list = () => openFolderStore(folder).list('');
+      expect(wordsOf(await errorOf('store-failed', list))).toMatch(/EACCES[\s\S]*read/);
+    },
+  );
 
   const canMount = mountSmallDisk()?.unmount() ?? false;
   it.skipIf(!canMount)(
@@ -216,3 +250,25 @@ function mountSmallDisk(): SmallDisk | undefined {
     },
   };
 }
+
+describe('a store that is neither S3 nor a folder', () => {
+  it.each(['gs://bucket/x', 'GS://b', 'file:///tmp/x', 'https://s3.example/x', 'az:b', 's4://b'])(
+    '%s is refused',
+    async (location) => {
+      const error = await errorOf('bad-configuration', () => openStore(location));
+      expect(wordsOf(error)).toMatch(/no kind of store\n.*s3:\/\/bucket\/prefix/);
+      expect(wordsOf(error)).not.toContain('//s3.example');
+    },
+  );
+
+  it.each(['s3:/bucket', 's3:bucket', 'S3://'])('%s is no bucket', async (location) => {
+    await errorOf('bad-configuration', () => openStore(location));
+  });
+
+  it('is not one that writes S3 in capital letters, nor a folder with a colon', async () => {
+    const bucket = await openStore('S3://bucket/x');
+    onTestFinished(() => bucket.close());
+    expect(bucket.name).toBe('s3://bucket/x');
+    expect((await openStore('./gs:')).name).toBe(resolve('gs:'));
+  });
+});

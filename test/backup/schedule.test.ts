@@ -75,6 +75,12 @@ describe('the files of a schedule', () => {
     expect(isSaid(['--identity', '/run/keys/identity.txt'])).toBe(2);
   });
 
+  it.each(schedulers)('of %s without WAL have no job, check or word of it', (scheduler) => {
+    const text = textOf({ for: scheduler, wal: false, store: 's3://b/p' });
+    expect(text).not.toMatch(/wal|rpo|pgBackRest|postgres-0|BACKUP_SERVER_RUNNER/);
+    expect(text).toMatch(/--max-age"?,? "?26h/);
+  });
+
   it('are written into a folder when one is named', () => {
     const out = join(temporaryFolder(), 'a', 'b');
     const { files } = schedule({ for: 'systemd', out });
@@ -271,7 +277,13 @@ describe('the manifest of Kubernetes', () => {
     const pods = jobs.slice(0, names.length).map(({ spec }) => spec.jobTemplate.spec.template.spec);
     expect(pods.map(({ volumes }) => volumes?.length ?? 0)).toEqual([0, 0, 0, 1, 1, 0]);
     expect(pods[3]?.containers[0]?.volumeMounts).toEqual([
-      { name: 'identity', mountPath: '/run/keys', readOnly: true },
+      {
+        name: 'identity',
+        mountPath: '/run/keys/identity.txt',
+        // Without it the volume would hide the other files of the folder.
+        subPath: 'identity.txt',
+        readOnly: true,
+      },
     ]);
   });
 
@@ -324,9 +336,16 @@ describe('the workflow of GitHub', () => {
     const file = join(temporaryFolder(), 'keys', 'identity.txt');
     const { jobs } = workflowOf({ identityFile: file });
     const run = jobs.verify?.steps.find((step) => step.run?.includes('AGE_IDENTITY'))?.run ?? '';
-    execFileSync('sh', ['-c', run], { env: { PATH: process.env.PATH, AGE_IDENTITY: 'KEY' } });
+    const programs = temporaryFolder();
+    const sudo = '#!/bin/sh\necho "$@" >"$(dirname "$0")/log"\nexec "$@"\n';
+    writeFileSync(join(programs, 'sudo'), sudo, { mode: 0o755 });
+    execFileSync('sh', ['-euc', run], {
+      env: { PATH: `${programs}:${process.env.PATH}`, AGE_IDENTITY: 'KEY' },
+    });
     expect(readFileSync(file, 'utf8')).toBe('KEY\n');
     expect(statSync(file).mode & 0o777).toBe(0o600);
+    // The runner may not write to a folder such as /etc.
+    expect(readFileSync(join(programs, 'log'), 'utf8')).toContain(file);
     expect(jobs.check?.steps.some((step) => step.run?.includes('AGE_IDENTITY'))).toBe(false);
   });
 

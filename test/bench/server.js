@@ -96,14 +96,23 @@ export async function query(url, text) {
  * @param {Server} server
  * @returns {Promise<string>} its URL
  */
-export async function createDatabase({ url }) {
+export async function createDatabase(server) {
+  const { name, url } = nameDatabase(server);
+  await query(server.url, `create database ${name}`);
+  await query(server.url, 'checkpoint');
+  return url;
+}
+
+/**
+ * A name for a database that a program creates. The bench drops it at its end.
+ * @param {Server} server
+ */
+export function nameDatabase({ url }) {
   const name = `cryptosense_bench_${process.pid}_${created.length + 1}`;
   created.push(name);
-  await query(url, `create database ${name}`);
-  await query(url, 'checkpoint');
   const own = new URL(url);
   own.pathname = `/${name}`;
-  return own.href;
+  return { name, url: own.href };
 }
 
 /**

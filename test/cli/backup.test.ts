@@ -1,9 +1,10 @@
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openStore } from '../../src/backup/open-store.ts';
 import { writeBackup } from '../support/backups.ts';
-import { type CliOptions, callCli } from '../support/cli.ts';
+import { type CliOptions, callCli, program, startCli } from '../support/cli.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 
 let folder: string;
@@ -50,6 +51,21 @@ describe('the store', () => {
     const env = { BACKUP_STORE: folder };
     const empty = await call(['prune', '--store', '', '--json'], { cwd, env });
     expect(JSON.parse(empty.stdout)).toMatchObject({ error: { code: 'bad-configuration' } });
+  });
+});
+
+describe('a store that cannot be read', () => {
+  // Root may read everything. The folder of this package may be closed to other users.
+  const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : undefined;
+  const canRun = spawnSync(process.execPath, [program, '--version'], { ...user }).status === 0;
+  const note = canRun ? '' : ' (skipped: the user nobody cannot run this package)';
+
+  it.skipIf(!canRun)(`says that this user may not read it${note}`, async () => {
+    chmodSync(folder, 0o300);
+    const words = ['backup', 'list', '--store', folder];
+    const { code, stderr } = await startCli(words, { cwd: '/', user }).finished;
+    expect(stderr).toMatch(/EACCES.*\nhint: let this user read the folder/);
+    expect(code).toBe(2);
   });
 });
 

@@ -45,13 +45,34 @@ describe('the commands of prices', () => {
       `to import 1 file\nimport eth.csv                         30 rows  1 of 1\n`,
     );
     const again = await call(...flags);
-    expect(again.stdout).toContain('nothing is missing');
-    expect(again.stdout).toContain('note: 1 file imported before: eth.csv');
+    expect(again.stdout).toContain('nothing to read: all files were imported before in ');
+    expect(again.stdout).toContain(
+      'note: 1 file imported before: eth.csv; --overwrite reads them again',
+    );
     const { stdout: document } = await call(...flags, '--dry-run', '--json');
     expect(JSON.parse(document)).toMatchObject({
       isDryRun: true,
       files: { finished: ['eth.csv'] },
     });
+  });
+
+  it('take a pair and its dollar in any case, and refuse what is no pair', async () => {
+    const flags = ['import', '--source', 'binance', '--coins', 'eth', '--dry-run', '--json'];
+    const { code, stdout } = await call(...flags, '--quote', 'usdc', '--pair', 'eth=ethusdc');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ assets: [{ symbol: 'ETH' }] });
+    const refused = async (...args: readonly string[]) => {
+      const answer = await call(...flags, ...args);
+      return [answer.code, JSON.parse(answer.stdout).error.message];
+    };
+    expect(await refused('--pair', 'ETH=ETHUSDT=FOO')).toEqual([
+      2,
+      '--pair ETH=ETHUSDT=FOO is not a pair',
+    ]);
+    expect(await refused('--pair', 'ETH=ETHUSDT', '--pair', 'eth=ETHUSDC')).toEqual([
+      2,
+      'two pairs are named for ETH',
+    ]);
   });
 
   it('show months as a bar, and candles', async () => {

@@ -1,9 +1,15 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { readTarget } from '../../src/config.ts';
 import { findPassword, passwordFor } from '../../src/database/password.ts';
-import { parseTarget, type ServerTarget } from '../../src/database/target.ts';
+import {
+  type Login,
+  type PasswordFunction,
+  parseTarget,
+  type ServerTarget,
+} from '../../src/database/target.ts';
 import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
@@ -125,5 +131,60 @@ describe('--password-command', () => {
       const read = readTarget(flags, { environment: {}, folder: temporaryFolder(), osUser: 'me' });
       if (read.kind === 'server') await passwordFor(read, host, {});
     });
+  });
+});
+
+describe('the function that a program gives', () => {
+  const ask = (passwordFunction: unknown, given: Partial<ServerTarget> = {}) =>
+    passwordFor(
+      target({ ...given, passwordFunction: passwordFunction as PasswordFunction }),
+      host,
+      {},
+    );
+
+  it('is told where the connection goes, and counts before every other password', async () => {
+    const told: Login[] = [];
+    const give = (login: Login) => {
+      told.push(login);
+      return 'token';
+    };
+    const others = { password: 'other', passwordCommand: ['echo', 'other'] };
+    expect(await ask(give, others)).toBe('token');
+    expect(await ask(async (login: Login) => give(login))).toBe('token');
+    expect(told).toEqual([
+      { host: 'h', port: 5432, user: 'u', database: 'd' },
+      { host: 'h', port: 5432, user: 'u', database: 'd' },
+    ]);
+  });
+
+  it.each([
+    ['undefined', undefined, 'returned undefined, not a text'],
+    ['null', null, 'returned null, not a text'],
+    ['a number', 4711, 'returned number, not a text'],
+    ['an empty text', '', 'returned an empty text'],
+    ['a zero byte', 'se\0cret', 'returned a text with a zero byte'],
+  ])('may not return %s', async (_, value, message) => {
+    const error = await errorOf('no-password', () => ask(() => value));
+    expect(error.problems[0]?.message).toBe(`the function "password" of createDatabase ${message}`);
+    expect(inspect(error)).not.toContain('cret');
+  });
+
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new Error('no role for se-cret');
+      },
+    ],
+    [
+      'rejects',
+      async () => {
+        throw new Error('no role for se-cret');
+      },
+    ],
+  ])('is named when it %s, and its error is the cause alone', async (_, give) => {
+    const error = await errorOf('no-password', () => ask(give));
+    expect(error.cause).toMatchObject({ message: 'no role for se-cret' });
+    expect(wordsOf(error) + error.message).not.toContain('cret');
   });
 });

@@ -11,6 +11,7 @@ import { isError } from '../../src/runtime/errors.ts';
 import { createDatabase } from '../../src/typed-database.ts';
 import { createScratchDatabase, type ScratchDatabase } from '../support/databases.ts';
 import { freePort } from '../support/embedded-postgres.ts';
+import { errorOf, wordsOf } from '../support/errors.ts';
 import { fixture, writePairs } from '../support/fixtures.ts';
 
 const binary = ['pgbouncer', '/usr/sbin/pgbouncer'].find(
@@ -30,10 +31,12 @@ interface Pool {
   readonly size?: number;
   /** The database that the pooler takes for the test's. Default: the test's. */
   readonly instead?: string;
+  /** Parameters of the login that the pooler leaves out. */
+  readonly ignored?: string;
 }
 
 /** A PgBouncer of the test's own in front of its database; its URL. */
-async function startPooler({ mode, size = 5, instead }: Pool): Promise<string> {
+async function startPooler({ mode, size = 5, instead, ignored = '' }: Pool): Promise<string> {
   const { hostname, port: serverPort, username, password } = new URL(database.url);
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-pgbouncer-'));
   const port = await freePort();
@@ -51,6 +54,7 @@ unix_socket_dir =
 auth_type = any
 pool_mode = ${mode}
 default_pool_size = ${size}
+ignore_startup_parameters = ${ignored}
 `,
   );
   chmodSync(folder, 0o755);
@@ -155,6 +159,19 @@ describe.skipIf(binary === undefined)(
         expect(answers).toEqual(answers.map((_, turn) => ({ turn, list: [turn, null] })));
       },
     );
+
+    it("refuses createDatabase({ role: 'replica' }) before a primary, where writes could pass", async () => {
+      const read = async (pool: Pool) => {
+        const db = createDatabase({ target: await startPooler(pool), role: 'replica' });
+        onTestFinished(() => db.destroy());
+        return sql`select 1`.execute(db);
+      };
+      const refused = await errorOf('server-unreachable', () => read({ mode: 'transaction' }));
+      expect(wordsOf(refused)).toContain('name the server itself');
+      await errorOf('server-unsuitable', () =>
+        read({ mode: 'transaction', ignored: 'default_transaction_read_only' }),
+      );
+    });
 
     it('refuses to drop a database when the pooler leads the guard to another one', async () => {
       await migrate.up({ target: database.url, ...basic, environment: 'production' });

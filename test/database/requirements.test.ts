@@ -9,7 +9,13 @@ import { isError } from '../../src/runtime/errors.ts';
 // Servers older than 15, and TimescaleDB's Apache edition, are not to be had from npm: what the
 // server says of itself is given here.
 describe('requireServerVersion', () => {
-  const facts = { database: 'db', user: 'me', isReadOnly: false, isPooled: false };
+  const facts = {
+    database: 'db',
+    user: 'me',
+    isReadOnly: false,
+    isStandby: false,
+    isPooled: false,
+  };
 
   it.each([96_024, 140_012, 149_999])('refuses server_version_num %i', (version) => {
     expect(() => requireServerVersion({ server: { ...facts, version } })).toThrow(

@@ -76,14 +76,16 @@ describe("Binance's dumps", () => {
     expect(prices.every(({ volume24hUsd }) => volume24hUsd === '2406.00')).toBe(true);
   });
 
-  it('have no prices before the listing of an asset, which takes two requests a month', async () => {
+  it('have no prices before the listing of an asset, which takes three requests a month', async () => {
     const server = await start();
     expect(await read(server, { from: '2020-01-02T00:00', to: '2020-03-01T00:00' })).toEqual([]);
     expect(server.asked.map((path) => path.split('/').at(-1))).toEqual([
       'BTCUSDT-1h-2020-01.zip',
       'BTCUSDT-1h-2020-01-31.zip',
+      'BTCUSDT-1h-2020-01-01.zip',
       'BTCUSDT-1h-2020-02.zip',
       'BTCUSDT-1h-2020-02-29.zip',
+      'BTCUSDT-1h-2020-02-01.zip',
     ]);
   });
 
@@ -96,10 +98,16 @@ describe("Binance's dumps", () => {
     expect(prices.every(({ volume24hUsd }) => volume24hUsd === '2406.00')).toBe(true);
   });
 
-  it('of the days of a month are read where there is none of the month', async () => {
-    const days = ['2024-05-29', '2024-05-30', '2024-05-31', '2024-06-01'];
-    const dumps = days.slice(0, -1).map((day, index) => {
-      return [`BTCUSDT-1h-${day}`, klinesOf(`${day}T00:00Z`, `${days[index + 1]}T00:00Z`)];
+  it.each([
+    ['from a listing on', ['29', '30', '31']],
+    ['but for the last day', ['01', '02', '30']],
+    ['until the end of a listing', ['01', '02', '03']],
+  ])('of the days of a month are read where there is none of the month, %s', async (_, days) => {
+    const dumps = days.map((day) => {
+      return [
+        `BTCUSDT-1h-2024-05-${day}`,
+        klinesOf(`2024-05-${day}T00:00Z`, `2024-05-${day}T24:00Z`),
+      ];
     });
     const server = await startBinance(Object.fromEntries(dumps));
     const prices = await read(server, { from: '2024-05-01T00:00', to: '2024-06-01T00:00' });
@@ -164,6 +172,20 @@ describe("Binance's dumps", () => {
     const forbidden = await start({ 'BTCUSDT-1h-2025-01': [403] });
     await expect(read(forbidden, range)).rejects.toMatchObject({
       details: { status: 403, attempts: 1 },
+    });
+  });
+
+  it('are refused at once where the host asks to wait an hour', async () => {
+    const server = await start({ 'BTCUSDT-1h-2025-01': ['busy'] });
+    const done = read(server, { from: '2025-01-02T00:00', to: '2025-02-01T00:00' });
+    await expect(done).rejects.toMatchObject({
+      details: { status: 429, attempts: 1 },
+      problems: [
+        {
+          evidence: expect.arrayContaining([expect.stringContaining('asks to wait 3600 s')]),
+          hint: expect.stringContaining('wait 60 minutes, and run the command again'),
+        },
+      ],
     });
   });
 

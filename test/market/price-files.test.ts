@@ -3,6 +3,7 @@ import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readLines } from '../../src/market/archive.ts';
+import { baseOfKrakenPair, baseOfPair } from '../../src/market/pairs.ts';
 import { formatOf, listPriceFiles, openPriceFile } from '../../src/market/price-files.ts';
 import type { Price } from '../../src/market/prices.ts';
 import { klinesOf } from '../support/binance.ts';
@@ -65,11 +66,13 @@ describe('a file of candles', () => {
   const name = 'DOGEUSDT-1h-2026-01.csv';
   const lines = klinesOf('2026-01-01T00:00Z', '2026-01-03T00:00Z').trim().split('\n');
 
-  it('gives one price where a line is repeated, and the volume of 24 hours', async () => {
+  it('gives the volume of 24 hours, in which a repeated line counts once', async () => {
     const repeated = lines.toSpliced(29, 0, lines[29] ?? '').join('\n');
     const prices = await pricesOf(name, repeated);
-    expect(prices).toHaveLength(48);
-    expect(prices.slice(24).map(({ volume24hUsd }) => volume24hUsd)).toEqual(
+    const isRepeated = ({ time }: Price, index: number) => time === prices[index - 1]?.time;
+    expect(prices.filter(isRepeated)).toHaveLength(1);
+    const volumes = prices.filter((price, index) => !isRepeated(price, index)).slice(24);
+    expect(volumes.map(({ volume24hUsd }) => volume24hUsd)).toEqual(
       Array.from({ length: 24 }, () => '2406.00'),
     );
   });
@@ -82,6 +85,32 @@ describe('a file of candles', () => {
       message: expect.stringContaining(`${name}:12: it is before the line above`),
     });
   });
+});
+
+it.each([
+  ['BTCUSDT', 'USDT', 'BTC'],
+  ['BTCBUSD', 'USD', undefined],
+  ['BTCBUSD', 'BUSD', 'BTC'],
+  ['BTCFDUSD', 'USD', undefined],
+  ['BNBUSD', 'USD', 'BNB'],
+  ['BNBUSD', 'BUSD', undefined],
+  ['USDCUSDT', 'USDT', 'USDC'],
+  ['USDT', 'USDT', undefined],
+])('the pair %s on Binance, with prices in %s, is one of %s', (pair, quote, symbol) => {
+  expect(baseOfPair(pair, { quote, pairs: {} })).toBe(symbol);
+  expect(baseOfPair(pair, { quote, pairs: { XYZ: pair } })).toBe('XYZ');
+});
+
+it.each([
+  ['XBTUSD', 'BTC'],
+  ['GRTUSD', 'GRT'],
+  ['USDTUSD', 'USDT'],
+  ['XDGUSDT', 'DOGE'],
+  ['XBTPYUSD', undefined],
+  ['PYUSDUSD', 'PYUSD'],
+  ['XBTEUR', undefined],
+])('the pair %s on Kraken is one of %s', (pair, symbol) => {
+  expect(baseOfKrakenPair(pair)).toBe(symbol);
 });
 
 it('a table can begin with a byte order mark', async () => {

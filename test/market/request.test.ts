@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { rateLimitOf } from '../../src/market/coingecko.ts';
+import { createPacer, pacedMs } from '../../src/market/rate-limit.ts';
 import { type RequestOptions, requestMarkets } from '../../src/market/request.ts';
 import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import { type Coin, coin, coins, type Fault, startCoinGecko } from '../support/coingecko.ts';
@@ -237,7 +238,7 @@ describe('the error of a request names the fact and the remedy for', () => {
       { status: 429, headers: { 'retry-after': '3600' }, body: rateLimited },
       {
         fact: 'CoinGecko asks to wait 3600 s',
-        hint: 'COINGECKO_API_KEY',
+        hint: 'wait 60 minutes, or set COINGECKO_API_KEY',
         asked: 1,
         errorCode: 429,
       },
@@ -393,5 +394,22 @@ describe('a signal', () => {
     stop.abort();
     await expect(rows).rejects.toMatchObject({ code: 'interrupted' });
     expect(server.asked).toHaveLength(1);
+    expect(events.at(-1)?.kind).toBe(kind);
   });
+});
+
+it.each([0, 1, 2, 5, 6, 12])('%i paced requests take the time of the plan', async (count) => {
+  const limit = { requests: 5, windowMs: 300 };
+  let waitedMs = 0;
+  const pace = createPacer(limit, { signal: undefined, onWait: (ms) => (waitedMs += ms) });
+  for (let made = 0; made < count; made += 1) await pace(async () => {});
+  const planned = pacedMs(count, limit, { answerMs: 0 });
+  expect(planned).toBe(Math.max(0, Math.ceil(count / 5) - 1) * 300);
+  expect(Math.abs(waitedMs - planned)).toBeLessThan(100);
+});
+
+it('slow answers leave nothing to wait for', () => {
+  const limit = { requests: 250, windowMs: 60_000 };
+  expect(pacedMs(500, limit, { answerMs: 400 })).toBe(200_000);
+  expect(pacedMs(2, { requests: 5, windowMs: 60_000 }, { answerMs: 400 })).toBe(800);
 });

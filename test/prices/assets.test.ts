@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { findAsset } from '../../src/prices/assets.ts';
+import { findAsset, unknownAssets } from '../../src/prices/assets.ts';
 
 const assets = [
   ['bitcoin', 'BTC'],
@@ -8,7 +8,9 @@ const assets = [
   ['pepe-two', 'PEPE'],
   ['long', 'A'.repeat(21)],
   ['slash', 'A\\N'],
-].map(([id = '', symbol = '']) => ({ id, symbol, name: id }));
+  ['gone', 'GONE'],
+  ['pepe-gone', 'PEPE'],
+].map(([id = '', symbol = '']) => ({ id, symbol, name: id, isActive: !id.includes('gone') }));
 
 describe('a word for an asset', () => {
   it.each([
@@ -26,6 +28,8 @@ describe('a word for an asset', () => {
   it.each([
     ['NOPE', 'is not in the table assets'],
     ['PEPE', 'is the symbol of 2 assets'],
+    ['GONE', 'is not active in the table assets'],
+    ['pepe-gone', 'PEPE (pepe-gone) is not active in the table assets'],
     ['long', 'has more than 20 characters'],
     ['slash', 'a backslash'],
   ])('%s is refused, since it %s', (word, message) => {
@@ -33,4 +37,17 @@ describe('a word for an asset', () => {
       fault: { message: expect.stringContaining(message) },
     });
   });
+});
+
+it('an error lists twenty faults, and a hint of all of them once', () => {
+  const faults = Array.from({ length: 25 }, (_, index) => ({
+    message: `fault ${index}`,
+    hint: 'h',
+  }));
+  const { problems } = unknownAssets(faults);
+  expect(problems.map(({ message }) => message)).toEqual([
+    '5 more symbols are unknown, besides:',
+    ...faults.slice(0, 20).map(({ message }) => message),
+  ]);
+  expect(problems.flatMap(({ hint = [] }) => hint)).toEqual(['h']);
 });

@@ -6,6 +6,7 @@ import { importPrices } from '../../src/prices/import.ts';
 import type { ImportOptions } from '../../src/prices/request.ts';
 import { show } from '../../src/prices/show.ts';
 import { status } from '../../src/prices/status.ts';
+import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import { klinesOf, startBinance } from '../support/binance.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { chartPrice, startCharts } from '../support/market-charts.ts';
@@ -34,7 +35,7 @@ beforeEach(() =>
     await sql.unsafe(`
       do $$ begin
         if to_regclass('cryptosense_db.price_upkeep') is not null then
-          truncate cryptosense_db.price_imports, cryptosense_db.price_files, cryptosense_db.price_upkeep;
+          truncate cryptosense_db.price_imports, cryptosense_db.price_assets, cryptosense_db.price_files, cryptosense_db.price_upkeep;
         end if;
       end $$`);
   }),
@@ -73,6 +74,8 @@ it.each<[Partial<ImportOptions>, string]>([
   [{ source: 'nope' as 'binance' }, 'nope is not a source of prices'],
   [{ interval: 'weekly' as 'daily' }, 'weekly is not an interval'],
   [{ from: new Date('x') }, 'from or to is not a date'],
+  [{ source: 'files', files: '.', top: 3 }, 'files have their own'],
+  [{ source: 'files', files: '.', baseUrl: 'http://mirror' }, 'files are read from the disk'],
   [{ baseUrl: 'nonsense' }, 'the base URL is not'],
   [{ source: 'binance', baseUrl: 'http://user:pw@mirror' }, 'without user and password'],
   [{ apiKey: undefined }, 'needs its key'],
@@ -244,6 +247,9 @@ describe('an import from CoinGecko', () => {
       from: new Date('2015-01-01T00:00Z'),
       dryRun: true,
     });
+    const months = result.assets[0]?.months ?? [];
+    expect(months.length).toBeGreaterThan(59);
+    expect(months.reduce((sum, { missing }) => sum + missing, 0)).toBe(result.assets[0]?.missing);
     expect(result.beyondRetention?.from).toEqual(new Date('2015-01-01T00:00Z'));
     expect(result.range?.from.getTime()).toBeGreaterThan(today - 5 * 366 * dayMs);
     expect(result.assets[0]?.missing).toBeLessThan(5 * 366);
@@ -266,6 +272,33 @@ describe('an import from CoinGecko', () => {
     ]);
     expect(await wrongCandles()).toEqual([]);
   });
+
+  it.each(['hourly', 'daily'] as const)(
+    'adds no second price to an hour or a day: %s, beside a live feed',
+    async (interval) => {
+      const server = await startCharts();
+      const step = interval === 'hourly' ? '1 hour' : '1 day';
+      const gap = interval === 'hourly' ? 'in (3, 40)' : 'in (3, 17)';
+      await ask(`insert into price_history (time, asset_symbol, price_usd, data_source)
+        select time + interval '7 minutes', 'ETH', 5, 'coingecko'
+        from generate_series(to_timestamp(${(today - 20 * dayMs) / 1_000}), now() - interval '8 minutes', '${step}')
+          with ordinality as live (time, number)
+        where number not ${gap}`);
+      const to = new Date(today);
+      const options = {
+        baseUrl: server.baseUrl,
+        coins: ['ETH'],
+        interval,
+        from: new Date(today - 20 * dayMs),
+        to,
+      };
+      expect(await load({ ...options, dryRun: true })).toMatchObject({ assets: [{ missing: 2 }] });
+      expect(await load(options)).toMatchObject({ rows: 2 });
+      expect(await load({ ...options, overwrite: true })).toMatchObject({ rows: 2 });
+      const doubled = `select from price_history group by time_bucket('${step}', time) having count(*) > 1`;
+      expect(await ask(doubled)).toEqual([]);
+    },
+  );
 
   it('refuses to guess the largest assets where the table has too few ranks', async () => {
     await ask('update assets set market_cap_rank = null');
@@ -303,6 +336,44 @@ describe('an import from CoinGecko', () => {
     expect(server.asked.map(({ id }) => id)).toEqual(['ethereum', 'solana', 'solana']);
     expect((await status({ target: database.url })).owed).toBeUndefined();
     expect(await wrongCandles()).toEqual([]);
+  });
+
+  it('goes on after an asset that CoinGecko does not have, and names it at the end', async () => {
+    const server = await startCharts();
+    server.onAsked = (_, id) => (id === 'ethereum' ? 404 : undefined);
+    const options = {
+      baseUrl: server.baseUrl,
+      coins: ['ETH', 'SOL'],
+      days: 200,
+      interval: 'hourly',
+    } as const;
+    const events: ProgressEvent[] = [];
+    const done = load({ ...options, onProgress: (event) => events.push(event) });
+    await expect(done).rejects.toMatchObject({
+      code: 'no-prices',
+      details: { source: 'coingecko', symbols: ['ETH'] },
+      problems: [
+        {
+          message: 'CoinGecko has no asset with the id ethereum: ETH (Ethereum)',
+          hint: expect.stringContaining(`where coingecko_id = 'ethereum'`),
+        },
+      ],
+    });
+    expect(server.asked.map(({ id }) => id)).toEqual(['ethereum', 'solana', 'solana', 'solana']);
+    const left = events.flatMap((event) =>
+      event.kind === 'prices-written' ? event.requestsLeft : [],
+    );
+    expect(left).toEqual([2, 1, 0]);
+    expect(await wrongCandles()).toEqual([]);
+    expect((await status({ target: database.url })).owed).toBeUndefined();
+  });
+
+  it.each([401, 403, 500])('stops at HTTP %i, which concerns all assets', async (code) => {
+    const server = await startCharts();
+    server.onAsked = () => code;
+    const done = load({ baseUrl: server.baseUrl, coins: ['ETH', 'SOL'], days: 100 });
+    await expect(done).rejects.toMatchObject({ code: 'coingecko-failed' });
+    expect(new Set(server.asked.map(({ id }) => id))).toEqual(new Set(['ethereum']));
   });
 
   it('plans without a request or a change in a dry run', async () => {
@@ -401,6 +472,61 @@ describe('an asset without a price in the whole range', () => {
     const options = { ...from('2026-02-01', '2026-05-01'), baseUrl, coins: ['ETH'] };
     expect(await load(options)).toMatchObject({ rows: 30 });
     expect(await load(options)).toMatchObject({ assets: [] });
+  });
+});
+
+describe('assets that share a symbol', () => {
+  const from = new Date('2026-03-01');
+  const range = { from, to: new Date('2026-04-01') };
+  const taken = {
+    code: 'unknown-asset',
+    message: expect.stringContaining(
+      'has prices of bitcoin as BTC, and cannot tell those of batcat',
+    ),
+    problems: [{ hint: expect.stringContaining(`where asset_symbol = 'BTC'`) }],
+  };
+  const csv = (word: string) => {
+    const file = join(temporaryFolder(), 'a.csv');
+    writeFileSync(file, `time,asset_symbol,price_usd\n2026-03-02T01:00Z,${word},1\n`);
+    return { source: 'files', files: file } as const;
+  };
+
+  it('are not mixed: the one that has rows keeps the symbol', async () => {
+    const { baseUrl, asked } = await startCharts();
+    await load({ ...range, baseUrl, coins: ['bitcoin'] });
+    asked.length = 0;
+    await expect(load({ ...range, baseUrl, coins: ['batcat'] })).rejects.toMatchObject(taken);
+    await expect(load({ ...csv('btc'), coins: ['batcat'] })).rejects.toMatchObject(taken);
+    await expect(load(csv('batcat'))).rejects.toMatchObject(taken);
+    expect(asked).toEqual([]);
+    expect(await load({ ...csv('btc'), coins: ['bitcoin'] })).toMatchObject({ rows: 1 });
+  });
+
+  it('are not mixed by a file, nor by the ranks of the largest assets', async () => {
+    await load(csv('batcat'));
+    const { baseUrl } = await startCharts();
+    const largest = await load({ ...range, baseUrl, dryRun: true });
+    expect(largest.leftOut.map(({ id }) => id)).toEqual(['bitcoin']);
+    expect(largest.assets.map(({ id }) => id)).toContain('batcat');
+    const both = join(temporaryFolder(), 'b.csv');
+    writeFileSync(both, 'time,asset_symbol,price_usd\n2026-03-01,batcat,1\n2026-03-02,bitcoin,1\n');
+    await ask('truncate price_history');
+    await expect(load({ source: 'files', files: both })).rejects.toMatchObject({
+      message: expect.stringContaining('has prices of batcat as BTC'),
+    });
+  });
+
+  it('exchange the symbol once the rows are deleted, and what was asked for is asked for again', async () => {
+    const { baseUrl, asked } = await startCharts({ listed: Date.parse('2026-03-20') });
+    await load({ ...range, baseUrl, coins: ['bitcoin'] });
+    await ask(`delete from price_history where asset_symbol = 'BTC'`);
+    asked.length = 0;
+    expect(await load({ ...range, baseUrl, coins: ['batcat'] })).toMatchObject({ rows: 12 });
+    expect(asked).toMatchObject([{ id: 'batcat', from: from.getTime() }]);
+    const ledger = 'select symbol, asset_id as id from cryptosense_db.price_assets';
+    expect(await ask(ledger)).toEqual([{ symbol: 'BTC', id: 'batcat' }]);
+    const ranges = 'select from cryptosense_db.price_imports';
+    expect(await ask(ranges)).toHaveLength(1);
   });
 });
 
@@ -567,6 +693,29 @@ describe('an import from files', () => {
     ]);
   });
 
+  it.each(['hourly', undefined] as const)(
+    'replaces the same prices with --overwrite after a kill at any line, with the interval %s',
+    async (interval) => {
+      const second = Date.parse(noon) / 1_000;
+      const lines = [
+        ...[`${second}000001,ETH,1`, `${second}000001,SOL,2`, `${second}000002,ETH,3`],
+        ...[`${second + 1_800},SOL,4`, `${second + 1_800},ETH,5`, `${second + 3_600},ETH,6`],
+      ];
+      const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${lines.join('\n')}\n` });
+      const options = { source: 'files', files, interval, overwrite: true } as const;
+      const rows = () =>
+        ask('select time, asset_symbol, price_usd from price_history order by time, asset_symbol');
+      await load(options);
+      const whole = await rows();
+      expect(whole).toHaveLength(interval === 'hourly' ? 3 : 5);
+      for (let line = 1; line <= lines.length; line += 1) {
+        await ask(`update cryptosense_db.price_files set lines = ${line}, is_finished = false`);
+        await load(options);
+        expect(await rows()).toEqual(whole);
+      }
+    },
+  );
+
   it('reads a file again for another pair', async () => {
     const klines = klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z', { unit: 1_000 });
     const files = folderOf({ 'LUNAUSDT-1h-2026-01.csv': klines });
@@ -594,6 +743,16 @@ describe('an import from files', () => {
       { price: 2 },
       { price: 5 },
     ]);
+  });
+
+  it('counts the repeated lines of a file of candles', async () => {
+    const lines = klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z').trim().split('\n');
+    const text = lines.flatMap((line, index) => (index % 10 === 0 ? [line, line] : [line]));
+    const files = folderOf({ 'ETHUSDT-1h-2026-01.csv': text.join('\n') });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 24,
+      leftOutPrices: { ofSameMoment: 3 },
+    });
   });
 
   it('tells files of one name in an archive apart, and passes over other files in it', async () => {
@@ -648,10 +807,113 @@ describe('an import from files', () => {
     });
   });
 
+  it.each([true, false])(
+    'names every symbol of the files that stands for no asset before the first row, with dryRun %s',
+    async (dryRun) => {
+      const klines = klinesOf('2026-01-01T00:00Z', '2026-01-02T00:00Z');
+      const files = folderOf({
+        'AUSDT-1h-2026-01.csv': klines,
+        'BTCUSDT-1h-2026-01.csv': klines,
+        'CUSD_60.csv': '1767225600,1,1,1,1,1,1\n',
+        'ETHUSDT-1h-2026-01.csv': klines,
+      });
+      const options = { source: 'files', files, dryRun } as const;
+      await expect(load(options)).rejects.toMatchObject({
+        code: 'unknown-asset',
+        problems: [
+          { message: expect.stringContaining('A is not in the table assets') },
+          { message: expect.stringContaining('BTC is the symbol of 2 assets') },
+          {
+            message: expect.stringContaining('C is not in the table assets'),
+            hint: expect.stringContaining('name the wanted assets with --coins'),
+          },
+        ],
+      });
+      expect(await ask('select from price_history')).toEqual([]);
+      expect(await load({ ...options, coins: ['ETH'] })).toMatchObject({ rows: dryRun ? 0 : 24 });
+    },
+  );
+
+  it.each([
+    ['z.csv', 'time,price\n', 'faulty-answer', 'z.csv:1: the header has no'],
+    ['z.csv', '', 'file-problem', 'z.csv is empty'],
+    ['z.csv', '\n\n', 'file-problem', 'z.csv is empty'],
+    ['z.csv.gz', gzipSync(''), 'file-problem', 'z.csv.gz is empty'],
+    ['SOLUSDT-1h-2026-01.csv', '', 'file-problem', 'SOLUSDT-1h-2026-01.csv is empty'],
+    ['SOLUSD_60.csv', 'x', 'faulty-answer', 'SOLUSD_60.csv:1: it is not a row'],
+  ])(
+    'refuses the file %s with the text %j before the first row',
+    async (name, text, code, message) => {
+      const files = folderOf({
+        'a.csv': `time,asset_symbol,price_usd\n${noon},ETH,1\n`,
+        [name]: text,
+      });
+      for (const dryRun of [true, false]) {
+        await expect(load({ source: 'files', files, dryRun })).rejects.toMatchObject({
+          code,
+          message: expect.stringContaining(message),
+        });
+      }
+      expect(await ask('select from price_history')).toEqual([]);
+    },
+  );
+
+  it('names files that have no more than a header', async () => {
+    const files = folderOf({
+      'SOLUSDT-1h-2026-01.csv': 'open_time,open,high,low,close\n',
+      'a.csv': 'time,asset_symbol,price_usd\n',
+      'b.csv': `time,asset_symbol,price_usd\n${noon},ETH,1\n`,
+    });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 1,
+      filesWithoutPrices: ['SOLUSDT-1h-2026-01.csv', 'a.csv'],
+    });
+  });
+
+  it('tells an asset that is not active from one that the table lacks', async () => {
+    await ask(`update assets set is_active = false where coingecko_id = 'solana'`);
+    const files = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},SOL,1\n` });
+    const inactive = {
+      code: 'unknown-asset',
+      problems: [
+        {
+          message: 'SOL (Solana) is not active in the table assets',
+          hint: expect.stringContaining(`is_active = true where coingecko_id = 'solana'`),
+        },
+      ],
+    };
+    await expect(load({ coins: ['SOL'] })).rejects.toMatchObject(inactive);
+    await expect(load({ coins: ['solana'] })).rejects.toMatchObject(inactive);
+    await expect(load({ source: 'files', files })).rejects.toMatchObject(inactive);
+    const largest = await load({ dryRun: true });
+    expect(largest.assets.map(({ symbol }) => symbol)).not.toContain('SOL');
+    await ask(`update assets set is_active = true`);
+  });
+
+  it('keeps what no policy drops, where a policy goes by the age of chunks', async () => {
+    await ask(`select remove_retention_policy('price_history')`);
+    await ask(
+      `select add_retention_policy('price_history', drop_created_before => interval '5 years')`,
+    );
+    const files = folderOf({ 'a.csv': 'time,asset_symbol,price_usd\n2015-01-01,ETH,1\n' });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 1,
+      leftOutPrices: { tooOld: 0 },
+    });
+    await ask(`select remove_retention_policy('price_history')`);
+    await ask(`select add_retention_policy('price_history', interval '5 years')`);
+  });
+
   it('refuses an asset that the table lacks, and a damaged zip', async () => {
     const unknown = folderOf({ 'a.csv': `time,asset_symbol,price_usd\n${noon},NOPE,1\n` });
     await expect(load({ source: 'files', files: unknown })).rejects.toMatchObject({
       code: 'unknown-asset',
+      problems: [
+        {
+          evidence: [join(unknown, 'a.csv')],
+          hint: expect.stringContaining('name the wanted assets with --coins'),
+        },
+      ],
     });
     const zip = zipOf({
       'ETHUSDT-1h-2026-01.csv': klinesOf('2026-01-01T00:00Z', '2026-01-03T00:00Z'),
@@ -677,10 +939,10 @@ describe('an import from files', () => {
     expect(await load({ source: 'files', files })).toMatchObject({
       rows: 2,
       misfits: [
-        { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
         { symbol: 'ETH', kind: 'price too large', rows: 1 },
         { symbol: 'ETH', kind: 'price is zero', rows: 1 },
         { symbol: 'ETH', kind: 'price is negative', rows: 1 },
+        { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
         { symbol: 'ETH', kind: 'figure out of range', rows: 1 },
       ],
     });
@@ -688,6 +950,13 @@ describe('an import from files', () => {
       await ask(`select price_usd::float8 as price, market_cap_usd as cap from price_history
         where time = '2026-01-06T00:00:00Z'`),
     ).toEqual([{ price: 0.5, cap: null }]);
+    // The rows that are there are not written again.
+    const again = await load({ source: 'files', files, coins: ['ETH'] });
+    expect(again.misfits.map(({ kind }) => kind)).toEqual([
+      'price too large',
+      'price is zero',
+      'price is negative',
+    ]);
   });
 });
 

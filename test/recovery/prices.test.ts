@@ -7,7 +7,7 @@ import { resolveTarget } from '../../src/database/target.ts';
 import type { Price } from '../../src/market/prices.ts';
 import { importPrices } from '../../src/prices/import.ts';
 import { prepareForPrices } from '../../src/prices/session.ts';
-import { withPriceSink } from '../../src/prices/sink.ts';
+import { type PriceSink, withPriceSink } from '../../src/prices/sink.ts';
 import { status } from '../../src/prices/status.ts';
 import type { ProgressEvent } from '../../src/runtime/progress.ts';
 import * as seeding from '../../src/seeding/seed.ts';
@@ -284,6 +284,96 @@ it('an import that is interrupted says that the policy stays off, and the next o
   });
   expect(await database.withSql(isPolicyOn)).toBe(true);
   expect(await database.withSql(storedDays)).toBe(1);
+});
+
+it('days that arrive while the policy is off are stored before it runs again', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(enablePolicy);
+  const stop = new AbortController();
+  const use = (signal: AbortSignal | undefined, work: (sink: PriceSink) => Promise<void>) =>
+    withSession(resolveTarget(database.url), { signal }, async (session) => {
+      await prepareForPrices(session);
+      await withPriceSink(session, {}, work);
+    });
+  const interrupted = use(stop.signal, async (sink) => {
+    await sink.write([31].map(dayOf), { source: 'test' });
+    stop.abort();
+    await sink.write([30].map(dayOf), { source: 'test' });
+  });
+  await expect(interrupted).rejects.toMatchObject({ code: 'interrupted' });
+  await database.withSql(async (sql) => {
+    for (const daysAgo of [20, 10, 0]) {
+      await sql`
+        insert into price_history (time, asset_symbol, price_usd) values (${new Date(dayOf(daysAgo).time)}, 'SOL', 5)`;
+    }
+  });
+  await use(undefined, async () => {});
+  await database.withSql(runPolicies);
+  expect(await database.withSql(shownDays)).toBe(4);
+});
+
+it('candles whose prices were dropped stay', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(
+    (sql) => sql`
+      insert into assets (coingecko_id, symbol, name) values ('solana', 'sol', 'Solana')`,
+  );
+  const write = (days: readonly number[]) =>
+    withSession(resolveTarget(database.url), {}, async (session) => {
+      await prepareForPrices(session);
+      await withPriceSink(session, {}, (sink) => sink.write(days.map(dayOf), { source: 'test' }));
+    });
+  await write([200, 150, 40, 30]);
+  await database.withSql(
+    (sql) => sql`select drop_chunks('price_history', older_than => interval '100 days')`,
+  );
+  expect(await database.withSql(shownDays)).toBe(4);
+  const folder = temporaryFolder();
+  const file = join(folder, 'old.csv');
+  const [old, late] = [dayOf(120).time, dayOf(35).time];
+  writeFileSync(file, `time,asset_symbol,price_usd\n${old},SOL,1\n${late},SOL,2\n`);
+  const result = await importPrices({ target: database.url, source: 'files', files: file });
+  expect(result).toMatchObject({ rows: 1, leftOutPrices: { tooOld: 1 } });
+  expect(await database.withSql(shownDays)).toBe(5);
+});
+
+it('a role that owns neither the prices nor their candles is refused before it writes', async () => {
+  const database = await migratedDatabase();
+  const run = withSession(resolveTarget(database.url), {}, async (session) => {
+    await prepareForPrices(session);
+    await session.sql.unsafe(`
+      create role "price writer"; grant all on price_history, price_history_daily to "price writer";
+      set role "price writer"`);
+    onTestFinished(() =>
+      database.withSql(async (sql) => {
+        await sql.unsafe('drop owned by "price writer"; drop role "price writer"');
+      }),
+    );
+    await withPriceSink(session, {}, (sink) => sink.write([30].map(dayOf), { source: 'test' }));
+  });
+  await expect(run).rejects.toMatchObject({
+    code: 'not-permitted',
+    problems: [{ hint: expect.stringContaining('to "price writer"') }],
+  });
+  expect(await database.withSql(shownDays)).toBe(0);
+});
+
+it('a policy that a person has resumed does not count as paused', async () => {
+  const database = await migratedDatabase();
+  await database.withSql(enablePolicy);
+  const stop = new AbortController();
+  const run = withSession(resolveTarget(database.url), { signal: stop.signal }, async (session) => {
+    await prepareForPrices(session);
+    await withPriceSink(session, {}, async (sink) => {
+      await sink.write([31].map(dayOf), { source: 'test' });
+      stop.abort();
+      session.throwIfInterrupted();
+    });
+  });
+  await expect(run).rejects.toMatchObject({ code: 'interrupted' });
+  expect(await status({ target: database.url })).toMatchObject({ arePoliciesPaused: true });
+  await database.withSql(enablePolicy);
+  expect(await status({ target: database.url })).toMatchObject({ arePoliciesPaused: false });
 });
 
 it.skipIf(!server)(

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { makeFolder, readText } from '../../src/runtime/files.ts';
+import { makeFolder, readSecret, readText } from '../../src/runtime/files.ts';
 import { errorOf } from '../support/errors.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 
@@ -30,6 +30,25 @@ describe('readText', () => {
       }
     },
   );
+});
+
+describe('readSecret', () => {
+  const written = (text: string) => {
+    const file = join(temporaryFolder(), 'secret');
+    writeFileSync(file, text);
+    return file;
+  };
+
+  it.each(['a b ', 'a b \n', 'a b \r\n\n'])('gives %j without the line ends behind it', (text) => {
+    expect(readSecret(written(text))).toBe('a b ');
+  });
+
+  it('refuses a file without a secret, and one that is not there', async () => {
+    for (const path of [written(''), written('\n'), join(temporaryFolder(), 'absent')]) {
+      const { details } = await errorOf('file-problem', async () => readSecret(path));
+      expect(details).toEqual({ path });
+    }
+  });
 });
 
 describe('makeFolder', () => {

@@ -58,6 +58,7 @@ export function manifestFor({
       { name: 'public.users', kind: 'table', rows: 1_000, hash: '12345678901234567890' },
       { name: 'public.price_history', kind: 'hypertable', rows: 1_048_925, hash: '-42' },
     ],
+    materializedViews: [],
     hypertables: [{ name: 'public.price_history', chunks: 52, compressed: 50 }],
     jobs: [
       {
@@ -69,8 +70,10 @@ export function manifestFor({
       },
     ],
     roles: ['app'],
+    tablespaces: [],
     locale: { encoding: 'UTF8', collate: 'C', ctype: 'C', icu: null },
     settings: [],
+    sealed: null,
   };
 }
 

@@ -10,8 +10,8 @@ export interface BinanceServer {
   readonly asked: string[];
 }
 
-/** What comes for a path instead of the file: once for each entry, then the file. */
-export type DumpFaults = Readonly<Record<string, readonly (number | 'cut' | 'damaged')[]>>;
+/** What comes for a path instead of the file: once for each entry, then the file. `busy` asks to wait an hour. */
+export type DumpFaults = Readonly<Record<string, readonly (number | 'busy' | 'cut' | 'damaged')[]>>;
 
 /**
  * Binance's public dumps on a loopback port, until the test ends: `klines` by name, such as `BTCUSDT-1h-2024-01`. Each
@@ -43,6 +43,7 @@ export async function startBinance(
     }
     const fault = pending.get(name)?.shift();
     if (typeof fault === 'number') response.writeHead(fault, { 'retry-after': '0' }).end();
+    else if (fault === 'busy') response.writeHead(429, { 'retry-after': '3600' }).end();
     else if (fault === 'cut') {
       response.writeHead(200, { 'content-length': String(zip.length) });
       response.write(zip.subarray(0, 50), () => response.destroy());

@@ -6,7 +6,7 @@ export interface ChartServer {
   readonly baseUrl: string;
   readonly asked: { readonly id: string; readonly from: number; readonly to: number }[];
   /** Called before each answer; a number is sent as the status instead of it. */
-  onAsked?: (count: number) => number | undefined;
+  onAsked?: (count: number, id: string) => number | undefined;
 }
 
 const hourMs = 3_600_000;
@@ -35,7 +35,7 @@ export async function startCharts({
     const [from, to] = ['from', 'to'].map((name) => Number(url.searchParams.get(name)) * 1_000);
     if (from === undefined || to === undefined) return response.writeHead(400).end();
     asked.push({ id, from, to });
-    const status = state.onAsked?.(asked.length);
+    const status = state.onAsked?.(asked.length, id);
     if (status !== undefined) return response.writeHead(status, { 'retry-after': '0' }).end('{}');
     const isDaily = to - from > 90 * dayMs;
     const step = isDaily ? dayMs : hourMs;

@@ -87,8 +87,9 @@ def serve(folder):
     sockets = {name: eventlet.listen(("127.0.0.1", 0)) for name in (*STORAGE, "proxy")}
     ports = {name: socket.getsockname()[1] for name, socket in sockets.items()}
     configure(folder, ports)
-    # Small pages, so that few uploads make several.
+    # Small pages, so that few uploads and parts make several.
     multi_upload.DEFAULT_MAX_UPLOADS = 2
+    multi_upload.DEFAULT_MAX_PARTS_LISTING = 2
     cache = Cache()
     for name, socket in sockets.items():
         app = loadapp(f"{folder}/{name}.conf")

@@ -1,25 +1,33 @@
-import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import {
+  CreateBucketCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  S3Client,
+} from '@aws-sdk/client-s3';
 import { withoutAwsWarning } from '../../src/config.ts';
+import { hasSwift, serveSwift } from './swift-server.js';
 
-// Debian's package python3-swift belongs to Debian's Python, whatever stands before it in PATH.
-const python = '/usr/bin/python3';
-const probe =
-  'import importlib.util as u, sys; sys.exit(u.find_spec("swift.common.middleware.s3api") is None)';
-
-/** False: the tests that need it are skipped. */
-export const hasSwift = spawnSync(python, ['-c', probe]).status === 0;
+export { hasSwift };
 
 /** For the name of a group of tests. */
 export const swiftNote = hasSwift ? '' : ' (skipped: python3-swift is not installed here)';
 
 /** The access key and the secret of a user, as the SDK reads them from the environment. */
 export type SwiftUser = Readonly<Record<'AWS_ACCESS_KEY_ID' | 'AWS_SECRET_ACCESS_KEY', string>>;
+
+/** All that the SDK reads of the environment. Its files in the home folder of this user are left out. */
+export function environmentOf(user: SwiftUser): Readonly<Record<string, string>> {
+  return {
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_MAX_ATTEMPTS: '2',
+    ...user,
+  };
+}
 
 /** May do everything in its account. */
 export const writer: SwiftUser = {
@@ -33,6 +41,11 @@ export const stranger: SwiftUser = {
   AWS_SECRET_ACCESS_KEY: 'strangersecret',
 };
 
+export interface BucketContents {
+  readonly objects: readonly string[];
+  readonly uploads: readonly string[];
+}
+
 /** OpenStack Swift with its S3 interface: it checks signatures, and knows no encryption at rest. */
 export interface Swift {
   /** `http://127.0.0.1:40123` */
@@ -42,6 +55,8 @@ export interface Swift {
   readonly client: S3Client;
   /** Creates a bucket with this name. */
   readonly createBucket: (name: string) => Promise<void>;
+  /** The keys of all objects, and of uploads that are open, as the server tells them. */
+  readonly contentsOf: (bucket: string) => Promise<BucketContents>;
   /** Adds objects to the bucket's listing, without content: to put a thousand of them takes 15 s. */
   readonly addToListing: (bucket: string, keys: readonly string[]) => Promise<void>;
   readonly stop: () => Promise<void>;
@@ -50,17 +65,8 @@ export interface Swift {
 /** Starts a server with a folder of its own, as this user. Takes about 2 s. */
 export async function startSwift(): Promise<Swift> {
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-swift-'));
-  const script = fileURLToPath(new URL('serve-swift.py', import.meta.url));
-  const child = spawn(python, [script, folder], { stdio: ['pipe', 'pipe', 'pipe'] });
-  const errors: Buffer[] = [];
-  child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
-  const ended = once(child, 'exit').then(() => {
-    throw new Error(`Swift ended: ${Buffer.concat(errors).toString()}`);
-  });
-  ended.catch(() => {});
-  const [line]: Buffer[] = await Promise.race([once(child.stdout, 'data'), ended]);
-  const ports: Readonly<Record<'container' | 'proxy', number>> = JSON.parse(String(line));
-  const endpoint = `http://127.0.0.1:${ports.proxy}`;
+  const server = await serveSwift(folder);
+  const endpoint = `http://127.0.0.1:${server.ports.proxy}`;
   const client = withoutAwsWarning(
     () =>
       new S3Client({
@@ -76,10 +82,17 @@ export async function startSwift(): Promise<Swift> {
   );
   return {
     endpoint,
-    port: ports.proxy,
+    port: server.ports.proxy,
     client,
     createBucket: async (name) =>
       void (await client.send(new CreateBucketCommand({ Bucket: name }))),
+    contentsOf: async (bucket) => {
+      const objects = await client.send(new ListObjectsV2Command({ Bucket: bucket }));
+      const uploads = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+      const keysOf = (found: readonly { readonly Key?: string | undefined }[] = []) =>
+        found.map(({ Key = '' }) => Key);
+      return { objects: keysOf(objects.Contents), uploads: keysOf(uploads.Uploads) };
+    },
     addToListing: async (bucket, keys) => {
       const created_at = (Date.now() / 1000).toFixed(5);
       const facts = {
@@ -88,7 +101,7 @@ export async function startSwift(): Promise<Swift> {
         etag: 'd41d8cd98f00b204e9800998ecf8427e',
       };
       const rows = keys.map((name) => ({ name, created_at, deleted: 0, ...facts }));
-      const container = `http://127.0.0.1:${ports.container}/disk/0/AUTH_test/${bucket}`;
+      const container = `http://127.0.0.1:${server.ports.container}/disk/0/AUTH_test/${bucket}`;
       const { ok, status } = await fetch(container, {
         method: 'UPDATE',
         headers: { 'x-timestamp': created_at },
@@ -98,8 +111,7 @@ export async function startSwift(): Promise<Swift> {
     },
     stop: async () => {
       client.destroy();
-      child.stdin.end();
-      await ended.catch(() => {});
+      await server.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };

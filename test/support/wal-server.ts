@@ -1,9 +1,11 @@
 import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Sql } from 'postgres';
-import { type CliResult, cleanEnvironment, program, runCli } from './cli.ts';
+import { expect, vi } from 'vitest';
+import type { WalConfig } from '../../src/backup/wal/config.ts';
+import { type CliResult, cleanEnvironment, program, type RunningCli, startCli } from './cli.ts';
 import { connect } from './databases.ts';
 import { freePort } from './embedded-postgres.ts';
 
@@ -41,7 +43,9 @@ export interface WalServer {
   readonly sql: Sql;
   /** Where pgBackRest has its locks and logs. */
   readonly environment: Readonly<Record<string, string>>;
-  /** Runs the command line as the server's user. */
+  /** Starts the command line as the server's user. */
+  readonly start: (args: readonly string[], env?: Readonly<Record<string, string>>) => RunningCli;
+  /** The same, to its end. */
   readonly cli: (
     args: readonly string[],
     env?: Readonly<Record<string, string>>,
@@ -103,13 +107,16 @@ export async function startWalServer(): Promise<WalServer> {
   control('start');
   const url = `postgresql://postgres:test@127.0.0.1:${port}/postgres`;
   const sql = connect(url);
+  const start: WalServer['start'] = (args, env = {}) =>
+    startCli(args, { env: { ...environment, ...env }, cwd: folder, user });
   return {
     folder,
     dataDirectory,
     url,
     sql,
     environment,
-    cli: (args, env = {}) => runCli(args, { env: { ...environment, ...env }, cwd: folder, user }),
+    start,
+    cli: (args, env) => start(args, env).finished,
     shell,
     restart: () => control('-m fast restart'),
     stop: async () => {
@@ -118,4 +125,58 @@ export async function startWalServer(): Promise<WalServer> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** The archive of such a server, in a folder. */
+export interface WalArchive {
+  readonly config: string;
+  readonly repository: string;
+  /** What the command printed that wrote the configuration. */
+  readonly texts: readonly string[];
+  /** The paths of all segments, in order. */
+  readonly segments: () => readonly string[];
+  /** Has the server write the rest of its WAL to the archive. */
+  readonly archiveAll: () => Promise<void>;
+}
+
+/** Configures pgBackRest with the command line, and has the server archive. */
+export async function startArchiving(
+  server: WalServer,
+  { passphrase }: { readonly passphrase: string },
+): Promise<WalArchive> {
+  const config = join(server.folder, 'pgbackrest.conf');
+  const repository = join(server.folder, 'repository');
+  const places = [repository, '--url', server.url, '--out', config];
+  const { stdout, stderr } = await server.cli(
+    ['backup', 'wal', 'config', ...places, '--encrypt', '--json'],
+    { PGBACKREST_REPO1_CIPHER_PASS: passphrase },
+  );
+  const written: WalConfig = JSON.parse(stdout);
+  for (const statement of written.sql.trim().split('\n')) await server.sql.unsafe(statement);
+  await server.sql`alter role postgres password 'test'`;
+  server.restart();
+  // The connections from before the restart are lost.
+  await vi.waitFor(() => server.sql`select 1`);
+  const segments = () =>
+    readdirSync(join(repository, 'archive/main'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => /\/[0-9A-F]{24}-/.test(path))
+      .sort();
+  return {
+    config,
+    repository,
+    texts: [stdout, stderr],
+    segments,
+    archiveAll: async () => {
+      const [{ name }] = await server.sql<[{ name: string }]>`
+        select pg_walfile_name(pg_switch_wal()) as name`;
+      const look = () => expect(segments().some((path) => path.includes(name))).toBe(true);
+      await vi.waitFor(look, { timeout: 20_000, interval: 50 });
+    },
+  };
+}
+
+/** pgBackRest counts whole seconds. */
+export async function passSecond(since = Date.now()): Promise<void> {
+  const look = () => expect(Date.now()).toBeGreaterThan(since + 1_000);
+  await vi.waitFor(look, { timeout: 5_000, interval: 20 });
 }

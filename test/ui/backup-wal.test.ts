@@ -135,8 +135,10 @@ describe('a restore', () => {
   const restored: WalRestore = {
     folder: '/copy',
     stanza: 'main',
+    repository: 's3://backups/wal',
     backup,
     to: at('02:30:00'),
+    gap: undefined,
     action: 'pause',
     startCommand: 'pg_ctl start',
     stopCommand: 'pg_ctl stop',
@@ -151,6 +153,7 @@ describe('a restore', () => {
         'restored 20260131-020000F into /copy, 2.5 s',
         '# start it: it replays the WAL up to 2026-01-31T02:30:00.000Z',
         'pg_ctl start',
+        '# if start.log says that recovery ended before the target, the archive has no transaction after the moment: choose an earlier one, or let the server archive more: select pg_switch_wal()',
         '# it is there when this answers paused: select pg_get_wal_replay_pause_state()',
         '# it writes nothing; to let it write: select pg_wal_replay_resume()',
         '# stop it',
@@ -158,6 +161,14 @@ describe('a restore', () => {
         "# to have it replace the server, take these out of postgresql.auto.conf: archive_mode = 'off'",
         '',
       ].join('\n'),
+    );
+  });
+
+  it('says where the WAL ends that a gap follows', () => {
+    const gap = { first: 'A', last: 'A', segments: 1, after: at('02:10:00') };
+    const text = renderWalRestore({ ...restored, to: 'latest', action: 'promote', gap }, plain);
+    expect(text).toContain(
+      '# start it: it replays the WAL up to the gap: A; the WAL before it ends 2026-01-31 02:10 UTC\n',
     );
   });
 

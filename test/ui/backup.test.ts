@@ -1,6 +1,16 @@
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
-import { renderBackup, renderBackups, renderPruned, renderSchedule } from '../../src/ui/backup.ts';
+import type { CheckResult } from '../../src/backup/check.ts';
+import type { DrillResult } from '../../src/backup/report.ts';
+import type { WalState } from '../../src/backup/wal/state.ts';
+import {
+  renderBackup,
+  renderBackups,
+  renderCheck,
+  renderDrill,
+  renderPruned,
+  renderSchedule,
+} from '../../src/ui/backup.ts';
 import { formatBytes } from '../../src/ui/bar.ts';
 import { manifestFor } from '../support/backups.ts';
 
@@ -149,6 +159,71 @@ describe('what prune did', () => {
   });
 });
 
+describe('a check', () => {
+  const fine: CheckResult = {
+    store: '/b',
+    maxAgeMs: 26 * hourMs,
+    maxVerifiedAgeMs: 192 * hourMs,
+    databases: [
+      {
+        database: 'shop',
+        newest: { id, at: startedAt, ageMs: 25.5 * hourMs },
+        verified: { id, at: startedAt, ageMs: 50 * hourMs },
+      },
+    ],
+    problems: [],
+    wal: undefined,
+    isFine: true,
+  };
+  const wal: WalState = {
+    newest: { name: '000000010000000000000007', at: startedAt, bytes: 1 },
+    windows: [],
+    gaps: [],
+    archiver: undefined,
+    unread: undefined,
+    lossMs: 185_000,
+    problems: [],
+  };
+
+  it('that is fine says which limit was kept', () => {
+    expect(renderCheck(fine, plain)).toBe(
+      'shop: newest 1 d old, verified 2 d ago\n/b: fine, the newest backup is not older than 26 h\n',
+    );
+  });
+
+  it('names the newest WAL and what would be lost', () => {
+    expect(renderCheck({ ...fine, wal }, plain)).toContain(
+      'WAL: newest 000000010000000000000007; at most 3 min 5 s would be lost\n',
+    );
+    const none = { ...wal, newest: undefined, lossMs: undefined };
+    expect(renderCheck({ ...fine, wal: none }, plain)).toContain('\nWAL: none\n');
+  });
+
+  it('says what is missing, and how old what is too old is', () => {
+    const problem = { kind: 'too old', database: 'shop', detail: 'it is too old' } as const;
+    const result = {
+      ...fine,
+      databases: [{ database: 'shop', newest: null, verified: null }],
+      problems: [
+        { ...problem, ageMs: 26.1 * hourMs },
+        { ...problem, ageMs: 80 * hourMs },
+        { ...problem, ageMs: undefined },
+      ],
+      isFine: false,
+    };
+    expect(renderCheck(result, plain)).toBe(
+      [
+        'shop: no backup, never verified',
+        'problem: it is too old (26 h 6 min)',
+        'problem: it is too old (3 d)',
+        'problem: it is too old',
+        '/b: 3 problems',
+        '',
+      ].join('\n'),
+    );
+  });
+});
+
 it('a schedule is its files, or their names once they are written', () => {
   const files = [
     { name: 'a', text: '# a\n' },
@@ -158,4 +233,86 @@ it('a schedule is its files, or their names once they are written', () => {
   expect(renderSchedule({ for: 'systemd', files, out: 'units' }, plain)).toBe(
     'wrote a\nwrote b\n2 files in units; the comments at their head say what comes next\n',
   );
+});
+
+describe('a drill', () => {
+  const result: DrillResult = {
+    store: '/b',
+    id,
+    source: 'shop',
+    backedUpAt: startedAt,
+    startedAt,
+    environment: 'production',
+    newestMigration: '20251007_120000',
+    copy: 'shop_drill_20260131030000',
+    moment: undefined,
+    phases: [{ name: 'restore', durationMs: 7_000 }],
+    restoreMs: 7_000,
+    rtoMs: 60_000,
+    tables: [{ name: 'public.users', kind: 'table', rows: 1_000, hash: '1' }],
+    differences: [],
+    smokeTests: [
+      { name: 'login', outcome: 'passed', detail: 'an account was found', durationMs: 4 },
+    ],
+    hasPassed: true,
+  };
+
+  it('has a line for each phase, each test, the data and the time', () => {
+    expect(renderDrill(result, plain)).toBe(
+      [
+        'restore               7.0 s',
+        'login                  4 ms  passed: an account was found',
+        '',
+        'the same: 1,000 rows in 1 table',
+        'in time: 7.0 s of 1 min 0 s',
+        `drill of ${id} of shop: passed`,
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('names what differs, and a time that is over', () => {
+    const failed = {
+      ...result,
+      differences: ['table public.users: rows 1000 in the backup, 999 restored'],
+      smokeTests: [],
+      rtoMs: 5_000,
+      hasPassed: false,
+    };
+    expect(renderDrill(failed, plain)).toBe(
+      [
+        'restore               7.0 s',
+        'differs table public.users: rows 1000 in the backup, 999 restored',
+        '',
+        '1 difference from the manifest',
+        'too slow: 7.0 s of 5.0 s',
+        `drill of ${id} of shop: failed`,
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('of a moment says how near the copy came, and how a copy that is kept is started', () => {
+    const moment = {
+      to: new Date('2026-01-31T02:30:00Z'),
+      newestTransactionAt: new Date('2026-01-31T02:29:58Z'),
+      newestEntry: null,
+      kept: { startCommand: 'pg_ctl start', stopCommand: 'pg_ctl stop' },
+    };
+    const ofMoment = { ...result, id: '20260131-020000F', copy: '/copies/one/data', moment };
+    expect(renderDrill(ofMoment, plain)).toBe(
+      [
+        'restore               7.0 s',
+        'login                  4 ms  passed: an account was found',
+        '',
+        'read: 1,000 rows in 1 table',
+        'from 20260131-020000F: the newest transaction 2 s before the moment',
+        'kept: /copies/one/data; start it with:',
+        'pg_ctl start',
+        'in time: 7.0 s of 1 min 0 s',
+        'drill of shop at 2026-01-31T02:30:00.000Z: passed',
+        '',
+      ].join('\n'),
+    );
+  });
 });

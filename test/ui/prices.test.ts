@@ -16,6 +16,7 @@ const imported: ImportResult = {
   requests: 0,
   estimatedMs: 0,
   rows: 1,
+  filesWithoutPrices: [],
   leftOutPrices: { tooOld: 0, inFuture: 0, ofSameMoment: 0 },
   misfits: [],
   leftOut: [],
@@ -63,7 +64,58 @@ it('an import names files that are left out, three at most', () => {
   );
 });
 
+it('a plan names few months with their prices, and counts many', () => {
+  const months = (count: number) =>
+    Array.from({ length: count }, (_, index) => ({ month: `2024-0${index + 1}`, missing: 31 }));
+  const asset = (symbol: string, count: number) => ({
+    symbol,
+    id: symbol.toLowerCase(),
+    months: months(count),
+    missing: 1,
+    requests: 1,
+  });
+  const text = renderImport(
+    {
+      ...imported,
+      source: 'binance',
+      isDryRun: true,
+      assets: [asset('BTC', 2), asset('ETH', 9)],
+      files: { ...imported.files, unread: [] },
+    },
+    plain,
+  );
+  expect(text).toMatch(/BTC +btc +2024-01 \(31\), 2024-02 \(31\) +1 +1\n/);
+  expect(text).toMatch(/ETH +eth +9 from 2024-01 to 2024-09 +1 +1\n/);
+});
+
 describe('the status of prices', () => {
+  it('counts an asset with daily and hourly prices once, and says who stores candles', () => {
+    const line = (symbol: string, interval: 'daily' | 'hourly', candlesMissing: number) => ({
+      symbol,
+      interval,
+      first: new Date(0),
+      last: new Date(0),
+      rows: 5,
+      gaps: 0,
+      months: [],
+      candlesMissing,
+    });
+    const status = {
+      target: 'localhost/crypto',
+      withoutPrices: [],
+      owed: undefined,
+      arePoliciesPaused: false,
+      isComplete: false,
+    };
+    const render = (missing: number) => {
+      const assets = [line('BTC', 'daily', missing), line('BTC', 'hourly', missing)];
+      return renderPriceStatus({ ...status, assets }, plain);
+    };
+    expect(render(0)).toContain('\n1 asset, 10 prices in localhost/crypto');
+    expect(render(0)).not.toContain('missing');
+    expect(render(2)).toContain('\n4 candles missing; the next import of prices stores them\n');
+  });
+
   it('names the coins without a price', () => {
     const nothing = {
       target: 'localhost/crypto',

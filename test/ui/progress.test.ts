@@ -17,6 +17,8 @@ const holder = {
   since: new Date('2026-11-20T14:02:11Z'),
 };
 
+const behind = [{ name: 'south', isConnected: true, lagBytes: 1_200_000 }];
+
 const events: readonly ProgressEvent[] = [
   { kind: 'connected', target: 'h:5432/d' },
   { kind: 'waiting-for-server', reason: 'it is starting up' },
@@ -28,6 +30,9 @@ const events: readonly ProgressEvent[] = [
   { kind: 'step-retried', step, reason: 'the table is locked', delayMs: 1_500 },
   { kind: 'step-finished', step, durationMs: 12 },
   { kind: 'step-finished', step: { ...step, direction: 'down' }, durationMs: 61_000 },
+  { kind: 'replica-wait-started', names: ['north', 'south'] },
+  { kind: 'waiting-for-replicas', elapsedMs: 0, behind },
+  { kind: 'replica-replayed', name: 'north', elapsedMs: 1_500 },
 ];
 
 /** What a pipe gets to read. */
@@ -52,6 +57,8 @@ const usual = [
   '20251007_120000 create_users_table (1 of 20): the table is locked; trying again in 1.5 s',
   'up   20251007_120000     12 ms  create_users_table',
   'down 20251007_120000  1 min 1 s  create_users_table',
+  'waiting for replicas: north, south',
+  'replica north has replayed all after 1.5 s',
 ];
 
 describe('plain lines for a pipe or CI', () => {

@@ -1,7 +1,8 @@
 import { stripVTControlCharacters } from 'node:util';
 import { Chalk } from 'chalk';
 import { describe, expect, it } from 'vitest';
-import type { RunResult, StatusResult } from '../../src/migrations/migrate.ts';
+import type { Replica } from '../../src/database/replicas.ts';
+import type { ReplicaWait, RunResult, StatusResult } from '../../src/migrations/migrate.ts';
 import { CryptosenseDbError } from '../../src/runtime/errors.ts';
 import { width } from '../../src/runtime/excerpt.ts';
 import {
@@ -33,11 +34,28 @@ describe('formatDuration', () => {
     [60_000, '1 min 0 s'],
     [119_600, '2 min 0 s'],
     [125_000, '2 min 5 s'],
-    [3_600_000, '60 min 0 s'],
+    [3_599_400, '59 min 59 s'],
+    [3_599_600, '1 h'],
+    [3_600_000, '1 h'],
+    [3_929_000, '1 h 5 min'],
+    [7_199_000, '2 h'],
+    [4 * 3_600_000, '4 h'],
+    [26 * 3_600_000, '26 h'],
   ])('%s is %j', (ms, text) => {
     expect(formatDuration(ms)).toBe(text);
   });
 });
+
+function replica(of: Partial<Replica>): Replica {
+  return {
+    name: 'walreceiver',
+    address: undefined,
+    state: 'streaming',
+    lagBytes: 0,
+    lagMs: undefined,
+    ...of,
+  };
+}
 
 const status: StatusResult = {
   target: 'db.example:5432/cryptosense',
@@ -45,6 +63,7 @@ const status: StatusResult = {
   environment: 'production',
   isCurrent: false,
   invalidIndexes: [],
+  replicas: [],
   migrations: [
     {
       version: '20251007_120000',
@@ -100,6 +119,32 @@ describe('renderStatus', () => {
     expect(lines).toContain(
       'hint: attach the index of each partition with: alter index "public"."I x" attach partition …',
     );
+  });
+
+  it('shows how far each replica is behind, and what a role has to be granted to see it', () => {
+    const lines = renderStatus(
+      {
+        ...status,
+        migrations: status.migrations.slice(0, 1),
+        replicas: [
+          replica({ name: 'north' }),
+          replica({ name: 'south', address: '10.0.0.7', lagBytes: 1_200_000, lagMs: 3_449 }),
+          replica({ name: 'west', state: 'catchup', lagBytes: undefined }),
+          replica({ name: 'east', state: undefined, lagBytes: undefined }),
+        ],
+      },
+      plain,
+    ).split('\n');
+    expect(lines.slice(2, -2)).toEqual([
+      '',
+      'replica  address   state      behind',
+      'north              streaming  nothing',
+      'south    10.0.0.7  streaming  1.2 MB, 3.4 s',
+      'west               catchup    not known',
+      'east                          not visible to this role',
+      'hint: let a superuser run: grant pg_monitor to ROLE',
+      '',
+    ]);
   });
 
   it('says how far an interrupted migration has run', () => {
@@ -209,6 +254,62 @@ describe('renderRun', () => {
     ],
   ])('returns the line of %s', (_, result, text) => {
     expect(renderRun({ ...idle, ...result }, plain)).toBe(`${text}\n`);
+  });
+
+  it('names conflicts with queries on replicas in a dry run, where there are replicas', () => {
+    const lock = {
+      line: 3,
+      statement: 'ALTER TABLE',
+      relations: ['public.users', 'public.orders'],
+    };
+    const all = { line: 9, statement: 'DROP OWNED', relations: [] };
+    const steps = [{ ...up, replayConflicts: [lock, all] }];
+    const planned = { ...idle, steps, isDryRun: true };
+    const lines = (replicas: readonly Replica[]) =>
+      renderRun({ ...planned, replicas }, plain)
+        .split('\n')
+        .slice(1, -2);
+    expect(lines([])).toEqual([]);
+    expect(lines([replica({}), replica({})])).toEqual([
+      '     conflicts with queries on replicas: line 3, ALTER TABLE public.users, public.orders',
+      '     conflicts with queries on replicas: line 9, DROP OWNED',
+      'on 2 replicas, queries on these relations are cancelled after max_standby_streaming_delay',
+    ]);
+    expect(
+      renderRun(
+        { ...planned, steps: [{ ...up, replayConflicts: [] }], replicas: [replica({})] },
+        plain,
+      ),
+    ).not.toContain('replica');
+  });
+
+  it('says how many replicas have replayed all', () => {
+    const wait = (of: Partial<ReplicaWait>) =>
+      renderRun(
+        { ...idle, replicaWait: { replicas: [], hasAll: true, waitedMs: 1_234, ...of } },
+        plain,
+      )
+        .split('\n')
+        .slice(1);
+    const late = { ...replica({ name: 'south' }), hasReplayed: false, isConnected: true };
+    const done = { ...late, name: 'north', hasReplayed: true };
+    expect(wait({})).toEqual(['no replica streams from the server', '']);
+    expect(wait({ replicas: [done] })).toEqual(['1 replica replayed all after 1.2 s', '']);
+    const replicas = [
+      done,
+      { ...late, address: '10.0.0.7', lagBytes: 1_200_000 },
+      { ...late, name: 'west', isConnected: false },
+      { ...late, name: 'east', state: undefined, lagBytes: undefined },
+    ];
+    expect(wait({ replicas, hasAll: false })).toEqual([
+      '3 of 4 replicas have not replayed all after 1.2 s; the migrations stay applied',
+      '  south (10.0.0.7): streaming, 1.2 MB behind',
+      '  west: its connection to the primary ended',
+      '  east: not visible to this role',
+      'hint: where replay is paused, run on the replica: select pg_wal_replay_resume()',
+      'hint: wait again with: cryptosense-db migrate up --wait-for-replicas 5m',
+      '',
+    ]);
   });
 });
 

@@ -1,4 +1,4 @@
-import type { OnProgress } from '../../runtime/progress.ts';
+import type { RunOptions } from '../../ledger/run.ts';
 import { defaultKeep, type Keep } from '../retention.ts';
 import {
   type CommandOptions,
@@ -21,13 +21,11 @@ import { findStanza, type Stanza, type StanzaOptions } from './stanza.ts';
 
 export const defaultWalDays = 7;
 
-export interface WalListOptions extends StanzaOptions {
+export interface WalListOptions extends StanzaOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
   /** Of full backups. Default: 7 days, 4 weeks, 12 months. */
   readonly keep?: Keep | undefined;
   /** For how many days back every moment can be restored. Default 7. */
   readonly walDays?: number | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 export interface ListedBackup extends PhysicalBackup {

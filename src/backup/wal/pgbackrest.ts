@@ -2,10 +2,10 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
 import * as v from 'valibot';
+import type { RunOptions } from '../../ledger/run.ts';
 import { type ProgramEnd, startProgram } from '../../runtime/child-process.ts';
 import { CryptosenseDbError, hasCode, messageOf } from '../../runtime/errors.ts';
 import { compareText } from '../../runtime/order.ts';
-import type { OnProgress } from '../../runtime/progress.ts';
 import { type ArchivedSegment, segmentBytesOf } from './segments.ts';
 import type { Stanza } from './stanza.ts';
 
@@ -37,7 +37,7 @@ export interface RepositoryInfo {
   readonly isCreated: boolean;
   /** The oldest first. */
   readonly backups: readonly PhysicalBackup[];
-  /** The id of the archive of the server as it is; undefined before its first segment. */
+  /** The id of the archive of the server's present version; undefined before its first segment. */
   readonly archive: string | undefined;
   readonly segmentBytes: number;
   /** The major version of PostgreSQL: `15`. */
@@ -107,9 +107,7 @@ function missing(cause: unknown) {
   );
 }
 
-export interface CommandOptions {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: OnProgress | undefined;
+export interface CommandOptions extends Pick<RunOptions, 'onProgress' | 'signal'> {
   /** What the percentages in its output are of. */
   readonly what?: 'backup' | 'restore' | undefined;
 }

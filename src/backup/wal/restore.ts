@@ -1,5 +1,13 @@
-import { appendFileSync, chmodSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  readdirSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { readOutput } from '../../runtime/child-process.ts';
 import { CryptosenseDbError, hasCode, messageOf } from '../../runtime/errors.ts';
 import { makeFolder } from '../../runtime/files.ts';
@@ -13,7 +21,7 @@ import {
   type WalListOptions,
 } from './list.ts';
 import { type PhysicalBackup, requirePgBackRest, runPgBackRest } from './pgbackrest.ts';
-import { windowOf } from './segments.ts';
+import { findGaps, type WalGap, windowOf } from './segments.ts';
 import { findStanza, type Stanza } from './stanza.ts';
 
 export interface WalRestoreOptions extends Omit<WalListOptions, 'keep'> {
@@ -30,6 +38,8 @@ export interface WalRestoreOptions extends Omit<WalListOptions, 'keep'> {
   readonly action?: 'pause' | 'promote' | undefined;
   /** The timeline to follow. Default: the newest. An older one is for what a restore has left behind. */
   readonly timeline?: number | undefined;
+  /** With `latest`: where WAL is missing, restore what is before the gap. Default: a gap is refused. */
+  readonly allowGap?: boolean | undefined;
   /** The port of the copy, for `startCommand`. Default 5433. */
   readonly port?: number | undefined;
 }
@@ -37,10 +47,14 @@ export interface WalRestoreOptions extends Omit<WalListOptions, 'keep'> {
 export interface WalRestore {
   readonly folder: string;
   readonly stanza: string;
+  /** A folder, or `s3://bucket/prefix`. */
+  readonly repository: string;
   /** The backup that was restored. The copy replays the WAL from it on when it starts. */
   readonly backup: PhysicalBackup;
   /** undefined: as the backup was when it ended. */
   readonly to: Date | 'latest' | undefined;
+  /** Where the WAL ends that the copy can replay, with `allowGap`; undefined where none is missing. */
+  readonly gap: WalGap | undefined;
   readonly action: 'pause' | 'promote';
   /** As the copy's own user; it ends when the copy answers, or says why it does not. */
   readonly startCommand: string;
@@ -89,8 +103,9 @@ export async function restore(options: WalRestoreOptions): Promise<WalRestore> {
   requireEmpty(folder);
   requireEmpty(tablespacesOf(folder));
   const repository = await readRepository(stanza, { ...command, walDays });
-  const backup = chooseBackup(repository, { ...options, stanza: stanza.name });
+  const { backup, gap } = chooseBackup(repository, { ...options, stanza: stanza.name });
   const existed = existsSync(folder);
+  requireRoom(folder, backup);
   try {
     await makeCopy(stanza, { ...options, folder, action, backup });
     const version = repository.info.version ?? '';
@@ -98,8 +113,10 @@ export async function restore(options: WalRestoreOptions): Promise<WalRestore> {
     return {
       folder,
       stanza: stanza.name,
+      repository: stanza.repository,
       backup,
       to,
+      gap,
       action: to === 'latest' ? 'promote' : action,
       startCommand: startCommandOf({ folder, port, version }),
       stopCommand: `${pgCtl(version)} -D ${quoteShellWord(folder)} -m fast stop`,
@@ -113,7 +130,7 @@ export async function restore(options: WalRestoreOptions): Promise<WalRestore> {
   }
 }
 
-function requireOneMoment({ to, backup, action, timeline }: WalRestoreOptions): void {
+function requireOneMoment({ to, backup, action, timeline, allowGap }: WalRestoreOptions): void {
   if ((to === undefined) === (backup === undefined)) {
     throw new CryptosenseDbError('bad-configuration', {
       message: 'a restore needs a moment or the label of a backup, and not both',
@@ -124,6 +141,12 @@ function requireOneMoment({ to, backup, action, timeline }: WalRestoreOptions): 
     throw new CryptosenseDbError('bad-configuration', {
       message: 'a restore to the end of the WAL has no moment to pause at',
       hint: 'leave --action out, or name a moment with --to',
+    });
+  }
+  if (allowGap && to !== 'latest') {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: 'a gap in the WAL can be allowed only for a restore to its end',
+      hint: 'leave --allow-gap out, or add: --to latest',
     });
   }
   if (timeline !== undefined) requireWhole({ timeline }, { from: 1, to: 0xffff_ffff });
@@ -163,45 +186,123 @@ function requireEmpty(folder: string): void {
   if (names.length > 0) throw refuse('it is not empty');
 }
 
-/** The newest backup that ended before the moment, whose WAL reaches the moment. */
-export function chooseBackup(
-  { info: { backups, archive, segmentBytes }, segments, wal }: RepositoryState,
-  {
-    to,
-    backup: label,
-    timeline = Number.POSITIVE_INFINITY,
-    stanza,
-  }: Pick<WalRestoreOptions, 'to' | 'backup' | 'timeline'> & { readonly stanza: string },
-): PhysicalBackup {
+/** Throws `file-problem` where the disk has less room than the backup: full, it would stop a server on the same disk. */
+function requireRoom(folder: string, { label, bytes }: PhysicalBackup): void {
+  let place = folder;
+  while (!existsSync(place)) place = dirname(place);
+  const { bavail, bsize } = statfsSync(place);
+  const free = bavail * bsize;
+  if (free >= bytes) return;
+  const mebibytes = (count: number) => `${Math.ceil(count / 1024 ** 2)} MiB`;
+  throw new CryptosenseDbError(
+    'file-problem',
+    {
+      message: `the disk of ${folder} has no room for a restore`,
+      evidence: [`${label} takes ${mebibytes(bytes)}, and ${mebibytes(free)} are free`],
+      hint: 'name a folder on a larger disk with: --target DIR',
+    },
+    { details: { path: folder } },
+  );
+}
+
+type Choice = Pick<WalRestoreOptions, 'to' | 'backup' | 'timeline' | 'allowGap'> & {
+  readonly stanza: string;
+};
+
+/** A backup, and the first gap in the WAL that the copy replays. */
+interface Chosen {
+  readonly backup: PhysicalBackup;
+  readonly gap: WalGap | undefined;
+}
+
+/**
+ * The newest backup that ended before the moment, whose WAL reaches the moment; or the newest, or the one that is named,
+ * whose WAL has no gap. PostgreSQL takes a gap for the end of the WAL, and a copy that goes on from there has lost what
+ * comes behind it without an error.
+ */
+export function chooseBackup(state: RepositoryState, choice: Choice): Chosen {
+  const { to, backup: label, timeline = Number.POSITIVE_INFINITY, stanza } = choice;
+  const { info, wal } = state;
+  // The WAL of a later timeline is not replayed, and fills no gap.
+  const segments = state.segments.filter(({ name }) => timelineOf(name) <= timeline);
+  const { segmentBytes } = info;
   if (label !== undefined) {
-    const named = backups.find((backup) => backup.label === label);
-    if (named) return named;
-    throw noBackup(label, `${stanza} has no physical backup ${label}`);
+    const named = info.backups.find((backup) => backup.label === label);
+    if (!named) throw noBackup(label, `${stanza} has no physical backup ${label}`);
+    return { backup: requireOwnWal(named, { ...state, segments }), gap: undefined };
   }
-  const usable = backups.filter(
-    (backup) =>
-      backup.archive === archive && Number.parseInt(backup.wal.start.slice(0, 8), 16) <= timeline,
+  const usable = info.backups.filter(
+    (backup) => backup.archive === info.archive && timelineOf(backup.wal.start) <= timeline,
   );
   const newest = usable.at(-1);
   if (!newest) throw noBackup(stanza, `${stanza} has no physical backup`);
-  if (to === 'latest' || to === undefined) return newest;
+  if (to === 'latest' || to === undefined) {
+    requireOwnWal(newest, { ...state, segments });
+    const needed = [{ from: newest.wal.start, to: undefined }];
+    // What an older timeline lacks behind the place where a later one begins is not replayed.
+    const gap = findGaps(segments, { needed, segmentBytes }).find(
+      ({ first }) =>
+        !segments.some(
+          ({ name }) => timelineOf(name) > timelineOf(first) && name.slice(8) <= first.slice(8),
+        ),
+    );
+    if (gap && !choice.allowGap) throw endUnreachable(gap, { backup: newest, wal });
+    return { backup: newest, gap };
+  }
   const backup = usable.findLast(({ stoppedAt }) => stoppedAt.getTime() <= to.getTime());
   const window =
     backup && windowOf({ ...backup.wal, stoppedAt: backup.stoppedAt }, { segments, segmentBytes });
-  if (backup && window && to.getTime() <= window.to.getTime()) return backup;
-  const moments = wal.windows.map(({ from, to: end }) =>
-    from.getTime() === end.getTime()
-      ? `${from.toISOString()}`
-      : `${from.toISOString()} to ${end.toISOString()}`,
+  if (backup && window && to.getTime() <= window.to.getTime()) return { backup, gap: undefined };
+  throw momentUnreachable(wal, {
+    message: `${to.toISOString()} cannot be restored: ${reasonOf(to, { backup, window, wal })}`,
+    hint: hintOf(to, { wal, backup }),
+  });
+}
+
+function timelineOf(segment: string): number {
+  return Number.parseInt(segment.slice(0, 8), 16);
+}
+
+/** Throws `moment-unreachable` where WAL is missing that the backup itself needs: its copy would never be consistent. */
+function requireOwnWal(
+  backup: PhysicalBackup,
+  { info: { archive, segmentBytes }, segments, wal }: RepositoryState,
+): PhysicalBackup {
+  // The segments of an earlier major version are in an archive that was not read.
+  if (backup.archive !== archive) return backup;
+  const { start, stop } = backup.wal;
+  const [gap] = findGaps(segments, { needed: [{ from: start, to: stop }], segmentBytes });
+  if (!gap) return backup;
+  throw momentUnreachable(wal, {
+    message: `the backup ${backup.label} cannot be restored: it needs the segment ${gap.first} of WAL, which is missing`,
+    hint: 'choose another backup, or a moment that can be restored: cryptosense-db backup wal list',
+  });
+}
+
+function endUnreachable(
+  gap: WalGap,
+  { backup, wal }: { readonly backup: PhysicalBackup; readonly wal: RepositoryState['wal'] },
+): CryptosenseDbError {
+  const last = gap.after ?? backup.stoppedAt;
+  return momentUnreachable(wal, {
+    message: `the end of the WAL cannot be restored: the segment ${gap.first} is missing, and what was written from ${last.toISOString()} on would be lost`,
+    hint: 'put the segment back; or choose a moment before it; or restore all up to it, with: --to latest --allow-gap',
+  });
+}
+
+function momentUnreachable(
+  { windows }: RepositoryState['wal'],
+  { message, hint }: { readonly message: string; readonly hint: string },
+): CryptosenseDbError<'moment-unreachable'> {
+  const moments = windows.map(({ from, to }) =>
+    from.getTime() === to.getTime()
+      ? from.toISOString()
+      : `${from.toISOString()} to ${to.toISOString()}`,
   );
-  throw new CryptosenseDbError(
+  return new CryptosenseDbError(
     'moment-unreachable',
-    {
-      message: `${to.toISOString()} cannot be restored: ${reasonOf(to, { backup, window, wal })}`,
-      evidence: moments.map((text) => `can be restored: ${text}`),
-      hint: hintOf(to, { wal, backup }),
-    },
-    { details: { from: wal.windows[0]?.from, to: wal.windows.at(-1)?.to } },
+    { message, evidence: moments.map((text) => `can be restored: ${text}`), hint },
+    { details: { from: windows[0]?.from, to: windows.at(-1)?.to } },
   );
 }
 
@@ -226,10 +327,10 @@ function reasonOf(
 function hintOf(to: Date, { wal, backup }: Found): string {
   const last = wal.last?.at;
   if (backup && last && to.getTime() > last.getTime()) {
-    return 'let the running server archive its newest segment: select pg_switch_wal(); or restore as far as the WAL reaches: --to latest';
+    return 'let the running server archive its newest segment: select pg_switch_wal(); or restore as far as the WAL reaches: cryptosense-db backup wal restore --to latest';
   }
   return backup
-    ? `choose a moment that can be restored, or the backup itself: --backup ${backup.label}`
+    ? `choose a moment that can be restored, or the backup itself: cryptosense-db backup wal restore --backup ${backup.label}`
     : 'choose a moment that can be restored';
 }
 
@@ -353,7 +454,7 @@ function pgCtl(version: string): string {
 }
 
 /** The longest path of a socket that systems take, less the name of the socket in its folder. */
-const longestSocketFolder = 85;
+export const longestSocketFolder = 85;
 
 function startCommandOf({
   folder,

@@ -23,7 +23,7 @@ export interface WalRunOptions extends WalListOptions {
 export interface WalRun {
   readonly stanza: string;
   readonly repository: string;
-  /** The first backup is a full one, whatever was asked for. */
+  /** The first backup is a full one, also where an incremental one was asked for. */
   readonly backup: PhysicalBackup;
   /** Labels of the backups that no rule keeps, and that are gone. */
   readonly expired: readonly string[];

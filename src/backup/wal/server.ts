@@ -1,14 +1,12 @@
 import { type Session, withSession } from '../../database/connection.ts';
 import { resolveTarget, type Target } from '../../database/target.ts';
+import type { RunOptions } from '../../ledger/run.ts';
 import { CryptosenseDbError } from '../../runtime/errors.ts';
-import type { OnProgress } from '../../runtime/progress.ts';
 import { findManagedService, managedProblem } from './managed.ts';
 
-export interface ServerOptions {
+export interface ServerOptions extends Pick<RunOptions, 'onProgress' | 'signal'> {
   /** The server with the WAL, if it is named. */
   readonly target?: Target | string | undefined;
-  readonly onProgress?: OnProgress | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /** Throws `wal-unavailable` where the name of the host tells of a managed service, or the target has no server. */

@@ -22,6 +22,8 @@ export interface Stanza {
   /** pgBackRest reaches the server's host itself, over SSH or TLS. */
   readonly isRemote: boolean;
   readonly port: number;
+  /** The role as which pgBackRest logs in; undefined: the one that is named as the user that runs it. */
+  readonly user: string | undefined;
   /** A folder, or `s3://bucket/prefix`. */
   readonly repository: string;
   /** Values that no message may show. */
@@ -86,6 +88,7 @@ function stanzaOf(
     dataDirectory,
     isRemote: read('pg1-host') !== undefined,
     port: parseWhole(read('pg1-port') ?? '', { from: 1, to: 65_535 }) ?? 5432,
+    user: read('pg1-user'),
     repository: repositoryOf(read),
     secrets: [...sections.values()].flatMap((section) =>
       [...section].flatMap(([key, value]) => (isSecret(key) && value !== '' ? [value] : [])),

@@ -1,0 +1,48 @@
+import { findStore, surroundings, type TargetFlags } from '../config.ts';
+import type { DoctorOptions } from '../doctor/doctor.ts';
+import { renderExamination } from '../ui/doctor.ts';
+import { storeFlags } from './backup.ts';
+import { defineCommand, flag, grouped } from './command.ts';
+import { folderFlags, onDatabase, targetFlags } from './flags.ts';
+import { names } from './values.ts';
+
+const { store, endpoint } = storeFlags;
+
+/** Of the command line: the store is named by a flag, or by BACKUP_STORE. */
+type DoctorFlags = Omit<DoctorOptions, 'store'> &
+  TargetFlags & {
+    readonly store?: string | undefined;
+    readonly endpoint?: string | undefined;
+    readonly check?: true | undefined;
+  };
+
+export const doctorCommand = defineCommand<DoctorFlags>()({
+  name: 'doctor',
+  summary: 'find what will go wrong in a database, and say what to do',
+  flags: {
+    check: flag('--check', 'exit with code 1 for a critical finding or a warning'),
+    only: flag('--only <rules>', 'some rules, such as job-fails,backup-stale', names),
+    ...targetFlags,
+    ...folderFlags,
+    ...grouped('Store:', { store, endpoint }),
+  },
+  notes: [
+    'Changes nothing. What the role may not see is listed, with the GRANT that shows it.',
+    'Backups are examined where --store or BACKUP_STORE names their store.',
+    'docs/doctor.md says of each rule why it matters.',
+  ],
+  examples: [
+    ['cryptosense-db doctor', 'every finding, the worst first'],
+    ['cryptosense-db doctor --check --quiet', 'for a monitor'],
+  ],
+  run: async ({ check, store: place, endpoint: server, ...given }, tools) => {
+    const { examine } = await import('../doctor/doctor.ts');
+    const named = findStore({ store: place }, surroundings(), { isNeeded: false });
+    const result = await examine({
+      ...onDatabase(given, tools),
+      store: named === undefined ? undefined : { store: named, endpoint: server },
+    });
+    tools.output.result(result, renderExamination);
+    if (check && !result.isSound) tools.answerNo();
+  },
+});

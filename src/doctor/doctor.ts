@@ -1,0 +1,112 @@
+import type { StoreOptions } from '../backup/backup.ts';
+import { describeTarget } from '../database/target.ts';
+import { withRun } from '../ledger/run.ts';
+import type { MigrateOptions } from '../migrations/migrate.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { examinerOf, type Judged } from './examiner.ts';
+import type { Severity } from './rule.ts';
+import { backups } from './topics/backups.ts';
+import { history } from './topics/history.ts';
+import { policies } from './topics/policies.ts';
+import { replication } from './topics/replication.ts';
+import { roles } from './topics/roles.ts';
+import { schema } from './topics/schema.ts';
+import { sessions } from './topics/sessions.ts';
+import { settings } from './topics/settings.ts';
+import { storage } from './topics/storage.ts';
+import { timescale } from './topics/timescale.ts';
+import { versions } from './topics/versions.ts';
+
+export type { Finding, UnseenRules } from './examiner.ts';
+export type { Diagnosis, Severity } from './rule.ts';
+
+export interface DoctorOptions extends MigrateOptions {
+  /** Where backups of the database are stored. Default: backups are not examined. */
+  readonly store?: StoreOptions | undefined;
+  /** Names of rules. Default: all. */
+  readonly only?: readonly string[] | undefined;
+}
+
+export interface Examination extends Judged {
+  /** `host:port/database` or `embedded:FOLDER`. */
+  readonly target: string;
+  /** By the server's clock. */
+  readonly at: Date;
+  /** There is no critical finding and no warning. */
+  readonly isSound: boolean;
+}
+
+/** What a session shows, in the order in which findings of one severity are listed. */
+const databaseTopics = [
+  examinerOf(storage),
+  examinerOf(replication),
+  examinerOf(timescale),
+  examinerOf(policies),
+  examinerOf(schema),
+  examinerOf(sessions),
+  examinerOf(settings),
+  examinerOf(roles),
+  examinerOf(versions),
+];
+const historyTopic = examinerOf(history);
+const backupTopic = examinerOf(backups);
+
+/** The names of all rules: the anchors of docs/doctor.md. */
+export const ruleNames: readonly string[] = [...databaseTopics, historyTopic, backupTopic].flatMap(
+  ({ rules }) => rules,
+);
+
+const severities: readonly Severity[] = ['critical', 'warning', 'note'];
+const statementTimeoutMs = 30_000;
+
+/**
+ * Judges a database by every rule; the worst finding comes first. Changes nothing, and runs on a standby, and as a role
+ * without superuser: what the role cannot see is listed in `unseen`. Throws `bad-configuration` for an unknown rule, what
+ * `migrate.status` throws, and with a store what `backup.check` throws.
+ */
+export async function examine(options: DoctorOptions): Promise<Examination> {
+  const { only, store, ...run } = options;
+  requireKnown(only);
+  const inDatabase = await withRun(run, { access: 'read' }, async ({ session }) => {
+    const { sql } = session;
+    await sql.unsafe(
+      `set default_transaction_read_only = on; set statement_timeout = ${statementTimeoutMs}`,
+    );
+    const [{ now }] = await sql<[{ now: Date }]>`select now()`;
+    const judged: Judged[] = [];
+    for (const topic of databaseTopics) {
+      session.throwIfInterrupted();
+      judged.push(await topic.examine(session, { now, only }));
+    }
+    const { database } = session.server;
+    return { target: describeTarget(session.target), now, database, judged };
+  });
+  const { target, now, database } = inDatabase;
+  // These open a session of their own, and the embedded engine has one at a time.
+  const judged = [
+    ...inDatabase.judged,
+    await historyTopic.examine(run, { now, only }),
+    await backupTopic.examine({ store, database }, { now, only }),
+  ];
+  const findings = judged
+    .flatMap((each) => each.findings)
+    .sort((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));
+  return {
+    target,
+    at: now,
+    findings,
+    unseen: judged.flatMap((each) => each.unseen),
+    sound: judged.flatMap((each) => each.sound),
+    notApplicable: judged.flatMap((each) => each.notApplicable),
+    isSound: findings.every(({ severity }) => severity === 'note'),
+  };
+}
+
+function requireKnown(only: readonly string[] = []): void {
+  const unknown = only.filter((name) => !ruleNames.includes(name));
+  if (unknown.length === 0) return;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: `there is no rule ${unknown.join(', ')}`,
+    hint: `the rules are: ${ruleNames.join(', ')}`,
+  });
+}

@@ -1,0 +1,85 @@
+import { sqlErrorCodes, sqlState } from '../database/sql-errors.ts';
+import { messageOf } from '../runtime/errors.ts';
+import { type Diagnosis, type Reading, type Topic, unseen } from './rule.ts';
+
+export interface Finding extends Diagnosis {
+  readonly rule: string;
+}
+
+/** Rules that found out nothing, because their facts cannot be seen. */
+export interface UnseenRules {
+  readonly topic: string;
+  readonly rules: readonly string[];
+  readonly reason: string;
+  /** What shows them, mostly a GRANT. */
+  readonly remedy: string;
+}
+
+export interface Judged {
+  readonly findings: readonly Finding[];
+  readonly unseen: readonly UnseenRules[];
+  /** Rules that found nothing. */
+  readonly sound: readonly string[];
+  /** Rules about things that the database does not have, such as jobs without TimescaleDB. */
+  readonly notApplicable: readonly string[];
+}
+
+/** Reads a topic and judges it by its rules. The type of its facts is forgotten. */
+export interface Examiner<Source> {
+  readonly rules: readonly string[];
+  readonly examine: (
+    source: Source,
+    options: { readonly now: Date; readonly only: readonly string[] | undefined },
+  ) => Promise<Judged>;
+}
+
+const nothing: Judged = { findings: [], unseen: [], sound: [], notApplicable: [] };
+
+export function examinerOf<Facts, Source>({
+  name,
+  read,
+  rules,
+}: Topic<Facts, Source>): Examiner<Source> {
+  return {
+    rules: rules.map((rule) => rule.name),
+    examine: async (source, { now, only }) => {
+      const asked = rules.filter((rule) => only?.includes(rule.name) ?? true);
+      if (asked.length === 0) return nothing;
+      const names = asked.map((rule) => rule.name);
+      const found = await read(source).catch(refusedReading);
+      switch (found.kind) {
+        case 'absent':
+          return { ...nothing, notApplicable: names };
+        case 'unseen': {
+          const { reason, remedy } = found;
+          return { ...nothing, unseen: [{ topic: name, rules: names, reason, remedy }] };
+        }
+        case 'read': {
+          const findings = asked.flatMap((rule) =>
+            [rule.judge(found.facts, { now }) ?? []]
+              .flat()
+              .map((diagnosis) => ({ rule: rule.name, ...diagnosis })),
+          );
+          const hit = new Set(findings.map(({ rule }) => rule));
+          return { ...nothing, findings, sound: names.filter((each) => !hit.has(each)) };
+        }
+        default:
+          return found satisfies never;
+      }
+    },
+  };
+}
+
+const queryCanceled = '57014';
+
+/** A managed server may refuse a view that others show. */
+function refusedReading(error: unknown): Reading<never> {
+  const state = sqlState(error);
+  if (state === sqlErrorCodes.insufficientPrivilege) {
+    return unseen(messageOf(error), 'grant pg_monitor to ROLE, or ask as an owner');
+  }
+  if (state === queryCanceled) {
+    return unseen('the server did not answer in time', 'try again when it has less to do');
+  }
+  throw error;
+}
