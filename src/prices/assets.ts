@@ -33,7 +33,7 @@ export async function chooseAssets(sql: Sql, { coins, top }: AssetChoice): Promi
       },
     ]);
   }
-  const owners = await readOwners(sql);
+  const owners = await readOwners(sql, all);
   return coins === undefined
     ? chooseLargest(all, { top, owners })
     : chooseNamed(all, { coins, owners });
@@ -43,12 +43,16 @@ export async function chooseAssets(sql: Sql, { coins, top }: AssetChoice): Promi
 type Owners = ReadonlyMap<string, string>;
 
 /** The rows of `price_history` name symbols only, and several assets can share one. */
-async function readOwners(sql: Sql): Promise<Owners> {
-  const recorded = await readSymbolOwners(sql);
+async function readOwners(sql: Sql, all: readonly PricedAsset[]): Promise<Owners> {
+  const owners = new Map(await readSymbolOwners(sql));
+  const isContested = ({ id, symbol }: PricedAsset) => (owners.get(symbol) ?? id) !== id;
+  const contested = new Set(all.filter(isContested).map(({ symbol }) => symbol));
+  // A look into every chunk for each symbol takes long.
   const rows = await sql<{ symbol: string }[]>`
-    select symbol from json_array_elements_text(${JSON.stringify([...recorded.keys()])}::text::json) as symbol
-    where exists (select from price_history where asset_symbol = symbol)`;
-  return new Map(rows.map(({ symbol }) => [symbol, recorded.get(symbol) ?? '']));
+    select symbol from json_array_elements_text(${JSON.stringify([...contested])}::text::json) as symbol
+    where not exists (select from price_history where asset_symbol = symbol)`;
+  for (const { symbol } of rows) owners.delete(symbol);
+  return owners;
 }
 
 /** Prices are imported of active assets only. */
@@ -203,7 +207,7 @@ export async function assetsBySymbol(
   coins: readonly string[] | undefined,
 ): Promise<AssetLookup> {
   const listed = await readAssets(sql);
-  const owners = await readOwners(sql);
+  const owners = await readOwners(sql, listed);
   const chosen = coins && chooseNamed(listed, { coins, owners }).assets;
   const all = chosen ? listed.filter(({ id }) => chosen.some((each) => each.id === id)) : listed;
   const taken = new Map(owners);
