@@ -18,6 +18,7 @@ export {
   type ListOptions,
   type ListResult,
   list,
+  type PlaceFacts,
   type ShownBackup,
   type ShowOptions,
   show,
@@ -28,7 +29,6 @@ export type { Manifest, ManifestTable } from './manifest.ts';
 export {
   type KeptBackup,
   type KeptRule,
-  type PrunedBackup,
   type PruneOptions,
   type PruneResult,
   prune,
