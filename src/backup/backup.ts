@@ -19,6 +19,7 @@ export {
   type ListOptions,
   type ListResult,
   list,
+  type PlaceFacts,
   type ShownBackup,
   type ShowOptions,
   show,
@@ -29,7 +30,6 @@ export type { Manifest, ManifestTable } from './manifest.ts';
 export {
   type KeptBackup,
   type KeptRule,
-  type PrunedBackup,
   type PruneOptions,
   type PruneResult,
   prune,

@@ -33,7 +33,7 @@ export interface Backup extends BackupPlace {
 }
 
 /** A backup that cannot be used: its manifest cannot be read, or its dump is missing or cut off. */
-export interface DamagedBackup extends BackupPlace {
+interface DamagedBackup extends BackupPlace {
   readonly reason: string;
 }
 
@@ -46,12 +46,12 @@ export interface Catalog {
 }
 
 /** Which backups of the store are meant. */
-export interface CatalogOptions {
+interface CatalogOptions {
   /** Default: of every database in the store. */
   readonly database?: string | undefined;
 }
 
-export interface FindOptions extends CatalogOptions, Pick<RunOptions, 'onProgress'> {
+interface FindOptions extends CatalogOptions, Pick<RunOptions, 'onProgress'> {
   /** An id, or its beginning from the day on when only one backup has it; or `latest`. */
   readonly id: string;
   /** Default: the clock of this machine. */

@@ -17,7 +17,7 @@ import { type Login, smokeTest } from './smoke.ts';
 import { type Copy, withCopy } from './wal/copy.ts';
 import type { StanzaOptions } from './wal/stanza.ts';
 
-export interface MomentDrill extends StanzaOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
+interface MomentDrill extends StanzaOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
   readonly pitr: Date;
   readonly database: string | undefined;
   readonly folder: string;

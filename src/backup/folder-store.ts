@@ -12,14 +12,16 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { untilAborted } from '../runtime/abortable.ts';
-import { CryptosenseDbError, hasCode, messageOf } from '../runtime/errors.ts';
+import { type CryptosenseDbError, hasCode, messageOf } from '../runtime/errors.ts';
 import { makeFolder } from '../runtime/files.ts';
 import { compareText } from '../runtime/order.ts';
 import {
   flagsOf,
+  noObject,
   requireKey,
   type Store,
   type StoredObject,
+  storeFailed,
   type UnfinishedUpload,
 } from './store.ts';
 
@@ -77,7 +79,7 @@ interface Access {
 /** Names the store in errors of the disk; those of the content stay as they are. */
 async function onDisk<T>(work: Promise<T>, access: Access): Promise<T> {
   return work.catch((error: unknown) => {
-    throw storeFailed(error, access);
+    throw diskFailed(error, access);
   });
 }
 
@@ -144,12 +146,8 @@ async function* read(
     yield* createReadStream(path, { highWaterMark: 1024 * 1024, ...(signal && { signal }) });
   } catch (error) {
     signal?.throwIfAborted();
-    if (!hasCode(error, 'ENOENT')) throw storeFailed(error, { root, access: 'read' });
-    throw new CryptosenseDbError(
-      'no-backup',
-      { message: `${root} has no ${key}` },
-      { details: { id: key } },
-    );
+    if (!hasCode(error, 'ENOENT')) throw diskFailed(error, { root, access: 'read' });
+    throw noObject(root, key);
   }
 }
 
@@ -197,26 +195,19 @@ async function removeEmpty(folder: string, { root, created }: Disk): Promise<voi
   }
 }
 
-function storeFailed(cause: unknown, { root, access }: Access): CryptosenseDbError<'store-failed'> {
-  return new CryptosenseDbError(
-    'store-failed',
-    {
-      message: `the store ${root} cannot be used`,
-      evidence: [messageOf(cause)],
-      ...hintOf(cause, { root, access }),
-    },
-    { details: { store: root }, cause },
-  );
+function diskFailed(cause: unknown, access: Access): CryptosenseDbError<'store-failed'> {
+  const hint = hintOf(cause, access);
+  return storeFailed(access.root, { fact: messageOf(cause), hint, cause });
 }
 
-function hintOf(cause: unknown, { root, access }: Access): { readonly hint?: string } {
+function hintOf(cause: unknown, { root, access }: Access): string | undefined {
   if (hasCode(cause, 'ENOSPC') || hasCode(cause, 'EDQUOT')) {
     const prune = `cryptosense-db backup prune${flagsOf({ name: root })}`;
-    return { hint: `make room on its disk: ${prune}; or name another store` };
+    return `make room on its disk: ${prune}; or name another store`;
   }
   if (hasCode(cause, 'EACCES') || hasCode(cause, 'EPERM') || hasCode(cause, 'EROFS')) {
     const what = access === 'read' ? 'read the folder and all below it' : 'write to the folder';
-    return { hint: `let this user ${what}, or name another store` };
+    return `let this user ${what}, or name another store`;
   }
-  return {};
+  return undefined;
 }

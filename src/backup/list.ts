@@ -1,5 +1,5 @@
 import type { RunOptions } from '../ledger/run.ts';
-import { findBackup, readCatalog } from './catalog.ts';
+import { type BackupPlace, findBackup, readCatalog } from './catalog.ts';
 import { type Manifest, manifestName } from './manifest.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
@@ -28,13 +28,18 @@ export interface ListedBackup {
   readonly migration: string | null;
 }
 
-/** A folder without a manifest: a backup is running, or one has died. */
-export interface UnfinishedBackup {
+export interface PlaceFacts {
   readonly database: string;
   readonly id: string;
+  /** The moment in the id. */
   readonly startedAt: Date;
-  readonly ageMs: number;
+  /** In the store. */
   readonly bytes: number;
+}
+
+/** A folder without a manifest: a backup is running, or one has died. */
+export interface UnfinishedBackup extends PlaceFacts {
+  readonly ageMs: number;
 }
 
 /** A backup whose manifest cannot be read, or whose dump is missing or cut off. */
@@ -50,42 +55,36 @@ export interface ListResult {
   readonly unfinished: readonly UnfinishedBackup[];
 }
 
+/** What a result says of every place. */
+export function factsOf({ database, id, startedAt, bytes }: BackupPlace): PlaceFacts {
+  return { database, id, startedAt, bytes };
+}
+
+export function agedFactsOf(place: BackupPlace, now: Date): UnfinishedBackup {
+  return { ...factsOf(place), ageMs: now.getTime() - place.startedAt.getTime() };
+}
+
 /** The backups of a store. Reads each manifest, and no dump. A store that is not there yet has none. */
 export async function list(options: ListOptions): Promise<ListResult> {
   const { database, now = new Date() } = options;
   return withStore(options, async (store) => {
     const { backups, damaged, unfinished } = await readCatalog(store, { database });
-    const ageMs = (startedAt: Date) => now.getTime() - startedAt.getTime();
     return {
       store: store.name,
-      backups: backups.map(({ id, startedAt, bytes, manifest }) => ({
-        database: manifest.database,
-        id,
+      backups: backups.map(({ manifest, ...place }) => ({
+        ...agedFactsOf(place, now),
         environment: manifest.environment,
-        startedAt,
         finishedAt: new Date(manifest.finishedAt),
-        ageMs: ageMs(startedAt),
-        bytes,
         isEncrypted: manifest.dump.recipients.length > 0,
         tables: manifest.tables.length,
         rows: manifest.tables.reduce((sum, { rows }) => sum + rows, 0),
         migration: manifest.migration,
       })),
-      damaged: damaged.map(({ database, id, startedAt, bytes, reason }) => ({
-        database,
-        id,
-        startedAt,
-        ageMs: ageMs(startedAt),
-        bytes,
-        reason,
+      damaged: damaged.map((place) => ({
+        ...agedFactsOf(place, now),
+        reason: place.reason,
       })),
-      unfinished: unfinished.map(({ database, id, startedAt, bytes }) => ({
-        database,
-        id,
-        startedAt,
-        ageMs: ageMs(startedAt),
-        bytes,
-      })),
+      unfinished: unfinished.map((place) => agedFactsOf(place, now)),
     };
   });
 }

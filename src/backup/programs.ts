@@ -14,7 +14,7 @@ const packages = {
   pg_restore: 'postgresql-client',
   postgres: 'postgresql',
 } as const;
-export type ProgramName = keyof typeof packages;
+type ProgramName = keyof typeof packages;
 
 export interface Program {
   readonly name: ProgramName;

@@ -9,7 +9,13 @@ import {
   placeOfKey,
   readCatalog,
 } from './catalog.ts';
-import type { UnfinishedBackup, UnusableBackup } from './list.ts';
+import {
+  agedFactsOf,
+  factsOf,
+  type PlaceFacts,
+  type UnfinishedBackup,
+  type UnusableBackup,
+} from './list.ts';
 import { manifestName } from './manifest.ts';
 import {
   defaultKeep,
@@ -35,14 +41,7 @@ export interface PruneOptions extends StoreOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export interface PrunedBackup {
-  readonly database: string;
-  readonly id: string;
-  readonly startedAt: Date;
-  readonly bytes: number;
-}
-
-export interface KeptBackup extends PrunedBackup {
+export interface KeptBackup extends PlaceFacts {
   readonly rules: readonly KeptRule[];
 }
 
@@ -58,7 +57,7 @@ export interface PruneResult {
   readonly isDryRun: boolean;
   readonly keep: Keep;
   readonly kept: readonly KeptBackup[];
-  readonly deleted: readonly PrunedBackup[];
+  readonly deleted: readonly PlaceFacts[];
   /** Folders without a manifest. Those of the last day stay: a backup may be running. */
   readonly unfinished: readonly (UnfinishedBackup & { readonly isDeleted: boolean })[];
   /** Uploads that did not come to their end. Those that were written to within the last day stay. */
@@ -123,23 +122,16 @@ export async function pruneStore(
     ? []
     : await deleteAll(store, { dropped, left, uploads: leftUploads, signal });
   const gone = left.filter((place) => !spared.includes(place));
-  const facts = ({ database: of, id, startedAt, bytes }: BackupPlace): PrunedBackup => ({
-    database: of,
-    id,
-    startedAt,
-    bytes,
-  });
   return {
     store: store.name,
     isDryRun,
     keep,
     kept: retentions.flatMap(({ kept }) =>
-      kept.map(({ backup, rules }) => ({ ...facts(backup), rules })),
+      kept.map(({ backup, rules }) => ({ ...factsOf(backup), rules })),
     ),
-    deleted: dropped.map(facts),
+    deleted: dropped.map(factsOf),
     unfinished: catalog.unfinished.map((place) => ({
-      ...facts(place),
-      ageMs: ageMs(place.startedAt),
+      ...agedFactsOf(place, now),
       isDeleted: gone.includes(place),
     })),
     uploads: uploads.map((upload) => ({
@@ -149,8 +141,7 @@ export async function pruneStore(
       isDeleted: leftUploads.includes(upload),
     })),
     damaged: catalog.damaged.map((place) => ({
-      ...facts(place),
-      ageMs: ageMs(place.startedAt),
+      ...agedFactsOf(place, now),
       reason: place.reason,
     })),
     deletedBytes: [...dropped, ...gone].reduce((sum, { bytes }) => sum + bytes, 0),

@@ -1,4 +1,5 @@
-import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { type CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { storeFailed } from './store.ts';
 
 const keysHint =
   'check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile that AWS_PROFILE names';
@@ -42,21 +43,13 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 /** An error of the SDK, or of the network below it. Holds no key: S3's messages repeat none. */
-export function storeFailed(store: string, cause: unknown): CryptosenseDbError<'store-failed'> {
+export function s3Failed(store: string, cause: unknown): CryptosenseDbError<'store-failed'> {
   const names = namesOf(cause);
   const hint = names.map((name) => hints[name]).find((each) => each !== undefined);
   const [name] = names.filter((each) => each !== 'Error');
   const message = messageOf(cause);
   const fact = name === undefined || message.includes(name) ? message : `${name}: ${message}`;
-  return new CryptosenseDbError(
-    'store-failed',
-    {
-      message: `the store ${store} cannot be used`,
-      evidence: [fact],
-      ...(hint !== undefined && { hint }),
-    },
-    { details: { store }, cause },
-  );
+  return storeFailed(store, { fact, hint, cause });
 }
 
 export function isNamed(error: unknown, name: string): boolean {

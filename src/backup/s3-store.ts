@@ -10,9 +10,10 @@ import {
 import { withoutAwsWarning } from '../config.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { compareText } from '../runtime/order.ts';
-import { isNamed, storeFailed } from './s3-errors.ts';
+import { isNamed, s3Failed } from './s3-errors.ts';
 import { type Encryption, upload } from './s3-upload.ts';
 import {
+  noObject,
   requireKey,
   type S3Options,
   type Store,
@@ -42,7 +43,7 @@ export function openS3Store(location: string, options: S3Options): Store {
   const place: S3Place = { client, bucket, prefix, name };
   const keyOf = (key: string) => prefix + requireKey(key);
   const failed = (error: unknown) => {
-    throw storeFailed(name, error);
+    throw s3Failed(name, error);
   };
   const { endpoint } = options;
   return {
@@ -185,21 +186,13 @@ async function* read(
       throw new Error(`the connection ended after ${offset} of ${size} bytes`);
     } catch (error) {
       signal?.throwIfAborted();
-      if (isNamed(error, 'NoSuchKey')) throw noBackup(name, key);
+      if (isNamed(error, 'NoSuchKey')) throw noObject(name, key);
       failures += 1;
       const isBegun = version !== undefined && !isNamed(error, 'PreconditionFailed');
       if (isBegun && offset === size) return;
-      if (!isBegun || failures > mostResumptions) throw storeFailed(name, error);
+      if (!isBegun || failures > mostResumptions) throw s3Failed(name, error);
     }
   }
-}
-
-function noBackup(store: string, key: string): CryptosenseDbError<'no-backup'> {
-  return new CryptosenseDbError(
-    'no-backup',
-    { message: `${store} has no ${key}` },
-    { details: { id: key } },
-  );
 }
 
 function parseLocation(location: string): { readonly bucket: string; readonly prefix: string } {

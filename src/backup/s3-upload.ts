@@ -10,7 +10,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { untilAborted } from '../runtime/abortable.ts';
 import { isError } from '../runtime/errors.ts';
-import { isNamed, isRefused, storeFailed } from './s3-errors.ts';
+import { isNamed, isRefused, s3Failed } from './s3-errors.ts';
 import { flagsOf } from './store.ts';
 
 /** The encryption at rest that a request asks for. */
@@ -19,7 +19,7 @@ export type Encryption = Pick<
   'ServerSideEncryption' | 'SSEKMSKeyId'
 >;
 
-export interface S3Object {
+interface S3Object {
   readonly client: S3Client;
   readonly bucket: string;
   readonly key: string;
@@ -103,7 +103,7 @@ async function uploadParts(
         },
         (error: unknown) => {
           // Ends the reading of the content, and the other part.
-          stop.abort(storeFailed(store, error));
+          stop.abort(s3Failed(store, error));
           inFlight.delete(sent);
         },
       );
@@ -156,7 +156,7 @@ async function* partsOf(
   let number = 1;
   const takeNext = () => {
     const bytes = partBytes(number);
-    if (bytes === undefined) throw storeFailed(store, new Error('the object is above 1.0 TB'));
+    if (bytes === undefined) throw s3Failed(store, new Error('the object is above 1.0 TB'));
     return buffers.take(bytes);
   };
   let buffer = takeNext();
@@ -191,9 +191,9 @@ async function begin(object: S3Object, signal: AbortSignal): Promise<Multipart> 
   const { UploadId } = await inGrace(signal, (abortSignal) =>
     client.send(command, { abortSignal }),
   ).catch((error: unknown) => {
-    throw storeFailed(store, error);
+    throw s3Failed(store, error);
   });
-  if (UploadId === undefined) throw storeFailed(store, new Error('the server names no upload'));
+  if (UploadId === undefined) throw s3Failed(store, new Error('the server names no upload'));
   return { object, id: UploadId };
 }
 
@@ -246,7 +246,7 @@ async function finish(
     // Without an answer, or when a second attempt finds the upload gone, the object may be stored.
     if (!isRefused(error) || isNamed(error, 'NoSuchUpload')) await removeObject(object);
     signal.throwIfAborted();
-    throw storeFailed(object.store, error);
+    throw s3Failed(object.store, error);
   }
   if (!signal.aborted) return;
   await removeObject(object);

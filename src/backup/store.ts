@@ -76,6 +76,35 @@ export function requireKey(key: string): string {
   );
 }
 
+/** The store cannot be reached, read or written. */
+export function storeFailed(
+  store: string,
+  {
+    fact,
+    hint,
+    cause,
+  }: { readonly fact: string; readonly hint: string | undefined; readonly cause: unknown },
+): CryptosenseDbError<'store-failed'> {
+  return new CryptosenseDbError(
+    'store-failed',
+    {
+      message: `the store ${store} cannot be used`,
+      evidence: [fact],
+      ...(hint !== undefined && { hint }),
+    },
+    { details: { store }, cause },
+  );
+}
+
+/** The store has no object of that key. */
+export function noObject(store: string, key: string): CryptosenseDbError<'no-backup'> {
+  return new CryptosenseDbError(
+    'no-backup',
+    { message: `${store} has no ${key}` },
+    { details: { id: key } },
+  );
+}
+
 /** The whole object as text: for manifests. */
 export async function readText(store: Store, key: string): Promise<string> {
   const parts: Uint8Array[] = [];

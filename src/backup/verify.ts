@@ -25,7 +25,8 @@ export interface VerifyResult {
 
 /**
  * Reads a whole backup: its checksum, its encryption, and the archive to its end with pg_restore. Records in the store
- * whether it was found whole, for `check`. Throws `no-backup`, `backup-damaged`, `backup-locked`, `program-missing` and `store-failed`.
+ * whether it was found whole, for `check`. Throws `no-backup`, `backup-damaged`, `backup-locked`, `program-missing` and
+ * `store-failed`.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const { pgBin, signal } = options;

@@ -14,7 +14,7 @@ import { findProgram } from '../programs.ts';
 import { longestSocketFolder, restore, type WalRestore } from './restore.ts';
 import { findStanza, type StanzaOptions } from './stanza.ts';
 
-export interface CopyOptions extends StanzaOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
+interface CopyOptions extends StanzaOptions, Pick<RunOptions, 'onProgress' | 'signal'> {
   /** The moment at which the copy stands. */
   readonly to: Date;
   /** An existing folder, in which the copy gets one of its own. */

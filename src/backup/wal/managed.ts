@@ -1,7 +1,7 @@
 import { CryptosenseDbError } from '../../runtime/errors.ts';
 
 /** A service that keeps WAL itself, and lets no program of ours onto the server's host. */
-export interface ManagedService {
+interface ManagedService {
   readonly name: string;
   /** A command, or the place in the service's console. */
   readonly restore: string;
@@ -48,7 +48,7 @@ const services: readonly KnownService[] = [
 ];
 
 /** What tells a managed server from one's own. */
-export interface ServerSigns {
+interface ServerSigns {
   /** Names, addresses or folders of sockets. */
   readonly hosts: readonly string[];
   /** The names of the server's settings, where it could be asked. */

@@ -75,7 +75,7 @@ export async function run(options: WalRunOptions): Promise<WalRun> {
 }
 
 /** Ten years. */
-export const walDaysRange = { from: 1, to: 3_650 };
+const walDaysRange = { from: 1, to: 3_650 };
 
 interface Expiry extends CommandOptions {
   readonly backup: PhysicalBackup;

@@ -141,7 +141,7 @@ function gapsIn(range: NeededRange, timelines: Timelines, segmentBytes: number):
 }
 
 /** A backup, by the segments between which it was made, and the moment at which it is consistent. */
-export interface BackupRange {
+interface BackupRange {
   readonly start: string;
   readonly stop: string;
   readonly stoppedAt: Date;

@@ -35,7 +35,7 @@ export const configLocations = ['/etc/pgbackrest/pgbackrest.conf', '/etc/pgbackr
 type Section = ReadonlyMap<string, string>;
 
 /** Sections of an INI file as pgBackRest reads it: `[name]`, `key=value`, `#` at the start of a comment. */
-export function parseConfig(text: string): ReadonlyMap<string, Section> {
+function parseConfig(text: string): ReadonlyMap<string, Section> {
   const sections = new Map<string, Map<string, string>>();
   let section = new Map<string, string>();
   for (const line of text.split(/\r?\n/)) {
@@ -167,7 +167,7 @@ function ownerOfServer({ dataDirectory, config, name }: Stanza): number | undefi
 }
 
 /** The name of a user of this machine; `#1000` for one without a name, as sudo writes it. */
-export function userName(uid: number): string {
+function userName(uid: number): string {
   const line = (readText('/etc/passwd') ?? '')
     .split('\n')
     .map((each) => each.split(':'))

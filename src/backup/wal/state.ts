@@ -11,7 +11,7 @@ import {
 } from './server.ts';
 import { findStanza } from './stanza.ts';
 
-export const defaultRpoMs = 3_600_000;
+const defaultRpoMs = 3_600_000;
 
 export interface WalStateOptions extends Omit<WalListOptions, 'keep'>, ServerOptions {
   /** How much may be lost at most, as a time. Default: an hour. */
