@@ -130,6 +130,11 @@ export const bloat = defineQuestion<DeadRows>({
       unseen: [
         ...describeHeld(sight),
         ...describeCounting(sight),
+        ...(sight.isStandby
+          ? [
+              'How many rows are dead, and the last VACUUM: a standby does not count them. Ask the primary.',
+            ]
+          : []),
         ...(isHidden ? [describeNoEstimate(sight, 'How much space is free in some tables')] : []),
       ],
     };
