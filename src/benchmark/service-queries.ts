@@ -7,7 +7,6 @@ interface Account {
   readonly id: string;
   readonly email: string;
   readonly password_hash: string;
-  readonly two_factor_enabled: boolean | null;
 }
 
 /** The account that logs in, by its address in any case. */
@@ -17,7 +16,7 @@ export function accountByEmail(
 ): SelectQueryBuilder<DB, 'users', Account> {
   return db
     .selectFrom('users')
-    .select(['id', 'email', 'password_hash', 'two_factor_enabled'])
+    .select(['id', 'email', 'password_hash'])
     .where(sql`lower(email)`, '=', sql`lower(${email})`)
     .where('deleted_at', 'is', null);
 }

@@ -134,7 +134,7 @@ async function createUsers(sql: Sql, count: number): Promise<void> {
   await sql`
     create table users (
       id uuid primary key default gen_random_uuid(), email text not null, password_hash text not null,
-      two_factor_enabled boolean, deleted_at timestamptz
+      deleted_at timestamptz
     )`;
   await sql`create unique index unique_user_email on users (lower(email)) where deleted_at is null`;
   await sql`
