@@ -7,7 +7,6 @@ export const sqlErrorCodes = {
   uniqueViolation: '23505',
   duplicateTable: '42P07',
   noSuchTable: '42P01',
-  noSuchColumn: '42703',
   cannotConnectNow: '57P03',
   insufficientPrivilege: '42501',
   objectInUse: '55006',

@@ -32,7 +32,8 @@ interface Source {
 const plainSchema = `
   create extension pgcrypto;
   create table users (
-    id uuid primary key default gen_random_uuid(), email text, password_hash text, deleted_at timestamptz
+    id uuid primary key default gen_random_uuid(), email text, password_hash text,
+    two_factor_enabled boolean, deleted_at timestamptz
   );
   create table portfolios (
     id uuid primary key default gen_random_uuid(), user_id uuid references users, name text, deleted_at timestamptz
@@ -238,13 +239,20 @@ it.skipIf(!hasPgDump)(
   `does not run the tests of CryptoSense on another schema${pgDumpMissing}`,
   async () => {
     const { url, sql } = await scratchDatabase();
-    await sql`create table users as select 1 as id`;
+    await sql`create table orders as select 1 as id`;
     const store = join(temporaryFolder(), 'store');
     await create({ target: url, store });
     const { smokeTests, hasPassed } = await drill({ target: url, store });
     expect(smokeTests.map(({ outcome }) => outcome)).toEqual(Array(4).fill('not run'));
     expect(smokeTests[1]?.detail).toContain('portfolios');
     expect(hasPassed).toBe(true);
+    const asked = await drill({ target: url, store, login: { email } });
+    expect(asked.smokeTests[0]).toMatchObject({ name: 'login', outcome: 'failed' });
+    // A table of that name with other columns is a schema that has changed.
+    await sql`create table portfolios as select 1 as id`;
+    await create({ target: url, store });
+    const changed = await drill({ target: url, store });
+    expect(changed.smokeTests[1]).toMatchObject({ name: 'portfolio view', outcome: 'failed' });
   },
 );
 

@@ -24,7 +24,7 @@ import { coinsSchema } from '../support/seeding.ts';
 function commandsOfPage(): string {
   const page = readFileSync('docs/backup.md', 'utf8');
   const [, section = ''] = /^## Restore now\n(.*?)\n### /ms.exec(page) ?? [];
-  const blocks = [...section.matchAll(/```sh\n(.*?)```/gs)].map(([, block = '']) => block);
+  const blocks = [...section.matchAll(/^ {3}```sh\n(.*?)```/gms)].map(([, block = '']) => block);
   expect(blocks).toHaveLength(3);
   return blocks.join('');
 }
