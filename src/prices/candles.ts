@@ -46,8 +46,8 @@ async function daysToStore(sql: Sql, { from }: TimeRange): Promise<TimeRange | u
 }
 
 /**
- * The moment before which only candles are kept: their prices were dropped, by a call of drop_chunks. Undefined when
- * there are prices of every stored candle's day.
+ * The moment before which only candles are kept: drop_chunks has removed the chunks of their prices. Undefined when each
+ * stored candle's day has a chunk.
  */
 export async function readCandlesOnly(sql: Sql): Promise<number | undefined> {
   const store = await findStore(sql);
@@ -55,10 +55,9 @@ export async function readCandlesOnly(sql: Sql): Promise<number | undefined> {
     `select min(day) as day from ${store}`,
   );
   const [{ oldest }] = await sql<[{ oldest: Date | null }]>`
-    select min("time") as oldest from price_history`;
-  if (day === null || oldest === null) return undefined;
-  const first = startOf(oldest.getTime(), 'daily');
-  return day.getTime() < first ? first : undefined;
+    select min(range_start) as oldest from timescaledb_information.chunks
+    where hypertable_schema = 'public' and hypertable_name = 'price_history'`;
+  return day !== null && oldest !== null && day < oldest ? oldest.getTime() : undefined;
 }
 
 /** The end of the last stored day, in milliseconds since 1970; 0 without one. Later days are computed from the prices. */
