@@ -47,7 +47,7 @@ export async function readTable(
   const values = columns.map((column) => `cryptosense_db_row.${column}`).join(', ');
   const [row] = await sql.unsafe<[{ rows: string; hash: string }]>(`
     select count(*)::text as rows,
-      coalesce(sum(hashtextextended(row(${values})::text, 0)::numeric), 0)::text as hash
+      coalesce(sum(hashtextextended(row(${values})::text, 0)), 0)::text as hash
     from ${source} as cryptosense_db_row`);
   return { name, kind, rows: Number(row.rows), hash: row.hash };
 }

@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 import {
-  fillWithTrades,
+  fillWithTransactions,
   generateKeys,
   hasSwift,
   openStorage,
@@ -403,8 +403,11 @@ async function measureBackup({ server, folder, runs, rows }) {
     return [];
   }
   say('the database to back up');
+  // A restore with pg_restore alone loses what belongs to TimescaleDB.
+  const folders = schemaFolders(join(folder, 'plain'), { ...server, timescale: undefined });
   const url = await createDatabase(server);
-  await fillWithTrades(url, rows);
+  await execute(migrateUp(folders)(url));
+  await fillWithTransactions(url, rows);
   const size = `${((await sizeOf(url)) / 1e9).toFixed(1)} GB`;
   const { identity, recipient } = await generateKeys();
   const key = join(folder, 'key.txt');

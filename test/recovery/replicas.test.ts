@@ -415,15 +415,23 @@ describe("createDatabase({ role: 'replica' })", () => {
     return Promise.all(Array.from({ length: count }, ask));
   }
 
-  /** A table that standbys have, and a function that reads it in a subtransaction. */
+  /**
+   * A table that standbys have, and a function that reads it in a subtransaction. It sleeps on a standby that has not
+   * replayed the new column of the tests.
+   */
   async function databaseWithTable(): Promise<ScratchDatabase> {
     const own = await ownDatabase();
     await own.sql`create table coins as select 'BTC' as symbol`;
     await own.sql`
+      create function sleep_until_replayed() returns void language sql as $$
+        select pg_sleep(20) where not exists (
+          select from pg_attribute where attrelid = 'coins'::regclass and attname = 'name'
+        ) $$`;
+    await own.sql`
       create function count_slowly() returns bigint language plpgsql as $$
       begin
         begin
-          perform pg_sleep(0.8);
+          perform sleep_until_replayed();
           return (select count(*) from coins);
         exception when division_by_zero then
           return 0;
@@ -470,7 +478,7 @@ describe("createDatabase({ role: 'replica' })", () => {
   });
 
   it.each([
-    ['a query', 'select pg_sleep(0.8), count(*) as count, pg_backend_pid() as pid from coins'],
+    ['a query', 'select sleep_until_replayed(), count(*) as count, pg_backend_pid() as pid from coins'],
     [
       'a query in a subtransaction, whose connection the server ends,',
       'select count_slowly() as count, pg_backend_pid() as pid, (select 1 from coins limit 1)',
