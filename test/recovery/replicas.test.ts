@@ -478,7 +478,10 @@ describe("createDatabase({ role: 'replica' })", () => {
   });
 
   it.each([
-    ['a query', 'select sleep_until_replayed(), count(*) as count, pg_backend_pid() as pid from coins'],
+    [
+      'a query',
+      'select sleep_until_replayed(), count(*) as count, pg_backend_pid() as pid from coins',
+    ],
     [
       'a query in a subtransaction, whose connection the server ends,',
       'select count_slowly() as count, pg_backend_pid() as pid, (select 1 from coins limit 1)',
