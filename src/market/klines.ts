@@ -11,7 +11,8 @@ export interface Kline {
   readonly quoteVolume: number | undefined;
 }
 
-const isoMoment = /^(\d{4}-\d{2}-\d{2})([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?))?$/;
+const isoMoment = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}(:?\d{2})?))?$/;
+const hoursOnlyZone = /:.*[+-]\d{2}$/;
 
 /**
  * A moment as exchanges write it: seconds, milliseconds or microseconds since 1970, or ISO 8601 with a time zone.
@@ -24,10 +25,9 @@ export function readMoment(text: string): number | undefined {
     const perMs = { 10: 1 / 1_000, 13: 1, 16: 1_000 }[digits.length];
     return perMs && Math.floor(Number(text) / perMs);
   }
-  const [, day = '', , , , zone = ''] = isoMoment.exec(text) ?? [];
-  if (!isDay(day)) return undefined;
-  const isHoursOnly = /^[+-]\d{2}$/.test(zone);
-  const moment = Date.parse(`${text.replace(' ', 'T')}${isHoursOnly ? ':00' : ''}`);
+  if (!isoMoment.test(text) || !isDay(text.slice(0, 10))) return undefined;
+  const isoText = text.replace(' ', 'T');
+  const moment = Date.parse(hoursOnlyZone.test(isoText) ? `${isoText}:00` : isoText);
   return Number.isNaN(moment) ? undefined : moment;
 }
 

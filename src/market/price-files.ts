@@ -148,14 +148,7 @@ function readKlines(symbol: string, readLine: ReadKline): PriceFormat['read'] {
   };
 }
 
-const tableColumns = [
-  'time',
-  'asset_symbol',
-  'price_usd',
-  'market_cap_usd',
-  'volume_24h_usd',
-] as const;
-type TableColumn = (typeof tableColumns)[number];
+type TableColumn = 'time' | 'asset_symbol' | 'price_usd' | 'market_cap_usd' | 'volume_24h_usd';
 const neededColumns: readonly TableColumn[] = ['time', 'asset_symbol', 'price_usd'];
 /** Also negative: what a column cannot hold is counted when it is written. */
 const figure = /^-?(\d+(\.\d+)?|\.\d+)([eE][+-]?\d+)?$/;
@@ -180,8 +173,8 @@ async function* readTable(file: TextFile, endOfBatch: number): AsyncGenerator<Fi
 interface Header {
   /** Of a row. */
   readonly values: number;
-  /** The place of each of `tableColumns` in a row. */
-  readonly places: readonly (number | undefined)[];
+  /** The place of each column in a row: -1 where the file does not have it. */
+  readonly places: Readonly<Record<TableColumn, number>>;
 }
 
 function readHeader(line: Line, place: string): Header {
@@ -199,10 +192,16 @@ function readHeader(line: Line, place: string): Header {
       `the header has no ${missing.join(', ')}; a file of prices starts with time,asset_symbol,price_usd`,
     );
   }
-  const places = tableColumns.map((name) =>
-    names.includes(name) ? names.indexOf(name) : undefined,
-  );
-  return { values: names.length, places };
+  return {
+    values: names.length,
+    places: {
+      time: names.indexOf('time'),
+      asset_symbol: names.indexOf('asset_symbol'),
+      price_usd: names.indexOf('price_usd'),
+      market_cap_usd: names.indexOf('market_cap_usd'),
+      volume_24h_usd: names.indexOf('volume_24h_usd'),
+    },
+  };
 }
 
 function readRow(line: Line, header: Header, file: string): Price {
@@ -214,10 +213,13 @@ function readRow(line: Line, header: Header, file: string): Price {
       `it has ${values.length} values, and the header has ${header.values}`,
     );
   }
-  const [time, symbol, price, cap, volume] = header.places.map((place) =>
-    place === undefined ? '' : (values[place] ?? '').trim(),
-  );
-  const moment = readMoment(time ?? '');
+  const read = (column: TableColumn) => (values[header.places[column]] ?? '').trim();
+  const time = read('time');
+  const symbol = read('asset_symbol');
+  const priceUsd = read('price_usd');
+  const marketCapUsd = read('market_cap_usd');
+  const volume24hUsd = read('volume_24h_usd');
+  const moment = readMoment(time);
   if (moment === undefined) {
     throw faultyLine(
       file,
@@ -225,20 +227,20 @@ function readRow(line: Line, header: Header, file: string): Price {
       `"${time}" is not a time: write ISO 8601 with a time zone, or seconds since 1970`,
     );
   }
-  if (symbol === undefined || symbol === '' || /[\s\\]/.test(symbol)) {
+  if (symbol === '' || /[\s\\]/.test(symbol)) {
     throw faultyLine(file, line, 'it has no symbol of an asset');
   }
-  const isFigure = (text: string | undefined) => text !== undefined && figure.test(text);
-  if (!isFigure(price)) throw faultyLine(file, line, `"${price}" is not a price`);
-  for (const text of [cap, volume]) {
-    if (text !== '' && !isFigure(text)) throw faultyLine(file, line, `"${text}" is not a number`);
+  if (!figure.test(priceUsd)) throw faultyLine(file, line, `"${priceUsd}" is not a price`);
+  for (const text of [marketCapUsd, volume24hUsd]) {
+    if (text !== '' && !figure.test(text))
+      throw faultyLine(file, line, `"${text}" is not a number`);
   }
   return {
     symbol,
     time: moment,
-    priceUsd: price ?? '',
-    marketCapUsd: cap || null,
-    volume24hUsd: volume || null,
+    priceUsd,
+    marketCapUsd: marketCapUsd || null,
+    volume24hUsd: volume24hUsd || null,
   };
 }
 

@@ -45,3 +45,31 @@ export function fitPrice(price: Price): {
     ],
   };
 }
+
+/** What is said about one price. */
+export interface PriceMisfit {
+  readonly symbol: string;
+  readonly kind: MisfitKind;
+}
+
+/** How many prices of an asset something is said about. */
+export interface Misfit extends PriceMisfit {
+  readonly rows: number;
+}
+
+/** Adds up what is said about prices. */
+export function countMisfits(): {
+  readonly add: (misfits: readonly PriceMisfit[]) => void;
+  readonly list: () => readonly Misfit[];
+} {
+  const counts = new Map<string, Misfit>();
+  return {
+    add: (misfits) => {
+      for (const { symbol, kind } of misfits) {
+        const key = `${kind} ${symbol}`;
+        counts.set(key, { symbol, kind, rows: (counts.get(key)?.rows ?? 0) + 1 });
+      }
+    },
+    list: () => [...counts.values()],
+  };
+}

@@ -4,6 +4,7 @@ import { readLedger } from '../ledger/ledger.ts';
 import { ensureLedger, type Run, withRun } from '../ledger/run.ts';
 import type { Interval, TimeRange } from '../market/prices.ts';
 import type { LeftOutPrices } from './files.ts';
+import type { Misfit } from './fit.ts';
 import {
   type ImportPlan,
   nothingLeftOut,
@@ -20,7 +21,6 @@ import {
 } from './request.ts';
 import { prepareForPrices, requirePriceTables } from './session.ts';
 import { type Sunk, withPriceSink } from './sink.ts';
-import type { Misfit } from './writer.ts';
 
 export interface ImportResult extends ImportPlan {
   /** `host:port/database` or `embedded:FOLDER`. */

@@ -12,22 +12,25 @@ export async function readPresence(
 ): Promise<readonly Presence[]> {
   const slot = intervalMs[interval] / 1_000;
   const symbols = JSON.stringify(assets.map(({ symbol }) => symbol));
+  // By asset: the prices of one fit into the memory of a sort, and chunks are compressed by asset.
   return sql<Presence[]>`
     select
-      asset_symbol as symbol,
-      min(slot)::float8 * ${slot}::bigint * 1000 as "from",
-      (max(slot) + 1)::float8 * ${slot}::bigint * 1000 as "to"
-    from (
-      -- Slots that follow each other have the same difference to their number.
-      select asset_symbol, slot, slot - row_number() over (partition by asset_symbol order by slot) as run
+      symbol, first_slot::float8 * ${slot}::bigint * 1000 as "from",
+      (last_slot + 1)::float8 * ${slot}::bigint * 1000 as "to"
+    from json_array_elements_text(${symbols}::text::json) as symbol, lateral (
+      select min(slot) as first_slot, max(slot) as last_slot
       from (
-        select distinct asset_symbol, floor(extract(epoch from "time") / ${slot}::bigint)::bigint as slot
-        from price_history
-        where asset_symbol in (select json_array_elements_text(${symbols}::text::json))
-          and "time" >= ${new Date(range.from)} and "time" < ${new Date(range.to)}
-      ) as slots
-    ) as present
-    group by asset_symbol, run
+        -- Slots that follow each other have the same difference to their rank.
+        select slot, slot - dense_rank() over (order by slot) as run
+        from (
+          select floor(date_part('epoch', "time") / ${slot}::bigint)::bigint as slot
+          from price_history
+          where asset_symbol = symbol
+            and "time" >= ${new Date(range.from)} and "time" < ${new Date(range.to)}
+        ) as slots
+      ) as ranked
+      group by run
+    ) as runs
     order by 1, 2`;
 }
 

@@ -1,4 +1,6 @@
 /** What the library exports as `prices`: the commands of `cryptosense-db prices`. */
+
+export type { Misfit } from './fit.ts';
 export { type ImportResult, importPrices } from './import.ts';
 export type { ImportedAsset, ImportedFiles, ImportedMonth } from './planned-import.ts';
 export type { ImportOptions, PriceSourceName } from './request.ts';
@@ -10,4 +12,3 @@ export {
   type StatusOptions,
   status,
 } from './status.ts';
-export type { Misfit } from './writer.ts';

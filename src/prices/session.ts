@@ -11,6 +11,8 @@ export async function prepareForPrices(session: Session): Promise<void> {
   await requireSafePath(session);
   await sql.unsafe(runSearchPath.join('; '));
   await sql.unsafe(valueSettings);
+  // To compile a query over hundreds of chunks takes longer than to run it.
+  await sql`set jit = off`;
   // A row for a compressed chunk makes the server look for its key among compressed rows. Older releases of
   // TimescaleDB have neither the limit nor the setting.
   await sql`

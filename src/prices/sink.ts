@@ -4,9 +4,10 @@ import { readUpkeep, settleUpkeep } from '../ledger/price-upkeep.ts';
 import type { Price, TimeRange } from '../market/prices.ts';
 import { refreshOwed } from './candles.ts';
 import { compressPartial } from './compression.ts';
+import { countMisfits, type Misfit } from './fit.ts';
 import { pausePolicies } from './policy.ts';
 import { requireOwner } from './session.ts';
-import { countMisfits, type Misfit, rangeOf, writePrices } from './writer.ts';
+import { rangeOf, writePrices } from './writer.ts';
 
 /** Takes the prices of an import, piece by piece. */
 export interface PriceSink {
@@ -70,11 +71,10 @@ export async function withPriceSink<T>(
     let isRepeat = false;
     let paused: number | undefined;
     const write: PriceSink['write'] = async (prices, { source, record }) => {
-      const fitting = misfits.fit(prices);
-      if (paused === undefined && fitting.length > 0) {
-        paused = await pausePolicies(session, rangeOf(fitting), lock);
+      if (paused === undefined && prices.length > 0) {
+        paused = await pausePolicies(session, rangeOf(prices), lock);
       }
-      const written = await writePrices(session, fitting, {
+      const written = await writePrices(session, prices, {
         source,
         isOverwriting,
         isRepeat,
@@ -82,6 +82,7 @@ export async function withPriceSink<T>(
       });
       rows += written.rows;
       isRepeat = written.isRepeat;
+      misfits.add(written.misfits);
       return written.rows;
     };
     try {

@@ -5,7 +5,7 @@ import { oweUpkeep } from '../ledger/price-upkeep.ts';
 import type { Price, TimeRange } from '../market/prices.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
 import { isTransient } from './candles.ts';
-import { fitPrice, type MisfitKind } from './fit.ts';
+import { fitPrice, type PriceMisfit } from './fit.ts';
 
 export interface WriteOptions {
   /** As `price_history.data_source` names the source. */
@@ -23,6 +23,8 @@ export interface Written {
   readonly rows: number;
   /** Whether a row was there already. */
   readonly isRepeat: boolean;
+  /** What is said about prices that are written or left out. Nothing is said about those that are there already. */
+  readonly misfits: readonly PriceMisfit[];
 }
 
 const columns = '"time", asset_symbol, price_usd, market_cap_usd, volume_24h_usd, data_source';
@@ -35,7 +37,7 @@ const stage = 'pg_temp.cryptosense_db_prices';
  */
 export async function writePrices(
   session: Session,
-  prices: readonly FittingPrice[],
+  prices: readonly Price[],
   { source, isOverwriting, isRepeat, record }: WriteOptions,
 ): Promise<Written> {
   const { sql } = session;
@@ -45,15 +47,17 @@ export async function writePrices(
     return withTransaction(sql, async () => {
       if (isOverwriting && prices.length > 0) await deleteOwn(session, prices, source);
       const missing = isLookedUp ? await findMissing(session, prices) : prices;
+      const fitted: FittedPrices = { rows: 0, misfits: [] };
       if (missing.length > 0) {
-        await copyFrom(sql, `copy price_history (${columns}) from stdin`, encode(missing, source));
+        const rows = encode(fitAll(missing, fitted), source);
+        await copyFrom(sql, `copy price_history (${columns}) from stdin`, rows);
         await oweUpkeep(sql, rangeOf(missing));
       }
       await record();
-      return missing;
+      return { ...fitted, isRepeat: missing.length < prices.length };
     });
   };
-  const written = await retry(write, {
+  return retry(write, {
     signal: session.signal,
     waitMs: ({ error, attempts }) => {
       const isTaken = sqlState(error) === sqlErrorCodes.uniqueViolation;
@@ -66,8 +70,6 @@ export async function writePrices(
       return isWorthIt ? backoffMs(attempts, { firstMs: 250 }) : undefined;
     },
   });
-  for (const price of written) price.onWritten?.();
-  return { rows: written.length, isRepeat: written.length < prices.length };
 }
 
 /** Of at least one price. */
@@ -81,11 +83,8 @@ export function rangeOf(prices: readonly Price[]): TimeRange {
 }
 
 /** The prices without a row of the same asset and moment; of two prices for one moment, the first. */
-async function findMissing(
-  session: Session,
-  prices: readonly FittingPrice[],
-): Promise<readonly FittingPrice[]> {
-  const bySymbol = new Map<string, FittingPrice[]>();
+async function findMissing(session: Session, prices: readonly Price[]): Promise<readonly Price[]> {
+  const bySymbol = new Map<string, Price[]>();
   for (const price of prices) {
     const own = bySymbol.get(price.symbol);
     if (own) own.push(price);
@@ -123,7 +122,8 @@ async function deleteOwn(
   await sql.unsafe(
     `create temporary table ${stage} on commit drop as select ${columns} from price_history with no data`,
   );
-  await copyFrom(sql, `copy ${stage} (${columns}) from stdin`, encode(prices, source));
+  const rows = encode(fitAll(prices, { rows: 0, misfits: [] }), source);
+  await copyFrom(sql, `copy ${stage} (${columns}) from stdin`, rows);
   const { from, to } = rangeOf(prices);
   // Bounds and symbols as constants: the server decompresses what they leave, not what the join leaves.
   await sql`
@@ -134,8 +134,24 @@ async function deleteOwn(
       and own.asset_symbol in ${sql([...new Set(prices.map(({ symbol }) => symbol))])}`;
 }
 
+interface FittedPrices {
+  rows: number;
+  readonly misfits: PriceMisfit[];
+}
+
+/** The prices as the columns can hold them, while the server takes those before them. Counts into `fitted`. */
+function* fitAll(prices: readonly Price[], fitted: FittedPrices): Generator<Price> {
+  for (const price of prices) {
+    const { fitted: row, misfits } = fitPrice(price);
+    for (const kind of misfits) fitted.misfits.push({ symbol: price.symbol, kind });
+    if (!row) continue;
+    fitted.rows += 1;
+    yield row;
+  }
+}
+
 /** COPY's text format, in pieces of some hundred kilobytes. */
-function* encode(prices: readonly Price[], source: string): Generator<Buffer> {
+function* encode(prices: Iterable<Price>, source: string): Generator<Buffer> {
   let text = '';
   let time = Number.NaN;
   let moment = '';
@@ -152,44 +168,4 @@ function* encode(prices: readonly Price[], source: string): Generator<Buffer> {
     }
   }
   if (text !== '') yield Buffer.from(text);
-}
-
-/** A price that the columns can hold. */
-export interface FittingPrice extends Price {
-  /** Called once its row is written: what is said about a price is not said of one that is there already. */
-  readonly onWritten?: () => void;
-}
-
-/** Counts what is said about prices that are written or left out, by asset. */
-export interface Misfits {
-  /** The prices that the columns can hold. */
-  readonly fit: (prices: readonly Price[]) => readonly FittingPrice[];
-  readonly list: () => readonly Misfit[];
-}
-
-export interface Misfit {
-  readonly symbol: string;
-  readonly kind: MisfitKind;
-  readonly rows: number;
-}
-
-export function countMisfits(): Misfits {
-  const counts = new Map<string, Misfit>();
-  const count = (symbol: string, kinds: readonly MisfitKind[]) => {
-    for (const kind of kinds) {
-      const key = `${kind} ${symbol}`;
-      counts.set(key, { symbol, kind, rows: (counts.get(key)?.rows ?? 0) + 1 });
-    }
-  };
-  return {
-    fit: (prices) =>
-      prices.flatMap((price): FittingPrice | [] => {
-        const { fitted, misfits } = fitPrice(price);
-        const countThem = () => count(price.symbol, misfits);
-        if (fitted) return misfits.length === 0 ? fitted : { ...fitted, onWritten: countThem };
-        countThem();
-        return [];
-      }),
-    list: () => [...counts.values()],
-  };
 }

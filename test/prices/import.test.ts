@@ -939,10 +939,10 @@ describe('an import from files', () => {
     expect(await load({ source: 'files', files })).toMatchObject({
       rows: 2,
       misfits: [
+        { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
         { symbol: 'ETH', kind: 'price too large', rows: 1 },
         { symbol: 'ETH', kind: 'price is zero', rows: 1 },
         { symbol: 'ETH', kind: 'price is negative', rows: 1 },
-        { symbol: 'ETH', kind: 'price keeps few digits', rows: 1 },
         { symbol: 'ETH', kind: 'figure out of range', rows: 1 },
       ],
     });
