@@ -186,14 +186,15 @@ export function renderPriceStatus(
   const rows = assets.reduce((sum, asset) => sum + asset.rows, 0);
   // An asset with daily and hourly prices has two lines.
   const symbols = new Set(assets.map(({ symbol }) => symbol)).size;
-  const candlesMissing = assets.reduce((sum, asset) => sum + asset.candlesMissing, 0);
+  const bare = assets.filter(({ candlesMissing }) => candlesMissing > 0);
+  const candlesMissing = bare.reduce((sum, asset) => sum + asset.candlesMissing, 0);
   return [
     ...table,
     '',
     ...(missing === '' ? [] : [`${chalk.yellow('no prices')}${missing}`]),
     ...(candlesMissing > 0
       ? [
-          `${chalk.yellow(`${plural(candlesMissing, 'candle')} missing`)}; the next import of prices stores them`,
+          `${chalk.yellow(`${plural(candlesMissing, 'candle')} missing`)}; this SQL stores them: ${refreshFrom(bare)};`,
         ]
       : []),
     ...(owed
@@ -209,6 +210,12 @@ export function renderPriceStatus(
     `${chalk.bold(`${plural(symbols, 'asset')}, ${plural(rows, 'price')}`)} in ${target}: ${isComplete ? chalk.green('complete') : chalk.yellow('incomplete')}`,
     '',
   ].join('\n');
+}
+
+/** The call that stores the candles of these assets. An earlier one would delete candles whose prices were dropped. */
+function refreshFrom(assets: readonly AssetStatus[]): string {
+  const first = isoDay(new Date(Math.min(...assets.map((asset) => asset.first.getTime()))));
+  return `call refresh_continuous_aggregate('price_history_daily', '${first}', date_trunc('day', now(), 'UTC'))`;
 }
 
 const shades = ['·', '░', '▒', '▓', '█'] as const;

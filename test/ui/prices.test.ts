@@ -89,7 +89,7 @@ it('a plan names few months with their prices, and counts many', () => {
 });
 
 describe('the status of prices', () => {
-  it('counts an asset with daily and hourly prices once, and says who stores candles', () => {
+  it('counts an asset with daily and hourly prices once, and says how to store candles', () => {
     const line = (symbol: string, interval: 'daily' | 'hourly', candlesMissing: number) => ({
       symbol,
       interval,
@@ -113,7 +113,9 @@ describe('the status of prices', () => {
     };
     expect(render(0)).toContain('\n1 asset, 10 prices in localhost/crypto');
     expect(render(0)).not.toContain('missing');
-    expect(render(2)).toContain('\n4 candles missing; the next import of prices stores them\n');
+    expect(render(2)).toContain(
+      "\n4 candles missing; this SQL stores them: call refresh_continuous_aggregate('price_history_daily', '1970-01-01', date_trunc('day', now(), 'UTC'));\n",
+    );
   });
 
   it('names the coins without a price', () => {
