@@ -26,6 +26,7 @@ import {
   retain,
 } from './retention.ts';
 import type { Store, StoredObject, UnfinishedUpload } from './store.ts';
+import { readVerification } from './verification.ts';
 import { type StoreOptions, withStore } from './with-store.ts';
 
 export interface PruneOptions extends StoreOptions {
@@ -47,8 +48,8 @@ export interface KeptBackup extends PlaceFacts {
 
 export type KeptRule =
   | RetentionRule
-  /** Its moment is still to come: it counts for no rule, and stays until a person decides about it. */
-  | { readonly rule: 'future' };
+  /** Its moment is still to come, or its last verification failed. It stays until a person decides about it. */
+  | { readonly rule: 'future' | 'failed verification' };
 
 /** Each list by database, the newest first. */
 export interface PruneResult {
@@ -78,7 +79,8 @@ const unfinishedMs = dayMs;
 
 /**
  * Deletes the backups that no rule keeps, the oldest first, and what backups left behind that have died. The newest
- * backup of a database stays, and so does every object that is not of this tool. The manifest goes first: an error in
+ * backup of a database stays, so do those whose last verification failed, and so does every object that is not of this
+ * tool. The manifest goes first: an error in
  * the middle leaves whole backups, and folders without a manifest that a later run deletes. Throws
  * `bad-configuration`, `store-failed` and `interrupted`.
  */
@@ -103,7 +105,10 @@ export async function pruneStore(
   }: Omit<PruneOptions, keyof StoreOptions>,
 ): Promise<PruneResult> {
   const catalog = await readCatalog(store, { database });
-  const retentions = byDatabase(catalog.backups).map((backups) => retainPast(backups, keep, now));
+  const aside = await readAside(store, catalog.backups, now);
+  const retentions = byDatabase(catalog.backups).map((backups) =>
+    retainSound(backups, { keep, aside }),
+  );
   const dropped = retentions.flatMap((retention) => retention.dropped);
   const ageMs = (startedAt: Date) => now.getTime() - startedAt.getTime();
   const isLeft = ({ startedAt }: { readonly startedAt: Date }) => ageMs(startedAt) > unfinishedMs;
@@ -148,21 +153,40 @@ export async function pruneStore(
   };
 }
 
-/** The rules, for the backups up to now. One from the future would be the newest for years. */
-function retainPast(
+/**
+ * The backups that count for no rule, each with why it stays. One from the future would be the newest for years, and one
+ * that cannot be restored would take the place of one that can.
+ */
+async function readAside(
+  store: Store,
   backups: readonly Backup[],
-  keep: Keep,
   now: Date,
+): Promise<ReadonlyMap<Backup, KeptRule>> {
+  const aside = new Map<Backup, KeptRule>();
+  for (const backup of backups) {
+    if (isFromFuture(backup, now)) aside.set(backup, { rule: 'future' });
+    else if ((await readVerification(store, backup))?.isWhole === false) {
+      aside.set(backup, { rule: 'failed verification' });
+    }
+  }
+  return aside;
+}
+
+function retainSound(
+  backups: readonly Backup[],
+  { keep, aside }: { readonly keep: Keep; readonly aside: ReadonlyMap<Backup, KeptRule> },
 ): Pick<Retention<Backup>, 'dropped'> & {
   readonly kept: readonly { readonly backup: Backup; readonly rules: readonly KeptRule[] }[];
 } {
-  const future = backups.filter((backup) => isFromFuture(backup, now));
   const { kept, dropped } = retain(
-    backups.filter((backup) => !future.includes(backup)),
+    backups.filter((backup) => !aside.has(backup)),
     keep,
   );
-  const ahead = future.map((backup) => ({ backup, rules: [{ rule: 'future' }] as const }));
-  return { kept: [...ahead, ...kept], dropped };
+  const spared = backups.flatMap((backup) => {
+    const rule = aside.get(backup);
+    return rule ? [{ backup, rules: [rule] }] : [];
+  });
+  return { kept: [...spared, ...kept], dropped };
 }
 
 function byDatabase(backups: readonly Backup[]): readonly (readonly Backup[])[] {

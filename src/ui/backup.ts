@@ -179,6 +179,8 @@ function describeRule(rule: KeptRule): string {
   switch (rule.rule) {
     case 'future':
       return 'it is from the future';
+    case 'failed verification':
+      return 'its verification failed';
     default:
       // The id has the day; each period with it would not fit into 80 columns.
       return rule.rule;

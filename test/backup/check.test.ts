@@ -135,4 +135,22 @@ describe('of a store', () => {
     ]);
     expect(deleted).toMatchObject([{ id: ids[0] }]);
   });
+
+  it('prune lets a backup whose verification failed count for no rule, and leaves it', async () => {
+    const older = await writeBackup(store, { startedAt: hoursAgo(3) });
+    const whole = await writeBackup(store, { startedAt: hoursAgo(2) });
+    record(whole, { verifiedAt: hoursAgo(1) });
+    const broken = await writeBackup(store, { startedAt: hoursAgo(1) });
+    record(broken, { failedAt: hoursAgo(1), reason: 'its checksum is another' });
+    const { kept, deleted } = await prune({
+      store: folder,
+      keep: { days: 1, weeks: 0, months: 0 },
+      now,
+    });
+    expect(kept).toMatchObject([
+      { id: broken, rules: [{ rule: 'failed verification' }] },
+      { id: whole, rules: [{ rule: 'newest' }, { rule: 'day' }] },
+    ]);
+    expect(deleted).toMatchObject([{ id: older }]);
+  });
 });
