@@ -2,7 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { sql } from 'kysely';
-import { afterEach, beforeEach, describe, expect, inject, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished, vi } from 'vitest';
 import { createDatabase, type DatabaseOptions } from '../src/typed-database.ts';
 import {
   createScratchDatabase,
@@ -11,6 +11,7 @@ import {
 } from './support/databases.ts';
 import { errorOf, wordsOf } from './support/errors.ts';
 import { temporaryFolder } from './support/fixtures.ts';
+import { createFolderDatabase } from './support/schema-database.ts';
 
 let scratch: ScratchDatabase;
 const opened: ReturnType<typeof createDatabase>[] = [];
@@ -397,7 +398,9 @@ describe('the target', () => {
   });
 
   it('can be the embedded engine, whose single session the queries use in turn', async () => {
-    const db = open({ target: `embedded:${temporaryFolder()}/database` });
+    const embedded = await createFolderDatabase('empty');
+    onTestFinished(embedded.drop);
+    const db = open({ target: embedded.url });
     const answers = await Promise.all(
       [1, 2, 3].map((value) => sql<{ value: number }>`select ${value}::int as value`.execute(db)),
     );
@@ -406,7 +409,9 @@ describe('the target', () => {
   });
 
   it('can be the embedded engine, read-only', async () => {
-    const db = open({ target: `embedded:${temporaryFolder()}/database`, role: 'replica' });
+    const embedded = await createFolderDatabase('empty');
+    onTestFinished(embedded.drop);
+    const db = open({ target: embedded.url, role: 'replica' });
     const { rows } = await sql<{ one: number }>`select 1 as one`.execute(db);
     expect(rows).toEqual([{ one: 1 }]);
     await errorOf('read-only', () => sql`create table t (id int)`.execute(db));

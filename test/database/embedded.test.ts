@@ -18,13 +18,24 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import postgres, { type Options, type Sql } from 'postgres';
 import ts from 'typescript';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  onTestFinished,
+} from 'vitest';
 import {
   type EmbeddedEngine,
   isEmbeddedDatabase,
   openEmbeddedEngine,
 } from '../../src/database/embedded/engine.ts';
 import { lockFolder } from '../../src/database/embedded/folder-lock.ts';
+import { nodeFlags } from '../support/cli.ts';
+import { copySavedEngine } from '../support/saved-engines.ts';
 
 type ClientOptions = Options<Record<string, never>>;
 
@@ -104,7 +115,9 @@ function compile({ isInstalled }: { isInstalled: boolean }): string {
 function runProgram(folder: string, program: string, ...args: string[]): ChildProcess {
   const path = join(folder, `program-${children.length}.js`);
   writeFileSync(path, program);
-  const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...nodeFlags, path, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   children.push(child);
   return child;
 }
@@ -707,7 +720,8 @@ describe('a folder', () => {
   });
 
   it('belongs to one process at a time, and is taken over from a killed process', async () => {
-    const shared = join(scratch, 'shared');
+    const shared = await copySavedEngine('empty');
+    onTestFinished(() => rmSync(dirname(shared), { recursive: true }));
     const program = `
       import postgres from 'postgres';
       import { openEmbeddedEngine } from './database/embedded/engine.js';

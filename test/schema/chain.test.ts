@@ -146,13 +146,17 @@ describe(`the packaged schema on ${inject('timescaleUrl') ? 'a server' : 'the em
   });
 });
 
-it('the packaged schema is applied and rolled back in a folder of the embedded engine', async () => {
-  const { url: target, withSql, drop } = await createFolderDatabase('empty');
-  onTestFinished(drop);
-  const before = await withSql(listObjects);
-  expect((await migrate.up({ target })).steps).toHaveLength(total);
-  expect((await migrate.down({ target, all: true })).steps).toHaveLength(total);
-  expect(await withSql(listObjects)).toEqual(before);
+it('the packaged schema, applied in a folder of the embedded engine, is rolled back there', async () => {
+  const [empty, migrated] = await Promise.all([
+    createFolderDatabase('empty'),
+    createFolderDatabase('migrated'),
+  ]);
+  onTestFinished(empty.drop);
+  onTestFinished(migrated.drop);
+  const before = await empty.withSql(listObjects);
+  const { steps } = await migrate.down({ target: migrated.url, all: true });
+  expect(steps).toHaveLength(total);
+  expect(await migrated.withSql(listObjects)).toEqual(before);
 });
 
 async function readExtensions(sql: Sql): Promise<readonly string[]> {

@@ -9,6 +9,9 @@ import { main } from '../../src/cli.ts';
 /** The program that users start. */
 export const program = fileURLToPath(new URL('../../bin/cryptosense-db.js', import.meta.url));
 
+/** As in vitest.config.ts: to optimize the code of the embedded engine takes longer than a run. */
+export const nodeFlags = ['--liftoff-only'] as const;
+
 export interface CliOptions {
   /** Added to an environment without DATABASE_*, BACKUP_*, PG*, COINGECKO_*, CI and NO_COLOR. */
   readonly env?: Readonly<Record<string, string>>;
@@ -41,8 +44,7 @@ export function startCli(
   args: readonly string[],
   { env = {}, cwd = tmpdir(), user }: CliOptions = {},
 ): RunningCli {
-  // As in vitest.config.ts: to optimize the code of the embedded engine takes longer than a run.
-  const child = spawn(process.execPath, ['--liftoff-only', program, ...args], {
+  const child = spawn(process.execPath, [...nodeFlags, program, ...args], {
     cwd,
     env: { ...cleanEnvironment(), ...env },
     ...user,

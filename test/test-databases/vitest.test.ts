@@ -4,7 +4,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { cleanEnvironment } from '../support/cli.ts';
+import { cleanEnvironment, nodeFlags } from '../support/cli.ts';
 import { connect } from '../support/databases.ts';
 import { fixture, temporaryFolder } from '../support/fixtures.ts';
 import { type OwnTestServer, ownTestServer } from '../support/test-databases.ts';
@@ -33,7 +33,9 @@ async function runTests(
   }
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   const program = join(root, 'node_modules/vitest/vitest.mjs');
-  const child = spawn(process.execPath, [program, 'run', '--root', folder, '--reporter=json'], {
+  const workerFlags = nodeFlags.map((flag) => `--execArgv=${flag}`);
+  const flags = ['run', '--root', folder, '--reporter=json', ...workerFlags];
+  const child = spawn(process.execPath, [...nodeFlags, program, ...flags], {
     cwd: folder,
     env: { ...cleanEnvironment(), VITEST: '', ...env },
   });
