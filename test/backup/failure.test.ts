@@ -149,7 +149,7 @@ describe.skipIf(!hasPgDump)(`a backup that fails${pgDumpMissing}`, () => {
   it('leaves no half of a backup when it is interrupted at any moment', {
     timeout: 600_000,
   }, async () => {
-    const moments = rounds(5);
+    const moments = rounds(3);
     const role = await createScratchRole(database.url);
     await database.sql.unsafe(`grant pg_read_all_data to ${role.name}`);
     onTestFinished(role.drop);

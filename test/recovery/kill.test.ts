@@ -21,7 +21,7 @@ const versions = ['20260101_000100', '20260101_000200', '20260101_000300', '2026
 const tables = ['first_a', 'first_b', 'fourth_a', 'second_a', 'second_b', 'second_c', 'third_a'];
 const up = ['up', '--table-lock-timeout', '600s'];
 const down = ['down', '--all', '--table-lock-timeout', '600s'];
-const kills = rounds(6);
+const kills = rounds(4);
 
 /** The next run applies the rest, and the schema is complete. */
 async function expectUp(database: ScratchDatabase): Promise<void> {

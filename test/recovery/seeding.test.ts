@@ -54,14 +54,12 @@ const coinsOf = (seed: number) => ({ count: 1_000, min: 1 + seed, max: 1 + seed 
 describe('several runs at once', () => {
   it('take turns, and leave the rows of the last run', async () => {
     const { start, coins, sql } = await stage();
-    const runs = await Promise.all(
-      [1, 2, 3, 4, 5, 6].map((seed) => start('--seed', String(seed)).finished),
-    );
-    expect(runs.map(({ code }) => code)).toEqual([0, 0, 0, 0, 0, 0]);
+    const runs = await Promise.all([1, 2, 3].map((seed) => start('--seed', String(seed)).finished));
+    expect(runs.map(({ code }) => code)).toEqual([0, 0, 0]);
     const [last] =
       await sql`select seed::int from cryptosense_db.seed_runs order by id desc limit 1`;
     expect(await coins()).toEqual(coinsOf(last?.seed));
-    expect(await sql`select from cryptosense_db.seed_runs`).toHaveLength(6);
+    expect(await sql`select from cryptosense_db.seed_runs`).toHaveLength(3);
   });
 
   it('make the second run name the holder of the lock and stop after its timeout', async () => {

@@ -335,12 +335,12 @@ describe('seed --env dev', () => {
 
   it('replaces the 1,440 prices and their candles in a run at a later time', async () => {
     const later = new Date(now.getTime() + 5 * 60_000 + 123);
-    await seeding.dev({ target: database.url, now: later });
+    await seeding.dev({ target: database.url, only: ['prices'], now: later });
     const [row] = await ask(
       `select count(*)::int, max(time) as last from price_history where asset_symbol = 'BTC'`,
     );
     expect(row).toEqual({ count: 1440, last: new Date(later.getTime() - 60_000) });
-    await seeding.dev({ target: database.url, now });
+    await seeding.dev({ target: database.url, only: ['prices'], now });
   });
 
   it('leaves a view that shows a later price in the candle of its day at once', async () => {
@@ -354,7 +354,7 @@ describe('seed --env dev', () => {
        where asset_symbol = 'BTC' order by day desc limit 1`,
     );
     expect(row).toEqual({ close: 49999, high: 49999 });
-    await seeding.dev({ target: database.url, now });
+    await seeding.dev({ target: database.url, only: ['prices'], now });
     const [left] = await ask(`select count(*)::int from price_history where asset_symbol = 'BTC'`);
     expect(left).toEqual({ count: 1441 });
     await ask(`delete from price_history where data_source = 'coingecko'`);
