@@ -18,10 +18,14 @@ export function renderExamination(result: Examination, look: Look): string {
       count === 0 ? [] : [severity === 'critical' ? `${count} critical` : plural(count, severity)],
     );
   const rest = [
-    `${sound.length} rules found nothing`,
+    `${plural(sound.length, 'rule')} found nothing`,
     ...(notApplicable.length > 0 ? [`${notApplicable.length} do not apply`] : []),
+    ...(unseen.length > 0
+      ? [`${unseen.flatMap(({ rules }) => rules).length} not seen in full`]
+      : []),
   ];
-  const verdict = isSound ? chalk.green('sound') : chalk.yellow('not sound');
+  const asSeen = unseen.length > 0 ? 'sound as far as seen' : 'sound';
+  const verdict = isSound ? chalk.green(asSeen) : chalk.yellow('not sound');
   return `${[
     ...findings.flatMap((finding) => [...renderFinding(finding, look), '']),
     ...hidden,

@@ -57,6 +57,7 @@ describe('advice about jobs', () => {
     failures: 0,
     failuresInARow: 0,
     lastError: null,
+    isErrorSeen: true,
     nextStart: new Date('2026-06-01T18:00:00Z'),
     isScheduled: true,
   };

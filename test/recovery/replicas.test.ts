@@ -10,6 +10,7 @@ import {
   onTestFinished,
 } from 'vitest';
 import { parseTarget } from '../../src/database/target.ts';
+import { examine } from '../../src/doctor/doctor.ts';
 import type { RunResult } from '../../src/migrations/migrate.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { waitForReplicas } from '../../src/migrations/replica-wait.ts';
@@ -195,6 +196,21 @@ describe('migrate status', () => {
     await untilReplayed(north);
     const target = database.url.replace(String(servers.port), String(north.port));
     expect((await migrate.status({ ...options(), target })).replicas).toEqual([]);
+  });
+});
+
+describe('doctor on a standby', () => {
+  it('finds a standby that is cut off from its primary, which shows no lag', async () => {
+    const apart = await servers.addStandby('apart', ['primary_conninfo=host=127.0.0.1 port=1']);
+    const findingsOn = async ({ url }: Standby) => {
+      const { findings } = await examine({
+        target: url,
+        only: ['standby-cut-off', 'standby-lags'],
+      });
+      return findings.map(({ rule, severity }) => [rule, severity]);
+    };
+    expect(await findingsOn(apart)).toEqual([['standby-cut-off', 'critical']]);
+    expect(await findingsOn(north)).toEqual([]);
   });
 });
 

@@ -84,31 +84,46 @@ function isPlain({ tableKind }: Pick<TableIndex, 'tableKind'>): boolean {
   return tableKind === 'table' || tableKind === 'materialized view';
 }
 
-function dropOf(index: TableIndex): string {
-  return `\`drop index ${isPlain(index) ? 'concurrently ' : ''}${index.name}\``;
+function dropStatement(index: NamedIndex): string {
+  return `drop index ${isPlain(index) ? 'concurrently ' : ''}${index.name}`;
+}
+
+function dropOf(index: NamedIndex): string {
+  return `\`${dropStatement(index)}\``;
 }
 
 function judgeInvalid(index: TableIndex): Judged | undefined {
   const { table, name, isValid } = index;
   if (isValid) return undefined;
-  // REINDEX CONCURRENTLY names what it leaves behind so (PostgreSQL documentation, REINDEX).
-  const isRemainder = /_cc(?:new|old)\d*"?$/.test(name);
-  const remedy = isRemainder
-    ? `It is what a REINDEX left behind: ${dropOf(index)}`
-    : rebuildOf(index);
+  const { what, statement } = repairOf(index);
   return judged(index, 'invalid', {
-    detail: isRemainder ? 'left behind by REINDEX' : 'its creation failed',
-    advice: `The index ${name} of ${table} is invalid: no query uses it, and every write pays for it. ${remedy}.`,
+    detail: isRemainder(index) ? 'left behind by REINDEX' : 'its creation failed',
+    advice: `The index ${name} of ${table} is invalid: no query uses it, and every write pays for it. ${what}: \`${statement}\`.`,
   });
 }
 
-/** REINDEX makes the index of a plain table valid, and that of no other. */
-function rebuildOf(index: TableIndex): string {
+type NamedIndex = Pick<TableIndex, 'name' | 'tableKind'>;
+
+/** REINDEX CONCURRENTLY names what it leaves behind so (PostgreSQL documentation, REINDEX). */
+function isRemainder({ name }: NamedIndex): boolean {
+  return /_cc(?:new|old)\d*"?$/.test(name);
+}
+
+/** What to do with an invalid index. REINDEX makes the index of a plain table valid, and that of no other. */
+export function repairOf(index: NamedIndex): { readonly what: string; readonly statement: string } {
   const { name, tableKind } = index;
-  if (isPlain(index)) return `Rebuild it: \`reindex index concurrently ${name}\``;
+  if (isRemainder(index)) {
+    return { what: 'It is what a REINDEX left behind', statement: dropStatement(index) };
+  }
+  if (isPlain(index)) {
+    return { what: 'Rebuild it', statement: `reindex index concurrently ${name}` };
+  }
   return tableKind === 'partitioned table'
-    ? `Create the missing indexes of its partitions, and attach them: \`alter index ${name} attach partition NAME\``
-    : `Drop it, and create it again: ${dropOf(index)}`;
+    ? {
+        what: 'Create the missing indexes of its partitions, and attach them',
+        statement: `alter index ${name} attach partition NAME`,
+      }
+    : { what: 'Drop it, and create it again', statement: dropStatement(index) };
 }
 
 /** Dropping one of these changes more than the speed of queries. */
