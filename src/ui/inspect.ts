@@ -89,7 +89,7 @@ function tableOf(all: readonly Column[], rows: readonly Row[], look: Look): read
       head: columns.map(({ label }) => label),
       rows: rows.map((row) =>
         columns.map((column) => {
-          const text = textOf(row, column);
+          const text = cutOf(textOf(row, column), column, look);
           return text === '' ? { text: '–', paint: chalk.dim } : text;
         }),
       ),
@@ -98,6 +98,14 @@ function tableOf(all: readonly Column[], rows: readonly Row[], look: Look): read
     },
     look,
   );
+}
+
+/** In a pipe nothing cuts a statement, which may have thousands of characters. `--json` has all of it. */
+const mostOfStatement = 120;
+
+function cutOf(text: string, { kind }: Column, { columns }: Look): string {
+  const isLong = columns === undefined && kind === 'sql' && text.length > mostOfStatement;
+  return isLong ? `${text.slice(0, mostOfStatement - 1)}…` : text;
 }
 
 function firmness({ kind }: Column, at: number): number {

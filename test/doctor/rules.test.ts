@@ -263,6 +263,7 @@ const prices: HypertableChunks = {
   overdueToDrop: 0,
   compressionJob: 1001,
   retentionJob: 1003,
+  hypertable: 1,
 };
 cases<Policies>({
   topic: policies,

@@ -79,6 +79,7 @@ describe('advice about jobs', () => {
       {},
       undefined,
     ],
+    ['failed again, which the role may not see', { ...failed, isErrorSeen: false }, {}, undefined],
     ['reports telemetry', { ...failed, procedure: 'policy_telemetry' }, {}, undefined],
     ['is paused', { isScheduled: false }, {}, /`select alter_job\(1001, scheduled => true\)`/],
     ['is late', late, {}, /is 3 h late/],
