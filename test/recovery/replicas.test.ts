@@ -320,10 +320,36 @@ describe('migrate up --wait-for-replicas', () => {
 
   it('is refused by a server that does not have the migrations of the run', async () => {
     const wait = { timeoutMs: 0 };
+    const steps = [
+      { direction: 'up', version: '20990101_000000' },
+      { direction: 'down', version: '20990102_000000' },
+    ] as const;
     const error = await errorOf('history-mismatch', () =>
-      waitForReplicas(parseTarget(database.url, { user: '' }), ['20990101_000000'], wait),
+      waitForReplicas(parseTarget(database.url, { user: '' }), steps, wait),
     );
     expect(error.details.versions).toEqual(['20990101_000000']);
+  });
+
+  it('waits after down and redo too, and does not say to apply again what was rolled back', async () => {
+    const own = await ownDatabase();
+    await upAndWait(own).result;
+    const options = { target: own.url, ...basic, waitForReplicasMs: 20_000 };
+    const redone = await migrate.redo(options);
+    expect(redone.steps.map(({ direction }) => direction)).toEqual(['down', 'up']);
+    expect(redone.replicaWait).toMatchObject({ hasAll: true });
+    await untilReplayed(north);
+    await pause(north);
+    const { code, stdout } = await migrateCli(own, 'down', '--wait-for-replicas', '300ms');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^1 of 2 replicas has not replayed all .*; what the run has committed stays$/m,
+    );
+    expect(stdout).toContain('cryptosense-db migrate status');
+    expect(stdout).not.toContain('migrate up');
+    await resume(north);
+    const { replicaWait } = await migrate.down({ ...options, all: true });
+    expect(replicaWait).toMatchObject({ hasAll: true });
+    expect(await tablesOn(north, own)).toEqual([]);
   });
 
   it('waits for a replica that dies and comes back', async () => {
