@@ -277,6 +277,12 @@ cases<Policies>({
     ['job-late', { jobs: [late] }, 'critical', /5 h/],
     ['job-late', { jobs: [late], runsJobs: false }, undefined],
     ['job-late', { jobs: [{ ...late, lastStatus: 'running' }] }, undefined],
+    [
+      'job-late',
+      { jobs: [{ ...late, lastStatus: 'running', lastRun: minutesAgo(60 * 30) }] },
+      'warning',
+      /for 30 h/,
+    ],
     ['job-late', { jobs: [{ ...late, isScheduled: false }] }, undefined],
     ['job-late', { jobs: [{ ...job, nextStart: null }] }, undefined],
     ['job-paused', { jobs: [{ ...job, isScheduled: false }] }, 'warning'],

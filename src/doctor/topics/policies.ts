@@ -150,14 +150,28 @@ function timesInARow({ failuresInARow, failures }: TimescaleJob): string {
 }
 
 const lateMs = 3_600_000;
+/** A policy takes minutes; one that takes this long waits, or never ends. */
+const longMs = 24 * 3_600_000;
 
-/** A job that runs now is not late. */
+/** A job that runs is not late until it has run for a day: it holds back vacuum, and does not start again. */
 function judgeLateness({ jobs, runsJobs }: Policies, { now }: Moment): readonly Diagnosis[] {
   if (!runsJobs) return [];
   return jobs.flatMap((each): Diagnosis[] => {
     const { isScheduled, nextStart, lastStatus, lastRun } = each;
     const byMs = nextStart === null ? 0 : now.getTime() - nextStart.getTime();
-    if (!isScheduled || lastStatus === 'running' || byMs < lateMs) return [];
+    if (lastStatus === 'running') {
+      const ranMs = lastRun === null ? 0 : now.getTime() - lastRun.getTime();
+      if (ranMs < longMs) return [];
+      return [
+        {
+          severity: 'warning',
+          message: `job ${nameOfJob(each)} has been running for ${Math.round(ranMs / 3_600_000)} h`,
+          evidence: ['it may wait for a lock, or have more to do than it can'],
+          hint: 'see what it waits for: cryptosense-db inspect locks',
+        },
+      ];
+    }
+    if (!isScheduled || byMs < lateMs) return [];
     return [
       {
         severity: 'critical',
