@@ -1,7 +1,5 @@
 import type { Session } from '../../database/connection.ts';
-import type { TableIndex } from '../../inspect/index-reading.ts';
-import { repairOf } from '../../inspect/questions/indexes.ts';
-import { shownRelations } from '../../inspect/relations.ts';
+import { type InvalidIndex, readInvalidIndexes, repairOf } from '../../inspect/invalid-indexes.ts';
 import { readSight } from '../../inspect/sight.ts';
 import { formatCount } from '../../runtime/amounts.ts';
 import { type Diagnosis, type Reading, reading, type Topic } from '../rule.ts';
@@ -9,11 +7,6 @@ import { type Diagnosis, type Reading, reading, type Topic } from '../rule.ts';
 export interface SchemaState {
   readonly invalidIndexes: readonly InvalidIndex[];
   readonly uncommented: readonly Uncommented[];
-}
-
-export interface InvalidIndex extends Pick<TableIndex, 'name' | 'table' | 'tableKind'> {
-  /** A session builds it, or may do so: not every role sees which index a session builds. */
-  readonly isBuilding: boolean;
 }
 
 /** A table, view or column of schema public without a comment. */
@@ -48,21 +41,7 @@ export const schema: Topic<SchemaState, Session> = {
 
 async function readSchema(session: Session): Promise<Reading<SchemaState>> {
   const { sql } = session;
-  const invalidIndexes = await sql<InvalidIndex[]>`
-    with ${shownRelations(await readSight(session))}
-    select
-      case n.nspname when 'public' then '' else quote_ident(n.nspname) || '.' end || quote_ident(c.relname) as name,
-      shown."table",
-      -- A chunk and a partition are plain tables for REINDEX.
-      case shown.part when 'self' then shown.kind else 'table' end as "tableKind",
-      exists (
-        select from pg_stat_progress_create_index p where coalesce(p.index_relid, i.indexrelid) = i.indexrelid
-      ) as "isBuilding"
-    from pg_index i join pg_class c on c.oid = i.indexrelid
-      join pg_namespace n on n.oid = c.relnamespace
-      join shown on shown.relation = i.indrelid
-    where not i.indisvalid
-    order by 1`;
+  const invalidIndexes = await readInvalidIndexes(await readSight(session));
   const uncommented = await sql<Uncommented[]>`
     select
       case when a.attnum is not null then 'column' when c.relkind = 'v' then 'view'

@@ -7,6 +7,7 @@ import {
   type TableIndex,
   type UncoveredKey,
 } from '../index-reading.ts';
+import { dropStatement, isRemainder, type NamedIndex, repairOf } from '../invalid-indexes.ts';
 import { defineQuestion } from '../question.ts';
 import { describeCounting, describeHeld, describeNoEstimate, readCountingSince } from '../sight.ts';
 
@@ -79,15 +80,6 @@ function judged(
   return { row: { table, name, fault, detail, bytes, scans }, advice };
 }
 
-/** PostgreSQL drops and rebuilds indexes of one plain table without locking it. */
-function isPlain({ tableKind }: Pick<TableIndex, 'tableKind'>): boolean {
-  return tableKind === 'table' || tableKind === 'materialized view';
-}
-
-function dropStatement(index: NamedIndex): string {
-  return `drop index ${isPlain(index) ? 'concurrently ' : ''}${index.name}`;
-}
-
 function dropOf(index: NamedIndex): string {
   return `\`${dropStatement(index)}\``;
 }
@@ -100,30 +92,6 @@ function judgeInvalid(index: TableIndex): Judged | undefined {
     detail: isRemainder(index) ? 'left behind by REINDEX' : 'its creation failed',
     advice: `The index ${name} of ${table} is invalid: no query uses it, and every write pays for it. ${what}: \`${statement}\`.`,
   });
-}
-
-type NamedIndex = Pick<TableIndex, 'name' | 'tableKind'>;
-
-/** REINDEX CONCURRENTLY names what it leaves behind so (PostgreSQL documentation, REINDEX). */
-function isRemainder({ name }: NamedIndex): boolean {
-  return /_cc(?:new|old)\d*"?$/.test(name);
-}
-
-/** What to do with an invalid index. REINDEX makes the index of a plain table valid, and that of no other. */
-export function repairOf(index: NamedIndex): { readonly what: string; readonly statement: string } {
-  const { name, tableKind } = index;
-  if (isRemainder(index)) {
-    return { what: 'It is what a REINDEX left behind', statement: dropStatement(index) };
-  }
-  if (isPlain(index)) {
-    return { what: 'Rebuild it', statement: `reindex index concurrently ${name}` };
-  }
-  return tableKind === 'partitioned table'
-    ? {
-        what: 'Create the missing indexes of its partitions, and attach them',
-        statement: `alter index ${name} attach partition NAME`,
-      }
-    : { what: 'Drop it, and create it again', statement: dropStatement(index) };
 }
 
 /** Dropping one of these changes more than the speed of queries. */
