@@ -45,6 +45,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 
 /** The modules that one feature offers to the others. */
 const publicModules = [
+  'src/inspect/invalid-indexes.ts',
   'src/inspect/questions/chunks.ts',
   'src/inspect/questions/jobs.ts',
   'src/inspect/sight.ts',

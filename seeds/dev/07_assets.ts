@@ -1,20 +1,21 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
-import { catalogue } from '../story/catalogue.ts';
+import type { CatalogueAsset } from '../story/catalogue.ts';
 import { seedId, seedIds } from '../story/identity.ts';
+import { assetsAt } from '../story/load-set.ts';
 
 export const seeder: DevSeeder = {
   description: 'twenty assets with synthetic figures',
-  run: ({ merge, now }) =>
+  run: ({ merge, now, scale }) =>
     merge('assets', {
-      rows: assets(now),
-      total: catalogue.length,
+      rows: rowsOf(assetsAt(scale), now),
+      total: assetsAt(scale).length,
       ids: seedIds('assets'),
       others: 'keep',
     }),
 };
 
-function* assets(now: Date): Generator<NewRow<'assets'>> {
-  for (const [index, asset] of catalogue.entries()) {
+function* rowsOf(assets: readonly CatalogueAsset[], now: Date): Generator<NewRow<'assets'>> {
+  for (const [index, asset] of assets.entries()) {
     yield {
       id: seedId('assets', index),
       coingecko_id: asset.coingeckoId,

@@ -1,8 +1,9 @@
 import type { DevContext, DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
-import { syntheticSource } from '../story/catalogue.ts';
+import { type CatalogueAsset, syntheticSource } from '../story/catalogue.ts';
 import { clearSynthetic } from '../story/clear.ts';
 import { daysBetween, foreignOwner, hiddenDays, refreshDays } from '../story/daily.ts';
 import { countHistoricPrices, historicPrices, historySource } from '../story/history.ts';
+import { assetsAt } from '../story/load-set.ts';
 import {
   bitcoinMinutes,
   bitcoinPrices,
@@ -10,7 +11,6 @@ import {
   changeOver,
   hourlyPrices,
   hours,
-  otherAssets,
 } from '../story/prices.ts';
 import { before, hourMs } from '../story/time.ts';
 
@@ -26,17 +26,18 @@ export const seeder: DevSeeder = {
     }
     const replaced = await clearSynthetic(db, 'price_history');
     await load('price_history', { rows: bitcoin(context), total: bitcoinMinutes });
-    await load('price_history', { rows: others(context), total: otherAssets.length * hours });
+    const others = assetsAt(context.scale).filter(({ symbol }) => symbol !== 'BTC');
+    await load('price_history', { rows: pricesOf(others, context), total: others.length * hours });
     const written = daysBetween(before(now, hours * hourMs), now);
     const replacedDays = replaced ? daysBetween(replaced.from, replaced.to) : [];
     return { days: [...new Set([...written, ...replacedDays])] } satisfies Touched;
   },
-  afterwards: async ({ db, now, seed, historyFrom, importPrices }, outcomes) => {
+  afterwards: async ({ db, now, seed, scale, historyFrom, importPrices }, outcomes) => {
     const days = (outcomes as readonly Touched[]).flatMap((outcome) => outcome.days);
     await refreshDays(db, { days, now });
     await refreshDays(db, { days: await hiddenDays(db, now), now });
     if (historyFrom) {
-      const range = { from: historyFrom, now, seed };
+      const range = { from: historyFrom, now, seed, assets: assetsAt(scale) };
       const rows = historicPrices(range);
       await importPrices(historySource, { rows, total: countHistoricPrices(range) });
     }
@@ -60,8 +61,11 @@ function* bitcoin(context: DevContext): Generator<NewRow<'price_history'>> {
   }
 }
 
-function* others(context: DevContext): Generator<NewRow<'price_history'>> {
-  for (const asset of otherAssets) {
+function* pricesOf(
+  assets: readonly CatalogueAsset[],
+  context: DevContext,
+): Generator<NewRow<'price_history'>> {
+  for (const asset of assets) {
     const prices = hourlyPrices(asset, context);
     for (const [at, { time, priceUsd }] of prices.entries()) {
       yield {

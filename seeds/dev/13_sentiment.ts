@@ -1,16 +1,18 @@
 import type { DevSeeder, NewRow } from '../../src/seeding/seeder.ts';
-import { catalogue, syntheticSource } from '../story/catalogue.ts';
+import { type CatalogueAsset, syntheticSource } from '../story/catalogue.ts';
 import { fakerOf } from '../story/chance.ts';
 import { clearSynthetic } from '../story/clear.ts';
+import { assetsAt } from '../story/load-set.ts';
 import { before, hourMs, minuteMs } from '../story/time.ts';
 import { walk } from '../story/walk.ts';
 
 export const seeder: DevSeeder = {
   description: 'a week of social sentiment, every six hours',
-  run: async ({ db, load, ...moment }) => {
+  run: async ({ db, load, scale, ...moment }) => {
     await clearSynthetic(db, 'social_sentiment_history');
-    const total = catalogue.length * points;
-    await load('social_sentiment_history', { rows: sentiment(moment), total });
+    const assets = assetsAt(scale);
+    const total = assets.length * points;
+    await load('social_sentiment_history', { rows: sentiment(assets, moment), total });
   },
 };
 
@@ -22,8 +24,11 @@ interface Moment {
   readonly now: Date;
 }
 
-function* sentiment({ seed, now }: Moment): Generator<NewRow<'social_sentiment_history'>> {
-  for (const [rank, { symbol }] of catalogue.entries()) {
+function* sentiment(
+  assets: readonly CatalogueAsset[],
+  { seed, now }: Moment,
+): Generator<NewRow<'social_sentiment_history'>> {
+  for (const [rank, { symbol }] of assets.entries()) {
     const faker = fakerOf(seed, `sentiment ${symbol}`);
     const mood = walk(faker, points, { end: 55, step: 4, pull: 0.1, reach: 30 });
     for (const [index, score] of mood.entries()) {

@@ -1,5 +1,5 @@
 import type { HistoricPrice } from '../../src/seeding/seeder.ts';
-import { type CatalogueAsset, catalogue } from './catalogue.ts';
+import type { CatalogueAsset } from './catalogue.ts';
 import { fakerOf } from './chance.ts';
 import { bitcoinPrices, hourlyPrices } from './prices.ts';
 import { hourMs } from './time.ts';
@@ -12,19 +12,23 @@ interface HistoryRange {
   readonly from: Date;
   readonly now: Date;
   readonly seed: number;
+  readonly assets: readonly CatalogueAsset[];
 }
 
 /**
- * One price an hour for each asset of the catalogue, from `from` until the seeder's own prices begin; by asset, in
+ * One price an hour for each asset, from `from` until the seeder's own prices begin; by asset, in
  * order of time. The logarithm of a price walks, so that prices rise and fall by factors and stay above zero.
  */
 export function* historicPrices(range: HistoryRange): Generator<HistoricPrice> {
-  for (const asset of catalogue) yield* pricesOf(asset, range);
+  for (const asset of range.assets) yield* pricesOf(asset, range);
 }
 
 /** How many prices `historicPrices` gives. */
 export function countHistoricPrices(range: HistoryRange): number {
-  return catalogue.reduce((sum, asset) => sum + hoursOf(firstPrice(asset, range).time, range), 0);
+  return range.assets.reduce(
+    (sum, asset) => sum + hoursOf(firstPrice(asset, range).time, range),
+    0,
+  );
 }
 
 function* pricesOf(asset: CatalogueAsset, range: HistoryRange): Generator<HistoricPrice> {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Kysely } from 'kysely';
 import {
+  quoteIdentifier,
   type Session,
   type Sql,
   valueSettings,
@@ -9,9 +10,10 @@ import {
   withSession,
 } from '../database/connection.ts';
 import { borrowedKysely, openServerDatabase } from '../database/kysely.ts';
-import { describeTarget, type ServerTarget } from '../database/target.ts';
+import { requireServerVersion } from '../database/requirements.ts';
+import { describeTarget, resolveTarget, type ServerTarget } from '../database/target.ts';
 import type { DB } from '../database/types.ts';
-import { type RunOptions, withRun } from '../ledger/run.ts';
+import type { RunOptions } from '../ledger/run.ts';
 import { requireSafePath, runSearchPath } from '../ledger/search-path.ts';
 import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
 import { makeFolder, replaceFile, requireWritable } from '../runtime/files.ts';
@@ -20,6 +22,7 @@ import { type Comparison, compareResults, readResult, resultFormat } from './com
 import { explain, type PlanDocument, readPlanFacts } from './explain.ts';
 import {
   type DrawnQuery,
+  isCancelled,
   type Measured,
   type Measurement,
   measureQueries,
@@ -98,7 +101,10 @@ export async function benchmark(options: BenchmarkOptions): Promise<BenchmarkRes
   if (plans !== undefined) preparePlans(plans);
   const chosen = benchmarkQueries.filter(({ name }) => only === undefined || only.includes(name));
 
-  return withRun(options, { access: 'read' }, async ({ session, onProgress }) => {
+  const { onProgress } = options;
+  const opening = { ...options, isReadOnlyFine: true, isCatalogOnly: true };
+  return withSession(resolveTarget(options.target), opening, async (session) => {
+    requireServerVersion(session);
     const { sql, target } = session;
     await requireSafePath(session);
     await sql.unsafe(runSearchPath.join('; '));
@@ -202,22 +208,29 @@ async function fitClients(
 
 /** A text says why the query cannot run. */
 async function drawParameters(
-  { sql }: Session,
+  { sql, server: { user }, throwIfInterrupted }: Session,
   { needs, draw }: BenchmarkQuery,
   { statementTimeoutMs }: TransactionSettings,
 ): ReturnType<BenchmarkQuery['draw']> {
   return withRollback(sql, async () => {
     await sql.unsafe('begin read only');
     await sql`select set_config('statement_timeout', ${String(statementTimeoutMs)}, true)`;
-    const lack = await findLack(sql, needs);
+    const lack = await findLack({ sql, user }, needs);
     const builds = lack ?? (await draw(sql, mostParameters));
     await sql.unsafe('commit');
     return builds;
+  }).catch((error: unknown) => {
+    throwIfInterrupted();
+    if (!isCancelled(error)) throw error;
+    return `parameters could not be drawn within ${statementTimeoutMs} ms; see whether a session holds a table (cryptosense-db inspect locks), or give more with --statement-timeout`;
   });
 }
 
 /** What of the needs is missing in schema public, or closed to the role. */
-async function findLack(sql: Sql, needs: readonly string[]): Promise<string | undefined> {
+async function findLack(
+  { sql, user }: { readonly sql: Sql; readonly user: string },
+  needs: readonly string[],
+): Promise<string | undefined> {
   const names = JSON.stringify(needs);
   const [lack] = await sql<{ name: string; isThere: boolean }[]>`
     with needs as (
@@ -231,9 +244,11 @@ async function findLack(sql: Sql, needs: readonly string[]): Promise<string | un
     )
     limit 1`;
   if (!lack) return undefined;
-  return lack.isThere
-    ? `the role may not use ${lack.name}`
-    : `there is no ${lack.name} in schema public; apply the migrations: cryptosense-db migrate up`;
+  if (!lack.isThere) {
+    return `there is no ${lack.name} in schema public; apply the migrations: cryptosense-db migrate up`;
+  }
+  const right = lack.name.includes('(') ? 'execute on function' : 'select on';
+  return `the role may not use ${lack.name}; let it: grant ${right} ${lack.name} to ${quoteIdentifier(user)}`;
 }
 
 type WithClients = Parameters<typeof measureQueries>[1]['withClients'];

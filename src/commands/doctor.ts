@@ -22,10 +22,12 @@ export const doctorCommand = defineCommand<DoctorFlags>()({
   flags: {
     check: flag('--check', 'exit with code 1 for a critical finding or a warning'),
     only: flag('--only <rules>', 'some rules, such as job-fails,backup-stale', names),
+    except: flag('--except <rules>', 'all rules but these, such as end-of-life', names),
     ...targetFlags,
     ...folderFlags,
     ...grouped('Store:', { store, endpoint }),
   },
+  conflicts: [['only', 'except']],
   notes: [
     'Changes nothing. What the role may not see is listed, with the GRANT that shows it.',
     'Backups are examined where --store or BACKUP_STORE names their store.',
@@ -34,6 +36,7 @@ export const doctorCommand = defineCommand<DoctorFlags>()({
   examples: [
     ['cryptosense-db doctor', 'every finding, the worst first'],
     ['cryptosense-db doctor --check --quiet', 'for a monitor'],
+    ['cryptosense-db doctor --check --except end-of-life', 'without what is known'],
   ],
   run: async ({ check, store: place, endpoint: server, ...given }, tools) => {
     const { examine } = await import('../doctor/doctor.ts');

@@ -19,7 +19,7 @@ import {
   renderScaffold,
   renderStatus,
 } from '../ui/render.ts';
-import { argument, defineCommand, flag, type Group, repeatable } from './command.ts';
+import { argument, defineCommand, flag, type Group, repeatable, type Tools } from './command.ts';
 import {
   folderFlags,
   forceFlag,
@@ -36,6 +36,19 @@ const dryRunFlag = {
   dryRun: flag('--dry-run', 'check and list the migrations; change nothing'),
 };
 
+const replicaFlag = {
+  waitForReplicasMs: flag(
+    '--wait-for-replicas [time]',
+    'then wait until replicas have replayed all (default: 60s); exit with code 1 if one has not',
+    { ...duration, bare: '60s' },
+  ),
+};
+
+/** Exit code 1 where a replica is not in time. */
+function answerReplicas({ replicaWait }: RunResult, { answerNo }: Pick<Tools, 'answerNo'>): void {
+  if (replicaWait && !replicaWait.hasAll) answerNo();
+}
+
 const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | undefined }>()({
   name: 'up',
   summary: 'apply pending migrations, oldest first',
@@ -50,11 +63,7 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
     ),
     environment: flag('--env <name>', 'mark the database', { choices: environments }),
     types: flag('--types <file>', 'then write the Kysely types of the database'),
-    waitForReplicasMs: flag(
-      '--wait-for-replicas [time]',
-      'then wait until replicas have replayed all (default: 60s); exit with code 1 if one has not',
-      { ...duration, bare: '60s' },
-    ),
+    ...replicaFlag,
     ...runFlags,
   },
   conflicts: [
@@ -71,18 +80,15 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
   ],
   run: async ({ types: file, ...given }, tools) => {
     const options = onDatabase(given, tools);
-    const answer = ({ replicaWait }: RunResult) => {
-      if (replicaWait && !replicaWait.hasAll) tools.answerNo();
-    };
     if (file === undefined) {
       const run = await (await migrate()).up(options);
       tools.output.result(run, renderRun);
-      return answer(run);
+      return answerReplicas(run, tools);
     }
     const { upWithTypes } = await import('../types/after-migration.ts');
     const run = await upWithTypes({ ...options, file });
     tools.output.result(run, (done, look) => renderRun(done, look) + renderGenerated(done.types));
-    answer(run);
+    answerReplicas(run, tools);
   },
 });
 
@@ -95,16 +101,23 @@ const down = defineCommand<DownOptions & TargetFlags>()({
     all: flag('--all', 'roll back all migrations'),
     ...dryRunFlag,
     ...forceFlag,
+    ...replicaFlag,
     ...runFlags,
   },
-  conflicts: [['to', 'steps', 'all']],
+  conflicts: [
+    ['to', 'steps', 'all'],
+    ['waitForReplicasMs', 'dryRun'],
+  ],
   examples: [
     ['cryptosense-db migrate down', 'the newest migration'],
     ['cryptosense-db migrate down --to 20251007_120400', 'back to the holdings'],
     ['cryptosense-db migrate down --all --dry-run', 'list all, change nothing'],
   ],
-  run: async (given, tools) =>
-    tools.output.result(await (await migrate()).down(onDatabase(given, tools)), renderRun),
+  run: async (given, tools) => {
+    const run = await (await migrate()).down(onDatabase(given, tools));
+    tools.output.result(run, renderRun);
+    answerReplicas(run, tools);
+  },
 });
 
 const redo = defineCommand<RedoOptions & TargetFlags>()({
@@ -113,11 +126,15 @@ const redo = defineCommand<RedoOptions & TargetFlags>()({
   flags: {
     steps: flag('--steps <n>', 'redo this many migrations', positiveNumber),
     ...forceFlag,
+    ...replicaFlag,
     ...runFlags,
   },
   examples: [['cryptosense-db migrate redo', 'after a change of the newest migration']],
-  run: async (given, tools) =>
-    tools.output.result(await (await migrate()).redo(onDatabase(given, tools)), renderRun),
+  run: async (given, tools) => {
+    const run = await (await migrate()).redo(onDatabase(given, tools));
+    tools.output.result(run, renderRun);
+    answerReplicas(run, tools);
+  },
 });
 
 const status = defineCommand<MigrateOptions & TargetFlags & { readonly check?: boolean }>()({

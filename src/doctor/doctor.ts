@@ -1,6 +1,7 @@
 import type { StoreOptions } from '../backup/backup.ts';
-import { describeTarget } from '../database/target.ts';
-import { withRun } from '../ledger/run.ts';
+import { withSession } from '../database/connection.ts';
+import { requireServerVersion } from '../database/requirements.ts';
+import { describeTarget, resolveTarget } from '../database/target.ts';
 import type { MigrateOptions } from '../migrations/migrate.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { examinerOf, type Judged } from './examiner.ts';
@@ -25,6 +26,8 @@ export interface DoctorOptions extends MigrateOptions {
   readonly store?: StoreOptions | undefined;
   /** Names of rules. Default: all. */
   readonly only?: readonly string[] | undefined;
+  /** Names of rules that do not judge: for a finding that is known and accepted. */
+  readonly except?: readonly string[] | undefined;
 }
 
 export interface Examination extends Judged {
@@ -61,13 +64,17 @@ const statementTimeoutMs = 30_000;
 
 /**
  * Judges a database by every rule; the worst finding comes first. Changes nothing, and runs on a standby, and as a role
- * without superuser: what the role cannot see is listed in `unseen`. Throws `bad-configuration` for an unknown rule, what
- * `migrate.status` throws, and with a store what `backup.check` throws.
+ * without superuser: what the role cannot see is listed in `unseen`. Throws `bad-configuration` for an unknown rule,
+ * what opening a session throws, `server-unsuitable` for a server older than PostgreSQL 15, and `faulty-folder` and
+ * `file-problem` for the files of migrations.
  */
 export async function examine(options: DoctorOptions): Promise<Examination> {
-  const { only, store, ...run } = options;
-  requireKnown(only);
-  const inDatabase = await withRun(run, { access: 'read' }, async ({ session }) => {
+  const { only = ruleNames, except = [], store, ...run } = options;
+  requireKnown([...only, ...except]);
+  const asked = only.filter((name) => !except.includes(name));
+  const opening = { ...run, isReadOnlyFine: true, isCatalogOnly: true };
+  const inDatabase = await withSession(resolveTarget(run.target), opening, async (session) => {
+    requireServerVersion(session);
     const { sql } = session;
     await sql.unsafe(
       `set default_transaction_read_only = on; set statement_timeout = ${statementTimeoutMs}`,
@@ -76,7 +83,7 @@ export async function examine(options: DoctorOptions): Promise<Examination> {
     const judged: Judged[] = [];
     for (const topic of databaseTopics) {
       session.throwIfInterrupted();
-      judged.push(await topic.examine(session, { now, only }));
+      judged.push(await topic.examine(session, { now, asked }));
     }
     const { database } = session.server;
     return { target: describeTarget(session.target), now, database, judged };
@@ -85,8 +92,8 @@ export async function examine(options: DoctorOptions): Promise<Examination> {
   // These open a session of their own, and the embedded engine has one at a time.
   const judged = [
     ...inDatabase.judged,
-    await historyTopic.examine(run, { now, only }),
-    await backupTopic.examine({ store, database }, { now, only }),
+    await historyTopic.examine(run, { now, asked }),
+    await backupTopic.examine({ store, database }, { now, asked }),
   ];
   const findings = judged
     .flatMap((each) => each.findings)
@@ -102,8 +109,8 @@ export async function examine(options: DoctorOptions): Promise<Examination> {
   };
 }
 
-function requireKnown(only: readonly string[] = []): void {
-  const unknown = only.filter((name) => !ruleNames.includes(name));
+function requireKnown(names: readonly string[]): void {
+  const unknown = names.filter((name) => !ruleNames.includes(name));
   if (unknown.length === 0) return;
   throw new CryptosenseDbError('bad-configuration', {
     message: `there is no rule ${unknown.join(', ')}`,

@@ -6,7 +6,7 @@ export interface Finding extends Diagnosis {
   readonly rule: string;
 }
 
-/** Rules that found out nothing, because their facts cannot be seen. */
+/** Rules whose facts cannot be seen, or only in part. */
 export interface UnseenRules {
   readonly topic: string;
   readonly rules: readonly string[];
@@ -29,7 +29,7 @@ export interface Examiner<Source> {
   readonly rules: readonly string[];
   readonly examine: (
     source: Source,
-    options: { readonly now: Date; readonly only: readonly string[] | undefined },
+    options: { readonly now: Date; readonly asked: readonly string[] },
   ) => Promise<Judged>;
 }
 
@@ -42,10 +42,10 @@ export function examinerOf<Facts, Source>({
 }: Topic<Facts, Source>): Examiner<Source> {
   return {
     rules: rules.map((rule) => rule.name),
-    examine: async (source, { now, only }) => {
-      const asked = rules.filter((rule) => only?.includes(rule.name) ?? true);
-      if (asked.length === 0) return nothing;
-      const names = asked.map((rule) => rule.name);
+    examine: async (source, { now, asked }) => {
+      const judges = rules.filter((rule) => asked.includes(rule.name));
+      if (judges.length === 0) return nothing;
+      const names = judges.map((rule) => rule.name);
       const found = await read(source).catch(refusedReading);
       switch (found.kind) {
         case 'absent':
@@ -55,13 +55,25 @@ export function examinerOf<Facts, Source>({
           return { ...nothing, unseen: [{ topic: name, rules: names, reason, remedy }] };
         }
         case 'read': {
-          const findings = asked.flatMap((rule) =>
+          const findings = judges.flatMap((rule) =>
             [rule.judge(found.facts, { now }) ?? []]
               .flat()
               .map((diagnosis) => ({ rule: rule.name, ...diagnosis })),
           );
-          const hit = new Set(findings.map(({ rule }) => rule));
-          return { ...nothing, findings, sound: names.filter((each) => !hit.has(each)) };
+          const hidden = found.hidden
+            .map((each) => ({
+              ...{ topic: name, reason: each.reason, remedy: each.remedy },
+              rules: names.filter((rule) => each.rules.includes(rule)),
+            }))
+            .filter((each) => each.rules.length > 0);
+          const open = new Set([
+            ...findings.map(({ rule }) => rule),
+            ...hidden.flatMap((each) => each.rules),
+          ]);
+          return {
+            ...nothing,
+            ...{ findings, unseen: hidden, sound: names.filter((each) => !open.has(each)) },
+          };
         }
         default:
           return found satisfies never;

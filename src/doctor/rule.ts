@@ -38,10 +38,19 @@ export function unseen(reason: string, remedy: string): Blank {
   return { kind: 'unseen', reason, remedy };
 }
 
-export type Reading<Facts> = { readonly kind: 'read'; readonly facts: Facts } | Blank;
+/** Rules of a topic whose facts the role sees in part. They judge what it sees. */
+export interface HiddenFacts {
+  readonly rules: readonly string[];
+  readonly reason: string;
+  readonly remedy: string;
+}
 
-export function reading<Facts>(facts: Facts): Reading<Facts> {
-  return { kind: 'read', facts };
+export type Reading<Facts> =
+  | { readonly kind: 'read'; readonly facts: Facts; readonly hidden: readonly HiddenFacts[] }
+  | Blank;
+
+export function reading<Facts>(facts: Facts, hidden: readonly HiddenFacts[] = []): Reading<Facts> {
+  return { kind: 'read', facts, hidden };
 }
 
 /** Facts that are read together, and the rules that judge them. `Source` is a session, or the options of the examination. */

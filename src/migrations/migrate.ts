@@ -35,6 +35,7 @@ import type {
   RedoOptions,
   RepairOptions,
   RepairResult,
+  ReplicaOptions,
   RunResult,
   StatusResult,
   UpOptions,
@@ -64,14 +65,20 @@ export { templateNames } from './templates.ts';
  * replicas are. A replica that is not in time is a result: the migrations stay applied.
  */
 export async function up(options: UpOptions): Promise<RunResult> {
+  return withReplicaWait(options, applyPending);
+}
+
+/** Runs the operation, and waits for replicas where the options say so. */
+async function withReplicaWait<
+  Options extends MigrateOptions & ReplicaOptions & { readonly dryRun?: boolean | undefined },
+>(options: Options, operate: (options: Options) => Promise<RunResult>): Promise<RunResult> {
   const { waitForReplicasMs: timeoutMs, dryRun, signal, onProgress } = options;
-  if (timeoutMs === undefined || dryRun) return applyPending(options);
+  if (timeoutMs === undefined || dryRun) return operate(options);
   const target = resolveTarget(options.target);
   const wait = { timeoutMs, signal, onProgress };
   await requireReplicaSight(target, wait);
-  const result = await applyPending({ ...options, target });
-  const versions = result.steps.map(({ version }) => version);
-  return { ...result, replicaWait: await waitForReplicas(target, versions, wait) };
+  const result = await operate({ ...options, target });
+  return { ...result, replicaWait: await waitForReplicas(target, result.steps, wait) };
 }
 
 async function applyPending(options: UpOptions): Promise<RunResult> {
@@ -156,9 +163,13 @@ function stepsOfSession(steps: readonly Step[], kind: SessionKind): readonly Ste
  * Rolls back applied migrations, newest first: those newer than `to`, a number of `steps`, `all`, or one by default.
  * Runs the rollbacks that were recorded with the migrations, so the files may be gone, unless a role that the run does
  * not trust may have written them. Refuses, without `force`, a production or staging database and one that has rows and
- * no mark; and rollbacks that say "-- Irreversible". Nothing has run then.
+ * no mark; and rollbacks that say "-- Irreversible". Nothing has run then. `waitForReplicasMs` is as for `up`.
  */
 export async function down(options: DownOptions): Promise<RunResult> {
+  return withReplicaWait(options, rollBack);
+}
+
+async function rollBack(options: DownOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
   const extent = options.all ? { kind: 'all' as const } : extentOf(options);
   return withRun(options, { access: options.dryRun ? 'read' : 'write' }, async (run) => {
@@ -186,9 +197,13 @@ export async function down(options: DownOptions): Promise<RunResult> {
  * have been edited. Refuses as `down` does without `force`. When applying fails, they stay rolled back.
  *
  * Applies them in a second session: a backend that has dropped TimescaleDB cannot load it again. A migration that
- * another run has applied in between is not applied again.
+ * another run has applied in between is not applied again. `waitForReplicasMs` is as for `up`.
  */
 export async function redo(options: RedoOptions): Promise<RunResult> {
+  return withReplicaWait(options, rollBackAndApply);
+}
+
+async function rollBackAndApply(options: RedoOptions): Promise<RunResult> {
   const pairs = readMigrations(resolveFolders(options));
   const { steps } = options;
   extentOf({ steps });

@@ -23,13 +23,21 @@ export interface RunControl {
   readonly tableLockRetries?: number | undefined;
 }
 
+export interface ReplicaOptions {
+  /**
+   * After the last commit, wait this long for every standby that streams from the primary to replay it. Also where
+   * there was nothing to do. Without effect in a dry run.
+   */
+  readonly waitForReplicasMs?: number | undefined;
+}
+
 /** How far: `to` a version, or by `steps`; with neither, the default of the operation. */
 export interface ExtentOptions {
   readonly to?: Version | undefined;
   readonly steps?: number | undefined;
 }
 
-export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions {
+export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions, ReplicaOptions {
   /** Apply all in one transaction, or none. Refused when a file says `-- Transaction: none`. */
   readonly singleTransaction?: boolean | undefined;
   /** Check and list everything, change nothing. */
@@ -37,21 +45,16 @@ export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions {
   readonly allowOutOfOrder?: boolean | undefined;
   /** Mark the database as this environment. It refuses one that bears another mark. */
   readonly environment?: Environment | undefined;
-  /**
-   * After the last commit, wait this long for every standby that streams from the primary to replay it. Also where
-   * nothing is pending. Without effect in a dry run.
-   */
-  readonly waitForReplicasMs?: number | undefined;
 }
 
-export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions {
+export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions, ReplicaOptions {
   readonly all?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
   /** The database's name, to confirm a rollback in production or staging, or where there are rows and no mark. */
   readonly force?: string | undefined;
 }
 
-export interface RedoOptions extends MigrateOptions, RunControl {
+export interface RedoOptions extends MigrateOptions, RunControl, ReplicaOptions {
   readonly steps?: number | undefined;
   readonly force?: string | undefined;
 }

@@ -16,10 +16,10 @@ import {
 } from '../database/replicas.ts';
 import type { Target } from '../database/target.ts';
 import { readLedger } from '../ledger/ledger.ts';
-import type { Version } from '../ledger/version.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
+import type { CompletedStep } from './step.ts';
 
 /** What a run saw of the replicas after its last commit. */
 export interface ReplicaWait {
@@ -62,6 +62,9 @@ export function trackReplicas(
   return [...tracked, ...unclaimed.map((replica) => ({ ...replica, isConnected: true }))];
 }
 
+/** A step of the run. */
+type CommittedStep = Pick<CompletedStep, 'direction' | 'version'>;
+
 const pollMs = 100;
 
 export interface WaitOptions {
@@ -99,36 +102,41 @@ function hidden({ server: { user } }: Session): CryptosenseDbError<'not-permitte
 
 /**
  * Waits until every standby that streams from the primary has replayed all that is committed, or the time is over.
- * `applied` are the migrations of the run, which are committed.
+ * `steps` are those of the run, which are committed.
  *
  * Throws `connection-lost` and `interrupted`, whose details name them; and `history-mismatch` when the server that
  * answers does not have them, because another one has become the primary.
  */
 export async function waitForReplicas(
   target: Target,
-  applied: readonly Version[],
+  steps: readonly CommittedStep[],
   options: WaitOptions,
 ): Promise<ReplicaWait> {
   if (target.kind === 'embedded') return { replicas: [], hasAll: true, waitedMs: 0 };
   try {
     return await withSession(target, sessionOptions(options), async (session) => {
-      await requireApplied(session, applied);
+      await requireCommitted(session, steps);
       return untilReplayed(session, options);
     });
   } catch (error) {
-    throw isError(error) ? afterMigrations(error, { target, applied }) : error;
+    throw isError(error) ? afterCommits(error, { target, steps }) : error;
   }
 }
 
 /** After a failover that lost the last commits, the new primary's replicas would agree with it all the same. */
-async function requireApplied(session: Session, applied: readonly Version[]): Promise<void> {
+async function requireCommitted(session: Session, steps: readonly CommittedStep[]): Promise<void> {
   const { entries } = await readLedger(session);
-  const lost = applied.filter((version) => !entries.some((entry) => entry.version === version));
+  const recorded = new Set(entries.map(({ version }) => version));
+  // A migration that was rolled back and applied again counts as its last step.
+  const last = new Map(steps.map(({ version, direction }) => [version, direction]));
+  const lost = [...last]
+    .filter(([version, direction]) => recorded.has(version) !== (direction === 'up'))
+    .map(([version]) => version);
   if (lost.length === 0) return;
   throw new CryptosenseDbError(
     'history-mismatch',
     {
-      message: `the server does not have migrations that this run has committed: ${lost.join(', ')}`,
+      message: `the server does not have what this run has committed: ${lost.join(', ')}`,
       hint: 'another server has become the primary, and lacks the last commits; run the command again',
     },
     { details: { versions: lost } },
@@ -187,19 +195,26 @@ async function markPosition({ sql }: Session): Promise<string> {
   });
 }
 
-/** Says that the migrations are applied, in words and in the details. */
-function afterMigrations(
+/** Says that the steps are committed, in words and in the details. */
+function afterCommits(
   error: CryptosenseDbError,
-  { target, applied }: { readonly target: Target; readonly applied: readonly Version[] },
+  { target, steps }: { readonly target: Target; readonly steps: readonly CommittedStep[] },
 ): CryptosenseDbError {
-  const progress = { completed: applied, pending: [] };
+  const completed = [...new Set(steps.map(({ version }) => version))];
+  const progress = { completed, pending: [] };
   const described = isError(error, 'interrupted')
     ? interrupted(progress)
     : isError(error, 'connection-lost')
       ? connectionLost(target, { ...progress, cause: error.cause })
       : error;
+  // To wait with `up` would apply again what was rolled back.
+  const isUp = steps.every(({ direction }) => direction === 'up');
   return described.with({
-    message: 'the migrations stay applied; whether every replica has replayed them is not known',
-    hint: 'wait again with: cryptosense-db migrate up --wait-for-replicas',
+    message: isUp
+      ? 'the migrations stay applied; whether every replica has replayed them is not known'
+      : 'what the run has committed stays; whether every replica has replayed it is not known',
+    hint: isUp
+      ? 'wait again with: cryptosense-db migrate up --wait-for-replicas'
+      : 'see how far the replicas are with: cryptosense-db migrate status',
   });
 }

@@ -13,6 +13,7 @@ export function renderBenchmark(result: BenchmarkResult, look: Look): string {
     ...measurementTable(result, look),
     '',
     ...queries.flatMap((query) => explainQuery(query, look)),
+    ...notRunLines(queries, look),
     ...leftOutLines(result),
     ...(comparison ? comparisonLines(comparison, look) : []),
     (result.isMet ? look.chalk.green : look.chalk.red)(countMet(result)),
@@ -57,9 +58,17 @@ function measurementTable({ queries, clients }: BenchmarkResult, look: Look): re
   );
 }
 
-function explainQuery({ name, why, reasons }: QueryResult, look: Look): readonly string[] {
+/** One sentence for all queries with the same reason. */
+function notRunLines(queries: readonly QueryResult[], { chalk }: Look): readonly string[] {
+  const reasons = [...new Set(queries.flatMap(({ why }) => why ?? []))];
+  return reasons.flatMap((reason) => {
+    const names = queries.filter(({ why }) => why === reason).map(({ name }) => name);
+    return [`${chalk.yellow(`${names.join(', ')} did not run:`)} ${reason}`, ''];
+  });
+}
+
+function explainQuery({ name, reasons }: QueryResult, look: Look): readonly string[] {
   const { chalk } = look;
-  if (why !== null) return [`${chalk.yellow(`${name} did not run:`)} ${why}`, ''];
   if (reasons.length === 0) return [];
   const texts = reasons.map(describeReason);
   return [

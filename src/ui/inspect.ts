@@ -1,4 +1,4 @@
-import type { Answer, Column, InspectResult, Row, Value } from '../inspect/inspect.ts';
+import type { Answer, Column, InspectResult, Row } from '../inspect/inspect.ts';
 import { width } from '../runtime/excerpt.ts';
 import { formatBytes, formatCount } from './bar.ts';
 import {
@@ -9,7 +9,7 @@ import {
   renderPage,
 } from './page.ts';
 import { formatDuration, formatMinute, plural } from './render.ts';
-import { type Look, renderTable } from './table.ts';
+import { type Look, oneLine, renderTable, wrap } from './table.ts';
 
 /** How many rows of a table a terminal shows, when nothing else is said. A page shows all. */
 const fewRows = 20;
@@ -89,7 +89,7 @@ function tableOf(all: readonly Column[], rows: readonly Row[], look: Look): read
       head: columns.map(({ label }) => label),
       rows: rows.map((row) =>
         columns.map((column) => {
-          const text = textOf(row, column);
+          const text = cutOf(textOf(row, column), column, look);
           return text === '' ? { text: '–', paint: chalk.dim } : text;
         }),
       ),
@@ -98,6 +98,14 @@ function tableOf(all: readonly Column[], rows: readonly Row[], look: Look): read
     },
     look,
   );
+}
+
+/** In a pipe nothing cuts a statement, which may have thousands of characters. `--json` has all of it. */
+const mostOfStatement = 120;
+
+function cutOf(text: string, { kind }: Column, { columns }: Look): string {
+  const isLong = columns === undefined && kind === 'sql' && text.length > mostOfStatement;
+  return isLong ? `${text.slice(0, mostOfStatement - 1)}…` : text;
 }
 
 function firmness({ kind }: Column, at: number): number {
@@ -171,11 +179,6 @@ function depthOf({ depth }: Row): number {
   return typeof depth === 'number' ? depth : 0;
 }
 
-/** A name or a statement may hold line ends and other characters that would move the cursor. */
-function oneLine(value: Exclude<Value, null>): string {
-  return String(value).replaceAll(/[\p{Cc}\s]+/gu, ' ');
-}
-
 /** A sentence behind its mark, wrapped to the terminal. Code is coloured, and keeps its backticks without colours. */
 function item(
   mark: string,
@@ -192,18 +195,6 @@ function item(
     });
     return `${at === 0 ? paint(mark) : ''}${painted.join(chalk.level > 0 ? '' : '`')}`;
   });
-}
-
-function wrap(text: string, room: number): readonly string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && width(`${line} ${word}`) > room) {
-      lines.push(line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
-  }
-  return [...lines, line];
 }
 
 /** What `--html` prints. */

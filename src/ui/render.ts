@@ -172,7 +172,7 @@ function describeConflict({ statement, line, relations }: ReplayConflict): strin
   return `conflicts with queries on replicas: line ${line}, ${what}`;
 }
 
-function renderReplicaWait({ replicaWait }: RunResult, { chalk }: Look): string {
+function renderReplicaWait({ replicaWait, steps }: RunResult, { chalk }: Look): string {
   if (!replicaWait) return '';
   const { replicas, hasAll, waitedMs } = replicaWait;
   const took = `after ${formatDuration(waitedMs)}`;
@@ -181,11 +181,17 @@ function renderReplicaWait({ replicaWait }: RunResult, { chalk }: Look): string 
   const late = replicas.filter(({ hasReplayed }) => !hasReplayed);
   const count = `${late.length} of ${plural(replicas.length, 'replica')}`;
   const verb = late.length === 1 ? 'has' : 'have';
+  // To wait with `up` would apply again what was rolled back.
+  const isUp = steps.every(({ direction }) => direction === 'up');
+  const stays = isUp ? 'the migrations stay applied' : 'what the run has committed stays';
+  const next = isUp
+    ? 'wait again with: cryptosense-db migrate up --wait-for-replicas 5m'
+    : 'see how far they are with: cryptosense-db migrate status';
   return [
-    chalk.red(`${count} ${verb} not replayed all ${took}; the migrations stay applied`),
+    chalk.red(`${count} ${verb} not replayed all ${took}; ${stays}`),
     ...late.map((replica) => `  ${describeLate(replica)}`),
     `${chalk.cyan('hint:')} where replay is paused, run on the replica: select pg_wal_replay_resume()`,
-    `${chalk.cyan('hint:')} wait again with: cryptosense-db migrate up --wait-for-replicas 5m`,
+    `${chalk.cyan('hint:')} ${next}`,
     '',
   ].join('\n');
 }

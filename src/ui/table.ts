@@ -76,3 +76,21 @@ function shorten(text: string, room: number): string {
   }
   return `${kept}…`;
 }
+
+/** A name or a statement may hold line ends and other characters that would move the cursor. */
+export function oneLine(value: string | number | boolean | Date): string {
+  return String(value).replaceAll(/[\p{Cc}\s]+/gu, ' ');
+}
+
+/** Breaks a text between words; a word that is wider than `room` stays whole. */
+export function wrap(text: string, room: number): readonly string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && width(`${line} ${word}`) > room) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}

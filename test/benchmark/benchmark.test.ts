@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type BenchmarkResult, benchmark } from '../../src/benchmark/benchmark.ts';
 import { type QueryName, queryTargets } from '../../src/benchmark/targets.ts';
 import { callCli, startCli } from '../support/cli.ts';
+import { createScratchRole } from '../support/databases.ts';
 import { errorOf } from '../support/errors.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
 import { scratchDatabase, until } from '../support/recovery.ts';
@@ -243,6 +244,39 @@ describe('on a server', () => {
     const [one, seven] = queryOf(result, 'latest-prices')?.measurements ?? [];
     expect(one?.perSecond).toBeLessThanOrEqual(50);
     expect(seven?.perSecond).toBeGreaterThan(2 * (one?.perSecond ?? 0));
+  });
+
+  it('needs no right but that on the tables, and says how to get it', async () => {
+    const { sql, url } = await scratchDatabase();
+    await createUsers(sql, 10);
+    await sql`create table holdings (portfolio_id int)`;
+    await sql`create schema cryptosense_db`;
+    const role = await createScratchRole(url);
+    await sql.unsafe(`grant select on users to ${role.name}`);
+    const only = ['user-by-email', 'holdings'] as const;
+    const result = await benchmark({ target: role.urlOf(url), runs: 1, clients: [1], only });
+    await sql.unsafe(`drop owned by ${role.name}`);
+    await role.drop();
+    expect(queryOf(result, 'user-by-email')?.outcome).toBe('met');
+    expect(queryOf(result, 'holdings')?.why).toContain(
+      `grant select on holdings to "${role.name}"`,
+    );
+  });
+
+  it('goes on without a query whose parameters cannot be drawn in time', async () => {
+    const { sql, url } = await scratchDatabase();
+    await createUsers(sql, 10);
+    await sql`create table holdings (portfolio_id int)`;
+    const only = ['user-by-email', 'holdings'] as const;
+    const result = await sql.begin(async (holder) => {
+      await holder`lock table holdings`;
+      return benchmark({ target: url, runs: 1, clients: [1], only, statementTimeoutMs: 300 });
+    });
+    expect(queryOf(result, 'user-by-email')?.outcome).toBe('met');
+    expect(queryOf(result, 'holdings')).toMatchObject({
+      outcome: 'not run',
+      why: expect.stringContaining('could not be drawn within 300 ms'),
+    });
   });
 
   it('leaves out numbers of clients that the server has no connections for', async () => {

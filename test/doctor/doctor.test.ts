@@ -1,13 +1,19 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { examine } from '../../src/doctor/doctor.ts';
 import { callCli } from '../support/cli.ts';
 import {
+  connect,
   createScratchDatabase,
   createScratchRole,
   type ScratchDatabase,
 } from '../support/databases.ts';
 import { temporaryFolder } from '../support/fixtures.ts';
+import { copySavedEngine } from '../support/saved-engines.ts';
 import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+
+const timescaleUrl = inject('timescaleUrl');
 
 /** Rules about the server and its settings, which a test does not choose. */
 const ofTheServer = [
@@ -57,7 +63,7 @@ describe('the doctor in a database with the packaged schema', () => {
     const found = await findings();
     expect(found.filter(({ severity }) => severity === 'critical')).toMatchObject([
       { rule: 'sequence-runs-out', message: expect.stringContaining('93 %') },
-      { rule: 'invalid-index', hint: 'reindex index concurrently "public"."planted_word"' },
+      { rule: 'invalid-index', hint: 'rebuild it: reindex index concurrently planted_word' },
     ]);
     await database.withSql((sql) => sql.unsafe('drop table planted'));
   });
@@ -65,6 +71,37 @@ describe('the doctor in a database with the packaged schema', () => {
   it('finds a store without a backup of the database', async () => {
     const found = await findings({ store: { store: temporaryFolder() } });
     expect(found[0]).toMatchObject({ rule: 'backup-stale', severity: 'critical' });
+  });
+
+  it('finds a store that cannot be read, and judges by all other rules', async () => {
+    const file = join(temporaryFolder(), 'file');
+    writeFileSync(file, '');
+    const found = await findings({ store: { store: file } });
+    expect(found.find(({ rule }) => rule === 'backup-stale')).toMatchObject({
+      severity: 'warning',
+      message: expect.stringContaining('whether there is a backup is not known'),
+    });
+    expect(found.map(({ rule }) => rule)).toContain('no-comments');
+  });
+
+  it('says what the sequence of a column has left, also by its DEFAULT and downwards', async () => {
+    const run = (text: string) => database.withSql((sql) => sql.unsafe(text));
+    const judge = () => examine({ target: database.url, only: ['sequence-runs-out'] });
+    await run(`
+      create schema "Odd";
+      create sequence shared; select setval('shared', 2100000000);
+      create table "Odd"."Orders" ("Id" int default nextval('shared'), other bigint default nextval('shared'));
+      create sequence downwards increment -1 minvalue -100 maxvalue -1; select setval('downwards', -95);
+      create sequence round maxvalue 100 cycle; select setval('round', 99)`);
+    const { findings: found } = await judge();
+    expect(found.map(({ message }) => message.split(' of its numbers')[0])).toEqual([
+      'public.downwards has given 95 %',
+      'public.shared has given 98 %',
+    ]);
+    // What it says runs as it is shown.
+    for (const { hint } of found) await run(hint.replace(/^.*?: /, ''));
+    expect((await judge()).sound).toEqual(['sequence-runs-out']);
+    await run('drop schema "Odd" cascade; drop sequence shared, downwards, round');
   });
 
   it('finds a changed history', async () => {
@@ -86,6 +123,50 @@ describe('the doctor in a database with the packaged schema', () => {
       code: 'bad-configuration',
     });
   });
+
+  it('leaves out the rules that are excepted, and refuses an unknown one', async () => {
+    const { findings: found, sound } = await examine({
+      target: database.url,
+      except: ['history-mismatch'],
+    });
+    expect([...found.map(({ rule }) => rule), ...sound]).not.toContain('history-mismatch');
+    expect(sound).toContain('migrations-pending');
+    await expect(examine({ target: database.url, except: ['nope'] })).rejects.toMatchObject({
+      code: 'bad-configuration',
+    });
+  });
+
+  it.skipIf(!timescaleUrl)(
+    `tells a role with pg_monitor what it cannot see, without a false alarm${timescaleUrl ? '' : ' (skipped: it needs a server with TimescaleDB)'}`,
+    async () => {
+      const role = await createScratchRole(timescaleUrl ?? '');
+      try {
+        await database.withSql(async (sql) => {
+          await sql.unsafe(`grant pg_monitor to ${role.name}`);
+          await sql.unsafe(`
+            create procedure fails(job_id int, config jsonb) language plpgsql
+              as $$ begin raise exception 'planted'; end $$;
+            select add_job('fails', '1 hour');
+            update _timescaledb_internal.bgw_job_stat set last_run_success = false, consecutive_failures = 2`);
+        });
+        const { findings: found, unseen } = await examine({ target: role.urlOf(database.url) });
+        expect(
+          found.filter(({ rule }) => rule === 'job-fails').map((each) => each.severity),
+        ).not.toContain('critical');
+        const hidden = unseen.flatMap(({ rules }) => rules);
+        expect(hidden).toEqual(
+          expect.arrayContaining([
+            ...['sequence-runs-out', 'md5-passwords', 'import-left-policy-paused'],
+            ...['migrations-pending', 'history-mismatch'],
+          ]),
+        );
+        expect(hidden).not.toContain('old-transaction');
+      } finally {
+        await database.withSql((sql) => sql.unsafe('drop procedure fails(int, jsonb)'));
+        await role.drop();
+      }
+    },
+  );
 
   it('ends with exit code 1 under --check when a finding is more than a note', async () => {
     const of = (rule: string) =>
@@ -117,9 +198,65 @@ describe('the doctor in an empty database of PostgreSQL', () => {
     const role = await createScratchRole(inject('postgresUrl'));
     try {
       const { unseen } = await examine({ target: role.urlOf(database.url) });
-      expect(unseen.map(({ topic }) => topic)).toEqual(['replication', 'sessions']);
-      expect(unseen[0]?.remedy).toContain('pg_monitor');
+      expect(unseen.map(({ topic }) => topic)).toEqual(['replication', 'sessions', 'roles']);
+      expect(unseen[0]?.remedy).toBe(`grant pg_monitor to "${role.name}"`);
     } finally {
+      await role.drop();
+    }
+  });
+
+  it('finds a role that is a member of a superuser, and one with the files of the server', async () => {
+    const [member, writer] = [
+      await createScratchRole(inject('postgresUrl')),
+      await createScratchRole(inject('postgresUrl')),
+    ];
+    const group = `${member.name}_group`;
+    const [{ admin }] = await database.sql<
+      [{ admin: string }]
+    >`select quote_ident(current_user) as admin`;
+    try {
+      await database.sql.unsafe(`
+        create role ${group} role ${member.name};
+        grant ${admin} to ${group};
+        grant pg_write_server_files to ${writer.name}`);
+      const judge = async () => {
+        const { findings } = await examine({ target: database.url, only: ['powerful-roles'] });
+        return findings.find(({ severity }) => severity === 'warning')?.evidence ?? [];
+      };
+      expect(await judge()).toEqual(
+        expect.arrayContaining([
+          `${member.name}: member of ${group}`,
+          `${writer.name}: member of pg_write_server_files`,
+        ]),
+      );
+    } finally {
+      await member.drop();
+      await writer.drop();
+      await database.sql.unsafe(`drop role ${group}`);
+    }
+  });
+
+  it('says nothing of an index that a session builds, also to a role that does not see which one', async () => {
+    const role = await createScratchRole(inject('postgresUrl'));
+    const holder = connect(database.url, 1);
+    const builder = connect(database.url, 1);
+    try {
+      await database.sql.unsafe('create table built as select 1 as id');
+      await holder.unsafe('begin; select from built');
+      await holder.unsafe('lock table built in row exclusive mode');
+      const build = builder.unsafe('create index concurrently built_id on built (id)').execute();
+      const isStarted = () =>
+        database.sql`select from pg_index where indexrelid = to_regclass('built_id') and not indisvalid`;
+      await expect.poll(async () => (await isStarted()).length).toBe(1);
+      for (const target of [database.url, role.urlOf(database.url)]) {
+        const { sound } = await examine({ target, only: ['invalid-index'] });
+        expect(sound).toEqual(['invalid-index']);
+      }
+      await holder.unsafe('rollback');
+      await build;
+    } finally {
+      await holder.end({ timeout: 1 });
+      await builder.end({ timeout: 1 });
       await role.drop();
     }
   });
@@ -128,5 +265,15 @@ describe('the doctor in an empty database of PostgreSQL', () => {
     await database.sql.unsafe('grant create on schema public to public');
     const { findings } = await examine({ target: database.url, only: ['public-schema-open'] });
     expect(findings).toMatchObject([{ rule: 'public-schema-open', severity: 'warning' }]);
+  });
+});
+
+describe('the doctor on the embedded engine', () => {
+  it('finds nothing but missing comments in a database that was just migrated', async () => {
+    const folder = await copySavedEngine('migrated');
+    const { findings, notApplicable } = await examine({ target: `embedded:${folder}` });
+    rmSync(dirname(folder), { recursive: true });
+    expect(findings.map(({ rule }) => rule)).toEqual(['no-comments']);
+    expect(notApplicable).toEqual(expect.arrayContaining(['fsync-off', 'random-page-cost']));
   });
 });

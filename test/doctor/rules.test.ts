@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { ruleNames } from '../../src/doctor/doctor.ts';
 import type { Severity, Topic } from '../../src/doctor/rule.ts';
 import { backups } from '../../src/doctor/topics/backups.ts';
@@ -114,6 +114,7 @@ cases<Settings>({
   ],
 });
 
+const ids = { sequence: 'public.ids', used: 0.001, isDescending: false, fills: null };
 const ages = (age: number) => [{ database: 'shop', age }];
 const table = { table: 'public.users', liveRows: 100_000, deadRows: 0, changedRows: 0 };
 const users = { ...table, analyzedAt: minutesAgo(60) };
@@ -122,15 +123,16 @@ cases<Storage>({
   sound: {
     transactionAges: ages(200_000_000),
     multixactAges: ages(0),
-    sequences: [{ sequence: 'public.ids', last: 1_000, most: 2_147_483_647 }],
+    sequences: [ids],
     tables: [users],
   },
   faults: [
     ['transaction-ids', { transactionAges: ages(1_000_000_000) }, 'warning', /47 %/],
     ['transaction-ids', { transactionAges: ages(1_900_000_000) }, 'critical'],
     ['transaction-ids', { multixactAges: ages(1_900_000_000) }, 'critical', /multixact/],
-    ['sequence-runs-out', { sequences: [{ sequence: 'ids', last: 75, most: 100 }] }, 'warning'],
-    ['sequence-runs-out', { sequences: [{ sequence: 'ids', last: 95, most: 100 }] }, 'critical'],
+    ['sequence-runs-out', { sequences: [{ ...ids, used: 0.75 }] }, 'warning', /75 %/],
+    ['sequence-runs-out', { sequences: [{ ...ids, used: 0.95 }] }, 'critical'],
+    ['sequence-runs-out', { sequences: [{ ...ids, used: 64 }] }, 'critical', /100 %/],
     ['vacuum-behind', { tables: [{ ...users, deadRows: 50_000 }] }, 'warning', /public\.users$/],
     ['vacuum-behind', { tables: [{ ...users, deadRows: 20_000 }] }, undefined],
     ['vacuum-behind', { tables: [{ ...users, liveRows: 10, deadRows: 900 }] }, undefined],
@@ -168,6 +170,8 @@ cases<Replication>({
   sound: {
     isStandby: false,
     standbyLagMs: null,
+    isReceiving: null,
+    replayedAt: null,
     slots: [slot],
     replicas: [replica],
     archiver,
@@ -185,6 +189,9 @@ cases<Replication>({
     ['replica-lags', { replicas: [{ ...replica, lagBytes: 2 * gigabyte }] }, 'warning', /2048 MB/],
     ['replica-lags', { replicas: [{ ...replica, state: 'catchup' }] }, 'warning', /catchup/],
     ['standby-lags', { isStandby: true, standbyLagMs: 900_000 }, 'warning', /15 minutes/],
+    ['standby-cut-off', { isStandby: true, isReceiving: false }, 'critical'],
+    ['standby-cut-off', { isStandby: true, isReceiving: true }, undefined],
+    ['standby-cut-off', { isStandby: true, isReceiving: null }, undefined],
     ['archiver-fails', { archiver: failing }, undefined],
     ['archiver-fails', { archiver: { ...failing, archivedAt: null } }, 'critical'],
     ['archiver-fails', { archiver: { ...failing, archivedAt: minutesAgo(9) } }, 'critical'],
@@ -211,6 +218,7 @@ cases<Extension>({
     ['background-workers', { maxBackgroundWorkers: 3 }, 'warning', /3 databases/],
     ['background-workers', { maxBackgroundWorkers: 8 }, 'note'],
     ['background-workers', { maxWorkerProcesses: 8 }, 'warning'],
+    ['background-workers', { maxBackgroundWorkers: null }, undefined],
     ['no-scheduler', { scheduler: 'missing' }, 'critical'],
     ['no-scheduler', { scheduler: 'template' }, 'critical'],
     ['no-scheduler', { scheduler: 'missing', scheduledJobs: 0 }, undefined],
@@ -230,6 +238,7 @@ const job: TimescaleJob = {
   failures: 0,
   failuresInARow: 0,
   lastError: null,
+  isErrorSeen: true,
   nextStart: minutesAgo(-30),
   isScheduled: true,
 };
@@ -239,6 +248,8 @@ const failed = {
   failuresInARow: 2,
   lastError: 'no room',
 } as const;
+const hidden = { ...failed, lastError: null, isErrorSeen: false };
+const harmless = 'cannot drop portal "" while it is being set up';
 const late = { ...job, nextStart: minutesAgo(60 * 5) };
 const prices: HypertableChunks = {
   table: 'price_history',
@@ -252,23 +263,37 @@ const prices: HypertableChunks = {
   overdueToDrop: 0,
   compressionJob: 1001,
   retentionJob: 1003,
+  hypertable: 1,
 };
 cases<Policies>({
   topic: policies,
   sound: { jobs: [job], hypertables: [prices], pausedByImport: [], runsJobs: true },
   faults: [
     ['job-fails', { jobs: [failed] }, 'critical', /2 times in a row/],
-    ['job-fails', { jobs: [{ ...failed, failuresInARow: 1 }] }, 'warning'],
+    ['job-fails', { jobs: [{ ...failed, failuresInARow: 1 }] }, 'warning', /1 time in a row/],
+    ['job-fails', { jobs: [hidden, hidden] }, 'note', /2 jobs failed/],
+    ['job-fails', { jobs: [{ ...failed, lastError: harmless }] }, undefined],
     ['job-fails', { jobs: [{ ...failed, procedure: 'policy_telemetry' }] }, undefined],
     ['job-late', { jobs: [late] }, 'critical', /5 h/],
     ['job-late', { jobs: [late], runsJobs: false }, undefined],
     ['job-late', { jobs: [{ ...late, lastStatus: 'running' }] }, undefined],
+    [
+      'job-late',
+      { jobs: [{ ...late, lastStatus: 'running', lastRun: minutesAgo(60 * 30) }] },
+      'warning',
+      /for 30 h/,
+    ],
     ['job-late', { jobs: [{ ...late, isScheduled: false }] }, undefined],
     ['job-late', { jobs: [{ ...job, nextStart: null }] }, undefined],
     ['job-paused', { jobs: [{ ...job, isScheduled: false }] }, 'warning'],
     ['job-paused', { jobs: [{ ...job, isScheduled: false }], pausedByImport: [1000] }, undefined],
     ['import-left-policy-paused', { pausedByImport: [1000] }, 'warning'],
-    ['compression-behind', { hypertables: [{ ...prices, overdueToCompress: 4 }] }, 'warning'],
+    [
+      'compression-behind',
+      { hypertables: [{ ...prices, overdueToCompress: 1 }] },
+      'warning',
+      /^1 chunk of/,
+    ],
     [
       'compression-behind',
       { hypertables: [{ ...prices, overdueToCompress: 4, compressionJob: null }] },
@@ -279,14 +304,20 @@ cases<Policies>({
   ],
 });
 
-const invalid = { schema: 'public', index: 'Odd Name', table: 'users', isBuilding: false };
+const invalid: SchemaState['invalidIndexes'][number] = {
+  ...{ name: '"Odd Name"', table: 'users', tableKind: 'table', isBuilding: false },
+};
+const uncommented = [
+  { kind: 'table', name: 'users' },
+  { kind: 'column', name: 'users.email' },
+] as const;
 cases<SchemaState>({
   topic: schema,
   sound: { invalidIndexes: [], uncommented: [] },
   faults: [
     ['invalid-index', { invalidIndexes: [invalid] }, 'critical', /Odd Name/],
     ['invalid-index', { invalidIndexes: [{ ...invalid, isBuilding: true }] }, undefined],
-    ['no-comments', { uncommented: ['users', 'users.email'] }, 'note', /2 tables or columns/],
+    ['no-comments', { uncommented }, 'note', /no comment: 2/],
   ],
 });
 
@@ -305,21 +336,25 @@ cases<Sessions>({
   ],
 });
 
+const api = { role: 'api', powers: [], groups: [] };
 cases<Roles>({
   topic: roles,
   sound: { powerful: [], md5: [], isPublicOpen: false },
   faults: [
-    ['powerful-roles', { powerful: [{ role: 'api', powers: ['SUPERUSER'] }] }, 'warning', /api/],
-    ['powerful-roles', { powerful: [{ role: 'api', powers: ['CREATEROLE'] }] }, 'note'],
+    ['powerful-roles', { powerful: [{ ...api, powers: ['SUPERUSER'] }] }, 'warning', /api/],
+    ['powerful-roles', { powerful: [{ ...api, groups: ['postgres'] }] }, 'warning', /api/],
+    ['powerful-roles', { powerful: [{ ...api, powers: ['CREATEROLE'] }] }, 'note'],
     ['md5-passwords', { md5: ['api'] }, 'warning', /api/],
     ['md5-passwords', { md5: undefined }, undefined],
     ['public-schema-open', { isPublicOpen: true }, 'warning'],
   ],
 });
 
+const collation = { what: 'de_DE', refresh: 'alter collation public."de_DE" refresh version' };
 cases<Versions>({
   topic: versions,
   sound: {
+    database: 'shop',
     major: 15,
     timescale: '2.28.3',
     timescaleFiles: '2.28.3',
@@ -333,7 +368,7 @@ cases<Versions>({
     ['timescaledb-not-loaded', { isTimescaleLoaded: false }, 'critical'],
     ['timescaledb-not-loaded', { isTimescaleLoaded: false, timescale: null }, undefined],
     ['timescaledb-update-due', { timescaleFiles: '2.28.4' }, 'warning', /2\.28\.4/],
-    ['collation-changed', { changedCollations: ['de_DE'] }, 'critical'],
+    ['collation-changed', { changedCollations: [collation] }, 'critical'],
   ],
 });
 
@@ -350,7 +385,7 @@ cases<History>({
   topic: history,
   sound: migration('applied'),
   faults: [
-    ['migrations-pending', migration('pending'), 'warning'],
+    ['migrations-pending', migration('pending'), 'warning', /^1 migration is pending/],
     ['history-mismatch', migration('changed'), 'critical'],
     ['history-mismatch', migration('missing'), 'critical'],
     ['history-mismatch', migration('out of order'), 'critical'],
@@ -360,8 +395,9 @@ cases<History>({
 
 cases({
   topic: backups,
-  sound: { problems: [] },
+  sound: { problems: [], failure: null },
   faults: [
+    ['backup-stale', { failure: { message: 'the store is away' } }, 'warning', /the store is away/],
     [
       'backup-stale',
       {
@@ -377,6 +413,71 @@ cases({
       'warning',
     ],
   ],
+});
+
+describe('what a rule says to do', () => {
+  const hintsOf = <Facts extends object>(topic: Topic<Facts, never>, facts: Facts) =>
+    topic.rules
+      .flatMap((rule) => [rule.judge(facts, { now }) ?? []].flat())
+      .map(({ hint }) => hint);
+  const quiet = { transactionAges: [], multixactAges: [], sequences: [], tables: [] };
+
+  it('changes the column that a sequence fills, and lifts the bound at its end', () => {
+    const full = { ...ids, used: 0.9 };
+    expect(
+      hintsOf(storage, {
+        ...quiet,
+        sequences: [
+          { ...full, fills: { table: '"Orders"', column: '"Id"' } },
+          { ...full, isDescending: true },
+        ],
+      }),
+    ).toEqual([
+      'a migration with: alter table "Orders" alter column "Id" type bigint; alter sequence public.ids as bigint no maxvalue',
+      'a migration with: alter sequence public.ids as bigint no minvalue',
+    ]);
+  });
+
+  it('names the tables to analyze, or none where they are many', () => {
+    const old = { ...users, changedRows: 50_000, analyzedAt: null };
+    expect(hintsOf(storage, { ...quiet, tables: [old, { ...old, table: '"My"."Logs"' }] })).toEqual(
+      ['analyze public.users, "My"."Logs"'],
+    );
+    expect(hintsOf(storage, { ...quiet, tables: Array(6).fill(old) })).toEqual(['analyze']);
+  });
+
+  it('drops what REINDEX left behind, and the index of a hypertable, which cannot be rebuilt', () => {
+    const of = (change: Partial<SchemaState['invalidIndexes'][number]>) =>
+      hintsOf(schema, { invalidIndexes: [{ ...invalid, ...change }], uncommented: [] });
+    expect(of({})).toEqual(['rebuild it: reindex index concurrently "Odd Name"']);
+    expect(of({ name: 'users_email_ccnew1' })).toEqual([
+      'it is what a REINDEX left behind: drop index concurrently users_email_ccnew1',
+    ]);
+    expect(of({ tableKind: 'hypertable' })).toEqual([
+      'drop it, and create it again: drop index "Odd Name"',
+    ]);
+  });
+
+  it('takes away each power and each membership of a role', () => {
+    const facts = { md5: [], isPublicOpen: false };
+    const powerful = [
+      { role: 'Weak "One', powers: ['SUPERUSER'] as const, groups: ['pg_write_server_files'] },
+    ];
+    expect(hintsOf(roles, { ...facts, powerful })).toEqual([
+      'a service needs rights on its tables only: alter role "Weak ""One" nosuperuser; revoke "pg_write_server_files" from "Weak ""One"',
+    ]);
+  });
+
+  it('records the new version of each collation after its indexes are rebuilt', () => {
+    expect(
+      hintsOf(versions, {
+        ...{ database: 'shop', major: 17, timescale: null, timescaleFiles: null },
+        ...{ isTimescaleLoaded: false, changedCollations: [collation] },
+      }),
+    ).toEqual([
+      'rebuild them, then record the version: reindex database "shop"; alter collation public."de_DE" refresh version',
+    ]);
+  });
 });
 
 it('docs/doctor.md has a heading for each rule, and for no other name', () => {

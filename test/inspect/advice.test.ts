@@ -57,6 +57,7 @@ describe('advice about jobs', () => {
     failures: 0,
     failuresInARow: 0,
     lastError: null,
+    isErrorSeen: true,
     nextStart: new Date('2026-06-01T18:00:00Z'),
     isScheduled: true,
   };
@@ -78,6 +79,7 @@ describe('advice about jobs', () => {
       {},
       undefined,
     ],
+    ['failed again, which the role may not see', { ...failed, isErrorSeen: false }, {}, undefined],
     ['reports telemetry', { ...failed, procedure: 'policy_telemetry' }, {}, undefined],
     ['is paused', { isScheduled: false }, {}, /`select alter_job\(1001, scheduled => true\)`/],
     ['is late', late, {}, /is 3 h late/],

@@ -153,6 +153,29 @@ describe('hypertables', () => {
   });
 });
 
+describe('a chunk that is compressed in part, without a policy', () => {
+  it('is compressed again by what is said, and no chunk that was never compressed', async () => {
+    await run(async (sql) => {
+      await sql.unsafe(`
+        create table "Ticks" (time timestamptz not null, v float);
+        select create_hypertable('"Ticks"', 'time', chunk_time_interval => interval '1 day');
+        insert into "Ticks" select now() - n * interval '1 day', n from generate_series(1, 5) n;
+        alter table "Ticks" set (timescaledb.compress)`);
+      await sql`select compress_chunk(c) from show_chunks('"Ticks"', newer_than => interval '2 days') c`;
+      await sql`insert into "Ticks" values (now() - interval '1 day', 9)`;
+    });
+    const before = await ask('chunks');
+    const { compressed } = rowOf(before, 'table', '"Ticks"') ?? {};
+    expect(rowOf(before, 'table', '"Ticks"')).toMatchObject({ partial: 1 });
+    const advice = before.advice.find((each) => each.includes('"Ticks"')) ?? '';
+    const statement = /`([^`]+)`/.exec(advice)?.[1] ?? '';
+    await run((sql) => sql.unsafe(statement));
+    const after = await ask('chunks');
+    await run((sql) => sql`drop table "Ticks"`);
+    expect(rowOf(after, 'table', '"Ticks"')).toMatchObject({ partial: 0, compressed });
+  });
+});
+
 describe('jobs', () => {
   it('that fail again and again are named with their error, and so are paused ones', async () => {
     await run(async (sql) => {

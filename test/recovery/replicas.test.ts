@@ -10,6 +10,7 @@ import {
   onTestFinished,
 } from 'vitest';
 import { parseTarget } from '../../src/database/target.ts';
+import { examine } from '../../src/doctor/doctor.ts';
 import type { RunResult } from '../../src/migrations/migrate.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { waitForReplicas } from '../../src/migrations/replica-wait.ts';
@@ -198,6 +199,21 @@ describe('migrate status', () => {
   });
 });
 
+describe('doctor on a standby', () => {
+  it('finds a standby that is cut off from its primary, which shows no lag', async () => {
+    const apart = await servers.addStandby('apart', ['primary_conninfo=host=127.0.0.1 port=1']);
+    const findingsOn = async ({ url }: Standby) => {
+      const { findings } = await examine({
+        target: url,
+        only: ['standby-cut-off', 'standby-lags'],
+      });
+      return findings.map(({ rule, severity }) => [rule, severity]);
+    };
+    expect(await findingsOn(apart)).toEqual([['standby-cut-off', 'critical']]);
+    expect(await findingsOn(north)).toEqual([]);
+  });
+});
+
 describe('migrate up --wait-for-replicas', () => {
   it('waits until every replica has replayed the migrations', async () => {
     const own = await ownDatabase();
@@ -304,10 +320,36 @@ describe('migrate up --wait-for-replicas', () => {
 
   it('is refused by a server that does not have the migrations of the run', async () => {
     const wait = { timeoutMs: 0 };
+    const steps = [
+      { direction: 'up', version: '20990101_000000' },
+      { direction: 'down', version: '20990102_000000' },
+    ] as const;
     const error = await errorOf('history-mismatch', () =>
-      waitForReplicas(parseTarget(database.url, { user: '' }), ['20990101_000000'], wait),
+      waitForReplicas(parseTarget(database.url, { user: '' }), steps, wait),
     );
     expect(error.details.versions).toEqual(['20990101_000000']);
+  });
+
+  it('waits after down and redo too, and does not say to apply again what was rolled back', async () => {
+    const own = await ownDatabase();
+    await upAndWait(own).result;
+    const options = { target: own.url, ...basic, waitForReplicasMs: 20_000 };
+    const redone = await migrate.redo(options);
+    expect(redone.steps.map(({ direction }) => direction)).toEqual(['down', 'up']);
+    expect(redone.replicaWait).toMatchObject({ hasAll: true });
+    await untilReplayed(north);
+    await pause(north);
+    const { code, stdout } = await migrateCli(own, 'down', '--wait-for-replicas', '300ms');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(
+      /^1 of 2 replicas has not replayed all .*; what the run has committed stays$/m,
+    );
+    expect(stdout).toContain('cryptosense-db migrate status');
+    expect(stdout).not.toContain('migrate up');
+    await resume(north);
+    const { replicaWait } = await migrate.down({ ...options, all: true });
+    expect(replicaWait).toMatchObject({ hasAll: true });
+    expect(await tablesOn(north, own)).toEqual([]);
   });
 
   it('waits for a replica that dies and comes back', async () => {

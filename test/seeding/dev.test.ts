@@ -448,6 +448,22 @@ describe('--history', () => {
     expect(await look()).toEqual(first);
   });
 
+  it('covers the fifty assets of the load set of 10,000 users, which all have a price of today', async () => {
+    const database = await migratedDatabase();
+    await seeding.dev({
+      ...{ target: database.url, only: ['assets', 'prices'], scale: 3_334 },
+      ...{ now: new Date(), historyDays: 8 },
+    });
+    const [row] = await database.withSql(
+      (sql) => sql`
+        select (select count(*)::int from assets) as listed,
+          count(distinct asset_symbol) filter (where data_source = 'synthetic-history')::int as old,
+          count(distinct asset_symbol) filter (where time > now() - interval '2 hours')::int as new
+        from price_history`,
+    );
+    expect(row).toEqual({ listed: 50, old: 50, new: 50 });
+  });
+
   it('is refused without the seeder that writes it, and in a dry run', async () => {
     const target = 'postgresql://localhost:1/none';
     for (const part of [{ only: ['users'] }, { dryRun: true }]) {

@@ -7,6 +7,7 @@ import { catalogue } from '../../seeds/story/catalogue.ts';
 import { fakerOf, gauss } from '../../seeds/story/chance.ts';
 import { seedId, seedIds } from '../../seeds/story/identity.ts';
 import { developmentPassphrase, encrypt, inventKey } from '../../seeds/story/keys.ts';
+import { assetsAt } from '../../seeds/story/load-set.ts';
 import { positions } from '../../seeds/story/positions.ts';
 import {
   bitcoinPrices,
@@ -257,6 +258,16 @@ it('ids are UUIDs in the range of their table, in order of their numbers', () =>
   }
   expect(ids).toEqual(ids.toSorted());
   expect(seedId('users', 1) > to || seedId('users', 1) < from).toBe(true);
+});
+
+it('the load set of 10,000 users has fifty assets, and a smaller one those of the catalogue', () => {
+  expect(assetsAt(3_333)).toBe(catalogue);
+  const assets = assetsAt(3_334);
+  expect(assets.slice(0, 20)).toEqual(catalogue);
+  expect(assets).toHaveLength(50);
+  for (const key of ['symbol', 'coingeckoId', 'name'] as const) {
+    expect(new Set(assets.map((asset) => asset[key])).size).toBe(50);
+  }
 });
 
 it('the catalogue lists each asset once, the largest first', () => {

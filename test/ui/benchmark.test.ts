@@ -87,6 +87,13 @@ describe('a result in the terminal', () => {
     );
   });
 
+  it('says once why several queries did not run', () => {
+    const queries = [notRun, met, { ...notRun, name: 'risk-score' } as const];
+    expect(renderBenchmark({ ...result, queries }, look)).toContain(
+      '\nprediction, risk-score did not run: the table predictions is empty\n\n300 clients',
+    );
+  });
+
   it('fits into 80 columns', () => {
     const long = { ...missed, name: 'portfolio-values' } as const;
     const text = renderBenchmark({ ...result, queries: [long] }, { ...look, columns: 80 });

@@ -87,6 +87,20 @@ describe('renderInspection', () => {
     }
   });
 
+  it('cuts a long statement in a pipe, and no other text', () => {
+    const text = 'y'.repeat(300);
+    const columns = [
+      { key: 'name', label: 'name', kind: 'text' },
+      { key: 'statement', label: 'statement', kind: 'sql' },
+    ] as const;
+    const rows = [{ name: text, statement: text }];
+    const piped = renderInspection(resultOf({ ...answer, columns, rows }), {
+      ...look,
+      columns: undefined,
+    });
+    expect(piped).toContain(`\n${text}  ${text.slice(0, 119)}…\n`);
+  });
+
   it('says what no row means, and that there is nothing to do', () => {
     expect(linesOf(resultOf({ ...answer, rows: [], advice: [] }))).toEqual([
       'No session waits.',

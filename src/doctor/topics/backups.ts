@@ -1,5 +1,6 @@
 import { type CheckResult, check } from '../../backup/backup.ts';
-import { absent, type Reading, reading, type Topic } from '../rule.ts';
+import { isError, type Problem } from '../../runtime/errors.ts';
+import { absent, type Diagnosis, type Reading, reading, type Topic } from '../rule.ts';
 
 /** The store of backups, where one is configured, and the database that they are of. */
 export interface BackupSource {
@@ -7,27 +8,48 @@ export interface BackupSource {
   readonly database: string;
 }
 
-export type Backups = Pick<CheckResult, 'problems'>;
+export interface Backups extends Pick<CheckResult, 'problems'> {
+  /** Why the store cannot be read; null where it can. */
+  readonly failure: Problem | null;
+}
 
 export const backups: Topic<Backups, BackupSource> = {
   name: 'backups',
   read: readBackups,
-  rules: [
-    {
-      name: 'backup-stale',
-      judge: ({ problems }) =>
-        problems.map(({ kind, detail }) => ({
-          severity: kind === 'not verified' ? ('warning' as const) : ('critical' as const),
-          message: detail,
-          hint:
-            kind === 'not verified'
-              ? 'cryptosense-db backup verify latest'
-              : 'cryptosense-db backup create, by a schedule: cryptosense-db backup schedule',
-        })),
-    },
-  ],
+  rules: [{ name: 'backup-stale', judge: judgeBackups }],
 };
 
 async function readBackups({ store, database }: BackupSource): Promise<Reading<Backups>> {
-  return store === undefined ? absent : reading(await check({ ...store, database }));
+  if (store === undefined) return absent;
+  try {
+    const { problems } = await check({ ...store, database });
+    return reading({ problems, failure: null });
+  } catch (error) {
+    const [failure] = isError(error, 'store-failed') ? error.problems : [];
+    if (failure === undefined) throw error;
+    return reading({ problems: [], failure });
+  }
+}
+
+function judgeBackups({ problems, failure }: Backups): readonly Diagnosis[] {
+  if (failure !== null) {
+    const { message, evidence = [], hint } = failure;
+    return [
+      {
+        severity: 'warning',
+        message: `whether there is a backup is not known: ${message}`,
+        evidence,
+        hint: hint ?? 'cryptosense-db backup list',
+      },
+    ];
+  }
+  return problems.map(({ kind, detail }) =>
+    kind === 'not verified'
+      ? { severity: 'warning', message: detail, hint: 'cryptosense-db backup verify latest' }
+      : {
+          severity: 'critical',
+          message: detail,
+          hint: 'cryptosense-db backup create, by a schedule: cryptosense-db backup schedule',
+        },
+  );
 }

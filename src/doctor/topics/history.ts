@@ -1,5 +1,6 @@
 import { type MigrateOptions, type StatusResult, status } from '../../migrations/migrate.ts';
-import { isError } from '../../runtime/errors.ts';
+import { plural } from '../../runtime/amounts.ts';
+import { type ErrorCode, isError } from '../../runtime/errors.ts';
 import { type Diagnosis, type Reading, reading, type Topic, unseen } from '../rule.ts';
 
 export type History = Pick<StatusResult, 'migrations'>;
@@ -13,7 +14,7 @@ export const history: Topic<History, MigrateOptions> = {
       judge: ({ migrations }) =>
         found(migrations, ['pending'], (count, versions) => ({
           severity: 'warning',
-          message: `${count} migrations are pending`,
+          message: `${plural(count, 'migration')} ${areOrIs(count)} pending`,
           evidence: [versions],
           hint: 'cryptosense-db migrate up',
         })),
@@ -23,7 +24,7 @@ export const history: Topic<History, MigrateOptions> = {
       judge: ({ migrations }) =>
         found(migrations, ['changed', 'missing', 'out of order'], (count, versions) => ({
           severity: 'critical',
-          message: `${count} migrations are not what the history recorded`,
+          message: `${plural(count, 'migration')} ${areOrIs(count)} not what the history recorded`,
           evidence: [versions],
           hint: 'see the difference: cryptosense-db migrate status',
         })),
@@ -33,7 +34,7 @@ export const history: Topic<History, MigrateOptions> = {
       judge: ({ migrations }) =>
         found(migrations, ['interrupted'], (count, versions) => ({
           severity: 'critical',
-          message: `${count} migrations ran in part`,
+          message: `${plural(count, 'migration')} ran in part`,
           evidence: [versions],
           hint: 'see how far they are: cryptosense-db migrate status',
         })),
@@ -45,12 +46,21 @@ async function readHistory(options: MigrateOptions): Promise<Reading<History>> {
   try {
     return reading(await status(options));
   } catch (error) {
-    if (!isError(error, 'not-permitted')) throw error;
+    const isHidden = isError(error) && unreadable.includes(error.code);
+    if (!isHidden) throw error;
+    const [problem] = error.problems;
     return unseen(
-      error.message,
-      'grant usage on schema cryptosense_db to ROLE, and select on its tables',
+      problem?.message ?? error.message,
+      problem?.hint ?? 'cryptosense-db migrate status',
     );
   }
+}
+
+/** What says that there is a history, and that this role or this release may not read it. */
+const unreadable: readonly ErrorCode[] = ['not-permitted', 'ledger-untrusted', 'ledger-newer'];
+
+function areOrIs(count: number): string {
+  return count === 1 ? 'is' : 'are';
 }
 
 function found(

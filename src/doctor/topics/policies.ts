@@ -1,12 +1,8 @@
 import type { Session } from '../../database/connection.ts';
 import { type HypertableChunks, readChunks } from '../../inspect/questions/chunks.ts';
-import {
-  harmlessError,
-  nameOfJob,
-  readJobs,
-  type TimescaleJob,
-} from '../../inspect/questions/jobs.ts';
+import { failureOf, nameOfJob, readJobs, type TimescaleJob } from '../../inspect/questions/jobs.ts';
 import { readSight } from '../../inspect/sight.ts';
+import { formatCount, plural } from '../../runtime/amounts.ts';
 import {
   absent,
   type Diagnosis,
@@ -61,7 +57,7 @@ export const policies: Topic<Policies, Session> = {
       ({ overdueToCompress, compressionJob }) => compressionJob !== null && overdueToCompress > 0,
       ({ table, overdueToCompress }) => ({
         severity: 'warning',
-        message: `${overdueToCompress} chunks of ${table} should be compressed, and are not`,
+        message: `${plural(overdueToCompress, 'chunk')} of ${table} should be compressed by now`,
         hint: 'see the job: cryptosense-db inspect jobs',
       }),
     ),
@@ -70,7 +66,7 @@ export const policies: Topic<Policies, Session> = {
       ({ overdueToDrop, retentionJob }) => retentionJob !== null && overdueToDrop > 0,
       ({ table, overdueToDrop }) => ({
         severity: 'warning',
-        message: `${overdueToDrop} chunks of ${table} are older than its retention policy keeps`,
+        message: `${plural(overdueToDrop, 'chunk')} of ${table} should be dropped by now, by the retention policy`,
         hint: 'see the job: cryptosense-db inspect jobs',
       }),
     ),
@@ -90,18 +86,29 @@ async function readPolicies(session: Session): Promise<Reading<Policies>> {
   const { sql } = session;
   if (!(await hasTimescale(sql))) return absent;
   const sight = await readSight(session);
-  const [{ hasUpkeep }] = await sql<[{ hasUpkeep: boolean }]>`
-    select coalesce(has_table_privilege(to_regclass('cryptosense_db.price_upkeep'), 'select'), false) as "hasUpkeep"`;
-  const paused = hasUpkeep
+  const { role } = sight;
+  const [upkeep] = await sql<{ isOpen: boolean }[]>`
+    select has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select') as "isOpen"
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = 'cryptosense_db' and c.relname = 'price_upkeep'`;
+  const paused = upkeep?.isOpen
     ? await sql<{ job: number }[]>`
         select distinct job from cryptosense_db.price_upkeep, unnest(paused_jobs) as job order by job`
     : [];
-  return reading({
+  const facts = {
     jobs: await readJobs(sight),
     hypertables: await readChunks(sight),
     pausedByImport: paused.map(({ job }) => job),
     runsJobs: !sight.isStandby && !sight.isEmbeddedEngine,
-  });
+  };
+  if (upkeep === undefined || upkeep.isOpen) return reading(facts);
+  return reading(facts, [
+    {
+      rules: ['import-left-policy-paused'],
+      reason: 'the role may not read which policies imports of prices have paused',
+      remedy: `grant usage on schema cryptosense_db to ${role}; grant select on all tables in schema cryptosense_db to ${role}`,
+    },
+  ]);
 }
 
 function aboutHypertables(
@@ -112,30 +119,59 @@ function aboutHypertables(
   return { name, judge: ({ hypertables }) => hypertables.filter(isFaulty).map(describe) };
 }
 
-/** Telemetry fails on every server without internet access, and no table depends on it. */
+/** One finding for each job that fails, and one for all whose errors the role does not see. */
 function judgeFailures({ jobs }: Policies): readonly Diagnosis[] {
-  return jobs
-    .filter(
-      ({ lastStatus, procedure, lastError }) =>
-        lastStatus === 'failed' && procedure !== 'policy_telemetry' && lastError !== harmlessError,
-    )
-    .map((each) => ({
-      severity: each.failuresInARow > 1 ? 'critical' : 'warning',
-      message: `job ${nameOfJob(each)} fails: ${each.failuresInARow} times in a row, ${each.failures} in all`,
-      evidence: each.lastError === null ? [] : [`the last error: ${each.lastError}`],
-      hint: `run it and see: call run_job(${each.job})`,
-    }));
+  const known = jobs.filter((job) => failureOf(job) === 'known');
+  const unexplained = jobs.filter((job) => failureOf(job) === 'unexplained');
+  return [
+    ...known.map(
+      (each): Diagnosis => ({
+        severity: each.failuresInARow > 1 ? 'critical' : 'warning',
+        message: `job ${nameOfJob(each)} fails: ${timesInARow(each)}`,
+        evidence: each.lastError === null ? [] : [`the last error: ${each.lastError}`],
+        hint: `run it and see: call run_job(${each.job})`,
+      }),
+    ),
+    ...(unexplained.length === 0
+      ? []
+      : [
+          {
+            severity: 'note' as const,
+            message: `${plural(unexplained.length, 'job')} failed, and the role may not see why`,
+            evidence: unexplained.map((each) => `job ${nameOfJob(each)}: ${timesInARow(each)}`),
+            hint: 'ask as the owner of the jobs or of the database: select * from timescaledb_information.job_errors',
+          },
+        ]),
+  ];
+}
+
+function timesInARow({ failuresInARow, failures }: TimescaleJob): string {
+  return `${plural(failuresInARow, 'time')} in a row, ${formatCount(failures)} in all`;
 }
 
 const lateMs = 3_600_000;
+/** A policy takes minutes; one that takes this long waits, or never ends. */
+const longMs = 24 * 3_600_000;
 
-/** A job that runs now is not late. */
+/** A job that runs is not late until it has run for a day: it holds back vacuum, and does not start again. */
 function judgeLateness({ jobs, runsJobs }: Policies, { now }: Moment): readonly Diagnosis[] {
   if (!runsJobs) return [];
   return jobs.flatMap((each): Diagnosis[] => {
     const { isScheduled, nextStart, lastStatus, lastRun } = each;
     const byMs = nextStart === null ? 0 : now.getTime() - nextStart.getTime();
-    if (!isScheduled || lastStatus === 'running' || byMs < lateMs) return [];
+    if (lastStatus === 'running') {
+      const ranMs = lastRun === null ? 0 : now.getTime() - lastRun.getTime();
+      if (ranMs < longMs) return [];
+      return [
+        {
+          severity: 'warning',
+          message: `job ${nameOfJob(each)} has been running for ${Math.round(ranMs / 3_600_000)} h`,
+          evidence: ['it may wait for a lock, or have more to do than it can'],
+          hint: 'see what it waits for: cryptosense-db inspect locks',
+        },
+      ];
+    }
+    if (!isScheduled || byMs < lateMs) return [];
     return [
       {
         severity: 'critical',

@@ -1,10 +1,14 @@
-import type { Session } from '../../database/connection.ts';
+import { quoteIdentifier, type Session } from '../../database/connection.ts';
 import { type Diagnosis, type Moment, type Reading, reading, type Topic, unseen } from '../rule.ts';
 
 export interface Replication {
   readonly isStandby: boolean;
   /** Of a standby: how old the newest replayed transaction is; null on a primary, or when all WAL is replayed. */
   readonly standbyLagMs: number | null;
+  /** Of a standby that names a primary: whether a process receives WAL from it. null on a primary and without the name. */
+  readonly isReceiving: boolean | null;
+  /** Of a standby: when the newest replayed transaction was committed. */
+  readonly replayedAt: Date | null;
   readonly slots: readonly Slot[];
   readonly replicas: readonly Replica[];
   readonly archiver: Archiver;
@@ -54,18 +58,40 @@ export const replication: Topic<Replication, Session> = {
             }
           : undefined,
     },
+    {
+      name: 'standby-cut-off',
+      judge: ({ isReceiving, replayedAt }) =>
+        isReceiving === false
+          ? {
+              severity: 'critical',
+              message: 'this standby receives nothing from its primary, and shows an older state',
+              evidence:
+                replayedAt === null ? [] : [`its newest commit: ${replayedAt.toISOString()}`],
+              hint: 'read its log for the reason, and see whether the primary runs: show primary_conninfo; when the WAL that it needs is gone, make it again with pg_basebackup',
+            }
+          : undefined,
+    },
     { name: 'archiver-fails', judge: judgeArchiver },
   ],
 };
 
-async function readReplication({ sql }: Session): Promise<Reading<Replication>> {
+async function readReplication({ sql, server: { user } }: Session): Promise<Reading<Replication>> {
   const [{ mayRead }] = await sql<[{ mayRead: boolean }]>`
     select pg_has_role('pg_read_all_stats', 'usage') as "mayRead"`;
   if (!mayRead) {
-    return unseen('the role may not see replicas and slots in full', 'grant pg_monitor to ROLE');
+    return unseen(
+      'the role may not see replicas and slots in full',
+      `grant pg_monitor to ${quoteIdentifier(user)}`,
+    );
   }
-  const [state] = await sql<[Pick<Replication, 'isStandby' | 'standbyLagMs'>]>`
+  const [state] = await sql<
+    [Pick<Replication, 'isStandby' | 'standbyLagMs' | 'isReceiving' | 'replayedAt'>]
+  >`
     select pg_is_in_recovery() as "isStandby",
+      case when pg_is_in_recovery() and exists (
+        select from pg_settings where name = 'primary_conninfo' and setting <> ''
+      ) then exists (select from pg_stat_wal_receiver) end as "isReceiving",
+      pg_last_xact_replay_timestamp() as "replayedAt",
       case when pg_is_in_recovery() and pg_last_wal_receive_lsn() is distinct from pg_last_wal_replay_lsn()
         then extract(epoch from now() - pg_last_xact_replay_timestamp())::float8 * 1000 end as "standbyLagMs"`;
   const here = state.isStandby
@@ -79,7 +105,10 @@ async function readReplication({ sql }: Session): Promise<Reading<Replication>> 
     select coalesce(nullif(application_name, ''), client_addr::text, pid::text) as name, state,
       pg_wal_lsn_diff(${here}, replay_lsn)::float8 as "lagBytes",
       extract(epoch from replay_lag)::float8 * 1000 as "lagMs"
-    from pg_stat_replication order by 1`;
+    from pg_stat_replication
+    -- A base backup sends files, and then WAL by a second process.
+    where state <> 'backup'
+    order by 1`;
   const [archiver] = await sql<[Archiver]>`
     select current_setting('archive_mode') as mode, last_archived_time as "archivedAt",
       last_failed_time as "failedAt", last_failed_wal as "failedWal", failed_count::float8 as failures
@@ -89,7 +118,7 @@ async function readReplication({ sql }: Session): Promise<Reading<Replication>> 
 
 function judgeSlots({ slots }: Replication): readonly Diagnosis[] {
   return slots.flatMap(({ name, isActive, keptBytes, walStatus }): Diagnosis[] => {
-    const hint = `if its reader is gone: select pg_drop_replication_slot('${name.replaceAll("'", "''")}'); a limit for all: alter system set max_slot_wal_keep_size = '50GB'`;
+    const hint = `if its reader is gone: select pg_drop_replication_slot('${name.replaceAll("'", "''")}'); a limit for all: alter system set max_slot_wal_keep_size = '50GB'; select pg_reload_conf()`;
     if (walStatus === 'lost') {
       return [
         {

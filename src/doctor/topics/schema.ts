@@ -1,17 +1,20 @@
 import type { Session } from '../../database/connection.ts';
-import { quoteIdentifier } from '../../database/quote.ts';
+import { type InvalidIndex, readInvalidIndexes, repairOf } from '../../inspect/invalid-indexes.ts';
+import { readSight } from '../../inspect/sight.ts';
+import { formatCount } from '../../runtime/amounts.ts';
 import { type Diagnosis, type Reading, reading, type Topic } from '../rule.ts';
 
 export interface SchemaState {
-  readonly invalidIndexes: readonly {
-    readonly schema: string;
-    readonly index: string;
-    readonly table: string;
-    /** Whether a statement of the last minutes may still build it. */
-    readonly isBuilding: boolean;
-  }[];
-  /** Tables and columns of schema public without a comment, as `users` and `users.email`. */
-  readonly uncommented: readonly string[];
+  readonly invalidIndexes: readonly InvalidIndex[];
+  readonly uncommented: readonly Uncommented[];
+}
+
+/** A table, view or column of schema public without a comment. */
+export interface Uncommented {
+  /** As COMMENT ON writes it. */
+  readonly kind: 'table' | 'view' | 'materialized view' | 'column';
+  /** As an identifier: `users`, `users.email`. */
+  readonly name: string;
 }
 
 export const schema: Topic<SchemaState, Session> = {
@@ -23,27 +26,27 @@ export const schema: Topic<SchemaState, Session> = {
       judge: ({ invalidIndexes }) =>
         invalidIndexes
           .filter(({ isBuilding }) => !isBuilding)
-          .map(({ schema: owner, index, table }) => ({
-            severity: 'critical' as const,
-            message: `the index ${owner}.${index} on ${table} is invalid: no query uses it, and a unique one checks nothing for old rows`,
-            hint: `reindex index concurrently ${quoteIdentifier(owner, index)}`,
-          })),
+          .map((index) => {
+            const { what, statement } = repairOf(index);
+            return {
+              severity: 'critical' as const,
+              message: `the index ${index.name} of ${index.table} is invalid: no query uses it, and a unique one checks nothing for old rows`,
+              hint: `${what[0]?.toLowerCase()}${what.slice(1)}: ${statement}`,
+            };
+          }),
     },
     { name: 'no-comments', judge: judgeComments },
   ],
 };
 
-async function readSchema({ sql }: Session): Promise<Reading<SchemaState>> {
-  const invalidIndexes = await sql<SchemaState['invalidIndexes'][number][]>`
-    select n.nspname as schema, c.relname as index, t.relname as "table",
-      exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid) as "isBuilding"
-    from pg_index i join pg_class c on c.oid = i.indexrelid
-      join pg_class t on t.oid = i.indrelid
-      join pg_namespace n on n.oid = c.relnamespace
-    where not i.indisvalid and c.relkind = 'i'
-    order by 1, 2`;
-  const uncommented = await sql<{ name: string }[]>`
-    select case when a.attnum is null then c.relname else format('%s.%s', c.relname, a.attname) end as name
+async function readSchema(session: Session): Promise<Reading<SchemaState>> {
+  const { sql } = session;
+  const invalidIndexes = await readInvalidIndexes(await readSight(session));
+  const uncommented = await sql<Uncommented[]>`
+    select
+      case when a.attnum is not null then 'column' when c.relkind = 'v' then 'view'
+        when c.relkind = 'm' then 'materialized view' else 'table' end as kind,
+      quote_ident(c.relname) || coalesce('.' || quote_ident(a.attname), '') as name
     from pg_class c
       join lateral (
         select null::name as attname, null::int2 as attnum
@@ -59,21 +62,21 @@ async function readSchema({ sql }: Session): Promise<Reading<SchemaState>> {
         select from pg_description
         where objoid = c.oid and classoid = 'pg_class'::regclass and objsubid = coalesce(a.attnum, 0)
       )
-    order by 1`;
-  return reading({ invalidIndexes, uncommented: uncommented.map(({ name }) => name) });
+    order by c.relname, a.attnum nulls first`;
+  return reading({ invalidIndexes, uncommented });
 }
 
 const shown = 8;
 
 function judgeComments({ uncommented }: SchemaState): Diagnosis | undefined {
-  if (uncommented.length === 0) return undefined;
+  const [first] = uncommented;
+  if (first === undefined) return undefined;
+  const names = uncommented.slice(0, shown).map(({ name }) => name);
   const others = uncommented.length - shown;
   return {
     severity: 'note',
-    message: `${uncommented.length} tables or columns have no comment`,
-    evidence: [
-      `${uncommented.slice(0, shown).join(', ')}${others > 0 ? ` and ${others} more` : ''}`,
-    ],
-    hint: "a migration with: comment on column TABLE.COLUMN is '…'",
+    message: `tables and columns have no comment: ${formatCount(uncommented.length)}`,
+    evidence: [`${names.join(', ')}${others > 0 ? ` and ${formatCount(others)} more` : ''}`],
+    hint: `a migration with: comment on ${first.kind} ${first.name} is '…'`,
   };
 }

@@ -1,4 +1,4 @@
-import type { Session } from '../../database/connection.ts';
+import { quoteIdentifier, type Session } from '../../database/connection.ts';
 import { type Diagnosis, type Reading, reading, type Topic, unseen } from '../rule.ts';
 
 export interface Sessions {
@@ -47,11 +47,14 @@ export const sessions: Topic<Sessions, Session> = {
   ],
 };
 
-async function readSessions({ sql }: Session): Promise<Reading<Sessions>> {
+async function readSessions({ sql, server: { user } }: Session): Promise<Reading<Sessions>> {
   const [{ mayRead }] = await sql<[{ mayRead: boolean }]>`
     select pg_has_role('pg_read_all_stats', 'usage') as "mayRead"`;
   if (!mayRead)
-    return unseen('the role may not see the sessions of others', 'grant pg_monitor to ROLE');
+    return unseen(
+      'the role may not see the sessions of others',
+      `grant pg_monitor to ${quoteIdentifier(user)}`,
+    );
   const [counts] = await sql<[Pick<Sessions, 'used' | 'most'>]>`
     select (select count(*)::integer from pg_stat_activity where backend_type = 'client backend') as used,
       current_setting('max_connections')::integer - current_setting('superuser_reserved_connections')::integer as most`;

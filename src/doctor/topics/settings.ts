@@ -1,5 +1,5 @@
 import type { Session } from '../../database/connection.ts';
-import { type Diagnosis, type Reading, type Rule, reading, type Topic } from '../rule.ts';
+import { absent, type Diagnosis, type Reading, type Rule, reading, type Topic } from '../rule.ts';
 
 export interface Settings {
   /** `pg_settings.reset_val` of each setting that the role may see: what a new session of this role has. */
@@ -99,7 +99,9 @@ export const settings: Topic<Settings, Session> = {
   ],
 };
 
-async function readSettings({ sql }: Session): Promise<Reading<Settings>> {
+async function readSettings({ sql, target }: Session): Promise<Reading<Settings>> {
+  // They are those of its build.
+  if (target.kind === 'embedded') return absent;
   const rows = await sql<{ name: string; value: string }[]>`
     select name, reset_val as value from pg_settings where name in ${sql(settingNames)}`;
   const [{ databaseBytes, temporaryBytes }] = await sql<

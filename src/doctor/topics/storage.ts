@@ -1,4 +1,5 @@
-import type { Session } from '../../database/connection.ts';
+import { quoteIdentifier, type Session, type Sql } from '../../database/connection.ts';
+import { formatCount, plural } from '../../runtime/amounts.ts';
 import { type Diagnosis, type Moment, type Reading, reading, type Topic } from '../rule.ts';
 
 export interface Storage {
@@ -10,14 +11,18 @@ export interface Storage {
 }
 
 export interface SequenceUse {
+  /** As an identifier, like the table and the column. */
   readonly sequence: string;
-  readonly last: number;
-  /** The most that the sequence, or the column that it fills, can hold. */
-  readonly most: number;
+  /** The share of the numbers that are given, from 0 to 1: of the sequence, or of the column that it fills. */
+  readonly used: number;
+  readonly isDescending: boolean;
+  /** The column that ends first, where it ends before BIGINT does; null without one. */
+  readonly fills: { readonly table: string; readonly column: string } | null;
 }
 
 /** A chunk is a table of its own. */
 export interface TableUpkeep {
+  /** As an identifier. */
   readonly table: string;
   readonly liveRows: number;
   readonly deadRows: number;
@@ -40,23 +45,16 @@ export const storage: Topic<Storage, Session> = {
   ],
 };
 
-async function readStorage({ sql }: Session): Promise<Reading<Storage>> {
-  const ages = await sql<{ database: string; transactions: number; multixacts: number }[]>`
-    select datname as database, age(datfrozenxid) as transactions, mxid_age(datminmxid) as multixacts
-    from pg_database order by 1`;
-  // An identity or serial column may be smaller than its sequence.
-  const sequences = await sql<SequenceUse[]>`
-    select format('%I.%I', s.schemaname, s.sequencename) as sequence, s.last_value::float8 as last,
-      least(s.max_value, case a.atttypid when 'int2'::regtype then 32767 when 'int4'::regtype then 2147483647 end)::float8
-        as most
-    from pg_sequences s
-      join pg_class c on c.relname = s.sequencename
-        and c.relnamespace = (select oid from pg_namespace where nspname = s.schemaname)
-      left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype in ('a', 'i')
-        and d.refclassid = 'pg_class'::regclass
-      left join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-    where s.last_value is not null and s.increment_by > 0 and not s.cycle
-    order by 1`;
+async function readStorage({ sql, target, server: { user } }: Session): Promise<Reading<Storage>> {
+  // The embedded engine has a fixed number in place of an age.
+  const ages =
+    target.kind === 'embedded'
+      ? []
+      : await sql<{ database: string; transactions: number; multixacts: number }[]>`
+          select datname as database, age(datfrozenxid) as transactions, mxid_age(datminmxid) as multixacts
+          from pg_database order by 1`;
+  const sequences = await readSequences(sql);
+  const closed = sequences.filter(({ isOpen }) => !isOpen);
   const tables = await sql<TableUpkeep[]>`
     select format('%I.%I', schemaname, relname) as "table", n_live_tup::float8 as "liveRows",
       n_dead_tup::float8 as "deadRows", n_mod_since_analyze::float8 as "changedRows",
@@ -65,12 +63,67 @@ async function readStorage({ sql }: Session): Promise<Reading<Storage>> {
     where schemaname not in ('_timescaledb_catalog', '_timescaledb_config', 'cryptosense_db')
       and relname not like 'compress_hyper_%'
     order by 1`;
-  return reading({
+  const facts: Storage = {
     transactionAges: ages.map(({ database, transactions: age }) => ({ database, age })),
     multixactAges: ages.map(({ database, multixacts: age }) => ({ database, age })),
-    sequences,
+    sequences: sequences.filter(({ isOpen }) => isOpen),
     tables,
-  });
+  };
+  if (closed.length === 0) return reading(facts);
+  return reading(facts, [
+    {
+      rules: ['sequence-runs-out'],
+      reason: `the role may not read ${plural(closed.length, 'sequence')}`,
+      remedy: `grant pg_read_all_data to ${quoteIdentifier(user)}`,
+    },
+  ]);
+}
+
+/**
+ * A column may be smaller than its sequence: an identity or serial column, and one whose DEFAULT names the sequence. A
+ * sequence that begins again at its end (CYCLE) is left out.
+ */
+async function readSequences(sql: Sql): Promise<readonly (SequenceUse & { isOpen: boolean })[]> {
+  return sql<(SequenceUse & { isOpen: boolean })[]>`
+    with fills as (
+      select objid as sequence, refobjid as relation, refobjsubid as number
+      from pg_depend
+      where classid = 'pg_class'::regclass and refclassid = 'pg_class'::regclass and deptype in ('a', 'i')
+        and refobjsubid > 0
+      union
+      select d.refobjid, f.adrelid, f.adnum
+      from pg_depend d join pg_attrdef f on f.oid = d.objid
+      where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass
+    ), limits as (
+      select f.sequence, a.attname as name, f.relation,
+        case a.atttypid when 'int2'::regtype then 32767 when 'int4'::regtype then 2147483647 end as most
+      from fills f join pg_attribute a on a.attrelid = f.relation and a.attnum = f.number
+    ), used as (
+      select
+        format('%I.%I', n.nspname, c.relname) as sequence, s.seqincrement < 0 as descending,
+        case when s.seqincrement < 0 then -(s.seqmin::float8) else s.seqmax::float8 end as own_most,
+        -- Only this function reads a sequence without its name.
+        case when has_sequence_privilege(c.oid, 'select, usage') then pg_sequence_last_value(c.oid) end::float8 as last,
+        has_sequence_privilege(c.oid, 'select, usage') as open,
+        least_of.*
+      from pg_sequence s
+        join pg_class c on c.oid = s.seqrelid
+        join pg_namespace n on n.oid = c.relnamespace
+        left join lateral (
+          select l.name, l.relation, l.most::float8 as column_most
+          from limits l where l.sequence = c.oid and l.most is not null order by l.most limit 1
+        ) least_of on true
+      where not s.seqcycle and c.relpersistence <> 't' and n.nspname !~ '^_?timescaledb_'
+    )
+    select
+      sequence, open as "isOpen", descending as "isDescending",
+      case when descending then -last else last end / least(own_most, column_most) as used,
+      case when column_most <= own_most then json_build_object(
+        'table', relation::regclass::text, 'column', quote_ident(name)
+      ) end as fills
+    from used
+    where last is not null or not open
+    order by 1`;
 }
 
 function judgeTransactionIds({ transactionAges, multixactAges }: Storage): readonly Diagnosis[] {
@@ -92,18 +145,23 @@ function judgeTransactionIds({ transactionAges, multixactAges }: Storage): reado
 }
 
 function judgeSequences({ sequences }: Storage): readonly Diagnosis[] {
-  return sequences.flatMap(({ sequence, last, most }) => {
-    const share = last / most;
-    if (share < 0.7) return [];
+  return sequences.flatMap(({ sequence, used, isDescending, fills }) => {
+    if (used < 0.7) return [];
+    const widen = fills
+      ? `alter table ${fills.table} alter column ${fills.column} type bigint; `
+      : '';
+    const bound = isDescending ? 'minvalue' : 'maxvalue';
     return {
-      severity: share < 0.9 ? 'warning' : 'critical',
-      message: `${sequence} has given ${Math.round(share * 100)} % of its numbers; at the end each INSERT fails`,
-      hint: 'a migration that makes the column BIGINT, and the sequence too: alter sequence NAME as bigint',
+      severity: used < 0.9 ? 'warning' : 'critical',
+      message: `${sequence} has given ${Math.min(100, Math.round(used * 100))} % of its numbers; at the end each INSERT fails`,
+      hint: `a migration with: ${widen}alter sequence ${sequence} as bigint no ${bound}`,
     };
   });
 }
 
 const fewRows = 10_000;
+/** More tables are counted. */
+const shown = 5;
 
 /** Autovacuum begins at 20 % and 50 rows. */
 function judgeDeadRows({ tables }: Storage): Diagnosis | undefined {
@@ -115,9 +173,12 @@ function judgeDeadRows({ tables }: Storage): Diagnosis | undefined {
     severity: 'warning',
     message: `vacuum is behind: ${listed(behind)}`,
     evidence: behind
-      .slice(0, 5)
-      .map(({ table, deadRows, liveRows }) => `${table}: ${deadRows} dead rows, ${liveRows} live`),
-    hint: 'see which old transaction keeps them: cryptosense-db inspect activity; then: vacuum (verbose, analyze) TABLE',
+      .slice(0, shown)
+      .map(
+        ({ table, deadRows, liveRows }) =>
+          `${table}: ${formatCount(deadRows)} dead rows, ${formatCount(liveRows)} live`,
+      ),
+    hint: `see which old transaction keeps them: cryptosense-db inspect activity; then: vacuum (analyze)${namesOf(behind)}`,
   };
 }
 
@@ -135,13 +196,18 @@ function judgeStatistics({ tables }: Storage, { now }: Moment): Diagnosis | unde
     severity: 'warning',
     message: `the planner works with old statistics: ${listed(behind)}`,
     evidence: behind
-      .slice(0, 5)
+      .slice(0, shown)
       .map(
         ({ table, changedRows, analyzedAt }) =>
-          `${table}: ${changedRows} rows changed, ${analyzedAt === null ? 'never analyzed' : `analyzed ${analyzedAt.toISOString().slice(0, 10)}`}`,
+          `${table}: ${formatCount(changedRows)} rows changed, ${analyzedAt === null ? 'never analyzed' : `analyzed ${analyzedAt.toISOString().slice(0, 10)}`}`,
       ),
-    hint: 'analyze TABLE; for chunks, analyze their hypertable',
+    hint: `analyze${namesOf(behind)}`,
   };
+}
+
+/** For VACUUM and ANALYZE, which take all tables of the database where none is named. */
+function namesOf(tables: readonly TableUpkeep[]): string {
+  return tables.length > shown ? '' : ` ${tables.map(({ table }) => table).join(', ')}`;
 }
 
 function listed(tables: readonly TableUpkeep[]): string {

@@ -7,7 +7,8 @@ export interface Extension {
   readonly license: string | null;
   /** 'on' while a dump is restored, and after a restore that was not finished. */
   readonly restoring: string | null;
-  readonly maxBackgroundWorkers: number;
+  /** null for the embedded engine, which has none. */
+  readonly maxBackgroundWorkers: number | null;
   readonly maxWorkerProcesses: number;
   readonly maxParallelWorkers: number;
   /** Databases of the server that may connect: each with TimescaleDB takes a scheduler. */
@@ -95,6 +96,7 @@ export async function hasTimescale(sql: Sql): Promise<boolean> {
 /** A launcher, a scheduler for each database, and a worker for each job that runs at the same time. */
 function judgeWorkers(facts: Extension): readonly Diagnosis[] {
   const { maxBackgroundWorkers, maxWorkerProcesses, maxParallelWorkers, databases } = facts;
+  if (maxBackgroundWorkers === null) return [];
   const enough = databases + facts.scheduledJobs;
   const processes = maxBackgroundWorkers + maxParallelWorkers + 3;
   return [

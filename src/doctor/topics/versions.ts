@@ -1,7 +1,8 @@
-import type { Session } from '../../database/connection.ts';
+import { quoteIdentifier, type Session } from '../../database/connection.ts';
 import { type Diagnosis, type Moment, type Reading, reading, type Topic } from '../rule.ts';
 
 export interface Versions {
+  readonly database: string;
   readonly major: number;
   /** Of TimescaleDB in this database, and of its files on the server; null without. */
   readonly timescale: string | null;
@@ -9,7 +10,13 @@ export interface Versions {
   /** False when the server does not load TimescaleDB at its start. */
   readonly isTimescaleLoaded: boolean;
   /** Collations whose library has changed since the database, or the collation, was made. */
-  readonly changedCollations: readonly string[];
+  readonly changedCollations: readonly ChangedCollation[];
+}
+
+export interface ChangedCollation {
+  readonly what: string;
+  /** What records the version of today, after the indexes are rebuilt. */
+  readonly refresh: string;
 }
 
 /** When the last fixes of a major version are published (postgresql.org, "Versioning Policy"). */
@@ -53,13 +60,13 @@ export const versions: Topic<Versions, Session> = {
     },
     {
       name: 'collation-changed',
-      judge: ({ changedCollations }) =>
+      judge: ({ database, changedCollations }) =>
         changedCollations.length > 0
           ? {
               severity: 'critical',
               message: 'indexes on text may be in the wrong order, and rows may not be found',
-              evidence: changedCollations,
-              hint: 'rebuild them, then record the version: reindex database NAME; alter database NAME refresh collation version',
+              evidence: changedCollations.map(({ what }) => what),
+              hint: `rebuild them, then record the version: reindex database ${quoteIdentifier(database)}; ${changedCollations.map(({ refresh }) => refresh).join('; ')}`,
             }
           : undefined,
     },
@@ -67,25 +74,29 @@ export const versions: Topic<Versions, Session> = {
 };
 
 async function readVersions({ sql, server }: Session): Promise<Reading<Versions>> {
-  const [found] = await sql<[Omit<Versions, 'major' | 'changedCollations'>]>`
+  const [found] = await sql<[Omit<Versions, 'database' | 'major' | 'changedCollations'>]>`
     select
       (select extversion from pg_extension where extname = 'timescaledb') as timescale,
       current_setting('timescaledb.disable_load', true) is not null as "isTimescaleLoaded",
       (select default_version from pg_available_extensions where name = 'timescaledb') as "timescaleFiles"`;
-  const changed = await sql<{ what: string }[]>`
+  const changedCollations = await sql<ChangedCollation[]>`
     select format('the database was made with version %s of its collation, the system has %s',
-      datcollversion, pg_database_collation_actual_version(oid)) as what
+      datcollversion, pg_database_collation_actual_version(oid)) as what,
+      format('alter database %I refresh collation version', datname) as refresh
     from pg_database where datname = current_database()
       and datcollversion <> pg_database_collation_actual_version(oid)
     union all
     select format('the collation %I was made with version %s, the system has %s',
-      collname, collversion, pg_collation_actual_version(oid))
-    from pg_collation where collversion <> pg_collation_actual_version(oid)
-      and oid in (select refobjid from pg_depend where refclassid = 'pg_collation'::regclass)`;
+      collname, collversion, pg_collation_actual_version(c.oid)),
+      format('alter collation %I.%I refresh version', nspname, collname)
+    from pg_collation c join pg_namespace n on n.oid = collnamespace
+    where collversion <> pg_collation_actual_version(c.oid)
+      and c.oid in (select refobjid from pg_depend where refclassid = 'pg_collation'::regclass)`;
   return reading({
+    database: server.database,
     major: Math.floor(server.version / 10_000),
     ...found,
-    changedCollations: changed.map(({ what }) => what),
+    changedCollations,
   });
 }
 

@@ -20,6 +20,8 @@ export type HypertableChunks = {
   /** The jobs of these policies; null: it has none. */
   readonly compressionJob: number | null;
   readonly retentionJob: number | null;
+  /** Its number in TimescaleDB's catalog. */
+  readonly hypertable: number;
 };
 
 /** By name. Needs TimescaleDB. */
@@ -65,7 +67,8 @@ export async function readChunks(sight: Sight): Promise<readonly HypertableChunk
         ) and c.range_end is not null
       )::float8 as "overdueToDrop",
       min(compression.job_id) as "compressionJob",
-      min(retention.job_id) as "retentionJob"
+      min(retention.job_id) as "retentionJob",
+      h.id as hypertable
     from hypertables h
     left join chunks c on c.hypertable_id = h.id
     left join policies compression on compression.id = h.id and compression.proc_name = 'policy_compression'
@@ -76,10 +79,12 @@ export async function readChunks(sight: Sight): Promise<readonly HypertableChunk
 
 export function adviseChunks(tables: readonly HypertableChunks[]): readonly string[] {
   return tables.flatMap(({ table, partial, overdueToCompress, overdueToDrop, ...row }) => {
-    const { compressionJob, retentionJob } = row;
+    const { compressionJob, retentionJob, hypertable } = row;
+    // Without a policy, chunks that were never compressed may stay so on purpose.
     const compress =
       compressionJob === null
-        ? `\`select compress_chunk(chunk) from show_chunks('${table.replaceAll("'", "''")}', older_than => interval '7 days') chunk\``
+        ? "`select compress_chunk(format('%I.%I', schema_name, table_name)::regclass) from " +
+          `_timescaledb_catalog.chunk where hypertable_id = ${hypertable} and status & 8 > 0\``
         : `\`call run_job(${compressionJob})\``;
     return [
       ...(partial > 0

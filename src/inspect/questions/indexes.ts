@@ -7,6 +7,7 @@ import {
   type TableIndex,
   type UncoveredKey,
 } from '../index-reading.ts';
+import { dropStatement, isRemainder, type NamedIndex, repairOf } from '../invalid-indexes.ts';
 import { defineQuestion } from '../question.ts';
 import { describeCounting, describeHeld, describeNoEstimate, readCountingSince } from '../sight.ts';
 
@@ -79,36 +80,18 @@ function judged(
   return { row: { table, name, fault, detail, bytes, scans }, advice };
 }
 
-/** PostgreSQL drops and rebuilds indexes of one plain table without locking it. */
-function isPlain({ tableKind }: Pick<TableIndex, 'tableKind'>): boolean {
-  return tableKind === 'table' || tableKind === 'materialized view';
-}
-
-function dropOf(index: TableIndex): string {
-  return `\`drop index ${isPlain(index) ? 'concurrently ' : ''}${index.name}\``;
+function dropOf(index: NamedIndex): string {
+  return `\`${dropStatement(index)}\``;
 }
 
 function judgeInvalid(index: TableIndex): Judged | undefined {
   const { table, name, isValid } = index;
   if (isValid) return undefined;
-  // REINDEX CONCURRENTLY names what it leaves behind so (PostgreSQL documentation, REINDEX).
-  const isRemainder = /_cc(?:new|old)\d*"?$/.test(name);
-  const remedy = isRemainder
-    ? `It is what a REINDEX left behind: ${dropOf(index)}`
-    : rebuildOf(index);
+  const { what, statement } = repairOf(index);
   return judged(index, 'invalid', {
-    detail: isRemainder ? 'left behind by REINDEX' : 'its creation failed',
-    advice: `The index ${name} of ${table} is invalid: no query uses it, and every write pays for it. ${remedy}.`,
+    detail: isRemainder(index) ? 'left behind by REINDEX' : 'its creation failed',
+    advice: `The index ${name} of ${table} is invalid: no query uses it, and every write pays for it. ${what}: \`${statement}\`.`,
   });
-}
-
-/** REINDEX makes the index of a plain table valid, and that of no other. */
-function rebuildOf(index: TableIndex): string {
-  const { name, tableKind } = index;
-  if (isPlain(index)) return `Rebuild it: \`reindex index concurrently ${name}\``;
-  return tableKind === 'partitioned table'
-    ? `Create the missing indexes of its partitions, and attach them: \`alter index ${name} attach partition NAME\``
-    : `Drop it, and create it again: ${dropOf(index)}`;
 }
 
 /** Dropping one of these changes more than the speed of queries. */

@@ -16,8 +16,10 @@ export type TimescaleJob = {
   readonly failures: number;
   /** Since the last success. */
   readonly failuresInARow: number;
-  /** Of the last failure; null also where the role is not the owner of the job. */
+  /** Of the last failure; null also where the role may not see it. */
   readonly lastError: string | null;
+  /** The owners of the job and of the database see its errors. */
+  readonly isErrorSeen: boolean;
   readonly nextStart: Date | null;
   readonly isScheduled: boolean;
 };
@@ -41,6 +43,8 @@ export async function readJobs({ sql }: Pick<Sight, 'sql'>): Promise<readonly Ti
       coalesce(s.total_failures + s.total_crashes, 0)::float8 as failures,
       coalesce(s.consecutive_failures + s.consecutive_crashes, 0) as "failuresInARow",
       e.err_message as "lastError",
+      pg_has_role(j.owner::oid, 'member')
+        or (select pg_has_role(datdba, 'member') from pg_database where datname = current_database()) as "isErrorSeen",
       nullif(s.next_start, '-infinity') as "nextStart"
     from timescaledb_information.jobs j
     left join timescaledb_information.continuous_aggregates v
@@ -53,15 +57,6 @@ export async function readJobs({ sql }: Pick<Sight, 'sql'>): Promise<readonly Ti
       where e.job_id = j.job_id order by finish_time desc nulls last limit 1
     ) e on true
     order by j.job_id`;
-}
-
-/** How many failed jobs belong to roles whose errors this role may not see. */
-export async function countUnexplained({ sql }: Pick<Sight, 'sql'>): Promise<number> {
-  const [{ count }] = await sql<[{ count: number }]>`
-    select count(*)::int as count
-    from timescaledb_information.jobs j join _timescaledb_internal.bgw_job_stat s on s.job_id = j.job_id
-    where s.consecutive_failures > 0 and not pg_has_role(j.owner::oid, 'usage')`;
-  return count;
 }
 
 /** `template`: the database is one (IS_TEMPLATE), and TimescaleDB starts no scheduler in it. */
@@ -89,7 +84,18 @@ const overdueMs = 3_600_000;
 /**
  * TimescaleDB 2.28.3 on PostgreSQL 15.20 reports this at the end of a job whose work is done and committed.
  */
-export const harmlessError = 'cannot drop portal "" while it is being set up';
+const harmlessError = 'cannot drop portal "" while it is being set up';
+
+/** Telemetry fails on every server without internet access, and no table depends on it. */
+const unneeded = 'policy_telemetry';
+
+/** The last run failed, and it matters. `unexplained`: the role does not see the error, which may be harmless. */
+export function failureOf(job: TimescaleJob): 'none' | 'known' | 'unexplained' {
+  const { lastStatus, procedure, lastError, isErrorSeen } = job;
+  if (lastStatus !== 'failed' || procedure === unneeded || lastError === harmlessError)
+    return 'none';
+  return isErrorSeen ? 'known' : 'unexplained';
+}
 
 export interface JobFacts {
   readonly jobs: readonly TimescaleJob[];
@@ -123,8 +129,7 @@ function adviseJob(
 ): readonly string[] {
   const { isScheduled, procedure, failuresInARow, lastError, lastStatus, nextStart } = job;
   const name = nameOfJob(job);
-  // It fails on every server without internet access, and no table depends on it.
-  if (procedure === 'policy_telemetry') return [];
+  if (procedure === unneeded) return [];
   if (!isScheduled) {
     const isRefresh = procedure === 'policy_refresh_continuous_aggregate';
     return [
@@ -132,9 +137,7 @@ function adviseJob(
         `\`select alter_job(${job.job}, scheduled => true)\`.`,
     ];
   }
-  const isFailing =
-    failuresInARow >= enoughFailures && lastStatus !== 'success' && lastError !== harmlessError;
-  if (isFailing) {
+  if (failuresInARow >= enoughFailures && failureOf(job) === 'known') {
     return [
       `Job ${name} has failed ${formatCount(failuresInARow)} times in a row${lastError === null ? '' : `: ${lastError}`}. ` +
         `Run it in your session to see why: \`call run_job(${job.job})\`.`,
@@ -178,7 +181,8 @@ export const jobs = defineQuestion<TimescaleJob>({
       return { rows: [], advice: [], empty: 'There is no job: the database has no TimescaleDB.' };
     }
     const rows = await readJobs(sight);
-    const unexplained = await countUnexplained(sight);
+    const unexplained = rows.filter((job) => failureOf(job) === 'unexplained').length;
+    const harmless = rows.filter(({ lastError }) => lastError === harmlessError).length;
     return {
       rows,
       advice: adviseJobs({
@@ -190,8 +194,13 @@ export const jobs = defineQuestion<TimescaleJob>({
       unseen: [
         ...(unexplained > 0
           ? [
-              `Why ${plural(unexplained, 'job')} failed: only the owner of a job sees it, and superusers. ` +
+              `Why ${plural(unexplained, 'job')} failed: only the owners of the job and of the database see it. ` +
                 'Ask as one of them: `select * from timescaledb_information.job_errors`.',
+            ]
+          : []),
+        ...(harmless > 0
+          ? [
+              `Whether ${plural(harmless, 'job')} failed: TimescaleDB reports \`${harmlessError}\` after the work is done and committed.`,
             ]
           : []),
         ...(isStandby ? ['How jobs run: a standby runs none. Ask the primary.'] : []),
