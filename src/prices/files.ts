@@ -322,7 +322,7 @@ function createFilter(
     }
     if (before === undefined) owners.set(symbol, asset);
     last.set(symbol, time);
-    return { ...price, symbol, time };
+    return symbol === price.symbol && time === price.time ? price : { ...price, symbol, time };
   };
 }
 
