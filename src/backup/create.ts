@@ -301,21 +301,23 @@ async function storeDump(
   const running = start(pgDump, args, { environment, signal });
   running.stdin.end();
   const startedAt = performance.now();
+  const isEncrypted = recipients.length > 0;
   const plain = createMeter(onStarted);
-  const stored = createMeter((bytes) =>
-    onProgress?.({ kind: 'backup-bytes', bytes, elapsedMs: performance.now() - startedAt }),
-  );
+  const stored = createMeter((bytes) => {
+    onStarted();
+    onProgress?.({ kind: 'backup-bytes', bytes, elapsedMs: performance.now() - startedAt });
+  });
   try {
     // The end of the stream is held back until pg_dump has succeeded: else an upload of half a dump would look whole.
     const whole = endingWith(running.stdout, () => requireSuccess(pgDump, running));
-    const dump = plain.through(whole);
-    const content = recipients.length === 0 ? dump : encrypt(dump, recipients);
+    const content = isEncrypted ? encrypt(plain.through(whole), recipients) : whole;
     await store.put(key, stored.through(content), { signal });
   } finally {
     running.kill();
     await running.ended.catch(() => {});
   }
-  return { plain: plain.measured(), stored: stored.measured() };
+  const written = stored.measured();
+  return { plain: isEncrypted ? plain.measured() : written, stored: written };
 }
 
 async function* endingWith(
