@@ -39,6 +39,8 @@ export {
 /** The faults of files, in `details.findings` of the errors `faulty-folder` and `faulty-statements`. */
 export type { Finding, FindingRule } from './runtime/findings.ts';
 export type { OnProgress, ProgressEvent, ProgressStep } from './runtime/progress.ts';
+/** As the commands of `cryptosense-db schema`. */
+export * as schema from './schema/schema.ts';
 /** As `cryptosense-db seed --env dev`, `--env production` and `--list`. */
 export * as seed from './seeding/seed.ts';
 export { createDatabase, type DatabaseOptions } from './typed-database.ts';

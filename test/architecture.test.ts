@@ -38,6 +38,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   doctor: ['backup', 'inspect', 'migrations'],
   inspect: ['prices'],
   prices: ['market'],
+  schema: ['migrations', 'test-databases'],
   seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
   types: ['migrations', 'schema'],
@@ -67,6 +68,7 @@ const publicModules = [
   'src/prices/status.ts',
   'src/schema/catalog.ts',
   'src/seeding/seed.ts',
+  'src/test-databases/test-database.ts',
 ];
 
 /** Packages, and what Node offers, with the modules or folders that alone may use them. */

@@ -7,6 +7,7 @@ import { doctorCommand } from './doctor.ts';
 import { inspectCommands } from './inspect.ts';
 import { migrateCommands } from './migrate.ts';
 import { pricesCommands } from './prices.ts';
+import { schemaCommands } from './schema.ts';
 import { seedCommand } from './seed.ts';
 import { testDbCommands } from './test-db.ts';
 import { typesCommands } from './types.ts';
@@ -16,6 +17,7 @@ export const entries: readonly Entry[] = [
   migrateCommands,
   dbCommands,
   typesCommands,
+  schemaCommands,
   seedCommand,
   pricesCommands,
   benchmarkCommand,

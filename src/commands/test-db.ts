@@ -7,7 +7,7 @@ import type { Output } from '../ui/output.ts';
 import { renderCreated, renderDropped, renderFilled, renderList } from '../ui/test-databases.ts';
 import { argument, defineCommand, flag, type Group, grouped, type Tools } from './command.ts';
 import { folderFlags, lockTimeoutFlag, passwordCommandFlag } from './flags.ts';
-import { duration, moment, positiveNumber, variableName } from './values.ts';
+import { duration, moment, positiveNumber, variableName, version } from './values.ts';
 
 const testDatabases = () => import('../test-databases/test-databases.ts');
 
@@ -19,6 +19,7 @@ const serverFlag = grouped('Server:', {
 });
 
 const contentFlags = grouped('Content:', {
+  to: flag('--to <version>', 'apply migrations up to this version (default: all)', version),
   seed: flag('--seed <name>', 'also seed the databases', { choices: ['dev'] }),
   seeds: flag('--seeds <dir>', 'folder with dev/ (default: the packaged seeders)'),
   now: flag('--now <time>', 'the moment at which the data ends (default: today)', moment),
@@ -177,8 +178,8 @@ async function withServer(
 
 /** Flags that give another process the same content. */
 function contentWords(given: CreateOptions): readonly string[] {
-  const { migrations, rollbacks, seed, seeds, now } = given;
-  const flags = { migrations, rollbacks, seed, seeds, now: now?.toISOString() };
+  const { migrations, rollbacks, to, seed, seeds, now } = given;
+  const flags = { migrations, rollbacks, to, seed, seeds, now: now?.toISOString() };
   return Object.entries(flags).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`, value],
   );

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
 import type { Target } from '../database/target.ts';
+import type { Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { readMigrations, resolveFolders, type SourceFolders } from '../migrations/source.ts';
 import { CryptosenseDbError, faultyFiles, messageOf } from '../runtime/errors.ts';
@@ -16,6 +17,8 @@ export interface ContentOptions {
   /** Folders of migrations and rollbacks. Default: the packaged schema. */
   readonly migrations?: string | undefined;
   readonly rollbacks?: string | undefined;
+  /** Apply migrations up to this version, for tests of a data migration. Default: all. */
+  readonly to?: string | undefined;
   /** `dev`: the development data. Default: no rows. */
   readonly seed?: 'dev' | undefined;
   /** A folder with `dev/`. Default: the packaged seeders. */
@@ -27,6 +30,7 @@ export interface ContentOptions {
 /** How a template is made, and the part of its key that the files decide. */
 export interface Recipe {
   readonly folders: SourceFolders;
+  readonly to: Version | undefined;
   readonly seeding: Seeding | undefined;
   readonly fingerprint: string;
 }
@@ -72,14 +76,14 @@ export async function keyOn(server: TestServer, { fingerprint }: Recipe): Promis
  * process loaded them.
  */
 export async function fillDatabase(
-  { folders, seeding }: Recipe,
+  { folders, to, seeding }: Recipe,
   options: {
     readonly target: Target;
     readonly signal: AbortSignal | undefined;
     readonly onProgress: OnProgress | undefined;
   },
 ): Promise<void> {
-  await migrate.up({ ...folders, ...options, environment: 'test' });
+  await migrate.up({ ...folders, ...options, to, environment: 'test' });
   if (!seeding) return;
   requireLoadable(seeding);
   const seed = await import('../seeding/seed.ts');
@@ -87,10 +91,15 @@ export async function fillDatabase(
   await seed.dev({ ...folders, ...options, seeds, now });
 }
 
-function refuseContradictions({ seed, seeds, now }: ContentOptions): void {
+function refuseContradictions({ to, seed, seeds, now }: ContentOptions): void {
   if (seed !== undefined && seed !== 'dev') {
     throw new CryptosenseDbError('bad-configuration', {
       message: `seed is ${JSON.stringify(seed)}; it can be 'dev'`,
+    });
+  }
+  if (seed !== undefined && to !== undefined) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: 'the development data needs all migrations, and a version to stop after is given',
     });
   }
   if (seed === undefined && (now ?? seeds) !== undefined) {
@@ -110,7 +119,7 @@ function stampOf(options: ContentOptions): string | undefined {
       readdirSync(folder).map((name) => `${folder}/${name}`),
     );
     if (seeds !== undefined) files.push(...filesUnder(seeds));
-    let stamp = `${migrations}\n${rollbacks}\n`;
+    let stamp = `${migrations}\n${rollbacks}\n${options.to ?? ''}\n`;
     if (seeds !== undefined) stamp += `${seeds}\n${dayOf(options)}\n`;
     for (const file of files) {
       const { ino, size, ctimeMs } = statSync(file);
@@ -133,7 +142,9 @@ function readFiles(options: ContentOptions): Recipe {
   const seeds = seedsOf(options);
   const seeding = seeds === undefined ? undefined : readSeeding(seeds, options.now);
   const data = seeding && [dayOf(options), seeding.checksum];
-  return { folders, seeding, fingerprint: JSON.stringify([format, toolVersion(), schema, data]) };
+  const { to } = options;
+  const fingerprint = JSON.stringify([format, toolVersion(), schema, to, data]);
+  return { folders, to, seeding, fingerprint };
 }
 
 function readSeeding(seeds: string, now = new Date()): Seeding {

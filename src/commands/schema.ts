@@ -1,0 +1,107 @@
+import type { TargetFlags } from '../config.ts';
+import { replaceFile, requireWritable } from '../runtime/files.ts';
+import type { CheckOptions, DiffOptions, SnapshotOptions } from '../schema/schema.ts';
+import { renderCheck, renderDiff, renderSnapshotWritten } from '../ui/schema.ts';
+import { argument, defineCommand, flag, type Group, grouped } from './command.ts';
+import { folderFlags, onDatabase, targetFlags } from './flags.ts';
+
+const schema = () => import('../schema/schema.ts');
+
+const contentFlags = {
+  owners: flag('--owners', 'also who owns each object'),
+  grants: flag('--grants', 'also what is granted to other roles'),
+};
+
+const scratchFlags = grouped('Scratch database:', {
+  scratch: flag(
+    '--scratch <url>',
+    'the server for it, or "embedded" (default: TEST_DATABASE_URL, or a container)',
+  ),
+});
+
+const snapshot = defineCommand<
+  SnapshotOptions & TargetFlags & { readonly out?: string | undefined }
+>()({
+  name: 'snapshot',
+  summary: 'write the schema of a database as sorted JSON, the same for equal schemas',
+  flags: {
+    out: flag('--out <file>', 'write it to this file (default: print it)'),
+    ...contentFlags,
+    ...targetFlags,
+  },
+  notes: [
+    'It changes nothing, and runs on a standby. Left out: rows, chunks, members of extensions, the history.',
+  ],
+  examples: [
+    ['cryptosense-db schema snapshot --out schema.json', 'to commit, or to compare later'],
+    ['cryptosense-db schema snapshot | jq', 'print it'],
+  ],
+  run: async ({ out, ...given }, tools) => {
+    if (out !== undefined) requireWritable(out);
+    const { printSnapshot, snapshot: read } = await schema();
+    const result = await read(onDatabase(given, tools));
+    const text = printSnapshot(result.snapshot);
+    if (out === undefined) {
+      tools.output.product(result.snapshot, () => text);
+      return;
+    }
+    replaceFile(out, text);
+    const { target, snapshot: taken } = result;
+    tools.output.result({ target, out, objects: taken.objects.length }, renderSnapshotWritten);
+  },
+});
+
+const diff = defineCommand<DiffOptions>()({
+  name: 'diff',
+  summary: 'compare two schemas; exit with code 1 when they differ',
+  arguments: {
+    before: argument('<a>', 'a URL, a snapshot file, or the word migrations'),
+    after: argument('<b>', 'another one'),
+  },
+  flags: { ...contentFlags, ...scratchFlags, ...folderFlags },
+  notes: ['"migrations" are the files, applied to a scratch database that is dropped afterwards.'],
+  examples: [
+    [
+      'cryptosense-db schema diff schema.json postgresql://db.example/shop',
+      'what has changed since',
+    ],
+    ['cryptosense-db schema diff migrations embedded: --scratch embedded', 'without a server'],
+  ],
+  run: async (given, tools) => {
+    const { signal } = tools;
+    const { onProgress } = tools.output;
+    const result = await (await schema()).diff({ ...given, signal, onProgress });
+    tools.output.result(result, renderDiff);
+    if (result.differences.length > 0) tools.answerNo();
+  },
+});
+
+const check = defineCommand<CheckOptions & TargetFlags>()({
+  name: 'check',
+  summary: 'compare a database with its migrations; exit with code 1 when it was changed by hand',
+  flags: {
+    against: flag('--against <file>', 'compare with a snapshot file instead'),
+    ...targetFlags,
+    ...scratchFlags,
+    ...folderFlags,
+  },
+  notes: [
+    'It applies the migrations of the history to a scratch database. Grants count; owners do not, and neither do',
+    'the versions of extensions.',
+  ],
+  examples: [
+    ['cryptosense-db schema check', 'after a deployment'],
+    ['cryptosense-db schema check --against schema.json', 'without a scratch database'],
+  ],
+  run: async (given, tools) => {
+    const result = await (await schema()).check(onDatabase(given, tools));
+    tools.output.result(result, renderCheck);
+    if (result.drift.length > 0) tools.answerNo();
+  },
+});
+
+export const schemaCommands: Group = {
+  name: 'schema',
+  summary: 'read a schema as data, compare it, and find what was changed by hand',
+  commands: [snapshot, diff, check],
+};

@@ -1,0 +1,206 @@
+import { withSession } from '../database/connection.ts';
+import { catalogProblem, permissionProblem } from '../database/permission.ts';
+import { requireServerVersion } from '../database/requirements.ts';
+import { describeTarget, resolveTarget, type Target } from '../database/target.ts';
+import { compareVersions, type Version } from '../ledger/version.ts';
+import * as migrate from '../migrations/migrate.ts';
+import { readMigrations, resolveFolders } from '../migrations/source.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
+import { readText } from '../runtime/files.ts';
+import { definedIn } from './definition.ts';
+import { type ScratchOptions, withMigratedScratch } from './scratch.ts';
+import { compareSnapshots, type ObjectDifference } from './snapshot/difference.ts';
+import { readSnapshot } from './snapshot/read.ts';
+import { parseSnapshot, type Snapshot } from './snapshot/snapshot.ts';
+
+export type { ScratchOptions } from './scratch.ts';
+export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
+export { type Fact, printSnapshot, type SchemaObject, type Snapshot } from './snapshot/snapshot.ts';
+
+/** What a snapshot has besides the schema itself. Default: neither. */
+export interface ContentOptions {
+  readonly owners?: boolean | undefined;
+  /** What is granted to others than the owner. */
+  readonly grants?: boolean | undefined;
+}
+
+export interface SnapshotOptions extends ContentOptions {
+  readonly target: Target | string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface SnapshotResult {
+  readonly target: string;
+  readonly snapshot: Snapshot;
+}
+
+/**
+ * Reads the schema of a database as data, in one read-only transaction; it works on a standby. The ledger, chunks, what
+ * belongs to extensions, and rows are not part of it. Throws `not-permitted` and what a connection can throw.
+ */
+export async function snapshot(options: SnapshotOptions): Promise<SnapshotResult> {
+  const { owners = false, grants = false, signal } = options;
+  const target = resolveTarget(options.target);
+  const session = { signal, isReadOnlyFine: true, isCatalogOnly: true };
+  return withSession(target, session, async ({ sql, server }) => {
+    requireServerVersion({ server });
+    try {
+      return {
+        target: describeTarget(target),
+        snapshot: await readSnapshot(sql, { owners, grants }),
+      };
+    } catch (error) {
+      throw permissionProblem(error, catalogProblem(server));
+    }
+  });
+}
+
+export interface DiffOptions extends ScratchOptions, ContentOptions {
+  /** A URL, the path of a snapshot file, or `migrations`: the files, applied to a scratch database. */
+  readonly before: string;
+  readonly after: string;
+}
+
+export interface DiffResult {
+  /** What was compared, without passwords. */
+  readonly before: string;
+  readonly after: string;
+  readonly differences: readonly ObjectDifference[];
+}
+
+/** Compares two schemas. Throws `file-problem` for a file that is no snapshot, and as `snapshot` and `migrate.up` do. */
+export async function diff(options: DiffOptions): Promise<DiffResult> {
+  const before = await readSource(options.before, options);
+  const after = await readSource(options.after, options);
+  return {
+    before: before.name,
+    after: after.name,
+    differences: compareSnapshots(before.snapshot, after.snapshot),
+  };
+}
+
+interface Source {
+  readonly name: string;
+  readonly snapshot: Snapshot;
+}
+
+async function readSource(word: string, options: DiffOptions): Promise<Source> {
+  const { owners, grants, signal } = options;
+  if (word === 'migrations') {
+    const read = (target: string) => snapshot({ target, owners, grants, signal });
+    return { ...(await withMigratedScratch(options, read)), name: 'migrations' };
+  }
+  if (word.includes('://') || word.startsWith('embedded:')) {
+    const { target: name, ...result } = await snapshot({ target: word, owners, grants, signal });
+    return { ...result, name };
+  }
+  return { name: word, snapshot: readSnapshotFile(word) };
+}
+
+/** Throws `file-problem`. */
+export function readSnapshotFile(path: string): Snapshot {
+  const text = readText(path);
+  const found = text === undefined ? undefined : parseSnapshot(text);
+  if (found) return found;
+  throw new CryptosenseDbError(
+    'file-problem',
+    text === undefined
+      ? {
+          message: `${path} is not there`,
+          hint: 'name a URL, a file of: cryptosense-db schema snapshot, or the word migrations',
+        }
+      : {
+          message: `${path} is no snapshot of a schema that this release can read`,
+          hint: `write it again with: cryptosense-db schema snapshot --out ${path}`,
+        },
+    { details: { path } },
+  );
+}
+
+export interface CheckOptions extends ScratchOptions {
+  readonly target: Target | string;
+  /** A file of `snapshot` that the database is compared with. Default: what its migrations make of a scratch database. */
+  readonly against?: string | undefined;
+}
+
+export interface Drift {
+  readonly difference: ObjectDifference;
+  /** The newest migration that names the object, and the part where one is named; undefined without one. */
+  readonly definedIn: string | undefined;
+}
+
+export interface CheckResult {
+  readonly target: string;
+  /** The newest migration that is applied. */
+  readonly version: Version;
+  readonly against: string;
+  /** Empty: the database has the schema that its history says. */
+  readonly drift: readonly Drift[];
+}
+
+/**
+ * Compares the schema of a database with what its history says: the migrations up to its newest one, applied to a scratch
+ * database. Grants count, owners and the versions of extensions do not. Throws `history-mismatch` when the history has
+ * gaps or the files are not those that were applied, and as `snapshot` and `migrate.up` do.
+ */
+export async function check(options: CheckOptions): Promise<CheckResult> {
+  const { target, against, signal } = options;
+  const pairs = readMigrations(resolveFolders(options));
+  const version = await readVersion(options);
+  const live = await snapshot({ target, grants: true, signal });
+  const expected =
+    against === undefined
+      ? await withMigratedScratch({ ...options, to: version }, async (scratch) => {
+          const result = await snapshot({ target: scratch, grants: true, signal });
+          return result.snapshot;
+        })
+      : readSnapshotFile(against);
+  const differences = compareSnapshots(withoutVersions(expected), withoutVersions(live.snapshot));
+  const applied = pairs.filter((pair) => compareVersions(pair.version, version) <= 0);
+  return {
+    target: live.target,
+    version,
+    against: against ?? 'migrations',
+    drift: differences.map((difference) => ({
+      difference,
+      definedIn: definedIn(difference, applied),
+    })),
+  };
+}
+
+/** The newest applied migration. The scratch database can only have the schema of a history without gaps. */
+async function readVersion(options: CheckOptions): Promise<Version> {
+  const { target, migrations, rollbacks, signal } = options;
+  const status = await migrate.status({ target, migrations, rollbacks, signal });
+  const version = status.migrations.findLast(({ state }) => state !== 'pending')?.version;
+  const others = status.migrations.filter(
+    ({ state }) => state !== 'applied' && state !== 'pending',
+  );
+  if (version !== undefined && others.length === 0) return version;
+  throw new CryptosenseDbError(
+    'history-mismatch',
+    {
+      message:
+        version === undefined
+          ? `no migration is applied to ${status.target}: nothing says what its schema should be`
+          : `the files are not the history of ${status.target}: they cannot say what its schema should be`,
+      evidence: others.map(
+        ({ version: own, description, state }) => `${own}_${description}  ${state}`,
+      ),
+      hint: 'see what is different: cryptosense-db migrate status; or compare with a file: --against FILE',
+    },
+    { details: { versions: others.map((each) => each.version) } },
+  );
+}
+
+/** ALTER EXTENSION … UPDATE is no drift, and the scratch database may be on another server. */
+function withoutVersions({ objects, ...rest }: Snapshot): Snapshot {
+  return {
+    ...rest,
+    objects: objects.map((object) => {
+      if (object.kind !== 'extension') return object;
+      const { version: _, ...facts } = object.facts;
+      return { ...object, facts };
+    }),
+  };
+}

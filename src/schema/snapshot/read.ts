@@ -1,0 +1,48 @@
+import type { Sql } from '../../database/connection.ts';
+import { compareText } from '../../runtime/order.ts';
+import { loadGrammar } from '../../sql/parse.ts';
+import { withCatalog } from '../catalog.ts';
+import {
+  readDatabase,
+  readEventTriggers,
+  readExtensions,
+  readFunctions,
+  readPublications,
+  readSchemas,
+  readSequences,
+  readTypes,
+} from './others.ts';
+import { readRelations } from './relations.ts';
+import { objectKinds, type ReadOptions, type SchemaObject, type Snapshot } from './snapshot.ts';
+import { readJobs, readTimescale } from './timescale.ts';
+
+/**
+ * Reads the schema of a database in one read-only transaction. Left out: PostgreSQL's own schemas, members of
+ * extensions, chunks and TimescaleDB's own schemas and jobs, statistics, rows, and the ledger. `sql` is one connection,
+ * outside a transaction.
+ */
+export async function readSnapshot(sql: Sql, options: ReadOptions): Promise<Snapshot> {
+  const { parse } = await loadGrammar();
+  return withCatalog(sql, async () => {
+    const timescale = await readTimescale(sql);
+    const objects = [
+      ...(await readDatabase(sql, options)),
+      ...(await readExtensions(sql, options)),
+      ...(await readSchemas(sql, options)),
+      ...(await readTypes(sql, options)),
+      ...(await readSequences(sql, options)),
+      ...(await readFunctions(sql, options)),
+      ...(await readRelations(sql, { ...options, timescale, parse })),
+      ...(await readJobs(sql)),
+      ...(await readPublications(sql, options)),
+      ...(await readEventTriggers(sql, options)),
+    ];
+    return { format: 1, objects: objects.sort(compareObjects) };
+  });
+}
+
+const rank = new Map(objectKinds.map((kind, index) => [kind, index]));
+
+function compareObjects(a: SchemaObject, b: SchemaObject): number {
+  return (rank.get(a.kind) ?? 0) - (rank.get(b.kind) ?? 0) || compareText(a.name, b.name);
+}

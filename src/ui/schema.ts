@@ -1,0 +1,96 @@
+import type {
+  CheckResult,
+  DiffResult,
+  Fact,
+  FactDifference,
+  ObjectDifference,
+  PartDifference,
+} from '../schema/schema.ts';
+import { plural } from './render.ts';
+import type { Look } from './table.ts';
+
+/** Renders what differs, object by object: `-` is the first schema, `+` the second one. */
+export function renderDiff({ before, after, differences }: DiffResult, look: Look): string {
+  const { chalk } = look;
+  if (differences.length === 0) {
+    return `${chalk.green('the same schema')}: ${before} and ${after}\n`;
+  }
+  return [
+    chalk.red(`--- ${before}`),
+    chalk.green(`+++ ${after}`),
+    ...differences.flatMap((difference) => ['', ...linesOf(difference, look)]),
+    '',
+    `${chalk.bold(plural(differences.length, 'object'))} ${differences.length === 1 ? 'differs' : 'differ'}`,
+    '',
+  ].join('\n');
+}
+
+/** Renders what was changed by hand: `-` is what the migrations make, `+` what the database has. */
+export function renderCheck({ target, version, against, drift }: CheckResult, look: Look): string {
+  const { chalk } = look;
+  const source = against === 'migrations' ? `its migrations up to ${version}` : against;
+  if (drift.length === 0) {
+    return `${chalk.green('no drift')}: ${target} has the schema of ${source}\n`;
+  }
+  return [
+    ...drift.flatMap(({ difference, definedIn }) => [
+      ...linesOf(difference, look),
+      chalk.dim(definedIn === undefined ? '  in no migration' : `  last defined in ${definedIn}`),
+      '',
+    ]),
+    `${chalk.bold(`${plural(drift.length, 'object')} of ${target}`)} ${drift.length === 1 ? 'differs' : 'differ'} from ${source}`,
+    '',
+  ].join('\n');
+}
+
+const signs = { added: '+', removed: '-', changed: '~' } as const;
+
+function paintOf(change: keyof typeof signs, { chalk }: Look): (text: string) => string {
+  return { added: chalk.green, removed: chalk.red, changed: chalk.yellow }[change];
+}
+
+function linesOf(difference: ObjectDifference, look: Look): readonly string[] {
+  const { change, kind, name } = difference;
+  const head = `${paintOf(change, look)(`${signs[change]} ${kind}`)} ${look.chalk.bold(name)}`;
+  if (difference.change !== 'changed') return [head];
+  return [
+    head,
+    ...difference.facts.flatMap((fact) => factLines(fact, { indent: '  ', look })),
+    ...difference.parts.flatMap((part) => partLines(part, look)),
+  ];
+}
+
+function partLines(part: PartDifference, look: Look): readonly string[] {
+  const head = `  ${paintOf(part.change, look)(`${signs[part.change]} ${part.kind}`)} ${part.name}`;
+  if (part.change !== 'changed') return [`${head}  ${look.chalk.dim(part.summary)}`];
+  return [head, ...part.facts.flatMap((fact) => factLines(fact, { indent: '    ', look }))];
+}
+
+function factLines(
+  { fact, before, after }: FactDifference,
+  { indent, look }: { readonly indent: string; readonly look: Look },
+): readonly string[] {
+  const { chalk } = look;
+  return [
+    `${indent}${fact}`,
+    ...valueLines(before).map((line) => chalk.red(`${indent}  - ${line}`)),
+    ...valueLines(after).map((line) => chalk.green(`${indent}  + ${line}`)),
+  ];
+}
+
+/** A value of several lines, such as a query, has a sign on each. */
+function valueLines(fact: Fact | undefined): readonly string[] {
+  if (fact === undefined || fact === true) return fact ? ['yes'] : [];
+  return typeof fact === 'object' ? fact : String(fact).split('\n');
+}
+
+export function renderSnapshotWritten(
+  {
+    target,
+    out,
+    objects,
+  }: { readonly target: string; readonly out: string; readonly objects: number },
+  { chalk }: Look,
+): string {
+  return `${chalk.bold(plural(objects, 'object'))} of ${target} in ${out}\n`;
+}
