@@ -68,6 +68,7 @@ const publicModules = [
   'src/prices/status.ts',
   'src/schema/catalog.ts',
   'src/seeding/seed.ts',
+  'src/test-databases/empty.ts',
   'src/test-databases/test-database.ts',
 ];
 

@@ -5,7 +5,8 @@ import type { Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { resolveFolders } from '../migrations/source.ts';
 import type { OnProgress } from '../runtime/progress.ts';
-import { createTestDatabase } from '../test-databases/test-database.ts';
+import { withEmptyDatabase } from '../test-databases/empty.ts';
+import { testServer } from '../test-databases/test-database.ts';
 
 /** Where migrations are applied to see what schema they make. */
 export interface ScratchOptions {
@@ -19,47 +20,40 @@ export interface ScratchOptions {
 }
 
 /**
- * Applies the migrations to a database that is dropped afterwards, and calls `use` with its URL. `to` is the last version,
- * by default the newest. Throws what `createTestDatabase` and `migrate.up` throw.
+ * Calls `use` with the URL of an empty database, which is dropped afterwards, and in which no job runs. Throws
+ * `no-test-server` and `not-permitted`.
  */
-export async function withMigratedScratch<T>(
-  options: ScratchOptions & { readonly to?: Version | undefined },
+export async function withScratch<T>(
+  { scratch, onProgress }: Pick<ScratchOptions, 'scratch' | 'onProgress'>,
   use: (target: string) => Promise<T>,
 ): Promise<T> {
-  if (options.scratch === 'embedded') return withEmbedded(options, use);
-  const { migrations, rollbacks, to, scratch: server, onProgress, signal } = options;
-  const database = await createTestDatabase({
-    migrations,
-    rollbacks,
-    to,
-    server,
-    onProgress,
-    signal,
-  });
-  try {
-    return await use(database.url);
-  } finally {
-    await database.drop();
+  if (scratch !== 'embedded') {
+    return withEmptyDatabase(await testServer({ server: scratch, onProgress }), use);
   }
-}
-
-async function withEmbedded<T>(
-  { to, onProgress, signal, ...options }: Parameters<typeof withMigratedScratch>[0],
-  use: (target: string) => Promise<T>,
-): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-scratch-'));
-  const target = `embedded:${folder}`;
   try {
-    await migrate.up({
-      target,
-      ...resolveFolders(options),
-      to,
-      onProgress,
-      signal,
-      environment: 'test',
-    });
-    return await use(target);
+    return await use(`embedded:${folder}`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * The same, with the migrations applied up to the version `to`, by default all. Throws what `withScratch` and `migrate.up`
+ * throw.
+ */
+export async function withMigratedScratch<T>(
+  {
+    to,
+    signal,
+    onProgress,
+    scratch,
+    ...folders
+  }: ScratchOptions & { readonly to?: Version | undefined },
+  use: (target: string) => Promise<T>,
+): Promise<T> {
+  return withScratch({ scratch, onProgress }, async (target) => {
+    await migrate.up({ target, ...resolveFolders(folders), to, signal, environment: 'test' });
+    return use(target);
+  });
 }

@@ -71,16 +71,37 @@ function factLines(
   { indent, look }: { readonly indent: string; readonly look: Look },
 ): readonly string[] {
   const { chalk } = look;
+  const { start, end, old, now } = withoutCommonEnds(valueLines(before), valueLines(after));
+  const others = (count: number) =>
+    count === 0 ? [] : [chalk.dim(`${indent}    (${plural(count, 'line')} the same)`)];
   return [
     `${indent}${fact}`,
-    ...valueLines(before).map((line) => chalk.red(`${indent}  - ${line}`)),
-    ...valueLines(after).map((line) => chalk.green(`${indent}  + ${line}`)),
+    ...others(start),
+    ...old.map((line) => chalk.red(`${indent}  - ${line}`)),
+    ...now.map((line) => chalk.green(`${indent}  + ${line}`)),
+    ...others(end),
   ];
+}
+
+/** Of a query of many lines, those that differ, with how many are the same before and after them. */
+function withoutCommonEnds(before: readonly string[], after: readonly string[]) {
+  const most = Math.min(before.length, after.length);
+  let start = 0;
+  while (start < most && before[start] === after[start]) start += 1;
+  let end = 0;
+  while (end < most - start && before.at(-1 - end) === after.at(-1 - end)) end += 1;
+  return {
+    start,
+    end,
+    old: before.slice(start, before.length - end),
+    now: after.slice(start, after.length - end),
+  };
 }
 
 /** A value of several lines, such as a query, has a sign on each. */
 function valueLines(fact: Fact | undefined): readonly string[] {
-  if (fact === undefined || fact === true) return fact ? ['yes'] : [];
+  if (fact === undefined) return [];
+  if (fact === true) return ['yes'];
   return typeof fact === 'object' ? fact : String(fact).split('\n');
 }
 
