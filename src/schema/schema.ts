@@ -11,7 +11,7 @@ import { definedIn } from './definition.ts';
 import { type ScratchOptions, withMigratedScratch } from './scratch.ts';
 import { compareSnapshots, type ObjectDifference } from './snapshot/difference.ts';
 import { readSnapshot } from './snapshot/read.ts';
-import { parseSnapshot, type Snapshot } from './snapshot/snapshot.ts';
+import { parseSnapshot, type ReadOptions, type Snapshot } from './snapshot/snapshot.ts';
 
 export type { ScratchOptions } from './scratch.ts';
 export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
@@ -68,15 +68,46 @@ export interface DiffResult {
   readonly differences: readonly ObjectDifference[];
 }
 
-/** Compares two schemas. Throws `file-problem` for a file that is no snapshot, and as `snapshot` and `migrate.up` do. */
+/**
+ * Compares two schemas. Beside a file, a database is read with the owners and grants that the file has. Throws
+ * `file-problem` for a file that is no snapshot, `bad-configuration` for one without the owners or grants that are asked
+ * for, and as `snapshot` and `migrate.up` do.
+ */
 export async function diff(options: DiffOptions): Promise<DiffResult> {
-  const before = await readSource(options.before, options);
-  const after = await readSource(options.after, options);
+  const words = [options.before, options.after] as const;
+  const files = words.filter((word) => !isDatabase(word)).map((path) => readSnapshotFile(path));
+  const contents = contentsOf(files, options);
+  const [before, after] = [
+    await readSource(words[0], { ...options, ...contents }),
+    await readSource(words[1], { ...options, ...contents }),
+  ];
   return {
     before: before.name,
     after: after.name,
     differences: compareSnapshots(before.snapshot, after.snapshot),
   };
+}
+
+function isDatabase(word: string): boolean {
+  return word === 'migrations' || word.includes('://') || word.startsWith('embedded:');
+}
+
+/** What the files have besides the schema, or what is asked for where there is no file. */
+function contentsOf(
+  files: readonly Snapshot[],
+  { owners = false, grants = false }: ContentOptions,
+): ReadOptions {
+  const [file] = files;
+  if (!file) return { owners, grants };
+  const isOdd = (each: Snapshot) => each.owners !== file.owners || each.grants !== file.grants;
+  const lacksSome = (owners && !file.owners) || (grants && !file.grants);
+  if (!lacksSome && !files.some(isOdd)) return { owners: file.owners, grants: file.grants };
+  throw new CryptosenseDbError('bad-configuration', {
+    message: lacksSome
+      ? 'owners or grants are asked for, and the snapshot file does not have them'
+      : 'one of the snapshot files has owners or grants, and the other has not',
+    hint: 'write the file again with: cryptosense-db schema snapshot --owners --grants --out FILE',
+  });
 }
 
 interface Source {
@@ -86,15 +117,14 @@ interface Source {
 
 async function readSource(word: string, options: DiffOptions): Promise<Source> {
   const { owners, grants, signal } = options;
+  if (!isDatabase(word)) return { name: word, snapshot: readSnapshotFile(word) };
+  const read = (target: string) => snapshot({ target, owners, grants, signal });
   if (word === 'migrations') {
-    const read = (target: string) => snapshot({ target, owners, grants, signal });
-    return { ...(await withMigratedScratch(options, read)), name: 'migrations' };
+    const result = await withMigratedScratch(options, read);
+    return { name: word, snapshot: result.snapshot };
   }
-  if (word.includes('://') || word.startsWith('embedded:')) {
-    const { target: name, ...result } = await snapshot({ target: word, owners, grants, signal });
-    return { ...result, name };
-  }
-  return { name: word, snapshot: readSnapshotFile(word) };
+  const { target: name, ...result } = await read(word);
+  return { ...result, name };
 }
 
 /** Throws `file-problem`. */
@@ -140,21 +170,18 @@ export interface CheckResult {
 
 /**
  * Compares the schema of a database with what its history says: the migrations up to its newest one, applied to a scratch
- * database. Grants count, owners and the versions of extensions do not. Throws `history-mismatch` when the history has
+ * database. Grants count, owners and the versions of extensions do not; beside a file, what it has. Throws `history-mismatch` when the history has
  * gaps or the files are not those that were applied, and as `snapshot` and `migrate.up` do.
  */
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const { target, against, signal } = options;
   const pairs = readMigrations(resolveFolders(options));
   const version = await readVersion(options);
-  const live = await snapshot({ target, grants: true, signal });
-  const expected =
-    against === undefined
-      ? await withMigratedScratch({ ...options, to: version }, async (scratch) => {
-          const result = await snapshot({ target: scratch, grants: true, signal });
-          return result.snapshot;
-        })
-      : readSnapshotFile(against);
+  const file = against === undefined ? undefined : readSnapshotFile(against);
+  const contents = { owners: file?.owners ?? false, grants: file?.grants ?? true };
+  const read = (of: Target | string) => snapshot({ target: of, ...contents, signal });
+  const live = await read(target);
+  const expected = file ?? (await withMigratedScratch({ ...options, to: version }, read)).snapshot;
   const differences = compareSnapshots(withoutVersions(expected), withoutVersions(live.snapshot));
   const applied = pairs.filter((pair) => compareVersions(pair.version, version) <= 0);
   return {

@@ -37,7 +37,8 @@ export async function readSnapshot(sql: Sql, options: ReadOptions): Promise<Snap
       ...(await readPublications(sql, options)),
       ...(await readEventTriggers(sql, options)),
     ];
-    return { format: 1, objects: objects.sort(compareObjects) };
+    const { owners, grants } = options;
+    return { format: 1, owners, grants, objects: objects.sort(compareObjects) };
   });
 }
 

@@ -96,7 +96,8 @@ export async function readRelations(
         bound: row.bound && normalizeExpression(row.bound),
         inherits: row.inherits,
         'row security': row.rowSecurity,
-        'replica identity': row.replicaIdentity,
+        // Of a view it says nothing.
+        'replica identity': isView ? null : row.replicaIdentity,
         server: row.server,
         'server options': row.serverOptions,
         query: row.query && normalizeQuery(aggregate?.query ?? row.query, parse),

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 
 /** A schema as data, in one form: two databases with the same schema have the same snapshot. */
-export interface Snapshot {
+export interface Snapshot extends ReadOptions {
   readonly format: 1;
   /** In the order of `objectKinds`, then by name in bytes. */
   readonly objects: readonly SchemaObject[];
@@ -59,6 +59,7 @@ export function printSnapshot(snapshot: Snapshot): string {
   return `${JSON.stringify(snapshot, null, 2)}\n`;
 }
 
+/** What a snapshot has besides the schema itself. */
 export interface ReadOptions {
   /** Also who owns each object. */
   readonly owners: boolean;
@@ -70,6 +71,8 @@ const fact = v.union([v.string(), v.number(), v.boolean(), v.array(v.string())])
 const facts = v.record(v.string(), fact);
 const snapshotSchema = v.strictObject({
   format: v.literal(1),
+  owners: v.boolean(),
+  grants: v.boolean(),
   objects: v.array(
     v.strictObject({
       kind: v.picklist(objectKinds),

@@ -1,0 +1,42 @@
+import { beforeAll, expect, it } from 'vitest';
+import { normalizeExpression, normalizeQuery } from '../../../src/schema/snapshot/normalize.ts';
+import { loadGrammar, type Parse } from '../../../src/sql/parse.ts';
+
+let parse: Parse;
+beforeAll(async () => {
+  ({ parse } = await loadGrammar());
+});
+
+it.each([
+  [
+    "CHECK (tier::text = ANY (ARRAY['free'::character varying, 'pro'::character varying]::text[]))",
+    "CHECK (tier::text = ANY (ARRAY['free'::character varying::text, 'pro'::character varying::text]))",
+  ],
+  ["ARRAY['a''b, c]', 'd']::text[]", "ARRAY['a''b, c]'::text, 'd'::text]"],
+  ['ARRAY[1, 2]::numeric(20,8)[]', 'ARRAY[1::numeric(20,8), 2::numeric(20,8)]'],
+  ['ARRAY[a + 1, f(b, c)]::bigint[]', 'ARRAY[(a + 1)::bigint, f(b, c)::bigint]'],
+  ["ARRAY['x'::text]::text[]", "ARRAY['x'::text]"],
+  ["ARRAY['x']::public.mood[]", "ARRAY['x'::public.mood]"],
+  ['ARRAY[ARRAY[1, 2], ARRAY[3, 4]]', 'ARRAY[ARRAY[1, 2], ARRAY[3, 4]]'],
+  ['ARRAY[]::text[]', 'ARRAY[]::text[]'],
+  [`"ARRAY[x]" = 'ARRAY[1]::int[]'`, `"ARRAY[x]" = 'ARRAY[1]::int[]'`],
+  ['quantity >= 0::numeric', 'quantity >= 0::numeric'],
+])('%s becomes %s, which stays', (given, expected) => {
+  expect(normalizeExpression(given)).toBe(expected);
+  expect(normalizeExpression(expected)).toBe(expected);
+});
+
+it.each([
+  [' SELECT coins.symbol\n   FROM coins;', 'SELECT symbol\n   FROM coins'],
+  ['SELECT c.symbol FROM coins c WHERE c.price > 0', 'SELECT symbol FROM coins c WHERE price > 0'],
+  ['SELECT "Coins"."Né" FROM "Coins"', 'SELECT "Né" FROM "Coins"'],
+  [
+    "SELECT 'é'::text AS é, coins.symbol FROM coins WHERE (EXISTS ( SELECT FROM prices WHERE prices.symbol = coins.symbol))",
+    "SELECT 'é'::text AS é, symbol FROM coins WHERE (EXISTS ( SELECT FROM prices WHERE prices.symbol = coins.symbol))",
+  ],
+  ['SELECT a.x FROM a JOIN b ON a.id = b.id', 'SELECT a.x FROM a JOIN b ON a.id = b.id'],
+  ['SELECT a.x FROM a UNION SELECT b.x FROM b', 'SELECT a.x FROM a UNION SELECT b.x FROM b'],
+])('the query %s becomes %s', (given, expected) => {
+  expect(normalizeQuery(given, parse)).toBe(expected);
+  expect(normalizeQuery(expected, parse)).toBe(expected);
+});
