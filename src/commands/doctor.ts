@@ -23,6 +23,10 @@ export const doctorCommand = defineCommand<DoctorFlags>()({
     check: flag('--check', 'exit with code 1 for a critical finding or a warning'),
     only: flag('--only <rules>', 'some rules, such as job-fails,backup-stale', names),
     except: flag('--except <rules>', 'all rules but these, such as end-of-life', names),
+    snapshot: flag(
+      '--snapshot <file>',
+      'also compare the schema with this file of: schema snapshot',
+    ),
     ...targetFlags,
     ...folderFlags,
     ...grouped('Store:', { store, endpoint }),

@@ -7,6 +7,7 @@ import { CryptosenseDbError } from '../runtime/errors.ts';
 import { examinerOf, type Judged } from './examiner.ts';
 import type { Severity } from './rule.ts';
 import { backups } from './topics/backups.ts';
+import { drift } from './topics/drift.ts';
 import { history } from './topics/history.ts';
 import { policies } from './topics/policies.ts';
 import { replication } from './topics/replication.ts';
@@ -24,6 +25,8 @@ export type { Diagnosis, Severity } from './rule.ts';
 export interface DoctorOptions extends MigrateOptions {
   /** Where backups of the database are stored. Default: backups are not examined. */
   readonly store?: StoreOptions | undefined;
+  /** A file of `schema snapshot` that the schema is compared with. Default: it is not compared. */
+  readonly snapshot?: string | undefined;
   /** Names of rules. Default: all. */
   readonly only?: readonly string[] | undefined;
   /** Names of rules that do not judge: for a finding that is known and accepted. */
@@ -52,12 +55,16 @@ const databaseTopics = [
   examinerOf(versions),
 ];
 const historyTopic = examinerOf(history);
+const driftTopic = examinerOf(drift);
 const backupTopic = examinerOf(backups);
 
 /** The names of all rules: the anchors of docs/doctor.md. */
-export const ruleNames: readonly string[] = [...databaseTopics, historyTopic, backupTopic].flatMap(
-  ({ rules }) => rules,
-);
+export const ruleNames: readonly string[] = [
+  ...databaseTopics,
+  historyTopic,
+  driftTopic,
+  backupTopic,
+].flatMap(({ rules }) => rules);
 
 const severities: readonly Severity[] = ['critical', 'warning', 'note'];
 const statementTimeoutMs = 30_000;
@@ -69,7 +76,7 @@ const statementTimeoutMs = 30_000;
  * `file-problem` for the files of migrations.
  */
 export async function examine(options: DoctorOptions): Promise<Examination> {
-  const { only = ruleNames, except = [], store, ...run } = options;
+  const { only = ruleNames, except = [], store, snapshot, ...run } = options;
   requireKnown([...only, ...except]);
   const asked = only.filter((name) => !except.includes(name));
   const opening = { ...run, isReadOnlyFine: true, isCatalogOnly: true };
@@ -93,6 +100,7 @@ export async function examine(options: DoctorOptions): Promise<Examination> {
   const judged = [
     ...inDatabase.judged,
     await historyTopic.examine(run, { now, asked }),
+    await driftTopic.examine({ ...run, snapshot }, { now, asked }),
     await backupTopic.examine({ store, database }, { now, asked }),
   ];
   const findings = judged

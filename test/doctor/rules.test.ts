@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ruleNames } from '../../src/doctor/doctor.ts';
 import type { Severity, Topic } from '../../src/doctor/rule.ts';
 import { backups } from '../../src/doctor/topics/backups.ts';
+import { drift } from '../../src/doctor/topics/drift.ts';
 import { type History, history } from '../../src/doctor/topics/history.ts';
 import { type Policies, policies } from '../../src/doctor/topics/policies.ts';
 import { type Replication, replication } from '../../src/doctor/topics/replication.ts';
@@ -411,6 +412,32 @@ cases({
       'backup-stale',
       { problems: [{ kind: 'not verified', database: 'shop', ageMs: 1, detail: 'none was' }] },
       'warning',
+    ],
+  ],
+});
+
+cases({
+  topic: drift,
+  sound: { against: 'schema.json', drift: [] },
+  faults: [
+    [
+      'schema-drift',
+      {
+        drift: [
+          {
+            difference: {
+              change: 'changed',
+              kind: 'table',
+              name: 'public.users',
+              facts: [],
+              parts: [],
+            },
+            definedIn: '20251007_120000_create_users_table.sql',
+          },
+        ],
+      },
+      'warning',
+      /1 object of the schema is not as in schema.json/,
     ],
   ],
 });
