@@ -38,6 +38,7 @@ describe('the exports of the library', () => {
       'migrate',
       'parseTarget',
       'prices',
+      'schema',
       'seed',
       'types',
     ]);
