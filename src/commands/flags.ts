@@ -30,6 +30,14 @@ export const folderFlags = grouped('Files:', {
   rollbacks: flag('--rollbacks <dir>', 'folder of rollbacks (default: the packaged schema)'),
 });
 
+/** For what applies migrations to see the schema that they make. */
+export const scratchFlags = grouped('Scratch database:', {
+  scratch: flag(
+    '--scratch <url>',
+    'the server for it, or "embedded" (default: TEST_DATABASE_URL, or a container)',
+  ),
+});
+
 export const lockTimeoutFlag = grouped('Locks:', {
   lockTimeoutMs: flag(
     '--lock-timeout <time>',

@@ -11,6 +11,7 @@ import type {
 } from '../migrations/options.ts';
 import type { ScaffoldOptions } from '../migrations/scaffold.ts';
 import { templateNames } from '../migrations/templates.ts';
+import type { VerifyOptions } from '../schema/schema.ts';
 import {
   renderBaseline,
   renderGenerated,
@@ -19,6 +20,7 @@ import {
   renderScaffold,
   renderStatus,
 } from '../ui/render.ts';
+import { renderVerify } from '../ui/schema.ts';
 import { argument, defineCommand, flag, type Group, repeatable, type Tools } from './command.ts';
 import {
   folderFlags,
@@ -26,6 +28,7 @@ import {
   keepWebAssemblyPlain,
   onDatabase,
   runFlags,
+  scratchFlags,
   targetFlags,
 } from './flags.ts';
 import { duration, positiveNumber, version } from './values.ts';
@@ -229,8 +232,36 @@ const baseline = defineCommand<BaselineOptions & TargetFlags>()({
     tools.output.result(await (await migrate()).baseline(onDatabase(given, tools)), renderBaseline),
 });
 
+const verify = defineCommand<VerifyOptions>()({
+  name: 'verify',
+  summary:
+    'apply, roll back and apply again each pair; exit with code 1 when one does not keep its word',
+  flags: {
+    since: flag('--since <version>', 'the first pair to verify (default: all)', version),
+    ...scratchFlags,
+    ...folderFlags,
+  },
+  notes: [
+    'It works on a scratch database: after a rollback the schema is compared with that from before, and after the',
+    'second apply with that of the first. Then the whole chain goes down and up. "-- Irreversible" pairs are listed.',
+  ],
+  examples: [
+    ['cryptosense-db migrate verify', 'every pair, on the server in TEST_DATABASE_URL'],
+    ['cryptosense-db migrate verify --since 20261127_120000', 'what a pull request adds'],
+    ['cryptosense-db migrate verify --scratch embedded', 'without a server'],
+  ],
+  run: async (given, tools) => {
+    const { signal } = tools;
+    const { onProgress } = tools.output;
+    const { verify: verifyPairs } = await import('../schema/schema.ts');
+    const result = await verifyPairs({ ...given, signal, onProgress });
+    tools.output.result(result, renderVerify);
+    if (result.broken || result.chain?.broken) tools.answerNo();
+  },
+});
+
 export const migrateCommands: Group = {
   name: 'migrate',
   summary: 'apply, roll back and inspect migrations',
-  commands: [up, down, redo, status, create, repair, baseline],
+  commands: [up, down, redo, status, create, verify, repair, baseline],
 };

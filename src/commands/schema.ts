@@ -2,8 +2,8 @@ import type { TargetFlags } from '../config.ts';
 import { replaceFile, requireWritable } from '../runtime/files.ts';
 import type { CheckOptions, DiffOptions, SnapshotOptions } from '../schema/schema.ts';
 import { renderCheck, renderDiff, renderSnapshotWritten } from '../ui/schema.ts';
-import { argument, defineCommand, flag, type Group, grouped } from './command.ts';
-import { folderFlags, onDatabase, targetFlags } from './flags.ts';
+import { argument, defineCommand, flag, type Group } from './command.ts';
+import { folderFlags, onDatabase, scratchFlags, targetFlags } from './flags.ts';
 
 const schema = () => import('../schema/schema.ts');
 
@@ -11,13 +11,6 @@ const contentFlags = {
   owners: flag('--owners', 'also who owns each object'),
   grants: flag('--grants', 'also what is granted to other roles'),
 };
-
-const scratchFlags = grouped('Scratch database:', {
-  scratch: flag(
-    '--scratch <url>',
-    'the server for it, or "embedded" (default: TEST_DATABASE_URL, or a container)',
-  ),
-});
 
 const snapshot = defineCommand<
   SnapshotOptions & TargetFlags & { readonly out?: string | undefined }

@@ -1,59 +1,25 @@
-import { withSession } from '../database/connection.ts';
-import { catalogProblem, permissionProblem } from '../database/permission.ts';
-import { requireServerVersion } from '../database/requirements.ts';
-import { describeTarget, resolveTarget, type Target } from '../database/target.ts';
+import type { Target } from '../database/target.ts';
 import { compareVersions, type Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { readText } from '../runtime/files.ts';
 import { definedIn } from './definition.ts';
+import { type ContentOptions, snapshot } from './live.ts';
 import { type ScratchOptions, withMigratedScratch } from './scratch.ts';
 import { compareSnapshots, type ObjectDifference } from './snapshot/difference.ts';
-import { readSnapshot } from './snapshot/read.ts';
 import { parseSnapshot, type ReadOptions, type Snapshot } from './snapshot/snapshot.ts';
 
+export {
+  type ContentOptions,
+  type SnapshotOptions,
+  type SnapshotResult,
+  snapshot,
+} from './live.ts';
 export type { ScratchOptions } from './scratch.ts';
 export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
 export { type Fact, printSnapshot, type SchemaObject, type Snapshot } from './snapshot/snapshot.ts';
-
-/** What a snapshot has besides the schema itself. Default: neither. */
-export interface ContentOptions {
-  readonly owners?: boolean | undefined;
-  /** What is granted to others than the owner. */
-  readonly grants?: boolean | undefined;
-}
-
-export interface SnapshotOptions extends ContentOptions {
-  readonly target: Target | string;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface SnapshotResult {
-  readonly target: string;
-  readonly snapshot: Snapshot;
-}
-
-/**
- * Reads the schema of a database as data, in one read-only transaction; it works on a standby. The ledger, chunks, what
- * belongs to extensions, and rows are not part of it. Throws `not-permitted` and what a connection can throw.
- */
-export async function snapshot(options: SnapshotOptions): Promise<SnapshotResult> {
-  const { owners = false, grants = false, signal } = options;
-  const target = resolveTarget(options.target);
-  const session = { signal, isReadOnlyFine: true, isCatalogOnly: true };
-  return withSession(target, session, async ({ sql, server }) => {
-    requireServerVersion({ server });
-    try {
-      return {
-        target: describeTarget(target),
-        snapshot: await readSnapshot(sql, { owners, grants }),
-      };
-    } catch (error) {
-      throw permissionProblem(error, catalogProblem(server));
-    }
-  });
-}
+export { type BrokenWord, type VerifyOptions, type VerifyResult, verify } from './verify.ts';
 
 export interface DiffOptions extends ScratchOptions, ContentOptions {
   /** A URL, the path of a snapshot file, or `migrations`: the files, applied to a scratch database. */

@@ -5,6 +5,7 @@ import type {
   FactDifference,
   ObjectDifference,
   PartDifference,
+  VerifyResult,
 } from '../schema/schema.ts';
 import { plural } from './render.ts';
 import type { Look } from './table.ts';
@@ -114,4 +115,32 @@ export function renderSnapshotWritten(
   { chalk }: Look,
 ): string {
   return `${chalk.bold(plural(objects, 'object'))} of ${target} in ${out}\n`;
+}
+
+/** Renders the pairs that were passed over, the first one that is broken with its difference, and a line that counts. */
+export function renderVerify(
+  { verified, irreversible, broken, chain }: VerifyResult,
+  look: Look,
+): string {
+  const { chalk } = look;
+  const fault = broken ?? chain?.broken ?? null;
+  const name = broken ? `${broken.version}_${broken.description}` : 'the chain of all pairs';
+  const what =
+    fault?.after === 'rollback'
+      ? 'its rollback does not bring back the schema from before'
+      : 'applied again, it makes another schema';
+  return [
+    ...irreversible.map(
+      ({ version, description, reason }) =>
+        `${chalk.dim('irreversible')}  ${version}_${description}: ${reason}`,
+    ),
+    ...(fault
+      ? [
+          `${chalk.red(name)}: ${what}`,
+          ...fault.differences.flatMap((each) => linesOf(each, look)).map((line) => `  ${line}`),
+        ]
+      : []),
+    `${chalk.bold(`${plural(verified.length, 'pair')} verified`)}${irreversible.length > 0 ? `, ${irreversible.length} irreversible` : ''}: ${fault ? chalk.yellow('broken') : chalk.green(chain ? 'each pair and the whole chain keep their word' : 'each keeps its word')}`,
+    '',
+  ].join('\n');
 }
