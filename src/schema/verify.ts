@@ -47,6 +47,7 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const pairs = readMigrations(folders);
   const isWanted = ({ version }: MigrationPair) =>
     since === undefined || compareVersions(version, since) >= 0;
+  const earlier = pairs.filter((pair) => !isWanted(pair)).at(-1);
   if (since !== undefined && !pairs.some(({ version }) => version === since)) {
     throw new CryptosenseDbError(
       'unknown-version',
@@ -71,15 +72,13 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
     };
     const verified: VerifiedPair[] = [];
     const irreversible: VerifyResult['irreversible'][number][] = [];
-    const first = await read();
+    const first = earlier ? await up(earlier.version) : await read();
     let before = first;
-    for (const pair of pairs) {
-      const { version, description } = pair;
+    for (const { version, description } of pairs.filter(isWanted)) {
       const applied = await up(version);
       const reason = reasons.get(version);
-      if (isWanted(pair) && reason !== undefined)
-        irreversible.push({ version, description, reason });
-      else if (isWanted(pair)) {
+      if (reason !== undefined) irreversible.push({ version, description, reason });
+      else {
         const broken = await brokenBy({
           states: { before, applied },
           rollBack: () => down({ steps: 1 }),
