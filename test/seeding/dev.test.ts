@@ -452,7 +452,7 @@ describe('--history', () => {
     const database = await migratedDatabase();
     await seeding.dev({
       ...{ target: database.url, only: ['assets', 'prices'], scale: 3_334 },
-      ...{ now: new Date(), historyDays: 8 },
+      ...{ now: new Date(), historyDays: 10 },
     });
     const [row] = await database.withSql(
       (sql) => sql`
