@@ -5,7 +5,11 @@ import type { Severity, Topic } from '../../src/doctor/rule.ts';
 import { backups } from '../../src/doctor/topics/backups.ts';
 import { drift } from '../../src/doctor/topics/drift.ts';
 import { type History, history } from '../../src/doctor/topics/history.ts';
-import { type Policies, policies } from '../../src/doctor/topics/policies.ts';
+import {
+  type AggregateRefresh,
+  type Policies,
+  policies,
+} from '../../src/doctor/topics/policies.ts';
 import { type Replication, replication } from '../../src/doctor/topics/replication.ts';
 import { type Roles, roles } from '../../src/doctor/topics/roles.ts';
 import { type SchemaState, schema } from '../../src/doctor/topics/schema.ts';
@@ -228,6 +232,13 @@ cases<Extension>({
   ],
 });
 
+const daily: AggregateRefresh = {
+  view: 'public.price_history_daily',
+  job: 1000,
+  storedUntil: '2026-11-01 00:00:00+00',
+  missedChunks: 0,
+};
+
 const job: TimescaleJob = {
   job: 1000,
   procedure: 'policy_refresh_continuous_aggregate',
@@ -268,7 +279,13 @@ const prices: HypertableChunks = {
 };
 cases<Policies>({
   topic: policies,
-  sound: { jobs: [job], hypertables: [prices], pausedByImport: [], runsJobs: true },
+  sound: {
+    jobs: [job],
+    hypertables: [prices],
+    aggregates: [daily],
+    pausedByImport: [],
+    runsJobs: true,
+  },
   faults: [
     ['job-fails', { jobs: [failed] }, 'critical', /2 times in a row/],
     ['job-fails', { jobs: [{ ...failed, failuresInARow: 1 }] }, 'warning', /1 time in a row/],
@@ -300,6 +317,8 @@ cases<Policies>({
       { hypertables: [{ ...prices, overdueToCompress: 4, compressionJob: null }] },
       undefined,
     ],
+    ['refresh-behind', { aggregates: [{ ...daily, job: null }] }, 'warning', /no policy refreshes/],
+    ['refresh-behind', { aggregates: [{ ...daily, missedChunks: 2 }] }, 'warning', /2026-11-01/],
     ['retention-behind', { hypertables: [{ ...prices, overdueToDrop: 4 }] }, 'warning'],
     ['partial-chunks', { hypertables: [{ ...prices, partial: 4 }] }, 'note'],
   ],

@@ -14,7 +14,20 @@ import {
 } from '../rule.ts';
 import { hasTimescale } from './timescale.ts';
 
+/** A continuous aggregate, and what of its hypertable it has not stored. */
+export interface AggregateRefresh {
+  /** Quoted where it has to be. */
+  readonly view: string;
+  /** The policy that refreshes it; null without one. */
+  readonly job: number | null;
+  /** The end of what is stored, in ISO 8601. */
+  readonly storedUntil: string;
+  /** Chunks that begin after it, and before the days that the policy stores. */
+  readonly missedChunks: number;
+}
+
 export interface Policies {
+  readonly aggregates: readonly AggregateRefresh[];
   readonly jobs: readonly TimescaleJob[];
   readonly hypertables: readonly HypertableChunks[];
   /** Policies that an import of prices has paused and not resumed. */
@@ -52,6 +65,7 @@ export const policies: Topic<Policies, Session> = {
             }
           : undefined,
     },
+    { name: 'refresh-behind', judge: ({ aggregates }) => aggregates.flatMap(judgeRefresh) },
     aboutHypertables(
       'compression-behind',
       ({ overdueToCompress, compressionJob }) => compressionJob !== null && overdueToCompress > 0,
@@ -98,6 +112,7 @@ async function readPolicies(session: Session): Promise<Reading<Policies>> {
   const facts = {
     jobs: await readJobs(sight),
     hypertables: await readChunks(sight),
+    aggregates: await readAggregates(session),
     pausedByImport: paused.map(({ job }) => job),
     runsJobs: !sight.isStandby && !sight.isEmbeddedEngine,
   };
@@ -109,6 +124,65 @@ async function readPolicies(session: Session): Promise<Reading<Policies>> {
       remedy: `grant usage on schema cryptosense_db to ${role}; grant select on all tables in schema cryptosense_db to ${role}`,
     },
   ]);
+}
+
+/** A policy stores the days from `start_offset` on: what is older and not stored stays so. */
+async function readAggregates({ sql }: Session): Promise<readonly AggregateRefresh[]> {
+  return sql<AggregateRefresh[]>`
+    select format('%I.%I', view_schema, view_name) as view, job, "storedUntil"::text,
+      (
+        select count(*)::int from timescaledb_information.chunks k
+        where k.hypertable_schema = found.hypertable_schema and k.hypertable_name = found.hypertable_name
+          and k.range_start >= "storedUntil" and k.range_start < now() - start_offset
+      ) as "missedChunks"
+    from (
+      select a.*, j.job_id as job, (j.config ->> 'start_offset')::interval as start_offset,
+        _timescaledb_functions.to_timestamp(w.watermark) as "storedUntil"
+      from timescaledb_information.continuous_aggregates a
+      join _timescaledb_catalog.hypertable h on h.schema_name = a.materialization_hypertable_schema
+        and h.table_name = a.materialization_hypertable_name
+      join _timescaledb_catalog.continuous_aggs_watermark w on w.mat_hypertable_id = h.id
+      left join timescaledb_information.jobs j on j.proc_name = 'policy_refresh_continuous_aggregate'
+        and (j.hypertable_schema, j.hypertable_name) in (
+          (a.view_schema, a.view_name),
+          (a.materialization_hypertable_schema, a.materialization_hypertable_name)
+        )
+      -- The offsets of a time that is a number are numbers.
+      where exists (
+        select from timescaledb_information.dimensions d
+        where d.hypertable_schema = a.hypertable_schema and d.hypertable_name = a.hypertable_name
+          and d.time_interval is not null
+      )
+    ) as found
+    order by 1`;
+}
+
+function judgeRefresh({
+  view,
+  job,
+  storedUntil,
+  missedChunks,
+}: AggregateRefresh): readonly Diagnosis[] {
+  if (job === null) {
+    return [
+      {
+        severity: 'warning',
+        message: `no policy refreshes ${view}: what is newer than ${storedUntil} is not stored`,
+        hint: `select add_continuous_aggregate_policy('${view}', start_offset => interval '3 days', end_offset => interval '1 hour', schedule_interval => interval '1 hour')`,
+      },
+    ];
+  }
+  if (missedChunks === 0) return [];
+  return [
+    {
+      severity: 'warning',
+      message: `${view} is stored until ${storedUntil}, and its policy does not reach back so far`,
+      evidence: [
+        `${plural(missedChunks, 'chunk')} of newer rows ${missedChunks === 1 ? 'is' : 'are'} too old for it`,
+      ],
+      hint: `call refresh_continuous_aggregate('${view}', '${storedUntil}', date_trunc('day', now(), 'UTC'))`,
+    },
+  ];
 }
 
 function aboutHypertables(
