@@ -319,6 +319,12 @@ cases<Policies>({
     ],
     ['refresh-behind', { aggregates: [{ ...daily, job: null }] }, 'warning', /no policy refreshes/],
     ['refresh-behind', { aggregates: [{ ...daily, missedChunks: 2 }] }, 'warning', /2026-11-01/],
+    [
+      'refresh-behind',
+      { aggregates: [{ ...daily, storedUntil: null, missedChunks: 2 }] },
+      'warning',
+      /^nothing of public.price_history_daily is stored/,
+    ],
     ['retention-behind', { hypertables: [{ ...prices, overdueToDrop: 4 }] }, 'warning'],
     ['partial-chunks', { hypertables: [{ ...prices, partial: 4 }] }, 'note'],
   ],

@@ -20,8 +20,8 @@ export interface AggregateRefresh {
   readonly view: string;
   /** The policy that refreshes it; null without one. */
   readonly job: number | null;
-  /** The end of what is stored, in ISO 8601. */
-  readonly storedUntil: string;
+  /** The end of what is stored, as PostgreSQL writes it; null where nothing is. */
+  readonly storedUntil: string | null;
   /** Chunks that begin after it, and before the days that the policy stores. */
   readonly missedChunks: number;
 }
@@ -129,7 +129,8 @@ async function readPolicies(session: Session): Promise<Reading<Policies>> {
 /** A policy stores the days from `start_offset` on: what is older and not stored stays so. */
 async function readAggregates({ sql }: Session): Promise<readonly AggregateRefresh[]> {
   return sql<AggregateRefresh[]>`
-    select format('%I.%I', view_schema, view_name) as view, job, "storedUntil"::text,
+    select format('%I.%I', view_schema, view_name) as view, job,
+      case when "storedUntil" > '1900-01-01' then "storedUntil"::text end as "storedUntil",
       (
         select count(*)::int from timescaledb_information.chunks k
         where k.hypertable_schema = found.hypertable_schema and k.hypertable_name = found.hypertable_name
@@ -167,7 +168,7 @@ function judgeRefresh({
     return [
       {
         severity: 'warning',
-        message: `no policy refreshes ${view}: what is newer than ${storedUntil} is not stored`,
+        message: `no policy refreshes ${view}: ${storedUntil === null ? 'nothing' : `nothing newer than ${storedUntil}`} is stored`,
         hint: `select add_continuous_aggregate_policy('${view}', start_offset => interval '3 days', end_offset => interval '1 hour', schedule_interval => interval '1 hour')`,
       },
     ];
@@ -176,11 +177,11 @@ function judgeRefresh({
   return [
     {
       severity: 'warning',
-      message: `${view} is stored until ${storedUntil}, and its policy does not reach back so far`,
+      message: `${storedUntil === null ? `nothing of ${view} is stored` : `${view} is stored until ${storedUntil}`}, and its policy does not reach back so far`,
       evidence: [
         `${plural(missedChunks, 'chunk')} of newer rows ${missedChunks === 1 ? 'is' : 'are'} too old for it`,
       ],
-      hint: `call refresh_continuous_aggregate('${view}', '${storedUntil}', date_trunc('day', now(), 'UTC'))`,
+      hint: `call refresh_continuous_aggregate('${view}', ${storedUntil === null ? 'null' : `'${storedUntil}'`}, date_trunc('day', now(), 'UTC'))`,
     },
   ];
 }
