@@ -181,7 +181,7 @@ function judgeRefresh({
       evidence: [
         `${plural(missedChunks, 'chunk')} of newer rows ${missedChunks === 1 ? 'is' : 'are'} too old for it`,
       ],
-      hint: `call refresh_continuous_aggregate('${view}', ${storedUntil === null ? 'null' : `'${storedUntil}'`}, date_trunc('day', now(), 'UTC'))`,
+      hint: `call refresh_continuous_aggregate('${view}', ${storedUntil === null ? 'NULL' : `'${storedUntil}'`}, date_trunc('day', now(), 'UTC'))`,
     },
   ];
 }
