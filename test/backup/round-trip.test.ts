@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { activate } from '../../src/backup/activate.ts';
-import { create } from '../../src/backup/create.ts';
+import { type CreateResult, create } from '../../src/backup/create.ts';
 import { restore } from '../../src/backup/restore.ts';
 import { verify } from '../../src/backup/verify.ts';
 import type { StoreOptions } from '../../src/backup/with-store.ts';
@@ -245,13 +245,17 @@ describe.skipIf(!hasTimescaleServer)(`a backup of the whole schema${timescaleMis
         try {
           await until('a compression', async () => compressions.done > 0);
           for (let round = 0; round < rounds(1); round += 1) {
-            const before = { ...compressions };
-            const { manifest, id } = await create({ target: database.url, ...store, recipients });
+            let begun: number;
+            let backup: CreateResult;
+            do {
+              begun = compressions.begun;
+              backup = await create({ target: database.url, ...store, recipients });
+            } while (compressions.begun === begun);
+            const { manifest, id } = backup;
             const into = await database.withSql(async (sql) => restoredName(sql));
             await restore({ target: database.url, ...store, id, into, ...identity });
             const restored = connectTo(database.url, into);
             expect(await countRows(restored, manifest.tables)).toEqual(manifest.tables);
-            expect(compressions.begun).toBeGreaterThan(before.begun);
           }
         } finally {
           await Promise.all([writing.stop(), compressing.stop()]);
