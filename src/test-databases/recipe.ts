@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
 import type { Target } from '../database/target.ts';
+import { ledgerFormat } from '../ledger/format.ts';
 import type { Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { readMigrations, resolveFolders, type SourceFolders } from '../migrations/source.ts';
@@ -143,7 +144,7 @@ function readFiles(options: ContentOptions): Recipe {
   const seeding = seeds === undefined ? undefined : readSeeding(seeds, options.now);
   const data = seeding && [dayOf(options), seeding.checksum];
   const { to } = options;
-  const fingerprint = JSON.stringify([format, toolVersion(), schema, to, data]);
+  const fingerprint = JSON.stringify([format, toolVersion(), ledgerFormat, schema, to, data]);
   return { folders, to, seeding, fingerprint };
 }
 
