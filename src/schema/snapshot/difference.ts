@@ -6,6 +6,7 @@ import {
   objectKinds,
   type Part,
   type PartKind,
+  partKinds,
   type SchemaObject,
   type Snapshot,
 } from './snapshot.ts';
@@ -48,45 +49,41 @@ export function compareSnapshots(before: Snapshot, after: Snapshot): readonly Ob
   return objectKinds.flatMap((kind) => {
     const ofKind = ({ objects }: Snapshot) => objects.filter((object) => object.kind === kind);
     return pair(ofKind(before), ofKind(after)).flatMap(
-      ([old, now]): readonly ObjectDifference[] => {
-        if (!old || !now) {
-          const { name } = (old ?? now) as SchemaObject;
-          return [{ change: old ? 'removed' : 'added', kind, name }];
-        }
+      ({ name, old, now }): readonly ObjectDifference[] => {
+        if (!now) return [{ change: 'removed', kind, name }];
+        if (!old) return [{ change: 'added', kind, name }];
         const facts = [...compareFacts(old.facts, now.facts), ...compareColumnOrder(old, now)];
         const parts = compareParts(old.parts, now.parts);
         if (facts.length === 0 && parts.length === 0) return [];
-        return [{ change: 'changed', kind, name: old.name, facts, parts }];
+        return [{ change: 'changed', kind, name, facts, parts }];
       },
     );
   });
 }
 
 function compareParts(before: readonly Part[], after: readonly Part[]): readonly PartDifference[] {
-  const kinds = [...new Set([...before, ...after].map(({ kind }) => kind))];
-  return kinds.flatMap((kind) => {
+  return partKinds.flatMap((kind) => {
     const ofKind = (parts: readonly Part[]) => parts.filter((part) => part.kind === kind);
-    return pair(ofKind(before), ofKind(after)).flatMap(([old, now]): readonly PartDifference[] => {
-      if (!old || !now) {
-        const part = (old ?? now) as Part;
-        const summary = summaryOf(part);
-        return [{ change: old ? 'removed' : 'added', kind, name: part.name, summary }];
-      }
-      const facts = compareFacts(old.facts, now.facts);
-      return facts.length === 0 ? [] : [{ change: 'changed', kind, name: old.name, facts }];
-    });
+    return pair(ofKind(before), ofKind(after)).flatMap(
+      ({ name, old, now }): readonly PartDifference[] => {
+        if (old && !now) return [{ change: 'removed', kind, name, summary: summaryOf(old) }];
+        if (now && !old) return [{ change: 'added', kind, name, summary: summaryOf(now) }];
+        const facts = compareFacts(old?.facts ?? {}, now?.facts ?? {});
+        return facts.length === 0 ? [] : [{ change: 'changed', kind, name, facts }];
+      },
+    );
   });
 }
 
-/** The objects with the same name, by name. */
+/** The objects with the same name, by name. Each is on one side at least. */
 function pair<T extends { readonly name: string }>(
   before: readonly T[],
   after: readonly T[],
-): readonly (readonly [T | undefined, T | undefined])[] {
+): readonly { readonly name: string; readonly old: T | undefined; readonly now: T | undefined }[] {
   const old = new Map(before.map((each) => [each.name, each]));
   const now = new Map(after.map((each) => [each.name, each]));
   const names = [...new Set([...old.keys(), ...now.keys()])].sort(compareText);
-  return names.map((name) => [old.get(name), now.get(name)]);
+  return names.map((name) => ({ name, old: old.get(name), now: now.get(name) }));
 }
 
 function compareFacts(before: Facts, after: Facts): readonly FactDifference[] {
@@ -126,6 +123,6 @@ function summaryOf({ facts }: Part): string {
     .join(', ');
 }
 
-export function printFact(fact: Fact): string {
+function printFact(fact: Fact): string {
   return typeof fact === 'object' ? fact.join(', ') : String(fact);
 }
