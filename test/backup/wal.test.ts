@@ -364,11 +364,15 @@ describe.skipIf(obstacle !== undefined)(
     it('an archiver that fails is reported', async () => {
       await server.sql`alter system set archive_command = 'false'`;
       await server.sql`select pg_reload_conf()`;
-      await server.sql`create table more as select 1 as one`;
-      await server.sql`select pg_switch_wal()`;
-      const failing = async () =>
-        (await walState({ config, target: server.url })).problems.map(({ kind }) => kind);
-      await expect.poll(failing, { timeout: 20_000, interval: 200 }).toEqual(['archiver-failing']);
+      const failing = async () => {
+        // The archiver may still have copied the segment before with its old command.
+        await server.sql`select pg_logical_emit_message(false, 'test', 'more')`;
+        await server.sql`select pg_switch_wal()`;
+        return (await walState({ config, target: server.url })).problems.map(({ kind }) => kind);
+      };
+      await expect
+        .poll(failing, { timeout: 40_000, interval: 1_000 })
+        .toEqual(['archiver-failing']);
     });
 
     it('the configuration names the role of the URL', async () => {
