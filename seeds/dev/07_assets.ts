@@ -4,14 +4,16 @@ import { seedId, seedIds } from '../story/identity.ts';
 import { assetsAt } from '../story/load-set.ts';
 
 export const seeder: DevSeeder = {
-  description: 'twenty assets with synthetic figures',
-  run: ({ merge, now, scale }) =>
-    merge('assets', {
-      rows: rowsOf(assetsAt(scale), now),
-      total: assetsAt(scale).length,
+  description: 'twenty assets with synthetic figures, fifty for 10,000 users',
+  run: ({ merge, now, scale }) => {
+    const assets = assetsAt(scale);
+    return merge('assets', {
+      rows: rowsOf(assets, now),
+      total: assets.length,
       ids: seedIds('assets'),
       others: 'keep',
-    }),
+    });
+  },
 };
 
 function* rowsOf(assets: readonly CatalogueAsset[], now: Date): Generator<NewRow<'assets'>> {

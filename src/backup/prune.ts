@@ -78,11 +78,10 @@ export interface PruneResult {
 const unfinishedMs = dayMs;
 
 /**
- * Deletes the backups that no rule keeps, the oldest first, and what backups left behind that have died. The newest
- * backup of a database stays, so do those whose last verification failed, and so does every object that is not of this
- * tool. The manifest goes first: an error in
- * the middle leaves whole backups, and folders without a manifest that a later run deletes. Throws
- * `bad-configuration`, `store-failed` and `interrupted`.
+ * Deletes the backups that no rule keeps, the oldest first, and what backups left behind that have died. What stays: the
+ * newest backup of a database, those whose last verification failed, and every object that is not of this tool. The
+ * manifest goes first: an error in the middle leaves whole backups, and folders without a manifest that a later run
+ * deletes. Throws `bad-configuration`, `store-failed` and `interrupted`.
  */
 export async function prune(options: PruneOptions): Promise<PruneResult> {
   const { keep = defaultKeep } = options;

@@ -7,7 +7,7 @@ import { folderFlags, onDatabase, scratchFlags, targetFlags } from './flags.ts';
 
 const schema = () => import('../schema/schema.ts');
 
-const contentFlags = {
+const rightsFlags = {
   owners: flag('--owners', 'also who owns each object'),
   grants: flag('--grants', 'also what is granted to other roles'),
 };
@@ -19,7 +19,7 @@ const snapshot = defineCommand<
   summary: 'write the schema of a database as sorted JSON, the same for equal schemas',
   flags: {
     out: flag('--out <file>', 'write it to this file (default: print it)'),
-    ...contentFlags,
+    ...rightsFlags,
     ...targetFlags,
   },
   notes: [
@@ -51,7 +51,7 @@ const diff = defineCommand<DiffOptions>()({
     before: argument('<a>', 'a URL, a snapshot file, or the word migrations'),
     after: argument('<b>', 'another one'),
   },
-  flags: { ...contentFlags, ...scratchFlags, ...folderFlags },
+  flags: { ...rightsFlags, ...scratchFlags, ...folderFlags },
   notes: ['"migrations" are the files, applied to a scratch database that is dropped afterwards.'],
   examples: [
     [
@@ -78,6 +78,7 @@ const check = defineCommand<CheckOptions & TargetFlags>()({
     ...scratchFlags,
     ...folderFlags,
   },
+  conflicts: [['against', 'scratch']],
   notes: [
     'It applies the migrations of the history to a scratch database. Grants count; owners do not, and neither do',
     'the versions of extensions.',

@@ -4,7 +4,7 @@ import { readUpkeep, settleUpkeep } from '../ledger/price-upkeep.ts';
 import type { Price, TimeRange } from '../market/prices.ts';
 import { refreshOwed } from './candles.ts';
 import { compressPartial } from './compression.ts';
-import { countMisfits, type Misfit } from './fit.ts';
+import { countMisfits, fitPrice, type Misfit } from './fit.ts';
 import { pausePolicies } from './policy.ts';
 import { requireOwner } from './session.ts';
 import { rangeOf, writePrices } from './writer.ts';
@@ -71,7 +71,7 @@ export async function withPriceSink<T>(
     let isRepeat = false;
     let paused: number | undefined;
     const write: PriceSink['write'] = async (prices, { source, record }) => {
-      if (paused === undefined && prices.length > 0) {
+      if (paused === undefined && prices.some((price) => fitPrice(price).fitted)) {
         paused = await pausePolicies(session, rangeOf(prices), lock);
       }
       const written = await writePrices(session, prices, {

@@ -51,7 +51,7 @@ export async function writePrices(
       if (missing.length > 0) {
         const rows = encode(fitAll(missing, fitted), source);
         await copyFrom(sql, `copy price_history (${columns}) from stdin`, rows);
-        await oweUpkeep(sql, rangeOf(missing));
+        if (fitted.rows > 0) await oweUpkeep(sql, rangeOf(missing));
       }
       await record();
       return { ...fitted, isRepeat: missing.length < prices.length };

@@ -372,7 +372,7 @@ function isNoChunk(sql: Sql) {
   )`;
 }
 
-async function hasTimescale(sql: Sql): Promise<boolean> {
+export async function hasTimescale(sql: Sql): Promise<boolean> {
   const [{ isThere }] = await sql<[{ isThere: boolean }]>`
     select to_regclass('timescaledb_information.continuous_aggregates') is not null as "isThere"`;
   return isThere;

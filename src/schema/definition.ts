@@ -21,27 +21,26 @@ export function definedIn(
 
 /**
  * The names without quotes, schemas and arguments: `users` for `public.users`, and both the procedure and the table for
- * `delete_old on public.users`. A policy's procedure is named as the call that adds it.
+ * `delete_old on public.users (2)`. A policy's procedure is named as the call that adds it.
  */
 function wordsOf(name: string): readonly string[] {
-  return name.split(' on ').flatMap((part) => {
+  return name.split(' on ').map((part) => {
     const last =
       part
-        .replace(/\(.*$/, '')
-        .replace(/ \(\d+\)$/, '')
+        .replace(/ ?\(.*$/, '')
         .split('.')
         .at(-1) ?? '';
     const word = last.replace(/^"(.*)"$/, '$1').replaceAll('""', '"');
-    return policyCalls[word] ?? [word];
+    return policyCalls.get(word) ?? word;
   });
 }
 
 /** What a migration calls to make TimescaleDB's policies. */
-const policyCalls: Readonly<Record<string, readonly string[]>> = {
-  policy_compression: ['add_compression_policy'],
-  policy_retention: ['add_retention_policy'],
-  policy_refresh_continuous_aggregate: ['add_continuous_aggregate_policy'],
-};
+const policyCalls: ReadonlyMap<string, string> = new Map([
+  ['policy_compression', 'add_compression_policy'],
+  ['policy_retention', 'add_retention_policy'],
+  ['policy_refresh_continuous_aggregate', 'add_continuous_aggregate_policy'],
+]);
 
 function names(text: string, word: string): boolean {
   const escaped = word.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&');

@@ -6,13 +6,13 @@ import { readSnapshot } from './snapshot/read.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
 
 /** What a snapshot has besides the schema itself. Default: neither. */
-export interface ContentOptions {
+export interface RightsOptions {
   readonly owners?: boolean | undefined;
   /** What is granted to others than the owner. */
   readonly grants?: boolean | undefined;
 }
 
-export interface SnapshotOptions extends ContentOptions {
+export interface SnapshotOptions extends RightsOptions {
   readonly target: Target | string;
   readonly signal?: AbortSignal | undefined;
 }

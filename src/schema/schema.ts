@@ -5,13 +5,13 @@ import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
 import { readText } from '../runtime/files.ts';
 import { definedIn } from './definition.ts';
-import { type ContentOptions, snapshot } from './live.ts';
+import { type RightsOptions, snapshot } from './live.ts';
 import { type ScratchOptions, withMigratedScratch } from './scratch.ts';
 import { compareSnapshots, type ObjectDifference } from './snapshot/difference.ts';
-import { parseSnapshot, type ReadOptions, type Snapshot } from './snapshot/snapshot.ts';
+import { parseSnapshot, type Rights, type Snapshot } from './snapshot/snapshot.ts';
 
 export {
-  type ContentOptions,
+  type RightsOptions,
   type SnapshotOptions,
   type SnapshotResult,
   snapshot,
@@ -21,7 +21,7 @@ export type { FactDifference, ObjectDifference, PartDifference } from './snapsho
 export { type Fact, printSnapshot, type SchemaObject, type Snapshot } from './snapshot/snapshot.ts';
 export { type BrokenWord, type VerifyOptions, type VerifyResult, verify } from './verify.ts';
 
-export interface DiffOptions extends ScratchOptions, ContentOptions {
+export interface DiffOptions extends ScratchOptions, RightsOptions {
   /** A URL, the path of a snapshot file, or `migrations`: the files, applied to a scratch database. */
   readonly before: string;
   readonly after: string;
@@ -41,12 +41,16 @@ export interface DiffResult {
  */
 export async function diff(options: DiffOptions): Promise<DiffResult> {
   const words = [options.before, options.after] as const;
-  const files = words.filter((word) => !isDatabase(word)).map((path) => readSnapshotFile(path));
-  const contents = contentsOf(files, options);
-  const [before, after] = [
-    await readSource(words[0], { ...options, ...contents }),
-    await readSource(words[1], { ...options, ...contents }),
-  ];
+  const files = new Map(
+    words.filter((word) => !isDatabase(word)).map((path) => [path, readSnapshotFile(path)]),
+  );
+  const read = { ...options, ...rightsOf([...files.values()], options) };
+  const sourceOf = async (word: string) => {
+    const file = files.get(word);
+    return file ? { name: word, snapshot: file } : readDatabase(word, read);
+  };
+  const before = await sourceOf(options.before);
+  const after = await sourceOf(options.after);
   return {
     before: before.name,
     after: after.name,
@@ -59,10 +63,10 @@ function isDatabase(word: string): boolean {
 }
 
 /** What the files have besides the schema, or what is asked for where there is no file. */
-function contentsOf(
+function rightsOf(
   files: readonly Snapshot[],
-  { owners = false, grants = false }: ContentOptions,
-): ReadOptions {
+  { owners = false, grants = false }: RightsOptions,
+): Rights {
   const [file] = files;
   if (!file) return { owners, grants };
   const isOdd = (each: Snapshot) => each.owners !== file.owners || each.grants !== file.grants;
@@ -76,25 +80,19 @@ function contentsOf(
   });
 }
 
-interface Source {
-  readonly name: string;
-  readonly snapshot: Snapshot;
-}
-
-async function readSource(word: string, options: DiffOptions): Promise<Source> {
+async function readDatabase(
+  word: string,
+  options: DiffOptions,
+): Promise<{ readonly name: string; readonly snapshot: Snapshot }> {
   const { owners, grants, signal } = options;
-  if (!isDatabase(word)) return { name: word, snapshot: readSnapshotFile(word) };
   const read = (target: string) => snapshot({ target, owners, grants, signal });
-  if (word === 'migrations') {
-    const result = await withMigratedScratch(options, read);
-    return { name: word, snapshot: result.snapshot };
-  }
-  const { target: name, ...result } = await read(word);
-  return { ...result, name };
+  const isMigrations = word === 'migrations';
+  const result = await (isMigrations ? withMigratedScratch(options, read) : read(word));
+  return { name: isMigrations ? word : result.target, snapshot: result.snapshot };
 }
 
 /** Throws `file-problem`. */
-export function readSnapshotFile(path: string): Snapshot {
+function readSnapshotFile(path: string): Snapshot {
   const text = readText(path);
   const found = text === undefined ? undefined : parseSnapshot(text);
   if (found) return found;
@@ -141,24 +139,34 @@ export interface CheckResult {
  */
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const { target, against, signal } = options;
-  const pairs = readMigrations(resolveFolders(options));
   const version = await readVersion(options);
   const file = against === undefined ? undefined : readSnapshotFile(against);
-  const contents = { owners: file?.owners ?? false, grants: file?.grants ?? true };
-  const read = (of: Target | string) => snapshot({ target: of, ...contents, signal });
+  const rights = { owners: file?.owners ?? false, grants: file?.grants ?? true };
+  const read = (of: Target | string) => snapshot({ target: of, ...rights, signal });
   const live = await read(target);
   const expected = file ?? (await withMigratedScratch({ ...options, to: version }, read)).snapshot;
   const differences = compareSnapshots(withoutVersions(expected), withoutVersions(live.snapshot));
-  const applied = pairs.filter((pair) => compareVersions(pair.version, version) <= 0);
   return {
     target: live.target,
     version,
     against: against ?? 'migrations',
-    drift: differences.map((difference) => ({
-      difference,
-      definedIn: definedIn(difference, applied),
-    })),
+    drift: explain(differences, { version, options }),
   };
+}
+
+/** With the migration that last defined each, among those up to the version. */
+function explain(
+  differences: readonly ObjectDifference[],
+  { version, options }: { readonly version: Version; readonly options: CheckOptions },
+): readonly Drift[] {
+  if (differences.length === 0) return [];
+  const applied = readMigrations(resolveFolders(options)).filter(
+    (pair) => compareVersions(pair.version, version) <= 0,
+  );
+  return differences.map((difference) => ({
+    difference,
+    definedIn: definedIn(difference, applied),
+  }));
 }
 
 /** The newest applied migration. The scratch database can only have the schema of a history without gaps. */

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs';
 import { describe, expect, inject, it, onTestFinished } from 'vitest';
 import { callCli, runCli, startCli } from '../support/cli.ts';
 import { connect, createScratchRole, databaseUrl } from '../support/databases.ts';
@@ -5,7 +6,9 @@ import { fixture, folderFlags, writePairs } from '../support/fixtures.ts';
 import { until } from '../support/recovery.ts';
 import { ownTestServer } from '../support/test-databases.ts';
 
-const folders = folderFlags(fixture('recovery-chain'));
+const chain = fixture('recovery-chain');
+const folders = folderFlags(chain);
+const chainFiles = readdirSync(chain.migrations).sort();
 
 /** The command line, with TEST_DATABASE_URL naming the test's own role. */
 async function ownCommandLine() {
@@ -38,6 +41,17 @@ describe('test-db create', () => {
       /\nmade the template [0-9a-f]{8} of the test databases in [\d.]+ m?s\n$/,
     );
     expect(stderr).not.toContain(new URL(url).password);
+  });
+
+  it('stops after the migration that --to names', async () => {
+    const { testDb } = await ownCommandLine();
+    const [version = ''] = /^\d+_\d+/.exec(chainFiles[1] ?? '') ?? [];
+    const { stdout } = await testDb('create', '--to', version, ...folders);
+    const sql = connect(stdout.trim(), 1);
+    onTestFinished(() => sql.end());
+    expect(
+      await sql`select max(version) as newest, count(*)::int as n from cryptosense_db.migrations`,
+    ).toEqual([{ newest: version, n: 2 }]);
   });
 
   it('prints variables for a pipeline', async () => {

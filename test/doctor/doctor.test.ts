@@ -2,6 +2,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { examine } from '../../src/doctor/doctor.ts';
+import { printSnapshot, snapshot } from '../../src/schema/schema.ts';
 import { callCli } from '../support/cli.ts';
 import {
   connect,
@@ -98,10 +99,23 @@ describe('the doctor in a database with the packaged schema', () => {
       'public.downwards has given 95 %',
       'public.shared has given 98 %',
     ]);
-    // What it says runs as it is shown.
+    // What it says can be run without a change.
     for (const { hint } of found) await run(hint.replace(/^.*?: /, ''));
     expect((await judge()).sound).toEqual(['sequence-runs-out']);
     await run('drop schema "Odd" cascade; drop sequence shared, downwards, round');
+  });
+
+  it('finds what a person changed by hand, where it has a snapshot of the schema', async () => {
+    const file = join(temporaryFolder(), 'schema.json');
+    const taken = await snapshot({ target: database.url, grants: true });
+    writeFileSync(file, printSnapshot(taken.snapshot));
+    const judge = () => examine({ target: database.url, only: ['schema-drift'], snapshot: file });
+    expect((await judge()).sound).toEqual(['schema-drift']);
+    await database.withSql((sql) => sql.unsafe('create view by_hand as select 1 as one'));
+    expect((await judge()).findings).toMatchObject([
+      { rule: 'schema-drift', severity: 'warning', evidence: ['added: view public.by_hand'] },
+    ]);
+    await database.withSql((sql) => sql.unsafe('drop view by_hand'));
   });
 
   it('finds a changed history', async () => {

@@ -925,6 +925,16 @@ describe('an import from files', () => {
     });
   });
 
+  it('leaves the candles alone when the columns can hold no price of a file', async () => {
+    const files = folderOf({ 'a.csv': 'time,asset_symbol,price_usd\n2026-01-04,ETH,0\n' });
+    expect(await load({ source: 'files', files })).toMatchObject({
+      rows: 0,
+      candles: undefined,
+      misfits: [{ symbol: 'ETH', kind: 'price is zero', rows: 1 }],
+    });
+    expect(await ask('select from cryptosense_db.price_upkeep')).toEqual([]);
+  });
+
   it('names prices that the columns cannot hold', async () => {
     const rows = [
       `${noon},ETH,0.0000001234,`,

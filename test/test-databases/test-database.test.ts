@@ -190,6 +190,25 @@ describe('createTestDatabase', () => {
     expect(await tablesOf()).toEqual(['two', 'uno']);
   });
 
+  it('stops after the version that `to` names, for the test of a data migration', async () => {
+    const { url: server } = await ownTestServer();
+    const folders = writePairs({
+      '20260101_000000_create_one': ['create table one ();', 'drop table one;'],
+      '20260102_000000_create_two': ['create table two ();', 'drop table two;'],
+    });
+    const tablesAt = async (to?: string) => {
+      await using database = await createTestDatabase({ ...folders, server, to });
+      const { rows } = await sql<{ name: string }>`
+        select tablename as name from pg_tables where schemaname = 'public' order by 1`.execute(
+        database.db,
+      );
+      return rows.map(({ name }) => name);
+    };
+    expect(await tablesAt('20260101_000000')).toEqual(['one']);
+    expect(await tablesAt()).toEqual(['one', 'two']);
+    expect(await codeOf(tablesAt('20260103_000000'))).toBe('unknown-version');
+  });
+
   it('refuses seeders that changed after the process loaded them, because Node does not load them again', async () => {
     const { url: server, kinds } = await ownTestServer();
     const insert = (name: string) =>

@@ -145,6 +145,7 @@ describe('create', () => {
     expect(await refuse({ now: new Date() })).toBe('bad-configuration');
     expect(await refuse({ seeds: '/nowhere' })).toBe('bad-configuration');
     expect(await refuse({ seed: 'production' })).toBe('bad-configuration');
+    expect(await refuse({ seed: 'dev', to: '20251007_120000' })).toBe('bad-configuration');
     expect(await refuse({ seed: 'dev', seeds: '/nowhere' })).toBe('faulty-folder');
     expect(await refuse({ migrations: '/nowhere', rollbacks: '/nowhere' })).toBe('faulty-folder');
     expect(await refuse({})).toBe('server-unreachable');

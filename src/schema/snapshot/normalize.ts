@@ -20,11 +20,7 @@ export function normalizeQuery(text: string, parse: Parse): string {
 const castToArray =
   /^::((?:[a-z_][\w$]*|"(?:[^"]|"")+")(?:\.(?:[a-z_][\w$]*|"(?:[^"]|"")+"))?(?: [a-z]+)*(?:\(\d+(?:,\d+)?\))?)\[\]/;
 
-/** A literal, a name or a call with its casts: a cast that follows is of all of it. */
-const simpleElement =
-  /^(?:'(?:[^']|'')*'|[\w$."]+(?:\([^()]*\))?|\(.*\))(?:::[\w$. "]+(?:\([\d,]+\))?)*$/s;
-
-/** Copies up to the closing bracket of an array, or to the end of the text. */
+/** Rewrites the text from `start`: to its end as `out`, or to the bracket that ends an array as `elements`. */
 function rewriteArrays(
   text: string,
   start: number,
@@ -67,7 +63,29 @@ function rewriteArrays(
 
 function castOf(element: string, type: string): string {
   if (element.endsWith(`::${type}`)) return element;
-  return simpleElement.test(element) ? `${element}::${type}` : `(${element})::${type}`;
+  return isOneOperand(element) ? `${element}::${type}` : `(${element})::${type}`;
+}
+
+const casts = /(?:::[\w$. "]+(?:\([\d,]+\))?)+$/;
+const literalNameOrCall = /^(?:'(?:[^']|'')*'|[\w$."]+(?:\([^()]*\))?)$/;
+
+/** A literal, a name, a call or what stands in parentheses, with its casts: a cast that follows is of all of it. */
+function isOneOperand(element: string): boolean {
+  const operand = element.replace(casts, '');
+  return literalNameOrCall.test(operand) || endOfParentheses(operand) === operand.length;
+}
+
+/** The index after the parenthesis that closes the first one; 0 for a text that does not begin with one. */
+function endOfParentheses(text: string): number {
+  let depth = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text[at];
+    if (character === "'" || character === '"') at += quotedFrom(text, at).length - 1;
+    else if (character === '(') depth += 1;
+    else if (character === ')') depth -= 1;
+    if (depth === 0) return at === 0 ? 0 : at + 1;
+  }
+  return 0;
 }
 
 /** A string or a quoted name, with its quotes. The server doubles a quote inside. */
@@ -101,9 +119,8 @@ function withoutQualifiers(query: string, parse: Parse): string {
   const parts: Buffer[] = [];
   let copied = 0;
   for (const location of qualifiedBy(name, select).sort((a, b) => a - b)) {
-    const { length } = Buffer.from(qualifierAt(bytes, location));
     parts.push(bytes.subarray(copied, location));
-    copied = location + length;
+    copied = location + lengthOfQualifier(bytes, location);
   }
   parts.push(bytes.subarray(copied));
   return Buffer.concat(parts).toString();
@@ -132,9 +149,9 @@ function qualifiedBy(name: string, value: unknown): number[] {
   });
 }
 
-/** The name at this place, with its quotes and the dot. */
-function qualifierAt(bytes: Buffer, location: number): string {
+/** Of the name at this place, with its quotes and the dot; in bytes. */
+function lengthOfQualifier(bytes: Buffer, location: number): number {
   const text = bytes.subarray(location).toString();
   const name = text.startsWith('"') ? quotedFrom(text, 0) : (/^[^.]*/.exec(text)?.[0] ?? '');
-  return `${name}.`;
+  return Buffer.byteLength(`${name}.`);
 }

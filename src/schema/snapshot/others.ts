@@ -1,23 +1,23 @@
 import type { Sql } from '../../database/connection.ts';
 import { factsOf } from './facts.ts';
 import { normalizeExpression } from './normalize.ts';
-import { isNoMember, isOwnSchema } from './own.ts';
+import { firing, isNoMember, isOwnSchema } from './own.ts';
 import { grantText } from './relations.ts';
-import type { Fact, ObjectKind, ReadOptions, SchemaObject } from './snapshot.ts';
+import type { Fact, ObjectKind, Rights, SchemaObject } from './snapshot.ts';
 
 interface Row {
   readonly name: string;
   readonly comment: string | null;
   readonly owner?: string | null;
   readonly grants?: readonly string[] | null;
-  readonly [fact: string]: Fact | Readonly<Record<string, unknown>> | null | undefined;
+  readonly [fact: string]: Fact | null | undefined;
 }
 
 /** Each column but the name is a fact; comment, owner and grants come last. */
 function objectsOf(
   kind: ObjectKind,
   rows: readonly Row[],
-  options: ReadOptions,
+  options: Rights,
 ): readonly SchemaObject[] {
   return rows.map(({ name, comment, owner, grants, ...facts }) => ({
     kind,
@@ -32,7 +32,7 @@ function objectsOf(
   }));
 }
 
-/** What is granted to others than the owner, sorted: `acl` as it is stored, or what holds before the first GRANT. */
+/** What is granted to others than the owner, sorted: the stored `acl`, or what holds before the first GRANT. */
 function grantsOf(
   sql: Sql,
   { acl, kind, owner }: { readonly acl: string; readonly kind: string; readonly owner: string },
@@ -45,10 +45,7 @@ function grantsOf(
 }
 
 /** The comment of the database and, with grants, its owner, its grants and the default privileges in it. */
-export async function readDatabase(
-  sql: Sql,
-  options: ReadOptions,
-): Promise<readonly SchemaObject[]> {
+export async function readDatabase(sql: Sql, options: Rights): Promise<readonly SchemaObject[]> {
   const rows = await sql<Row[]>`
     select 'database' as name,
       null::text as comment, pg_get_userbyid(d.datdba) as owner,
@@ -67,10 +64,7 @@ export async function readDatabase(
   return objectsOf('database', rows, options).filter(({ facts }) => Object.keys(facts).length > 0);
 }
 
-export async function readExtensions(
-  sql: Sql,
-  options: ReadOptions,
-): Promise<readonly SchemaObject[]> {
+export async function readExtensions(sql: Sql, options: Rights): Promise<readonly SchemaObject[]> {
   const rows = await sql<Row[]>`
     select quote_ident(extname) as name, extversion as version, quote_ident(n.nspname) as schema,
       obj_description(e.oid, 'pg_extension') as comment, pg_get_userbyid(extowner) as owner
@@ -79,10 +73,7 @@ export async function readExtensions(
   return objectsOf('extension', rows, options);
 }
 
-export async function readSchemas(
-  sql: Sql,
-  options: ReadOptions,
-): Promise<readonly SchemaObject[]> {
+export async function readSchemas(sql: Sql, options: Rights): Promise<readonly SchemaObject[]> {
   const rows = await sql<Row[]>`
     select quote_ident(nspname) as name, obj_description(n.oid, 'pg_namespace') as comment,
       pg_get_userbyid(nspowner) as owner,
@@ -93,7 +84,7 @@ export async function readSchemas(
 }
 
 /** Enums, domains, ranges and free-standing composite types. */
-export async function readTypes(sql: Sql, options: ReadOptions): Promise<readonly SchemaObject[]> {
+export async function readTypes(sql: Sql, options: Rights): Promise<readonly SchemaObject[]> {
   const rows = await sql<
     (Row & { readonly default: string | null; readonly checks: readonly string[] | null })[]
   >`
@@ -136,10 +127,7 @@ export async function readTypes(sql: Sql, options: ReadOptions): Promise<readonl
 }
 
 /** Without those of identity columns, which belong to their column. */
-export async function readSequences(
-  sql: Sql,
-  options: ReadOptions,
-): Promise<readonly SchemaObject[]> {
+export async function readSequences(sql: Sql, options: Rights): Promise<readonly SchemaObject[]> {
   const rows = await sql<Row[]>`
     select format('%I.%I', n.nspname, c.relname) as name,
       case when s.seqtypid <> 'bigint'::regtype then format_type(s.seqtypid, null) end as type,
@@ -166,10 +154,7 @@ export async function readSequences(
 }
 
 /** Functions, procedures and aggregates, with the SHA-256 of what they do. */
-export async function readFunctions(
-  sql: Sql,
-  options: ReadOptions,
-): Promise<readonly SchemaObject[]> {
+export async function readFunctions(sql: Sql, options: Rights): Promise<readonly SchemaObject[]> {
   const rows = await sql<Row[]>`
     select format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) as name,
       case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' when 'w' then 'window' end as kind,
@@ -204,7 +189,7 @@ export async function readFunctions(
 
 export async function readPublications(
   sql: Sql,
-  options: ReadOptions,
+  options: Rights,
 ): Promise<readonly SchemaObject[]> {
   const rows = await sql<Row[]>`
     select quote_ident(pubname) as name, puballtables as "all tables",
@@ -233,13 +218,13 @@ export async function readPublications(
 
 export async function readEventTriggers(
   sql: Sql,
-  options: ReadOptions,
+  options: Rights,
 ): Promise<readonly SchemaObject[]> {
   const rows = await sql<Row[]>`
     select quote_ident(evtname) as name, evtevent as event,
       (select array_agg(tag order by tag collate "C") from unnest(evttags) as tag) as tags,
       evtfoid::regproc::text as function,
-      case evtenabled when 'D' then 'disabled' when 'R' then 'on replicas' when 'A' then 'always' end as firing,
+      ${firing(sql, 'evtenabled')} as firing,
       obj_description(e.oid, 'pg_event_trigger') as comment, pg_get_userbyid(evtowner) as owner
     from pg_event_trigger e
     where ${isNoMember(sql, { catalog: 'pg_event_trigger', oid: 'e.oid' })}`;

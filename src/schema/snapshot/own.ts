@@ -30,8 +30,7 @@ export function isNoChunk(sql: Sql, isTimescale: boolean) {
     : sql`true`;
 }
 
-export async function hasTimescale(sql: Sql): Promise<boolean> {
-  const [{ isThere }] = await sql<[{ isThere: boolean }]>`
-    select to_regclass('timescaledb_information.continuous_aggregates') is not null as "isThere"`;
-  return isThere;
+/** When a trigger, a rule or an event trigger fires, from its column such as `t.tgenabled`; null: as usual. */
+export function firing(sql: Sql, column: string) {
+  return sql`case ${sql(column)} when 'D' then 'disabled' when 'R' then 'on replicas' when 'A' then 'always' end`;
 }

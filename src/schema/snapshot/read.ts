@@ -13,7 +13,7 @@ import {
   readTypes,
 } from './others.ts';
 import { readRelations } from './relations.ts';
-import { objectKinds, type ReadOptions, type SchemaObject, type Snapshot } from './snapshot.ts';
+import { objectKinds, type Rights, type SchemaObject, type Snapshot } from './snapshot.ts';
 import { readJobs, readTimescale } from './timescale.ts';
 
 /**
@@ -21,7 +21,7 @@ import { readJobs, readTimescale } from './timescale.ts';
  * extensions, chunks and TimescaleDB's own schemas and jobs, statistics, rows, and the ledger. `sql` is one connection,
  * outside a transaction.
  */
-export async function readSnapshot(sql: Sql, options: ReadOptions): Promise<Snapshot> {
+export async function readSnapshot(sql: Sql, options: Rights): Promise<Snapshot> {
   const { parse } = await loadGrammar();
   return withCatalog(sql, async () => {
     const timescale = await readTimescale(sql);
@@ -33,7 +33,7 @@ export async function readSnapshot(sql: Sql, options: ReadOptions): Promise<Snap
       ...(await readSequences(sql, options)),
       ...(await readFunctions(sql, options)),
       ...(await readRelations(sql, { ...options, timescale, parse })),
-      ...(await readJobs(sql)),
+      ...(await readJobs(sql, timescale)),
       ...(await readPublications(sql, options)),
       ...(await readEventTriggers(sql, options)),
     ];

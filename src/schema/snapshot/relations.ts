@@ -4,7 +4,7 @@ import { factsOf } from './facts.ts';
 import { normalizeExpression, normalizeQuery } from './normalize.ts';
 import { isNoChunk, isNoMember, isOwnSchema } from './own.ts';
 import { readParts } from './parts.ts';
-import type { ReadOptions, SchemaObject } from './snapshot.ts';
+import type { Rights, SchemaObject } from './snapshot.ts';
 import type { TimescaleFacts } from './timescale.ts';
 
 interface RelationRow {
@@ -36,7 +36,7 @@ export async function readRelations(
     grants,
     timescale,
     parse,
-  }: ReadOptions & { readonly timescale: TimescaleFacts; readonly parse: Parse },
+  }: Rights & { readonly timescale: TimescaleFacts; readonly parse: Parse },
 ): Promise<readonly SchemaObject[]> {
   const rows = await sql<RelationRow[]>`
     select c.oid::int8::float8 as oid, format('%I.%I', n.nspname, c.relname) as name,

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 
 /** A schema as data, in one form: two databases with the same schema have the same snapshot. */
-export interface Snapshot extends ReadOptions {
+export interface Snapshot extends Rights {
   readonly format: 1;
   /** In the order of `objectKinds`, then by name in bytes. */
   readonly objects: readonly SchemaObject[];
@@ -60,7 +60,7 @@ export function printSnapshot(snapshot: Snapshot): string {
 }
 
 /** What a snapshot has besides the schema itself. */
-export interface ReadOptions {
+export interface Rights {
   /** Also who owns each object. */
   readonly owners: boolean;
   /** Also what is granted to others than the owner, and the default privileges. */

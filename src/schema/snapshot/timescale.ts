@@ -1,6 +1,7 @@
 import type { Sql } from '../../database/connection.ts';
-import { canonicalJson, factsOf } from './facts.ts';
-import { hasTimescale } from './own.ts';
+import { compareText } from '../../runtime/order.ts';
+import { hasTimescale } from '../catalog.ts';
+import { factsOf } from './facts.ts';
 import type { Facts, SchemaObject } from './snapshot.ts';
 
 /** What TimescaleDB keeps of relations, by their quoted name. */
@@ -15,13 +16,11 @@ export async function readTimescale(sql: Sql): Promise<TimescaleFacts> {
   if (!(await hasTimescale(sql))) {
     return { isThere: false, hypertables: new Map(), aggregates: new Map() };
   }
-  return {
-    isThere: true,
-    hypertables: await readHypertables(sql),
-    aggregates: await readAggregates(sql),
-  };
+  const hypertables = await readHypertables(sql);
+  return { isThere: true, hypertables, aggregates: await readAggregates(sql, hypertables) };
 }
 
+/** Those that store a continuous aggregate, too. */
 async function readHypertables(sql: Sql): Promise<ReadonlyMap<string, Facts>> {
   const dimensions = await sql<
     { name: string; column: string; interval: string | null; partitions: number | null }[]
@@ -60,32 +59,34 @@ async function readHypertables(sql: Sql): Promise<ReadonlyMap<string, Facts>> {
   );
 }
 
-async function readAggregates(sql: Sql): Promise<TimescaleFacts['aggregates']> {
+async function readAggregates(
+  sql: Sql,
+  hypertables: TimescaleFacts['hypertables'],
+): Promise<TimescaleFacts['aggregates']> {
   const rows = await sql<
-    {
-      name: string;
-      query: string;
-      isMaterializedOnly: boolean;
-      isCompressed: boolean;
-      store: string;
-    }[]
+    { name: string; query: string; isMaterializedOnly: boolean; store: string }[]
   >`
     select format('%I.%I', view_schema, view_name) as name, view_definition as query,
-      materialized_only as "isMaterializedOnly", compression_enabled as "isCompressed",
+      materialized_only as "isMaterializedOnly",
       format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) as store
     from timescaledb_information.continuous_aggregates`;
-  const stores = await readHypertables(sql);
   return new Map(
     rows.map(({ name, query, isMaterializedOnly, store }) => [
       name,
-      { query, facts: factsOf({ 'materialized only': isMaterializedOnly, ...stores.get(store) }) },
+      {
+        query,
+        facts: factsOf({ 'materialized only': isMaterializedOnly, ...hypertables.get(store) }),
+      },
     ]),
   );
 }
 
 /** Policies and other jobs of TimescaleDB; its own have numbers below 1000. */
-export async function readJobs(sql: Sql): Promise<readonly SchemaObject[]> {
-  if (!(await hasTimescale(sql))) return [];
+export async function readJobs(
+  sql: Sql,
+  { isThere }: Pick<TimescaleFacts, 'isThere'>,
+): Promise<readonly SchemaObject[]> {
+  if (!isThere) return [];
   const rows = await sql<
     {
       relation: string | null;
@@ -93,7 +94,6 @@ export async function readJobs(sql: Sql): Promise<readonly SchemaObject[]> {
       every: string;
       isScheduled: boolean;
       isFixed: boolean;
-      start: string | null;
       maxRuntime: string;
       retries: number;
       retryPeriod: string;
@@ -143,10 +143,19 @@ export async function readJobs(sql: Sql): Promise<readonly SchemaObject[]> {
 /** Two jobs can have one name: with the same procedure on the same relation. */
 function numbered(objects: readonly SchemaObject[]): readonly SchemaObject[] {
   const sorted = [...objects].sort((a, b) =>
-    canonicalJson(a.facts) < canonicalJson(b.facts) ? -1 : 1,
+    compareText(canonicalJson(a.facts), canonicalJson(b.facts)),
   );
   return sorted.map((object, index) => {
     const earlier = sorted.slice(0, index).filter(({ name }) => name === object.name).length;
     return earlier === 0 ? object : { ...object, name: `${object.name} (${earlier + 1})` };
   });
+}
+
+/** JSON with the keys of objects in order. */
+function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, each: unknown) =>
+    typeof each === 'object' && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => compareText(a, b)))
+      : each,
+  );
 }

@@ -15,6 +15,8 @@ it.each([
   ["ARRAY['a''b, c]', 'd']::text[]", "ARRAY['a''b, c]'::text, 'd'::text]"],
   ['ARRAY[1, 2]::numeric(20,8)[]', 'ARRAY[1::numeric(20,8), 2::numeric(20,8)]'],
   ['ARRAY[a + 1, f(b, c)]::bigint[]', 'ARRAY[(a + 1)::bigint, f(b, c)::bigint]'],
+  ['ARRAY[(a + 1) * (b + 2)]::bigint[]', 'ARRAY[((a + 1) * (b + 2))::bigint]'],
+  ["ARRAY[(a || ')')::text]::name[]", "ARRAY[(a || ')')::text::name]"],
   ["ARRAY['x'::text]::text[]", "ARRAY['x'::text]"],
   ["ARRAY['x']::public.mood[]", "ARRAY['x'::public.mood]"],
   ['ARRAY[ARRAY[1, 2], ARRAY[3, 4]]', 'ARRAY[ARRAY[1, 2], ARRAY[3, 4]]'],

@@ -6,6 +6,7 @@ import { compareSnapshots } from '../../../src/schema/snapshot/difference.ts';
 import { printSnapshot, type Snapshot } from '../../../src/schema/snapshot/snapshot.ts';
 import { hasPgDump, pgDumpMissing } from '../../support/backup.ts';
 import { createScratchDatabase, type ScratchDatabase } from '../../support/databases.ts';
+import { createTimescaleDatabase } from '../../support/schema-database.ts';
 
 const run = promisify(execFile);
 const programs = '/usr/lib/postgresql/15/bin';
@@ -84,6 +85,15 @@ describe('the snapshot of a database with every kind of object', () => {
     },
   );
 
+  it('is the same on the embedded engine, which is a later release of PostgreSQL', async () => {
+    const empty = await createTimescaleDatabase();
+    await empty.withSql((sql) => sql.unsafe(everything));
+    const second = await read(empty);
+    await empty.drop();
+    const named = ({ objects }: Snapshot) => objects.filter(({ kind }) => kind !== 'database');
+    expect(named(second)).toEqual(named(first));
+  });
+
   it.each([
     ['a default', "alter table app.coins alter name set default 'x'", 'table', 'app.coins'],
     [
@@ -148,6 +158,6 @@ describe('the snapshot of a database with every kind of object', () => {
   });
 });
 
-async function read({ url }: Pick<ScratchDatabase, 'url'>): Promise<Snapshot> {
+async function read({ url }: { readonly url: string }): Promise<Snapshot> {
   return (await snapshot({ target: url, grants: true })).snapshot;
 }
