@@ -235,7 +235,7 @@ const baseline = defineCommand<BaselineOptions & TargetFlags>()({
 const verify = defineCommand<VerifyOptions>()({
   name: 'verify',
   summary:
-    'apply, roll back and apply again each pair; exit with code 1 when one does not keep its word',
+    'apply, roll back and apply again each pair; exit with code 1 when a schema is not as before',
   flags: {
     since: flag('--since <version>', 'the first pair to verify (default: all)', version),
     ...scratchFlags,
@@ -243,7 +243,7 @@ const verify = defineCommand<VerifyOptions>()({
   },
   notes: [
     'It works on a scratch database: after a rollback the schema is compared with that from before, and after the',
-    'second apply with that of the first. Then the whole chain goes down and up. "-- Irreversible" pairs are listed.',
+    'second apply with that of the first. Then the whole chain is verified. "-- Irreversible" pairs are listed.',
   ],
   examples: [
     ['cryptosense-db migrate verify', 'every pair, on the server in TEST_DATABASE_URL'],

@@ -19,7 +19,7 @@ export {
 export type { ScratchOptions } from './scratch.ts';
 export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
 export { type Fact, printSnapshot, type SchemaObject, type Snapshot } from './snapshot/snapshot.ts';
-export { type BrokenWord, type VerifyOptions, type VerifyResult, verify } from './verify.ts';
+export { type BrokenStep, type VerifyOptions, type VerifyResult, verify } from './verify.ts';
 
 export interface DiffOptions extends ScratchOptions, RightsOptions {
   /** A URL, the path of a snapshot file, or `migrations`: the files, applied to a scratch database. */

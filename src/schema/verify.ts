@@ -13,8 +13,8 @@ export interface VerifyOptions extends ScratchOptions {
   readonly since?: Version | undefined;
 }
 
-/** What a pair, or the chain of all, does not do that it should. */
-export type BrokenWord =
+/** The first step after which the schema is not the expected one. */
+export type BrokenStep =
   /** The rollback does not bring back the schema from before the migration. */
   | { readonly after: 'rollback'; readonly differences: readonly ObjectDifference[] }
   /** Applied again, the migration makes another schema than the first time. */
@@ -30,10 +30,10 @@ export interface VerifyResult {
   readonly verified: readonly VerifiedPair[];
   /** Pairs that cannot be undone, by what their rollback says. */
   readonly irreversible: readonly (VerifiedPair & { readonly reason: string })[];
-  /** The first pair that does not keep its word; null without one. What comes after it is not verified. */
-  readonly broken: (VerifiedPair & BrokenWord) | null;
+  /** The first pair with such a step; null without one. What comes after it is not verified. */
+  readonly broken: (VerifiedPair & BrokenStep) | null;
   /** All pairs, rolled back together and applied again. null: it was not tried, because of a pair above, or `since`. */
-  readonly chain: { readonly broken: BrokenWord | null } | null;
+  readonly chain: { readonly broken: BrokenStep | null } | null;
 }
 
 /**
@@ -111,7 +111,7 @@ async function brokenBy({
   readonly states: { readonly before: Snapshot; readonly applied: Snapshot };
   readonly rollBack: () => Promise<Snapshot>;
   readonly applyAgain: () => Promise<Snapshot>;
-}): Promise<BrokenWord | null> {
+}): Promise<BrokenStep | null> {
   const afterRollback = compareSnapshots(before, await rollBack());
   if (afterRollback.length > 0) return { after: 'rollback', differences: afterRollback };
   const again = compareSnapshots(applied, await applyAgain());

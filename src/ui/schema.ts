@@ -140,7 +140,7 @@ export function renderVerify(
           ...fault.differences.flatMap((each) => linesOf(each, look)).map((line) => `  ${line}`),
         ]
       : []),
-    `${chalk.bold(`${plural(verified.length, 'pair')} verified`)}${irreversible.length > 0 ? `, ${irreversible.length} irreversible` : ''}: ${fault ? chalk.yellow('broken') : chalk.green(chain ? 'each pair and the whole chain keep their word' : 'each keeps its word')}`,
+    `${chalk.bold(`${plural(verified.length, 'pair')} verified`)}${irreversible.length > 0 ? `, ${irreversible.length} irreversible` : ''}: ${fault ? chalk.yellow('broken') : chalk.green(chain ? 'each rollback brings back the schema, and so does that of the whole chain' : 'each rollback brings back the schema')}`,
     '',
   ].join('\n');
 }
