@@ -105,6 +105,25 @@ describe('the doctor in a database with the packaged schema', () => {
     await run('drop schema "Odd" cascade; drop sequence shared, downwards, round');
   });
 
+  it('finds candles that no policy stores', async () => {
+    const run = (text: string) => database.withSql((sql) => sql.unsafe(text));
+    const judge = async () =>
+      (await examine({ target: database.url, only: ['refresh-behind'] })).findings;
+    expect(await judge()).toEqual([]);
+    await run(`insert into price_history (time, asset_symbol, price_usd)
+      select now() - n * interval '5 days', 'BTC', 1 from generate_series(1, 6) as n`);
+    const [behind] = await judge();
+    expect(behind?.message).toMatch(/^nothing of public.price_history_daily is stored/);
+    await run(behind?.hint ?? '');
+    expect(await judge()).toEqual([]);
+    await run(`select remove_continuous_aggregate_policy('price_history_daily')`);
+    const [unserved] = await judge();
+    expect(unserved?.message).toMatch(/^no policy refreshes public.price_history_daily/);
+    await run(unserved?.hint ?? '');
+    expect(await judge()).toEqual([]);
+    await run(`delete from price_history where asset_symbol = 'BTC'`);
+  });
+
   it('finds what a person changed by hand, where it has a snapshot of the schema', async () => {
     const file = join(temporaryFolder(), 'schema.json');
     const taken = await snapshot({ target: database.url, grants: true });
