@@ -4,7 +4,7 @@ import { seedId, seedIds } from '../story/identity.ts';
 import { assetsAt } from '../story/load-set.ts';
 
 export const seeder: DevSeeder = {
-  description: 'twenty assets with synthetic figures, fifty for 10,000 users',
+  description: 'synthetic assets: 20, or 50 for 10,000 users',
   run: ({ merge, now, scale }) => {
     const assets = assetsAt(scale);
     return merge('assets', {
