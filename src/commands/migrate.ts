@@ -238,6 +238,10 @@ const verify = defineCommand<VerifyOptions>()({
     'apply, roll back and apply again each pair; exit with code 1 when a schema is not as before',
   flags: {
     since: flag('--since <version>', 'the first pair to verify (default: all)', version),
+    seed: flag('--seed <name>', 'then seed, roll back again, and list the rows that are lost', {
+      choices: ['dev'],
+    }),
+    seeds: flag('--seeds <dir>', 'folder with dev/ (default: the packaged seeders)'),
     ...scratchFlags,
     ...folderFlags,
   },
@@ -248,6 +252,7 @@ const verify = defineCommand<VerifyOptions>()({
   examples: [
     ['cryptosense-db migrate verify', 'every pair, on the server in TEST_DATABASE_URL'],
     ['cryptosense-db migrate verify --since 20261127_120000', 'what a pull request adds'],
+    ['cryptosense-db migrate verify --seed dev', 'also what rollbacks lose'],
     ['cryptosense-db migrate verify --scratch embedded', 'without a server'],
   ],
   run: async (given, tools) => {

@@ -27,18 +27,42 @@ export interface SnapshotResult {
  * belongs to extensions, and rows are not part of it. Throws `not-permitted` and what a connection can throw.
  */
 export async function snapshot(options: SnapshotOptions): Promise<SnapshotResult> {
+  return withReader(options, async (read, target) => ({
+    target: describeTarget(target),
+    snapshot: await read(),
+  }));
+}
+
+/**
+ * Calls `use` with a function that reads the schema each time it is called. A server reads all in one session: to open
+ * one takes longer than to read. The embedded engine has one session, which other work needs in between.
+ */
+export async function withSnapshots<T>(
+  options: SnapshotOptions,
+  use: (read: () => Promise<Snapshot>) => Promise<T>,
+): Promise<T> {
+  const target = resolveTarget(options.target);
+  return target.kind === 'server'
+    ? withReader({ ...options, target }, use)
+    : use(() => withReader({ ...options, target }, (read) => read()));
+}
+
+async function withReader<T>(
+  options: SnapshotOptions,
+  use: (read: () => Promise<Snapshot>, target: Target) => Promise<T>,
+): Promise<T> {
   const { owners = false, grants = false, signal } = options;
   const target = resolveTarget(options.target);
   const session = { signal, isReadOnlyFine: true, isCatalogOnly: true };
   return withSession(target, session, async ({ sql, server }) => {
     requireServerVersion({ server });
-    try {
-      return {
-        target: describeTarget(target),
-        snapshot: await readSnapshot(sql, { owners, grants }),
-      };
-    } catch (error) {
-      throw permissionProblem(error, catalogProblem(server));
-    }
+    const read = async () => {
+      try {
+        return await readSnapshot(sql, { owners, grants });
+      } catch (error) {
+        throw permissionProblem(error, catalogProblem(server));
+      }
+    };
+    return use(read, target);
   });
 }

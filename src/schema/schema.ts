@@ -16,6 +16,7 @@ export {
   type SnapshotResult,
   snapshot,
 } from './live.ts';
+export type { Loss, RowCheck } from './losses.ts';
 export type { ScratchOptions } from './scratch.ts';
 export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
 export { type Fact, printSnapshot, type SchemaObject, type Snapshot } from './snapshot/snapshot.ts';
@@ -85,7 +86,7 @@ async function readDatabase(
   options: DiffOptions,
 ): Promise<{ readonly name: string; readonly snapshot: Snapshot }> {
   const { owners, grants, signal } = options;
-  const read = (target: string) => snapshot({ target, owners, grants, signal });
+  const read = (target: Target | string) => snapshot({ target, owners, grants, signal });
   const isMigrations = word === 'migrations';
   const result = await (isMigrations ? withMigratedScratch(options, read) : read(word));
   return { name: isMigrations ? word : result.target, snapshot: result.snapshot };
