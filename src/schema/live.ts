@@ -2,6 +2,7 @@ import { withSession } from '../database/connection.ts';
 import { catalogProblem, permissionProblem } from '../database/permission.ts';
 import { requireServerVersion } from '../database/requirements.ts';
 import { describeTarget, resolveTarget, type Target } from '../database/target.ts';
+import type { GrammarOptions } from '../migrations/scripts.ts';
 import { readSnapshot } from './snapshot/read.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
 
@@ -12,7 +13,7 @@ export interface RightsOptions {
   readonly grants?: boolean | undefined;
 }
 
-export interface SnapshotOptions extends RightsOptions {
+export interface SnapshotOptions extends RightsOptions, GrammarOptions {
   readonly target: Target | string;
   readonly signal?: AbortSignal | undefined;
 }
@@ -51,14 +52,14 @@ async function withReader<T>(
   options: SnapshotOptions,
   use: (read: () => Promise<Snapshot>, target: Target) => Promise<T>,
 ): Promise<T> {
-  const { owners = false, grants = false, signal } = options;
+  const { owners = false, grants = false, signal, beforeGrammar } = options;
   const target = resolveTarget(options.target);
   const session = { signal, isReadOnlyFine: true, isCatalogOnly: true };
   return withSession(target, session, async ({ sql, server }) => {
     requireServerVersion({ server });
     const read = async () => {
       try {
-        return await readSnapshot(sql, { owners, grants });
+        return await readSnapshot(sql, { owners, grants, beforeGrammar });
       } catch (error) {
         throw permissionProblem(error, catalogProblem(server));
       }
