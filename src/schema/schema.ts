@@ -42,6 +42,7 @@ export interface DiffResult {
  */
 export async function diff(options: DiffOptions): Promise<DiffResult> {
   const words = [options.before, options.after] as const;
+  refuseUnused(options);
   const files = new Map(
     words.filter((word) => !isDatabase(word)).map((path) => [path, readSnapshotFile(path)]),
   );
@@ -57,6 +58,16 @@ export async function diff(options: DiffOptions): Promise<DiffResult> {
     after: after.name,
     differences: compareSnapshots(before.snapshot, after.snapshot),
   };
+}
+
+/** Folders and a scratch database are for the word `migrations`. */
+function refuseUnused({ before, after, scratch, migrations, rollbacks }: DiffOptions): void {
+  if ([before, after].includes('migrations')) return;
+  if ((scratch ?? migrations ?? rollbacks) === undefined) return;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: 'a scratch database or a folder is given, and neither side is the word "migrations"',
+    hint: 'compare with the files: cryptosense-db schema diff migrations URL',
+  });
 }
 
 function isDatabase(word: string): boolean {

@@ -13,8 +13,10 @@ const coins = {
   ],
 } as const;
 
-const verifyPairs = (pairs: Pairs, options: { readonly since?: string; readonly scratch?: string } = {}) =>
-  verify({ ...writePairs(pairs), scratch, ...options });
+const verifyPairs = (
+  pairs: Pairs,
+  options: { readonly since?: string; readonly scratch?: string } = {},
+) => verify({ ...writePairs(pairs), scratch, ...options });
 
 it('verifies pairs that go up, down and up again, and the whole chain', async () => {
   const second = ['alter table coins add rank int;', 'alter table coins drop rank;'] as const;
