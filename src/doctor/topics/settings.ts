@@ -92,7 +92,7 @@ export const settings: Topic<Settings, Session> = {
           ? {
               severity: 'warning',
               message: 'new passwords are stored as MD5, which is broken',
-              hint: "alter system set password_encryption = 'scram-sha-256'; select pg_reload_conf(), then set each password again",
+              hint: "change it, then give each role its password again: alter system set password_encryption = 'scram-sha-256'; select pg_reload_conf()",
             }
           : undefined,
     },
