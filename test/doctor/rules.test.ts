@@ -82,7 +82,10 @@ const withSettings = (changes: Partial<typeof soundSettings>): Pick<Settings, 'v
 });
 cases<Settings>({
   topic: settings,
-  sound: { ...withSettings({}), databaseBytes: 100 * gigabyte, temporaryBytes: 0 },
+  sound: {
+    ...withSettings({}),
+    ...{ remedies: new Map(), databaseBytes: 100 * gigabyte, temporaryBytes: 0 },
+  },
   faults: [
     ['fsync-off', withSettings({ fsync: 'off' }), 'critical'],
     ['full-page-writes-off', withSettings({ full_page_writes: 'off' }), 'critical'],

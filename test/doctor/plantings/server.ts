@@ -152,6 +152,12 @@ export const serverPlantings: readonly Planting<ServerPlace>[] = [
   setting('random-page-cost', 'random_page_cost', { to: '4', severity: 'note' }),
   setting('password-encryption', 'password_encryption', { to: 'md5', severity: 'warning' }),
   {
+    rule: 'random-page-cost',
+    fault: 'a value that the database sets, which ALTER SYSTEM does not change',
+    severity: 'note',
+    plant: ({ run }) => run(`alter database ${database} set random_page_cost = 4`),
+  },
+  {
     ...setting('work-mem-too-large', 'work_mem', { to: '1GB', severity: 'warning' }),
     repair: reset('work_mem'),
   },
