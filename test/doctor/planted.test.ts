@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { examine } from '../../src/doctor/doctor.ts';
 import { statementsOf, testPlantings } from './plantings/planting.ts';
+import {
+  openReplicationPlace,
+  primaryPlantings,
+  type ReplicationPlace,
+  standbyPlantings,
+} from './plantings/replication.ts';
 import { openServerPlace, type ServerPlace, serverPlantings } from './plantings/server.ts';
 
 describe('on a server', () => {
@@ -28,4 +34,37 @@ describe('on a server', () => {
       expect((await judge()).findings).toEqual([]);
     },
   );
+});
+
+describe('on a primary and its standbys', () => {
+  let place: ReplicationPlace;
+  beforeAll(async () => {
+    place = await openReplicationPlace();
+  });
+  afterAll(() => place?.stop());
+
+  testPlantings(primaryPlantings, () => place.primary);
+  testPlantings(standbyPlantings, () => place.standby);
+
+  it('standby-cut-off finds a standby that is cut off from its primary, which shows no lag', async () => {
+    const judge = (target: string) =>
+      examine({ target, only: ['standby-cut-off', 'standby-lags'] });
+    expect((await judge(place.apart.url)).findings).toMatchObject([
+      { rule: 'standby-cut-off', severity: 'critical' },
+    ]);
+    expect((await judge(place.standby.url)).findings).toEqual([]);
+  });
+
+  it('data-checksums-off finds a server without checksums', async () => {
+    const { findings } = await examine({
+      target: place.primary.url,
+      only: ['data-checksums-off'],
+    });
+    expect(findings).toMatchObject([{ severity: 'note' }]);
+  });
+
+  it('fsync-off says that a setting of the command line has to change there', async () => {
+    const { findings } = await examine({ target: place.primary.url, only: ['fsync-off'] });
+    expect(findings).toMatchObject([{ hint: expect.stringContaining('-c fsync=') }]);
+  });
 });

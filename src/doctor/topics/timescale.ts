@@ -1,7 +1,7 @@
 import type { Session, Sql } from '../../database/connection.ts';
 import { readScheduler, type Scheduler } from '../../inspect/questions/jobs.ts';
 import { readSight } from '../../inspect/sight.ts';
-import { absent, type Diagnosis, type Reading, reading, type Topic } from '../rule.ts';
+import { absent, type Diagnosis, onPrimary, type Reading, reading, type Topic } from '../rule.ts';
 
 export interface Extension {
   readonly license: string | null;
@@ -82,7 +82,8 @@ async function readExtension(session: Session): Promise<Reading<Extension>> {
       (select count(*)::integer from timescaledb_information.jobs where scheduled) as "scheduledJobs"`;
   const sight = await readSight(session);
   const runsJobs = !sight.isStandby && !sight.isEmbeddedEngine;
-  return reading({ ...found, scheduler: await readScheduler(sight), runsJobs });
+  const facts = { ...found, scheduler: await readScheduler(sight), runsJobs };
+  return sight.isStandby ? reading(facts, [onPrimary('no-scheduler')]) : reading(facts);
 }
 
 /** Whether the database has TimescaleDB, and the server has loaded it. */

@@ -140,6 +140,17 @@ async function migrateUp({ url, folders }: ServerPlace): Promise<void> {
 
 const hoursLater = (hours: number) => `pg_catalog.real_now() + interval '${hours} hours'`;
 
+/** A slot, of which one may exist, and room for one file of WAL. */
+const limitSlots = [
+  `alter system set max_slot_wal_keep_size = '1MB'`,
+  'select pg_reload_conf()',
+  `select pg_drop_replication_slot(slot_name) from pg_replication_slots`,
+  `select pg_create_physical_replication_slot('planted', true)`,
+];
+const fillSegments = Array<string>(4).fill(
+  `select pg_logical_emit_message(false, 'planted', ''), pg_switch_wal()`,
+);
+
 export const serverPlantings: readonly Planting<ServerPlace>[] = [
   setting('fsync-off', 'fsync', { to: 'off' }),
   setting('full-page-writes-off', 'full_page_writes', { to: 'off' }),
@@ -286,6 +297,30 @@ export const serverPlantings: readonly Planting<ServerPlace>[] = [
       await place.open(`begin; create table planted.held (); prepare transaction 'o''clock'`);
       await setClock(place, hoursLater(2));
     },
+  },
+  {
+    rule: 'slot-holds-wal',
+    fault: 'a gigabyte of WAL that is kept for a slot without a reader',
+    severity: 'warning',
+    plant: ({ run }) =>
+      run(
+        `select pg_create_physical_replication_slot('planted', true)`,
+        `select pg_logical_emit_message(false, 'planted', repeat('x', 10000000)) from generate_series(1, 110)`,
+      ),
+    repair: ({ run }, hint) => run(hint.replace('if its reader is gone: ', '').replace(/; .*/, '')),
+  },
+  {
+    rule: 'slot-holds-wal',
+    fault: 'a slot that holds more than max_slot_wal_keep_size',
+    severity: 'critical',
+    plant: ({ run }) => run(...limitSlots, ...fillSegments),
+  },
+  {
+    rule: 'slot-holds-wal',
+    fault: 'a slot that has lost WAL',
+    severity: 'critical',
+    plant: ({ run }) => run(...limitSlots, ...fillSegments, 'checkpoint'),
+    repair: ({ run }) => run(`select pg_drop_replication_slot('planted')`),
   },
   {
     rule: 'archiver-fails',
