@@ -1,13 +1,23 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { examine } from '../../src/doctor/doctor.ts';
-import { statementsOf, testPlantings } from './plantings/planting.ts';
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from 'vitest';
+import { examine, ruleNames } from '../../src/doctor/doctor.ts';
+import { statementsOf, testPlantings, testSightings } from './plantings/planting.ts';
 import {
   openReplicationPlace,
   primaryPlantings,
   type ReplicationPlace,
+  replicationSightings,
   standbyPlantings,
 } from './plantings/replication.ts';
 import { openServerPlace, type ServerPlace, serverPlantings } from './plantings/server.ts';
+import {
+  openTimescalePlace,
+  type TimescalePlace,
+  timescalePlantings,
+  timescaleServerPlantings,
+  timescaleServerSightings,
+} from './plantings/timescale.ts';
+
+const timescaleUrl = inject('timescaleUrl');
 
 describe('on a server', () => {
   let place: ServerPlace;
@@ -46,25 +56,67 @@ describe('on a primary and its standbys', () => {
   testPlantings(primaryPlantings, () => place.primary);
   testPlantings(standbyPlantings, () => place.standby);
 
-  it('standby-cut-off finds a standby that is cut off from its primary, which shows no lag', async () => {
-    const judge = (target: string) =>
-      examine({ target, only: ['standby-cut-off', 'standby-lags'] });
-    expect((await judge(place.apart.url)).findings).toMatchObject([
-      { rule: 'standby-cut-off', severity: 'critical' },
-    ]);
-    expect((await judge(place.standby.url)).findings).toEqual([]);
-  });
+  testSightings(replicationSightings, () => place);
 
-  it('data-checksums-off finds a server without checksums', async () => {
+  it('no rule about standbys finds the one that streams', async () => {
     const { findings } = await examine({
-      target: place.primary.url,
-      only: ['data-checksums-off'],
+      target: place.standby.url,
+      only: ['standby-cut-off', 'standby-lags'],
     });
-    expect(findings).toMatchObject([{ severity: 'note' }]);
+    expect(findings).toEqual([]);
   });
 
   it('fsync-off says that a setting of the command line has to change there', async () => {
     const { findings } = await examine({ target: place.primary.url, only: ['fsync-off'] });
     expect(findings).toMatchObject([{ hint: expect.stringContaining('-c fsync=') }]);
   });
+});
+
+describe('in a database with TimescaleDB', () => {
+  let place: TimescalePlace;
+  beforeAll(async () => {
+    place = await openTimescalePlace();
+  });
+  afterAll(() => place?.stop());
+  beforeEach(() => place.tidy());
+
+  testPlantings(timescalePlantings, () => place);
+});
+
+describe.skipIf(!timescaleUrl)(
+  `on a server with TimescaleDB${timescaleUrl ? '' : ' (skipped: there is none)'}`,
+  () => {
+    let place: TimescalePlace;
+    beforeAll(async () => {
+      place = await openTimescalePlace();
+    });
+    afterAll(() => place?.stop());
+    beforeEach(() => place.tidy());
+
+    testPlantings(timescaleServerPlantings, () => place);
+
+    testSightings(timescaleServerSightings, () => place);
+  },
+);
+
+/** Rules whose fault no test can plant. test/doctor/rules.test.ts judges them by facts. */
+const unplantable: Readonly<Record<string, string>> = {
+  'timescaledb-license': 'the server takes it from its configuration file or command line alone',
+  'timescaledb-update-due':
+    'a session needs the files of the old release, and a server has those of one',
+};
+
+it('the fault of each rule is planted, or cannot be', () => {
+  const planted = new Set(
+    [
+      ...serverPlantings,
+      ...primaryPlantings,
+      ...standbyPlantings,
+      ...replicationSightings,
+      ...timescalePlantings,
+      ...timescaleServerPlantings,
+      ...timescaleServerSightings,
+    ].map(({ rule }) => rule),
+  );
+  expect([...planted, ...Object.keys(unplantable)].sort()).toEqual([...ruleNames].sort());
 });

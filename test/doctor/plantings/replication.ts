@@ -7,7 +7,14 @@ import {
   type Standby,
   startReplication,
 } from '../../support/replication.ts';
-import { type Place, type Planting, runnerOf, setClock, statementsOf } from './planting.ts';
+import {
+  type Place,
+  type Planting,
+  runnerOf,
+  type Sighting,
+  setClock,
+  statementsOf,
+} from './planting.ts';
 
 /** A primary, a standby that streams from it, and one that is cut off from it. */
 export interface ReplicationPlace {
@@ -117,5 +124,20 @@ export const standbyPlantings: readonly Planting<StandbyPlace>[] = [
       await primary.run('create table unseen ()');
     },
     repair: async ({ run }, hint) => run(...statementsOf(hint)),
+  },
+];
+
+export const replicationSightings: readonly Sighting<ReplicationPlace>[] = [
+  {
+    rule: 'standby-cut-off',
+    fault: 'a standby whose primary does not answer',
+    severity: 'critical',
+    show: async ({ apart }) => apart.url,
+  },
+  {
+    rule: 'data-checksums-off',
+    fault: 'a server that was made without checksums',
+    severity: 'note',
+    show: async ({ primary }) => primary.url,
   },
 ];

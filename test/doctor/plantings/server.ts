@@ -11,6 +11,7 @@ import { callCli } from '../../support/cli.ts';
 import { connect, createScratchRole, databaseUrl, onServer } from '../../support/databases.ts';
 import { type PostgresServer, startEmbeddedPostgres } from '../../support/embedded-postgres.ts';
 import { type Folders, folderFlags, type Pairs, writePairs } from '../../support/fixtures.ts';
+import { until } from '../../support/recovery.ts';
 import { type Place, type Planting, runnerOf, setClock } from './planting.ts';
 
 /** A server of PostgreSQL with a migrated database, where every rule that applies is quiet. */
@@ -326,13 +327,18 @@ export const serverPlantings: readonly Planting<ServerPlace>[] = [
     rule: 'archiver-fails',
     fault: 'an archive_command that fails',
     severity: 'critical',
-    plant: ({ run }) =>
-      run(
-        `alter system set archive_command = 'false'`,
-        'select pg_reload_conf()',
-        `select pg_logical_emit_message(true, 'planted', '')`,
-        'select pg_switch_wal()',
-      ),
+    plant: async ({ url, run }) => {
+      await run(`alter system set archive_command = 'false'`, 'select pg_reload_conf()');
+      await onServer(url, (sql) =>
+        // The archiver may take some files with the old command.
+        until('a failure', async () => {
+          const [archiver] = await sql`
+            select pg_logical_emit_message(true, 'planted', ''), pg_switch_wal()
+            from pg_stat_archiver where coalesce(last_failed_time > last_archived_time, true)`;
+          return archiver;
+        }),
+      );
+    },
     repair: ({ run }) =>
       run(`alter system set archive_command = 'true'`, 'select pg_reload_conf()'),
   },
@@ -343,7 +349,8 @@ export const serverPlantings: readonly Planting<ServerPlace>[] = [
     plant: ({ run }) =>
       run(
         'create role "Planted Superuser" login superuser',
-        'create role planted_member login in role "Planted Superuser"',
+        'create role planted_group in role "Planted Superuser"',
+        'create role planted_member login in role planted_group',
         'create role planted_writer login in role pg_write_server_files',
       ),
   },
