@@ -109,7 +109,7 @@ function judgeWorkers(facts: Extension): readonly Diagnosis[] {
             evidence: [
               'each database with TimescaleDB needs one for its scheduler, and one for each job that runs',
             ],
-            hint: `alter system set timescaledb.max_background_workers = ${enough}, and restart the server`,
+            hint: `set it, and restart the server: alter system set timescaledb.max_background_workers = ${enough}`,
           },
         ]
       : maxBackgroundWorkers < enough
@@ -117,7 +117,7 @@ function judgeWorkers(facts: Extension): readonly Diagnosis[] {
             {
               severity: 'note' as const,
               message: `${enough} schedulers and jobs share ${maxBackgroundWorkers} background workers, and wait for each other`,
-              hint: `alter system set timescaledb.max_background_workers = ${enough}, and restart the server`,
+              hint: `set it, and restart the server: alter system set timescaledb.max_background_workers = ${enough}`,
             },
           ]
         : []),
@@ -129,7 +129,7 @@ function judgeWorkers(facts: Extension): readonly Diagnosis[] {
             evidence: [
               `max_worker_processes is ${maxWorkerProcesses}; ${maxBackgroundWorkers} for TimescaleDB, ${maxParallelWorkers} for parallel queries and 3 of the server's own make ${processes}`,
             ],
-            hint: `alter system set max_worker_processes = ${processes}, and restart the server`,
+            hint: `set it, and restart the server: alter system set max_worker_processes = ${processes}`,
           },
         ]
       : []),

@@ -91,22 +91,6 @@ async function repairAsPrinted({ run }: Place, hint: string): Promise<void> {
   await run(...statementsOf(hint));
 }
 
-/**
- * Makes the server's clock of one database, as `now()` tells it, say what the expression says: hours pass without a
- * wait. In the expression, `real_now()` is the clock of the machine.
- */
-export async function setClock({ run }: Pick<Place, 'run'>, expression: string): Promise<void> {
-  await run(
-    `do $$ begin
-      if to_regproc('pg_catalog.real_now') is null then
-        alter function pg_catalog.now() rename to real_now;
-      end if;
-    end $$`,
-    `create or replace function pg_catalog.now() returns timestamptz language sql stable
-      as $$ select ${expression} $$`,
-  );
-}
-
 /** What `run` of a place does, on one connection that opens again when the server was restarted. */
 export function runnerOf(sql: Sql): Place['run'] {
   return async (...statements) => {

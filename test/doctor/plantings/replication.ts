@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { setClock } from '../../support/clock.ts';
 import { connect, createScratchRole, databaseUrl, onServer } from '../../support/databases.ts';
 import { until } from '../../support/recovery.ts';
 import {
@@ -7,14 +8,7 @@ import {
   type Standby,
   startReplication,
 } from '../../support/replication.ts';
-import {
-  type Place,
-  type Planting,
-  runnerOf,
-  type Sighting,
-  setClock,
-  statementsOf,
-} from './planting.ts';
+import { type Place, type Planting, runnerOf, type Sighting, statementsOf } from './planting.ts';
 
 /** A primary, a standby that streams from it, and one that is cut off from it. */
 export interface ReplicationPlace {

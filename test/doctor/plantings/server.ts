@@ -8,11 +8,12 @@ import * as migrate from '../../../src/migrations/migrate.ts';
 import { printSnapshot, snapshot } from '../../../src/schema/schema.ts';
 import { writeBackup } from '../../support/backups.ts';
 import { callCli } from '../../support/cli.ts';
+import { setClock } from '../../support/clock.ts';
 import { connect, createScratchRole, databaseUrl, onServer } from '../../support/databases.ts';
 import { type PostgresServer, startEmbeddedPostgres } from '../../support/embedded-postgres.ts';
 import { type Folders, folderFlags, type Pairs, writePairs } from '../../support/fixtures.ts';
 import { until } from '../../support/recovery.ts';
-import { type Place, type Planting, runnerOf, setClock } from './planting.ts';
+import { type Place, type Planting, runnerOf } from './planting.ts';
 
 /** A server of PostgreSQL with a migrated database, where every rule that applies is quiet. */
 export interface ServerPlace extends Place {
