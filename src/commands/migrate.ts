@@ -21,6 +21,7 @@ import {
   renderStatus,
 } from '../ui/render.ts';
 import { renderVerify } from '../ui/schema.ts';
+import { renderSqlScript } from '../ui/sql-script.ts';
 import { argument, defineCommand, flag, type Group, repeatable, type Tools } from './command.ts';
 import {
   folderFlags,
@@ -37,6 +38,10 @@ const migrate = () => import('../migrations/migrate.ts');
 
 const dryRunFlag = {
   dryRun: flag('--dry-run', 'check and list the migrations; change nothing'),
+};
+
+const scriptFlag = {
+  script: flag('--sql', 'with --dry-run: print the SQL that would run, for psql'),
 };
 
 const replicaFlag = {
@@ -60,6 +65,7 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
     steps: flag('--steps <n>', 'apply at most this many migrations', positiveNumber),
     singleTransaction: flag('--single-transaction', 'apply all in one transaction, or none'),
     ...dryRunFlag,
+    ...scriptFlag,
     allowOutOfOrder: flag(
       '--allow-out-of-order',
       'also apply migrations older than the newest applied one',
@@ -72,6 +78,7 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
   conflicts: [
     ['to', 'steps'],
     ['types', 'dryRun'],
+    ['types', 'script'],
     ['waitForReplicasMs', 'dryRun'],
   ],
   examples: [
@@ -79,12 +86,14 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
     ['cryptosense-db migrate up --to 20251007_120400', 'up to the holdings'],
     ['cryptosense-db migrate up --env production', 'the first deployment'],
     ['cryptosense-db migrate up --wait-for-replicas 5m', 'and their replay'],
+    ['cryptosense-db migrate up --dry-run --sql > run.sql', 'the SQL, to sign off'],
     ['cryptosense-db migrate up --embedded', 'without a server'],
   ],
   run: async ({ types: file, ...given }, tools) => {
     const options = onDatabase(given, tools);
     if (file === undefined) {
       const run = await (await migrate()).up(options);
+      if (given.script) return tools.output.product(run, renderSqlScript);
       tools.output.result(run, renderRun);
       return answerReplicas(run, tools);
     }
@@ -103,6 +112,7 @@ const down = defineCommand<DownOptions & TargetFlags>()({
     steps: flag('--steps <n>', 'roll back this many migrations', positiveNumber),
     all: flag('--all', 'roll back all migrations'),
     ...dryRunFlag,
+    ...scriptFlag,
     ...forceFlag,
     ...replicaFlag,
     ...runFlags,
@@ -115,9 +125,11 @@ const down = defineCommand<DownOptions & TargetFlags>()({
     ['cryptosense-db migrate down', 'the newest migration'],
     ['cryptosense-db migrate down --to 20251007_120400', 'back to the holdings'],
     ['cryptosense-db migrate down --all --dry-run', 'list all, change nothing'],
+    ['cryptosense-db migrate down --dry-run --sql > back.sql', 'the SQL, to sign off'],
   ],
   run: async (given, tools) => {
     const run = await (await migrate()).down(onDatabase(given, tools));
+    if (given.script) return tools.output.product(run, renderSqlScript);
     tools.output.result(run, renderRun);
     answerReplicas(run, tools);
   },

@@ -1,4 +1,4 @@
-import type { Session } from '../database/connection.ts';
+import { quoteLiteral, type Session } from '../database/connection.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { Environment } from './marks.ts';
@@ -85,14 +85,19 @@ function requireName(
  * Throws `environment-refused` when the database bears another mark.
  */
 export async function markAs(session: Session, environment: Environment): Promise<void> {
-  const [row] = await session.sql<{ mark: Environment }[]>`
+  const [row] = await session.sql.unsafe<{ mark: Environment }[]>(firstMark(environment));
+  requireMark(session, { mark: row?.mark, environment });
+}
+
+/** A statement that marks a database without a mark, and returns the mark that the database bears then. */
+export function firstMark(environment: Environment): string {
+  return `
     with marked as (
-      insert into cryptosense_db.environment (name) values (${environment})
+      insert into cryptosense_db.environment (name) values (${quoteLiteral(environment)})
       on conflict (is_only) do nothing
       returning name
     )
     select name as mark from marked union all select name from cryptosense_db.environment`;
-  requireMark(session, { mark: row?.mark, environment });
 }
 
 /** Throws `environment-refused` when the database bears another mark; a database without a mark passes. */

@@ -2,8 +2,10 @@ import type { Replica } from '../database/replicas.ts';
 import type { Environment } from '../ledger/marks.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
+import type { Direction } from '../runtime/progress.ts';
 import type { InvalidIndex } from './invalid-indexes.ts';
 import type { ReplicaWait } from './replica-wait.ts';
+import type { TransactionMode } from './run-mode.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { Interruption, MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
@@ -42,6 +44,8 @@ export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions, Re
   readonly singleTransaction?: boolean | undefined;
   /** Check and list everything, change nothing. */
   readonly dryRun?: boolean | undefined;
+  /** With `dryRun`: the result has the SQL of the run, for psql. */
+  readonly script?: boolean | undefined;
   readonly allowOutOfOrder?: boolean | undefined;
   /** Mark the database as this environment. It refuses one that bears another mark. */
   readonly environment?: Environment | undefined;
@@ -50,6 +54,8 @@ export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions, Re
 export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions, ReplicaOptions {
   readonly all?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
+  /** As for `up`. */
+  readonly script?: boolean | undefined;
   /** The database's name, to confirm a rollback in production or staging, or where there are rows and no mark. */
   readonly force?: string | undefined;
 }
@@ -95,8 +101,26 @@ export interface RunResult {
   readonly pending: readonly MigrationName[];
   /** In a dry run: the standbys that stream from the server. */
   readonly replicas?: readonly Replica[];
+  /** In a dry run with `script`; undefined where there is nothing to do. */
+  readonly script?: SqlScript;
   /** With `waitForReplicasMs`. */
   readonly replicaWait?: ReplicaWait;
+}
+
+/** The SQL of a run as texts for psql, to be run in this order. */
+export interface SqlScript {
+  /** Takes the lock and checks that the database is as it was; creates the ledger and marks the database where needed. */
+  readonly opening: string;
+  readonly steps: readonly ScriptStep[];
+  readonly closing: string;
+}
+
+export interface ScriptStep extends MigrationName {
+  readonly direction: Direction;
+  readonly transaction: TransactionMode;
+  /** It begins a new session, as the step before it leaves behind what no reset undoes. */
+  readonly opensSession: boolean;
+  readonly sql: string;
 }
 
 export type { Replica } from '../database/replicas.ts';
