@@ -4,6 +4,7 @@ import type {
   BaselineOptions,
   DownOptions,
   MigrateOptions,
+  PlanOptions,
   RedoOptions,
   RepairOptions,
   RunResult,
@@ -11,7 +12,9 @@ import type {
 } from '../migrations/options.ts';
 import type { ScaffoldOptions } from '../migrations/scaffold.ts';
 import { templateNames } from '../migrations/templates.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { VerifyOptions } from '../schema/schema.ts';
+import { renderPlan } from '../ui/plan.ts';
 import {
   renderBaseline,
   renderGenerated,
@@ -27,7 +30,9 @@ import {
   folderFlags,
   forceFlag,
   keepWebAssemblyPlain,
+  migrationFlags,
   onDatabase,
+  passwordCommandFlag,
   runFlags,
   scratchFlags,
   targetFlags,
@@ -152,6 +157,46 @@ const redo = defineCommand<RedoOptions & TargetFlags>()({
   },
 });
 
+const plan = defineCommand<
+  Omit<PlanOptions, 'target'> &
+    Pick<TargetFlags, 'passwordCommand'> & { readonly onClone?: string | undefined }
+>()({
+  name: 'plan',
+  summary: 'apply pending migrations to a copy, and say what each locks, rewrites and writes',
+  flags: {
+    onClone: flag('--on-clone <url>', 'the copy: a database that is marked as dev or test'),
+    to: flag('--to <version>', 'stop after this version', version),
+    steps: flag('--steps <n>', 'apply at most this many migrations', positiveNumber),
+    allowOutOfOrder: flag(
+      '--allow-out-of-order',
+      'also apply migrations older than the newest applied one',
+    ),
+    passwordCommand: passwordCommandFlag,
+    ...migrationFlags,
+  },
+  conflicts: [['to', 'steps']],
+  notes: [
+    'The copy is a restored backup, or a clone made with CREATE DATABASE … TEMPLATE. The migrations stay applied in it:',
+    'restore it again to measure again. "migrate up --dry-run" lists what is pending and needs no copy.',
+  ],
+  examples: [
+    ['cryptosense-db backup restore latest --into shop_copy', 'a copy, marked as test'],
+    ['cryptosense-db migrate plan --on-clone postgresql://localhost/shop_copy', 'measure'],
+  ],
+  run: async ({ onClone: url, ...given }, tools) => {
+    if (url === undefined) throw noCopy();
+    const result = await (await migrate()).plan(onDatabase({ ...given, url }, tools));
+    tools.output.result(result, renderPlan);
+  },
+});
+
+function noCopy() {
+  return new CryptosenseDbError('no-target', {
+    message: 'no copy is named to measure the migrations in',
+    hint: 'name it with --on-clone URL; or list the pending migrations with: cryptosense-db migrate up --dry-run',
+  });
+}
+
 const status = defineCommand<MigrateOptions & TargetFlags & { readonly check?: boolean }>()({
   name: 'status',
   summary: 'show the state of every migration',
@@ -275,5 +320,5 @@ const verify = defineCommand<VerifyOptions>()({
 export const migrateCommands: Group = {
   name: 'migrate',
   summary: 'apply, roll back and inspect migrations',
-  commands: [up, down, redo, status, create, verify, repair, baseline],
+  commands: [up, plan, down, redo, status, create, verify, repair, baseline],
 };

@@ -63,6 +63,24 @@ export async function guardMark(
   });
 }
 
+/**
+ * Stops an operation that tries something out, unless the database is marked as one that may be lost.
+ * Throws `environment-refused`.
+ */
+export function requireCopy({
+  session,
+  ledger: { environment },
+}: Pick<Run, 'session' | 'ledger'>): void {
+  if (environment === 'dev' || environment === 'test') return;
+  const { database } = session.server;
+  const what = environment === undefined ? 'has no mark' : `is a ${environment} database`;
+  const force = environment === undefined ? '' : ` ${forceFlag(database)}`;
+  throw refused(environment, {
+    message: `"${database}" ${what}; migrations are measured in a copy that is marked as dev or test`,
+    hint: `if it is a copy, mark it with its own URL: cryptosense-db db mark test${force} --url URL`,
+  });
+}
+
 /** Throws `environment-refused` when `force` is given and names another database. */
 function requireName(
   { server: { database } }: Session,

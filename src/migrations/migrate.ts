@@ -40,6 +40,7 @@ import { writeScript } from './sql-script.ts';
 import { compareWithLedger, type MigrationStatus } from './status.ts';
 import type { CompletedStep } from './step.ts';
 
+export { plan } from './measured-plan.ts';
 export type * from './options.ts';
 export { create } from './scaffold.ts';
 export { templateNames } from './templates.ts';

@@ -9,6 +9,7 @@ import type { TransactionMode } from './run-mode.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { Interruption, MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
+import type { RewrittenTable, TableLock } from './table-locks.ts';
 
 /** The options of every operation that reads the folders of migrations. One that does not takes `RunOptions`. */
 export interface MigrateOptions extends RunOptions, GrammarOptions {
@@ -49,6 +50,11 @@ export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions, Re
   readonly allowOutOfOrder?: boolean | undefined;
   /** Mark the database as this environment. It refuses one that bears another mark. */
   readonly environment?: Environment | undefined;
+}
+
+/** The target is a copy of a database, which is marked as `dev` or `test`. */
+export interface PlanOptions extends MigrateOptions, RunControl, ExtentOptions {
+  readonly allowOutOfOrder?: boolean | undefined;
 }
 
 export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions, ReplicaOptions {
@@ -123,9 +129,45 @@ export interface ScriptStep extends MigrationName {
   readonly sql: string;
 }
 
+export interface PlanResult {
+  /** `host:port/database` or `embedded:FOLDER` */
+  readonly target: string;
+  readonly database: string;
+  readonly environment: Environment | undefined;
+  /** In the order they ran; empty where all migrations were applied already. */
+  readonly steps: readonly MeasuredStep[];
+  /** How many migrations are applied in the copy now. */
+  readonly applied: number;
+}
+
+/** What one migration did to the copy. */
+export interface MeasuredStep extends MigrationName {
+  readonly transaction: TransactionMode;
+  /** As the history records it: to the history row, without the COMMIT. */
+  readonly durationMs: number;
+  /** What all sessions of the server wrote meanwhile. */
+  readonly walBytes: number;
+  /**
+   * `all`: the locks of the transaction at its end. Without a transaction, `sampled`: a second session has looked every
+   * 20 ms; `in part`: on the embedded engine, which has no second session, the locks of statements that can run in a
+   * transaction.
+   */
+  readonly lockSight: 'all' | 'sampled' | 'in part';
+  /** Of tables that were there before it, the strongest first. */
+  readonly locks: readonly TableLock[];
+  readonly rewritten: readonly RewrittenTable[];
+}
+
 export type { Replica } from '../database/replicas.ts';
 export type { ReplayConflict } from './replay-conflicts.ts';
 export type { ReplicaWait, WaitedReplica } from './replica-wait.ts';
+export type {
+  LockMode,
+  RewrittenTable,
+  TableLock,
+  TableParts,
+  Waiting,
+} from './table-locks.ts';
 
 export interface StatusResult {
   /** `host:port/database` or `embedded:FOLDER` */

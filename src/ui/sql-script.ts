@@ -63,5 +63,7 @@ function section(name: string, sql: string): string {
 
 /** A name of a database may hold a line end, after which psql would read SQL. */
 function comments(lines: readonly string[]): string {
-  return lines.map((line) => `${`-- ${line.replaceAll(/[\p{Cc}\s]/gu, ' ')}`.trimEnd()}\n`).join('');
+  return lines
+    .map((line) => `${`-- ${line.replaceAll(/[\p{Cc}\s]/gu, ' ')}`.trimEnd()}\n`)
+    .join('');
 }
