@@ -142,10 +142,11 @@ interface HeldLock {
   readonly mode: LockMode;
 }
 
+/** The embedded engine has the process id 0, and none in pg_locks. */
 async function readLocks(sql: Sql, pid: number): Promise<readonly HeldLock[]> {
   return sql<HeldLock[]>`
     select relation::text as id, mode from pg_locks
-    where pid = ${pid} and granted and locktype = 'relation'
+    where coalesce(pid, 0) = ${pid} and granted and locktype = 'relation'
       and database = (select oid from pg_database where datname = current_database())`;
 }
 
