@@ -176,12 +176,12 @@ const plan = defineCommand<
   },
   conflicts: [['to', 'steps']],
   notes: [
-    'The copy is a restored backup, or a clone made with CREATE DATABASE … TEMPLATE. The migrations stay applied in it:',
-    'restore it again to measure again. "migrate up --dry-run" lists what is pending and needs no copy.',
+    'The copy is a restored backup (backup restore latest --into shop_copy), or a clone made with CREATE DATABASE …',
+    'TEMPLATE and marked with db mark test. The migrations stay applied in it: to measure again, make a new copy.',
+    '"migrate up --dry-run" lists what is pending, and needs no copy.',
   ],
   examples: [
-    ['cryptosense-db backup restore latest --into shop_copy', 'a copy, marked as test'],
-    ['cryptosense-db migrate plan --on-clone postgresql://localhost/shop_copy', 'measure'],
+    ['cryptosense-db migrate plan --on-clone postgresql://localhost/shop_copy', 'all pending'],
   ],
   run: async ({ onClone: url, ...given }, tools) => {
     if (url === undefined) throw noCopy();

@@ -15,7 +15,7 @@ import {
 } from './table-locks.ts';
 
 /** How often a second session looks at the locks of a statement that runs alone. */
-const samplingMs = 20;
+const samplingMs = 5;
 
 /**
  * Applies pending migrations to a copy of a database, as `up` does, and measures each. They stay applied there. When a

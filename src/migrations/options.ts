@@ -149,7 +149,7 @@ export interface MeasuredStep extends MigrationName {
   readonly walBytes: number;
   /**
    * `all`: the locks of the transaction at its end. Without a transaction, `sampled`: a second session has looked every
-   * 20 ms; `in part`: on the embedded engine, which has no second session, the locks of statements that can run in a
+   * 5 ms; `in part`: on the embedded engine, which has no second session, the locks of statements that can run in a
    * transaction.
    */
   readonly lockSight: 'all' | 'sampled' | 'in part';

@@ -46,7 +46,7 @@ export function renderPlan(result: PlanResult, look: Look): string {
 
 function notesOn(steps: readonly MeasuredStep[]): readonly string[] {
   const blind = {
-    sampled: 'Locks without a transaction are those that were seen every 20 ms.',
+    sampled: 'Locks without a transaction are those that a look every 5 ms has seen.',
     'in part': 'Locks of statements that refuse a transaction were not measured.',
   };
   const sights = (['sampled', 'in part'] as const).filter((sight) =>

@@ -84,7 +84,7 @@ describe('renderPlan', () => {
 20260201_000300  new_table  12 ms, 848 B of WAL
   no lock on a table that was there before
 
-Locks without a transaction are those that were seen every 20 ms.
+Locks without a transaction are those that a look every 5 ms has seen.
 WAL is what the whole server wrote meanwhile. The migrations stay applied in
 this copy: to measure again, make a new copy.
 3 migrations applied to db:5432/copy, 12.4 s, 149 MB of WAL
