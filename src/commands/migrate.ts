@@ -83,7 +83,6 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
   conflicts: [
     ['to', 'steps'],
     ['types', 'dryRun'],
-    ['types', 'script'],
     ['waitForReplicasMs', 'dryRun'],
   ],
   examples: [

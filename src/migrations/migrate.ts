@@ -36,7 +36,6 @@ import { planDown, planRedo, planRepair, requireKnown } from './plan.ts';
 import { prepareDown, prepareUp } from './preparation.ts';
 import { requireReplicaSight, waitForReplicas } from './replica-wait.ts';
 import { readMigrations, resolveFolders } from './source.ts';
-import { writeScript } from './sql-script.ts';
 import { compareWithLedger, type MigrationStatus } from './status.ts';
 import type { CompletedStep } from './step.ts';
 
@@ -110,13 +109,7 @@ async function rollBack(options: DownOptions): Promise<RunResult> {
     const steps = await prepareDown(session, { entries: chosen, pairs }, options);
     if (steps.length > 0) await requireSafePath(session);
     if (options.dryRun) {
-      const result = await planned(run, { steps, pairs }, {});
-      const manner = 'one by one';
-      const script =
-        options.script && steps.length > 0
-          ? { script: writeScript(run, steps, { ...options, manner }) }
-          : {};
-      return { ...result, ...script };
+      return planned(run, { steps, pairs }, { ...options, manner: 'one by one' });
     }
     if (steps.length > 0) await ensureLedger(run, 'migrations');
     const done = await runSteps(run, steps, { ...options, manner: 'one by one' });

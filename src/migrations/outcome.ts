@@ -5,13 +5,14 @@ import type { Run } from '../ledger/run.ts';
 import type { MigrationName, RunResult } from './options.ts';
 import { conflictsInPlan } from './replay-conflicts.ts';
 import type { MigrationPair } from './source.ts';
+import { type ScriptOptions, writeScript } from './sql-script.ts';
 import type { CompletedStep, Step } from './step.ts';
 
 /** The result of a dry run. */
 export async function planned(
   run: Run,
   { steps, pairs }: { readonly steps: readonly Step[]; readonly pairs: readonly MigrationPair[] },
-  options: { readonly environment?: Environment | undefined },
+  options: ScriptOptions & { readonly script?: boolean | undefined },
 ): Promise<RunResult> {
   const conflicts = conflictsInPlan(steps.map(({ script }) => script));
   const plannedSteps = steps.map(
@@ -25,7 +26,12 @@ export async function planned(
     }),
   );
   const result = summarise(run, { steps: plannedSteps, pairs, isDryRun: true }, options);
-  return { ...result, replicas: await readReplicas(run.session) };
+  const hasScript = options.script && (steps.length > 0 || options.environment !== undefined);
+  return {
+    ...result,
+    replicas: await readReplicas(run.session),
+    ...(hasScript && { script: writeScript(run, steps, options) }),
+  };
 }
 
 /** The result of a run that has ended. */

@@ -10,7 +10,6 @@ import { planned, summarise } from './outcome.ts';
 import { planUp } from './plan.ts';
 import { prepareUp, refuseTogether } from './preparation.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
-import { writeScript } from './sql-script.ts';
 import { compareWithLedger } from './status.ts';
 import { type CompletedStep, needsOwnSession, type ObserveStep, type Step } from './step.ts';
 
@@ -75,13 +74,8 @@ async function upInSession(
     await refuseHandmade(session, ledger, steps);
     const manner = options.singleTransaction ? 'together' : 'one by one';
     if (options.dryRun) {
-      const result = await planned(run, { steps, pairs }, options);
-      const isEmpty = steps.length === 0 && options.environment === undefined;
-      const script =
-        options.script && !isEmpty
-          ? { script: writeScript(run, steps, { ...options, manner }) }
-          : {};
-      return { result: { ...result, ...script }, next: undefined };
+      const result = await planned(run, { steps, pairs }, { ...options, manner });
+      return { result, next: undefined };
     }
     if (steps.length > 0 || options.environment !== undefined) {
       await ensureLedger(run, 'migrations');
@@ -90,7 +84,7 @@ async function upInSession(
     // Before the first step, so that a first deployment that fails halfway has marked its database.
     if (options.environment) await markAs(session, options.environment);
     const part = stepsOfSession(steps, kind);
-    const done = await runSteps(run, part, { ...options, manner, before, ...hooks });
+    const done = await runSteps(run, part, { ...options, manner, before, observe: hooks.observe });
     const result = summarise(run, { steps: [...before, ...done], pairs, isDryRun: false }, options);
     const rest = steps[part.length];
     return { result, next: rest && sessionOf(rest) };

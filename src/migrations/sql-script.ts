@@ -11,6 +11,7 @@ import type { Run } from '../ledger/run.ts';
 import { compareVersions } from '../ledger/version.ts';
 import { CryptosenseDbError, faultyFiles } from '../runtime/errors.ts';
 import { withoutVariables } from '../sql/psql.ts';
+import type { Manner } from './apply.ts';
 import { listTexts } from './batch.ts';
 import { localOwnRole } from './journalled.ts';
 import type { RunControl, ScriptStep, SqlScript } from './options.ts';
@@ -38,6 +39,12 @@ interface Expected {
   readonly mark: Environment | undefined;
 }
 
+export interface ScriptOptions extends Pick<RunControl, 'tableLockTimeoutMs'> {
+  /** The script marks the database as this environment, where it has no mark. */
+  readonly environment?: Environment | undefined;
+  readonly manner: Manner;
+}
+
 /**
  * The SQL of steps, as a run sends it, for a session of psql. The script takes the migration lock, and stops where it is
  * taken, or where the history or the mark of the database is not that of `run`.
@@ -48,23 +55,15 @@ interface Expected {
 export function writeScript(
   { session, ledger, writer: { toolVersion } }: Run,
   steps: readonly Step[],
-  {
-    environment,
-    manner,
-    tableLockTimeoutMs = defaultTableLockTimeoutMs,
-  }: Pick<RunControl, 'tableLockTimeoutMs'> & {
-    readonly environment?: Environment | undefined;
-    readonly manner: 'one by one' | 'together';
-  },
+  { environment, manner, tableLockTimeoutMs = defaultTableLockTimeoutMs }: ScriptOptions,
 ): SqlScript {
   refuseUnprintable(ledger, steps);
   const writer = { pid: undefined, toolVersion };
   const options: StepOptions = { writer, tableLockTimeoutMs, tableLockRetries: 0 };
   const fresh = freshSession(session, options);
   const isTogether = manner === 'together';
-  let expected: Expected = { ...ledger, mark: ledger.environment };
   const opening = [
-    ...opensWith(expected),
+    ...opensWith({ ...ledger, mark: ledger.environment }),
     ...(ledger.format < ledgerFormat
       ? ['begin', ...ledgerChanges({ from: ledger.format }), 'commit']
       : []),
@@ -72,7 +71,11 @@ export function writeScript(
     ...fresh,
     ...(isTogether ? ['begin'] : []),
   ];
-  expected = { ...expected, format: ledgerFormat, mark: ledger.environment ?? environment };
+  const expectedBefore = (index: number): Expected => ({
+    format: ledgerFormat,
+    entries: steps.slice(0, index).reduce(entriesAfter, ledger.entries),
+    mark: ledger.environment ?? environment,
+  });
   const written = steps.map((step, index): ScriptStep => {
     const { direction, version, description, script } = step;
     const before = steps[index - 1];
@@ -82,10 +85,10 @@ export function writeScript(
       : script.transaction === 'own'
         ? [...listTexts(step, ownTransaction(session, step, options)), 'commit']
         : listJournalled(session, step, options);
-    const all = opensSession ? [...opensWith(expected), ...fresh, ...texts] : texts;
-    expected = { ...expected, entries: entriesAfter(expected.entries, step) };
+    const opened = opensSession ? [...opensWith(expectedBefore(index)), ...fresh] : [];
     const { transaction } = script;
-    return { direction, version, description, transaction, opensSession, sql: joined(all) };
+    const sql = joined([...opened, ...texts]);
+    return { direction, version, description, transaction, opensSession, sql };
   });
   const closing = joined([...(isTogether ? ['commit'] : []), `select ${migrationLockSql.release}`]);
   return { opening: joined(opening), steps: written, closing };
