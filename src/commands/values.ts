@@ -86,6 +86,15 @@ export const names: ValueKind<readonly string[]> = {
   },
 };
 
+/** Names of tables, with quotes where SQL needs them for a comma. */
+export const tableNames: ValueKind<readonly string[]> = {
+  expected: 'tables with commas between them, such as users,portfolios',
+  read: (text) => {
+    const words = text.match(/(?:"(?:[^"]|"")*"|[^,"])+/g)?.map((word) => word.trim()) ?? [];
+    return words.length > 0 && words.every((word) => word !== '') ? words : undefined;
+  },
+};
+
 /** How many clients work at the same time, each number once. */
 export const clientCounts: ValueKind<readonly number[]> = {
   expected: 'whole numbers from 1 to 1000 such as 1,20',
