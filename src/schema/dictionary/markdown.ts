@@ -8,7 +8,8 @@ export function plainText(text: string): string {
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')
-    .replaceAll(/^([#+-]|\d+(?=[.)]))/gm, '\\$1')
+    .replaceAll(/^[#+-]/gm, '\\$&')
+    .replaceAll(/^(\d+)(?=[.)])/gm, '$1\\')
     .replaceAll(/ *\n+ */g, '<br>');
 }
 

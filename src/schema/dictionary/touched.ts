@@ -131,6 +131,8 @@ function changeOf({ type, body }: StatementNode): Change {
     }
     case 'CreateStatsStmt':
       return { relations: nodes(body.relations).flatMap((each) => relationOf(each.RangeVar)) };
+    case 'GrantStmt':
+      return { relations: nodes(body.objects).flatMap((each) => relationOf(each.RangeVar)) };
     case 'SelectStmt':
     case 'CallStmt':
       return { relations: relationOf(asNode(body.intoClause).rel), words: textsIn(body) };
