@@ -150,10 +150,7 @@ const erd = defineCommand<ErdSettings & SourceFlags>()({
   examples: [
     ['cryptosense-db schema erd --format svg --out schema.svg', 'draw the database'],
     ['cryptosense-db schema erd --tables users,portfolios', 'two tables, as Mermaid'],
-    [
-      'cryptosense-db schema erd --from schema.json --format svg --out schema.svg --check',
-      'check in a pipeline',
-    ],
+    ['cryptosense-db schema erd --out schema.mmd --check', 'check in a pipeline'],
   ],
   run: async (given, tools) => {
     const { text, file, ...result } = await (await schema()).erd(sourceOf(given, tools));

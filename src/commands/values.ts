@@ -86,12 +86,14 @@ export const names: ValueKind<readonly string[]> = {
   },
 };
 
-/** Names of tables, with quotes where SQL needs them for a comma. */
+/** Names of tables. One with a comma, or without a letter, has quotes as in SQL. */
 export const tableNames: ValueKind<readonly string[]> = {
   expected: 'tables with commas between them, such as users,portfolios',
   read: (text) => {
     const words = text.match(/(?:"(?:[^"]|"")*"|[^,"])+/g)?.map((word) => word.trim()) ?? [];
-    return words.length > 0 && words.every((word) => word !== '') ? words : undefined;
+    return words.length > 0 && words.every((word) => /[\p{L}\p{N}_"]/u.test(word))
+      ? words
+      : undefined;
   },
 };
 
