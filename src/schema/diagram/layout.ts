@@ -1,41 +1,23 @@
-import type { ELK, ElkExtendedEdge, ElkNode, ElkPort } from 'elkjs/lib/elk-api.js';
+import type { ELK, ElkExtendedEdge, ElkNode } from 'elkjs/lib/elk-api.js';
 import { boxOf, type TableBox } from './boxes.ts';
 import { assignColumns, type Box, longestChain } from './columns.ts';
-import type { Diagram, DiagramTable, Reading, Reference } from './model.ts';
-
-export interface Point {
-  readonly x: number;
-  readonly y: number;
-}
-
-export interface PlacedBox extends TableBox, Point {}
-
-/** A line from the table that is referenced, or read, to the one that references, or reads. */
-export interface Line {
-  readonly of:
-    | ({ readonly kind: 'reference' } & Reference)
-    | ({ readonly kind: 'reading' } & Reading);
-  /** Each stretch is horizontal or vertical; the first and the last are horizontal. */
-  readonly points: readonly Point[];
-}
-
-interface Drawing {
-  readonly boxes: readonly PlacedBox[];
-  readonly lines: readonly Line[];
-}
-
-export interface Layout extends Drawing {
-  readonly width: number;
-  readonly height: number;
-}
+import {
+  columnGap,
+  type Drawing,
+  endsOf,
+  type Layout,
+  type Line,
+  lineGap,
+  type PlacedBox,
+  rowGap,
+} from './drawing.ts';
+import { fillUp } from './fill.ts';
+import type { Diagram, DiagramTable } from './model.ts';
+import { type Plan, planOf, portsOf } from './plans.ts';
 
 /** What the picture's width is to its height, roughly. A page is higher than it is wide. */
 const aspect = 0.8;
 const usualWidth = 300;
-const columnGap = 60;
-const rowGap = 22;
-/** Between a line and a box that it passes. */
-const lineGap = 16;
 
 /**
  * Places the tables, and leads the lines between them. ELK places the tables that lines join; the others fill the room
@@ -61,11 +43,6 @@ export async function layOut(diagram: Diagram): Promise<Layout> {
 function sizesOf(tables: readonly DiagramTable[]): readonly TableBox[] {
   const widths = tables.map((table) => boxOf(table).width).filter((width) => width <= usualWidth);
   return tables.map((table) => boxOf(table, Math.max(0, ...widths)));
-}
-
-/** The tables that a line starts and ends at. */
-function endsOf(of: Line['of']): readonly [from: string, to: string] {
-  return of.kind === 'reference' ? [of.references, of.table] : [of.reads, of.view];
 }
 
 function columnCount(boxes: readonly TableBox[]): number {
@@ -225,151 +202,6 @@ function rankGroups(
   return new Map([...groupOf].map(([name, group]) => [name, ranked.indexOf(group)]));
 }
 
-interface Column {
-  readonly x: number;
-  readonly width: number;
-  /** Where the next box can stand. */
-  readonly top: number;
-}
-
-/** Puts the other boxes, the highest first, into the column with the most room; new columns stand at the right. */
-function fillUp(
-  drawing: Drawing,
-  { others, count }: { readonly others: readonly TableBox[]; readonly count: number },
-): Layout {
-  const xs = [...new Set(drawing.boxes.map(({ x }) => x))].sort((a, b) => a - b);
-  const columns = xs.map((x): Column => {
-    const width = Math.max(...drawing.boxes.filter((box) => box.x === x).map((box) => box.width));
-    return { x, width, top: topBelow(drawing, { x, width }) };
-  });
-  const ordered = [...others].sort((a, b) => b.height - a.height);
-  const widest = Math.max(0, ...others.map(({ width }) => width));
-  while (columns.length < count) {
-    const last = columns.at(-1);
-    columns.push({ x: last ? last.x + last.width + columnGap / 2 : 0, width: widest, top: 0 });
-  }
-  const added = ordered.map(({ table, width }): PlacedBox => {
-    // Nothing stands to the right of the last column, so a wide box fits there.
-    const fitting = columns.filter(
-      (column, index) => column.width >= width || index === columns.length - 1,
-    );
-    const column = fitting.reduce((low, each) => (each.top < low.top ? each : low));
-    const box = { ...boxOf(table, column.width), x: column.x, y: column.top };
-    columns[columns.indexOf(column)] = { ...column, top: box.y + box.height + rowGap };
-    return box;
-  });
-  const boxes = [...drawing.boxes, ...added];
-  const whole = { boxes, lines: drawing.lines };
-  return { ...sizeOf(whole), ...whole };
-}
-
-/** Below all boxes and lines of the column. */
-function topBelow({ boxes, lines }: Drawing, { x, width }: Pick<Column, 'x' | 'width'>): number {
-  const own = boxes.filter((box) => box.x === x).map((box) => box.y + box.height + rowGap);
-  const passing = lines.flatMap(({ points }) =>
-    points.flatMap((point, index) => {
-      const next = points[index + 1] ?? point;
-      const [left, right] = [Math.min(point.x, next.x), Math.max(point.x, next.x)];
-      return right >= x && left <= x + width ? [Math.max(point.y, next.y) + lineGap] : [];
-    }),
-  );
-  return Math.max(0, ...own, ...passing);
-}
-
-interface End {
-  readonly table: string;
-  readonly port: string;
-  readonly side: 'EAST' | 'WEST';
-  readonly y: number;
-}
-
-interface Plan {
-  readonly id: string;
-  readonly left: End;
-  readonly right: End;
-  /** The line starts at the right end. */
-  readonly isReversed: boolean;
-}
-
-/** A line joins the sides that face each other; that of a table with itself stays on one side. */
-function planOf(
-  of: Line['of'],
-  {
-    index,
-    lines,
-    columns,
-    boxes,
-  }: {
-    readonly index: number;
-    readonly lines: readonly Line['of'][];
-    readonly columns: ReadonlyMap<string, number>;
-    readonly boxes: readonly TableBox[];
-  },
-): Plan {
-  const id = String(index);
-  const [from, to] = endsOf(of);
-  const isReversed = (columns.get(from) ?? 0) > (columns.get(to) ?? 0);
-  const end = (table: string, side: End['side'], y: number): End => ({
-    table,
-    port: `${table} ${side} ${y}`,
-    side,
-    y,
-  });
-  const fromY = startY(of, { lines, boxes });
-  const toY = of.kind === 'reference' ? rowY(boxes, to, of.columns[0]) : titleY;
-  if (from === to) {
-    return { id, left: end(from, 'EAST', fromY), right: end(to, 'EAST', toY), isReversed };
-  }
-  const ends = [
-    end(from, isReversed ? 'WEST' : 'EAST', fromY),
-    end(to, isReversed ? 'EAST' : 'WEST', toY),
-  ] as const;
-  return isReversed
-    ? { id, left: ends[1], right: ends[0], isReversed }
-    : { id, left: ends[0], right: ends[1], isReversed };
-}
-
-/** Lines to one column start together, those of "exactly one" above those of "zero or one". */
-function startY(
-  of: Line['of'],
-  { lines, boxes }: { readonly lines: readonly Line['of'][]; readonly boxes: readonly TableBox[] },
-): number {
-  if (of.kind === 'reading') return titleY;
-  const [column] = of.referencedColumns;
-  const y = rowY(boxes, of.references, column);
-  const isMixed = lines.some(
-    (other) =>
-      other.kind === 'reference' &&
-      other.references === of.references &&
-      other.referencedColumns[0] === column &&
-      other.referenced !== of.referenced,
-  );
-  if (!isMixed) return y;
-  return of.referenced === 'exactly one' ? y - 5 : y + 5;
-}
-
-/** The middle of the title. */
-const titleY = 16;
-
-function rowY(boxes: readonly TableBox[], table: string, column: string | undefined): number {
-  const rows = boxes.find((box) => box.table.name === table)?.rows;
-  return rows?.find((row) => row.column.name === column)?.y ?? titleY;
-}
-
-function portsOf({ table, width }: TableBox, plans: readonly Plan[]): ElkPort[] {
-  const ends = plans
-    .flatMap(({ left, right }) => [left, right])
-    .filter((end) => end.table === table.name);
-  return [...new Map(ends.map((end) => [end.port, end])).values()].map(({ port, side, y }) => ({
-    id: port,
-    x: side === 'EAST' ? width : 0,
-    y,
-    width: 0,
-    height: 0,
-    layoutOptions: { 'elk.port.side': side },
-  }));
-}
-
 function placed(
   { children = [], edges = [] }: ElkNode,
   {
@@ -395,12 +227,4 @@ function placed(
     return [{ of, points: plans[index]?.isReversed ? points.reverse() : points }];
   });
   return { boxes: placedBoxes, lines: placedLines };
-}
-
-function sizeOf({ boxes, lines }: Drawing): Pick<Layout, 'width' | 'height'> {
-  const points = lines.flatMap((line) => line.points);
-  return {
-    width: Math.max(0, ...boxes.map((box) => box.x + box.width), ...points.map(({ x }) => x)),
-    height: Math.max(0, ...boxes.map((box) => box.y + box.height), ...points.map(({ y }) => y)),
-  };
 }

@@ -10,7 +10,7 @@ import {
   titleSize,
   typeSize,
 } from './boxes.ts';
-import type { Layout, Line, PlacedBox, Point } from './layout.ts';
+import type { Layout, Line, PlacedBox, Point } from './drawing.ts';
 import type { TableKind } from './model.ts';
 import { textWidth } from './text-width.ts';
 
@@ -256,7 +256,7 @@ function round(value: number): number {
   return Math.round(value * 2) / 2;
 }
 
-export function escapeXml(text: string): string {
+function escapeXml(text: string): string {
   const names: Readonly<Record<string, string>> = { '&': 'amp', '<': 'lt', '>': 'gt', '"': 'quot' };
   return text
     .replaceAll(/[&<>"]/g, (character) => `&${names[character]};`)

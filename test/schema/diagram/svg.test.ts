@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Layout, layOut } from '../../../src/schema/diagram/layout.ts';
+import type { Layout } from '../../../src/schema/diagram/drawing.ts';
+import { layOut } from '../../../src/schema/diagram/layout.ts';
 import { diagramOf } from '../../../src/schema/diagram/model.ts';
 import { renderSvg } from '../../../src/schema/diagram/svg.ts';
 import type { SchemaObject } from '../../../src/schema/snapshot/snapshot.ts';
