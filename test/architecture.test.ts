@@ -79,6 +79,7 @@ const users: Readonly<Record<string, readonly string[]>> = {
   'libpg-query': ['src/sql/parse.ts'],
   '@aws-sdk/client-s3': ['src/backup/s3-'],
   'age-encryption': ['src/backup/encryption.ts'],
+  'elkjs/lib/elk.bundled.js': ['src/schema/diagram/layout.ts'],
   ora: ['src/ui/output.ts'],
   chalk: ['src/ui/'],
   commander: ['src/cli.ts', 'src/commands/program.ts'],

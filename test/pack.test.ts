@@ -81,9 +81,10 @@ describe('the tarball', () => {
     expect(odd).toEqual([]);
     for (const folder of ['docs', 'migrations', 'rollbacks', 'templates']) {
       expect(packed.filter((path) => path.startsWith(`${folder}/`)).sort()).toEqual(
-        readdirSync(folder)
-          .sort()
-          .map((name) => `${folder}/${name}`),
+        readdirSync(folder, { recursive: true, withFileTypes: true })
+          .filter((entry) => entry.isFile())
+          .map(({ parentPath, name }) => `${parentPath}/${name}`)
+          .sort(),
       );
     }
   });
@@ -163,6 +164,20 @@ describe('the installed command', () => {
     } finally {
       renameSync(`${grammar}-away`, grammar);
       await database.drop();
+    }
+  });
+
+  it('loads ELK only for an SVG', () => {
+    const elk = join(project, 'node_modules/elkjs');
+    const from = join(project, 'node_modules/cryptosense-db/docs/schema.json');
+    const erd = ['schema', 'erd', '--from', from];
+    expect(runInstalled([...erd, '--format', 'svg']).stdout).toMatch(/^<svg /);
+    renameSync(elk, `${elk}-away`);
+    try {
+      expect(runInstalled(erd).stdout).toMatch(/^erDiagram\n/);
+      expect(runInstalled([...erd, '--format', 'svg']).stderr).toContain('elkjs');
+    } finally {
+      renameSync(`${elk}-away`, elk);
     }
   });
 

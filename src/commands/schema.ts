@@ -1,9 +1,22 @@
 import type { TargetFlags } from '../config.ts';
 import { replaceFile, requireWritable } from '../runtime/files.ts';
-import type { CheckOptions, DiffOptions, SnapshotOptions } from '../schema/schema.ts';
-import { renderCheck, renderDiff, renderSnapshotWritten } from '../ui/schema.ts';
-import { argument, defineCommand, flag, type Group } from './command.ts';
+import type {
+  CheckOptions,
+  DiffOptions,
+  DocSettings,
+  ErdSettings,
+  SnapshotOptions,
+} from '../schema/schema.ts';
+import {
+  renderCheck,
+  renderDiff,
+  renderDoc,
+  renderErdFile,
+  renderSnapshotWritten,
+} from '../ui/schema.ts';
+import { argument, defineCommand, flag, type Group, type Tools } from './command.ts';
 import { folderFlags, onDatabase, scratchFlags, targetFlags } from './flags.ts';
+import { tableNames } from './values.ts';
 
 const schema = () => import('../schema/schema.ts');
 
@@ -94,8 +107,90 @@ const check = defineCommand<CheckOptions & TargetFlags>()({
   },
 });
 
+interface SourceFlags extends TargetFlags {
+  readonly from?: string | undefined;
+}
+
+const fromFlag = flag('--from <file>', 'read a snapshot file instead of a database');
+const sourceConflicts = [
+  ['from', 'url'],
+  ['from', 'embedded'],
+] as const;
+
+/** The snapshot file, or else the database that the flags or the environment name. */
+function sourceOf<Given extends SourceFlags>(
+  { from, url, embedded, passwordCommand, ...given }: Given,
+  tools: Tools,
+) {
+  const { signal } = tools;
+  if (from !== undefined) return { ...given, signal, from };
+  const { target } = onDatabase({ url, embedded, passwordCommand }, tools);
+  return { ...given, signal, target };
+}
+
+const erd = defineCommand<ErdSettings & SourceFlags>()({
+  name: 'erd',
+  summary: 'draw the tables, their columns and foreign keys, as Mermaid or SVG',
+  flags: {
+    format: flag('--format <format>', 'the form of the diagram', {
+      choices: ['mermaid', 'svg'],
+      default: 'mermaid',
+    }),
+    tables: flag('--tables <names>', 'these tables and views only', tableNames),
+    out: flag('--out <file>', 'write it to this file (default: print it)'),
+    check: flag('--check', 'compare with the file of --out; exit with code 1 when they differ'),
+    from: fromFlag,
+    ...targetFlags,
+  },
+  conflicts: sourceConflicts,
+  notes: [
+    'The SVG is one file for light and dark pages, with nothing from outside. Equal schemas give equal bytes.',
+    'Left out: chunks, partitions, members of extensions, the history.',
+  ],
+  examples: [
+    ['cryptosense-db schema erd --format svg --out schema.svg', 'draw the database'],
+    ['cryptosense-db schema erd --tables users,portfolios', 'two tables, as Mermaid'],
+    ['cryptosense-db schema erd --out schema.mmd --check', 'check in a pipeline'],
+  ],
+  run: async (given, tools) => {
+    const { text, file, ...result } = await (await schema()).erd(sourceOf(given, tools));
+    if (file === null) {
+      tools.output.product({ ...result, text }, () => text);
+      return;
+    }
+    tools.output.result({ ...result, file }, renderErdFile);
+    if (given.check && !file.isCurrent) tools.answerNo();
+  },
+});
+
+const doc = defineCommand<DocSettings & SourceFlags>()({
+  name: 'doc',
+  summary: 'write a data dictionary in Markdown, one page for each table and view',
+  flags: {
+    out: flag('--out <dir>', 'the folder of the pages', { default: 'docs/tables' }),
+    check: flag('--check', 'compare with the folder; exit with code 1 when it is not current'),
+    from: fromFlag,
+    ...targetFlags,
+    ...folderFlags,
+  },
+  conflicts: sourceConflicts,
+  notes: [
+    'It removes pages that it wrote for tables that are gone, and leaves other files alone. Each page names the',
+    'migrations that touched its table: those of the history or, with --from, those of the folder.',
+  ],
+  examples: [
+    ['cryptosense-db schema doc --out docs/tables', 'after migrate up'],
+    ['cryptosense-db schema doc --from schema.json --check', 'check in a pipeline'],
+  ],
+  run: async (given, tools) => {
+    const result = await (await schema()).doc(sourceOf(given, tools));
+    tools.output.result(result, renderDoc);
+    if (given.check && result.changes.length > 0) tools.answerNo();
+  },
+});
+
 export const schemaCommands: Group = {
   name: 'schema',
-  summary: 'read a schema as data, compare it, and find what was changed by hand',
-  commands: [snapshot, diff, check],
+  summary: 'read a schema as data, compare it, draw it, and find what was changed by hand',
+  commands: [snapshot, diff, check, erd, doc],
 };

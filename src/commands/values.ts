@@ -86,6 +86,17 @@ export const names: ValueKind<readonly string[]> = {
   },
 };
 
+/** Names of tables. One with a comma, or without a letter, has quotes as in SQL. */
+export const tableNames: ValueKind<readonly string[]> = {
+  expected: 'tables with commas between them, such as users,portfolios',
+  read: (text) => {
+    const words = text.match(/(?:"(?:[^"]|"")*"|[^,"])+/g)?.map((word) => word.trim()) ?? [];
+    return words.length > 0 && words.every((word) => /[\p{L}\p{N}_"]/u.test(word))
+      ? words
+      : undefined;
+  },
+};
+
 /** How many clients work at the same time, each number once. */
 export const clientCounts: ValueKind<readonly number[]> = {
   expected: 'whole numbers from 1 to 1000 such as 1,20',

@@ -3,13 +3,23 @@ import { compareVersions, type Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
-import { readText } from '../runtime/files.ts';
 import { definedIn } from './definition.ts';
 import { type RightsOptions, snapshot } from './live.ts';
 import { type ScratchOptions, withMigratedScratch } from './scratch.ts';
 import { compareSnapshots, type ObjectDifference } from './snapshot/difference.ts';
-import { parseSnapshot, type Rights, type Snapshot } from './snapshot/snapshot.ts';
+import { readSnapshotFile } from './snapshot/file.ts';
+import type { Rights, Snapshot } from './snapshot/snapshot.ts';
 
+export { type DocOptions, type DocResult, type DocSettings, doc, type PageChange } from './doc.ts';
+export {
+  type ErdFile,
+  type ErdFormat,
+  type ErdOptions,
+  type ErdResult,
+  type ErdSettings,
+  erd,
+  type LineDifference,
+} from './erd.ts';
 export {
   type RightsOptions,
   type SnapshotOptions,
@@ -20,6 +30,7 @@ export type { Loss, RowCheck } from './losses.ts';
 export type { ScratchOptions } from './scratch.ts';
 export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
 export { type Fact, printSnapshot, type SchemaObject, type Snapshot } from './snapshot/snapshot.ts';
+export type { SourceOptions } from './source.ts';
 export { type BrokenStep, type VerifyOptions, type VerifyResult, verify } from './verify.ts';
 
 export interface DiffOptions extends ScratchOptions, RightsOptions {
@@ -44,7 +55,9 @@ export async function diff(options: DiffOptions): Promise<DiffResult> {
   const words = [options.before, options.after] as const;
   refuseUnused(options);
   const files = new Map(
-    words.filter((word) => !isDatabase(word)).map((path) => [path, readSnapshotFile(path)]),
+    words
+      .filter((word) => !isDatabase(word))
+      .map((path) => [path, readSnapshotFile(path, { hint: sourceHint })]),
   );
   const read = { ...options, ...rightsOf([...files.values()], options) };
   const sourceOf = async (word: string) => {
@@ -69,6 +82,8 @@ function refuseUnused({ before, after, scratch, migrations, rollbacks }: DiffOpt
     hint: 'compare with the files: cryptosense-db schema diff migrations URL',
   });
 }
+
+const sourceHint = 'name a URL, a file of: cryptosense-db schema snapshot, or the word migrations';
 
 function isDatabase(word: string): boolean {
   return word === 'migrations' || word.includes('://') || word.startsWith('embedded:');
@@ -101,26 +116,6 @@ async function readDatabase(
   const isMigrations = word === 'migrations';
   const result = await (isMigrations ? withMigratedScratch(options, read) : read(word));
   return { name: isMigrations ? word : result.target, snapshot: result.snapshot };
-}
-
-/** Throws `file-problem`. */
-function readSnapshotFile(path: string): Snapshot {
-  const text = readText(path);
-  const found = text === undefined ? undefined : parseSnapshot(text);
-  if (found) return found;
-  throw new CryptosenseDbError(
-    'file-problem',
-    text === undefined
-      ? {
-          message: `${path} is not there`,
-          hint: 'name a URL, a file of: cryptosense-db schema snapshot, or the word migrations',
-        }
-      : {
-          message: `${path} is no snapshot of a schema that this release can read`,
-          hint: `write it again with: cryptosense-db schema snapshot --out ${path}`,
-        },
-    { details: { path } },
-  );
 }
 
 export interface CheckOptions extends ScratchOptions {

@@ -1,6 +1,10 @@
+import { quoteShellWord } from '../runtime/shell-words.ts';
 import type {
   CheckResult,
   DiffResult,
+  DocResult,
+  ErdFile,
+  ErdResult,
   Fact,
   FactDifference,
   Loss,
@@ -10,7 +14,7 @@ import type {
   VerifyResult,
 } from '../schema/schema.ts';
 import { plural } from './render.ts';
-import type { Look } from './table.ts';
+import { type Look, oneLine } from './table.ts';
 
 /** Renders what differs, object by object: `-` is the first schema, `+` the second one. */
 export function renderDiff({ before, after, differences }: DiffResult, look: Look): string {
@@ -142,6 +146,53 @@ function describeLoss(loss: Loss): string {
     default:
       return loss satisfies never;
   }
+}
+
+/** Renders what was written, or the first line that differs. */
+export function renderErdFile(
+  {
+    source,
+    format,
+    tables,
+    references,
+    file,
+  }: Omit<ErdResult, 'text' | 'file'> & { readonly file: ErdFile },
+  { chalk }: Look,
+): string {
+  const { out, isCurrent, isWritten, difference } = file;
+  const what = `${plural(tables, 'table')} and ${plural(references, 'foreign key')} of ${source}`;
+  if (isCurrent) return `${out} ${chalk.green('shows')} ${what}\n`;
+  if (isWritten) return `${chalk.bold(what)} in ${out}\n`;
+  const cut = (line: string) => oneLine(line).trim().slice(0, 100);
+  return [
+    chalk.red(`${out} ${difference === null ? 'is not there' : `does not show ${source}`}`),
+    ...(difference === null
+      ? []
+      : [
+          `  line ${difference.line}`,
+          chalk.red(`    - ${cut(difference.before)}`),
+          chalk.green(`    + ${cut(difference.after)}`),
+        ]),
+    `${chalk.cyan('hint:')} write it again without --check, with --format ${format} --out ${quoteShellWord(out)}`,
+    '',
+  ].join('\n');
+}
+
+/** Renders the pages that were written and removed, or that would be. */
+export function renderDoc(
+  { source, out, pages, changes, isWritten }: DocResult,
+  look: Look,
+): string {
+  const { chalk } = look;
+  if (changes.length === 0) return `${out} ${chalk.green('describes')} ${source} already\n`;
+  const lines = changes.map(({ page, change }) =>
+    paintOf(change, look)(`${signs[change]} ${page}`),
+  );
+  const head = isWritten
+    ? `${chalk.bold(plural(pages, 'page'))} of ${source} in ${out}`
+    : chalk.red(`${out} does not describe ${source}`);
+  const hint = `${chalk.cyan('hint:')} write it again without --check, with --out ${quoteShellWord(out)}`;
+  return `${[...lines, head, ...(isWritten ? [] : [hint])].join('\n')}\n`;
 }
 
 /** Renders the pairs that were passed over, the first one that is broken with its difference, and a line that counts. */
