@@ -12,11 +12,15 @@ import { parseSnapshot, type Rights, type Snapshot } from './snapshot/snapshot.t
 
 export {
   type RightsOptions,
+  type ScriptOptions,
+  type ScriptResult,
   type SnapshotOptions,
   type SnapshotResult,
+  script,
   snapshot,
 } from './live.ts';
 export type { ScratchOptions } from './scratch.ts';
+export type { LeftOut } from './script/source.ts';
 export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
 export { type Fact, printSnapshot, type SchemaObject, type Snapshot } from './snapshot/snapshot.ts';
 export { type BrokenStep, type VerifyOptions, type VerifyResult, verify } from './verify.ts';
