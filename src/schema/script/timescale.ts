@@ -171,14 +171,9 @@ export function refreshesFirst(a: SchemaObject, b: SchemaObject): number {
 
 /** Why a script cannot add this job; undefined when it can. */
 export function jobProblem(object: SchemaObject): string | undefined {
-  const { procedure, relation, isPolicy, config = {} } = readJob(object);
-  if (!isPolicy) return undefined;
-  const policy = policies.get(procedure);
-  if (!policy || relation === undefined) return 'no call is known that adds this policy';
-  const unknown = Object.keys(config).filter((key) => !(key in policy.arguments));
-  return unknown.length === 0
-    ? undefined
-    : `${policy.call} does not take these settings of it: ${unknown.join(', ')}`;
+  const { procedure, relation, isPolicy } = readJob(object);
+  const isKnown = !isPolicy || (policies.has(procedure) && relation !== undefined);
+  return isKnown ? undefined : 'no call is known that adds this policy';
 }
 
 /** Adds a policy or a job with all of its settings. */
@@ -203,6 +198,23 @@ export function jobStatements(object: SchemaObject, timescale: string): readonly
       added: call(`${timescale}.${policy.call}`, given),
       ...(policy.takesInterval ? {} : { every }),
     }),
+    ...otherSettings(config, { policy, timescale }),
+  ];
+}
+
+/** Settings of a policy that only alter_job takes, of the job that was added last. */
+function otherSettings(
+  config: Readonly<Record<string, unknown>>,
+  { policy, timescale }: { readonly policy: Policy; readonly timescale: string },
+): readonly string[] {
+  const others = Object.entries(config).filter(([key]) => !(key in policy.arguments));
+  if (others.length === 0) return [];
+  const added = literal(JSON.stringify(Object.fromEntries(others)));
+  return [
+    [
+      `SELECT FROM (SELECT job_id, config FROM timescaledb_information.jobs ORDER BY job_id DESC LIMIT 1) AS job,`,
+      `    ${timescale}.alter_job(job.job_id, config => job.config || ${added});`,
+    ].join('\n'),
   ];
 }
 
