@@ -1,16 +1,15 @@
 import type { ObjectKind, SchemaObject } from '../snapshot/snapshot.ts';
 import { routineName } from './objects.ts';
 import { relationWord } from './tables.ts';
-import { leadingName, listOf, textOf } from './text.ts';
+import { leadingName, listOf, quote, textOf } from './text.ts';
 
-/** ALTER … OWNER TO. A sequence that a column owns has the owner of the table. */
+/** ALTER … OWNER TO. A snapshot has owners without quotes; a sequence that a column owns has the owner of the table. */
 export function ownerStatements(object: SchemaObject): readonly string[] {
   const owner = textOf(object.facts, 'owner');
   if (owner === undefined || object.facts['owned by'] !== undefined) return [];
-  if (object.kind === 'database')
-    return [onDatabase(`ALTER DATABASE %I OWNER TO ${quoteRole(owner)}`)];
+  if (object.kind === 'database') return [onDatabase(`ALTER DATABASE %I OWNER TO ${quote(owner)}`)];
   const name = ownedName(object);
-  return name === undefined ? [] : [`ALTER ${name} OWNER TO ${quoteRole(owner)};`];
+  return name === undefined ? [] : [`ALTER ${name} OWNER TO ${quote(owner)};`];
 }
 
 /** GRANT, and REVOKE of what PUBLIC has from the start. */
@@ -38,6 +37,12 @@ export function defaultPrivileges(database: SchemaObject): readonly string[] {
   return listOf(database.facts, 'default privileges').flatMap((line) => {
     const [, objects = '', rest = ''] = /^(\w+) by ([\s\S]*)$/.exec(line) ?? [];
     const role = leadingName(rest);
+    const revoked = /^ not to public: (\w+)$/.exec(rest.slice(role.length))?.[1];
+    if (revoked !== undefined) {
+      return [
+        `ALTER DEFAULT PRIVILEGES FOR ROLE ${role} REVOKE ${revoked} ON ${objects.toUpperCase()} FROM PUBLIC;`,
+      ];
+    }
     const [, schema] = /^ in ([\s\S]*)$/.exec(rest.slice(role.length)) ?? [];
     const name = schema === undefined ? undefined : leadingName(schema);
     const before = `${role}${name === undefined ? '' : ` in ${name}`} to `;
@@ -130,9 +135,4 @@ function ownedName(object: SchemaObject): string | undefined {
 /** A statement about the database that runs it, whose name no script knows. */
 function onDatabase(statement: string): string {
   return `DO $$ BEGIN EXECUTE format('${statement.replaceAll("'", "''")}', current_database()); END $$;`;
-}
-
-/** A snapshot has the names of owners without quotes. */
-function quoteRole(name: string): string {
-  return /^[a-z_][a-z0-9_]*$/.test(name) ? name : `"${name.replaceAll('"', '""')}"`;
 }

@@ -52,12 +52,18 @@ export async function readDatabase(sql: Sql, options: Rights): Promise<readonly 
       ${grantsOf(sql, { acl: 'd.datacl', kind: 'd', owner: 'd.datdba' })} as grants,
       case when ${options.grants} then (
         select array_agg(line order by line collate "C") from (
-          select format('%s by %s%s to %s',
+          select format('%s by %I%s to %s',
             case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
               when 'T' then 'types' else 'schemas' end,
             pg_get_userbyid(defaclrole),
             coalesce(' in ' || nullif(defaclnamespace, 0)::regnamespace::text, ''), ${grantText(sql)}) as line
           from pg_default_acl, aclexplode(defaclacl) as a where a.grantee <> defaclrole
+          union all
+          -- What PUBLIC has by itself, and was revoked.
+          select format('%s by %I not to public: %s', case defaclobjtype when 'f' then 'functions' else 'types' end,
+            pg_get_userbyid(defaclrole), case defaclobjtype when 'f' then 'EXECUTE' else 'USAGE' end)
+          from pg_default_acl where defaclnamespace = 0 and defaclobjtype in ('f', 'T')
+            and not exists (select from aclexplode(defaclacl) as a where a.grantee = 0)
         ) as lines
       ) end as "default privileges"
     from pg_database d where d.datname = current_database()`;

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import * as migrate from '../../../src/migrations/migrate.ts';
+import { readMigrations, resolveFolders } from '../../../src/migrations/source.ts';
 import { script, snapshot } from '../../../src/schema/schema.ts';
 import { printSnapshot, type Snapshot } from '../../../src/schema/snapshot/snapshot.ts';
 import { hasPgDump, pgDumpMissing } from '../../support/backup.ts';
@@ -114,6 +116,7 @@ describe('the script of a schema, loaded into an empty database of PostgreSQL', 
         revoke all on schema public from public;
         alter default privileges in schema app grant select on tables to ${name};
         alter default privileges for role ${name} grant usage on sequences to public;
+        alter default privileges revoke execute on functions from public;
         alter default privileges for role ${name} grant execute on functions to postgres with grant option;
         do $$ begin
           execute format('revoke temporary on database %I from public', current_database());
@@ -245,13 +248,19 @@ describe('the script of a schema with TimescaleDB', () => {
     select add_job('own_job', interval '1 day', fixed_schedule => false, scheduled => false);
   `;
 
-  it('makes the packaged schema, and objects and settings of every kind beside it', async () => {
+  it('makes the packaged schema and more, and migrate baseline adopts what it made', async () => {
     const database = await createMigratedDatabase();
     const empty = await createTimescaleDatabase();
     await database.withSql((sql) => sql.unsafe(`${more} ${everything} ${unusual}`));
     const { script: text, leftOut } = await write(database);
     expect(leftOut).toEqual([]);
     await load(empty, text);
+    await expectSame(database, empty);
+    const version = readMigrations(resolveFolders({})).at(-1)?.version ?? '';
+    await migrate.baseline({ target: empty.url, version });
+    const { migrations } = await migrate.status({ target: empty.url });
+    const unapplied = migrations.filter(({ state }) => state !== 'applied');
+    expect(unapplied).toEqual([]);
     await expectSame(database, empty);
     await empty.drop();
     await database.drop();
