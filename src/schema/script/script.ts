@@ -81,7 +81,10 @@ function head(leftOut: readonly LeftOut[]): string {
   ].join('\n');
 }
 
-/** Bodies of functions are not checked, because they may name objects that come later. */
+/**
+ * Bodies of functions are not checked, because they may name objects that come later. Those without a search path of
+ * their own find tables in public.
+ */
 const settings = [
   "SET LOCAL client_encoding = 'UTF8';",
   "SET LOCAL client_min_messages = 'error';",
@@ -151,7 +154,7 @@ function sectionsOf(source: ScriptSource): readonly Section[] {
     each('Row security', of('table'), rowSecurity),
     each('Compression', relations, compression),
     each('Materialized views that have been filled', objects, refresh),
-    each('Publications', of('publication'), (each) => publicationStatements(each, parents)),
+    each('Publications', of('publication'), (object) => publicationStatements(object, parents)),
     each('Policies and jobs of TimescaleDB', [...of('job')].sort(refreshesFirst), (job) =>
       jobProblem(job) === undefined ? jobStatements(job, timescale) : [],
     ),

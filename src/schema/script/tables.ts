@@ -19,7 +19,7 @@ export interface TableContext {
   readonly late: ReadonlySet<string>;
 }
 
-/** CREATE TABLE, its columns' settings, its indexes and CREATE STATISTICS, and the comments of all. */
+/** CREATE TABLE, the settings of its columns, and the comments of both. `ownParts` is the rest of the table. */
 export function tableStatements(table: SchemaObject, context: TableContext): readonly string[] {
   return [
     createTable(table, context),
@@ -29,7 +29,7 @@ export function tableStatements(table: SchemaObject, context: TableContext): rea
   ];
 }
 
-/** What stands below its table, where nothing that it needs comes later. */
+/** Indexes, statistics and constraints below CREATE TABLE, without those that need a later object. */
 export function ownParts(table: SchemaObject, { late }: TableContext): readonly string[] {
   const own = (part: Part) => !late.has(partKey(keyOf(table), `${part.kind} ${part.name}`));
   return [
@@ -113,7 +113,7 @@ export function tableSettings(table: SchemaObject): readonly string[] {
 
 export function rules(table: SchemaObject): readonly string[] {
   return partsOf(table, 'rule').flatMap((part) => [
-    `${textOf(part.facts, 'definition')}`,
+    String(part.facts.definition),
     ...firing(part, table),
     ...commentOnPart(part, table),
   ]);
