@@ -38,7 +38,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   doctor: ['backup', 'inspect', 'migrations', 'schema'],
   inspect: ['prices'],
   prices: ['market'],
-  schema: ['migrations', 'test-databases'],
+  schema: ['migrations', 'seeding', 'test-databases'],
   seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
   types: ['migrations', 'schema'],

@@ -46,6 +46,7 @@ describe('the exports of the library', () => {
       'baseline',
       'create',
       'down',
+      'plan',
       'redo',
       'repair',
       'status',

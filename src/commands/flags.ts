@@ -46,9 +46,8 @@ export const lockTimeoutFlag = grouped('Locks:', {
   ),
 });
 
-/** What every command that runs migrations takes. */
-export const runFlags = {
-  ...targetFlags,
+/** What every command that runs migrations takes besides the database. */
+export const migrationFlags = {
   ...folderFlags,
   ...lockTimeoutFlag,
   ...grouped('Locks:', {
@@ -64,6 +63,8 @@ export const runFlags = {
     ),
   }),
 };
+
+export const runFlags = { ...targetFlags, ...migrationFlags };
 
 export const forceFlag = {
   force: flag('--force <database>', 'the name of the database, to confirm that it is meant'),

@@ -4,6 +4,7 @@ import type {
   BaselineOptions,
   DownOptions,
   MigrateOptions,
+  PlanOptions,
   RedoOptions,
   RepairOptions,
   RunResult,
@@ -11,7 +12,9 @@ import type {
 } from '../migrations/options.ts';
 import type { ScaffoldOptions } from '../migrations/scaffold.ts';
 import { templateNames } from '../migrations/templates.ts';
+import { CryptosenseDbError } from '../runtime/errors.ts';
 import type { VerifyOptions } from '../schema/schema.ts';
+import { renderPlan } from '../ui/plan.ts';
 import {
   renderBaseline,
   renderGenerated,
@@ -21,12 +24,15 @@ import {
   renderStatus,
 } from '../ui/render.ts';
 import { renderVerify } from '../ui/schema.ts';
+import { renderSqlScript } from '../ui/sql-script.ts';
 import { argument, defineCommand, flag, type Group, repeatable, type Tools } from './command.ts';
 import {
   folderFlags,
   forceFlag,
   keepWebAssemblyPlain,
+  migrationFlags,
   onDatabase,
+  passwordCommandFlag,
   runFlags,
   scratchFlags,
   targetFlags,
@@ -37,6 +43,10 @@ const migrate = () => import('../migrations/migrate.ts');
 
 const dryRunFlag = {
   dryRun: flag('--dry-run', 'check and list the migrations; change nothing'),
+};
+
+const scriptFlag = {
+  script: flag('--sql', 'with --dry-run: print the SQL that would run, for psql'),
 };
 
 const replicaFlag = {
@@ -60,6 +70,7 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
     steps: flag('--steps <n>', 'apply at most this many migrations', positiveNumber),
     singleTransaction: flag('--single-transaction', 'apply all in one transaction, or none'),
     ...dryRunFlag,
+    ...scriptFlag,
     allowOutOfOrder: flag(
       '--allow-out-of-order',
       'also apply migrations older than the newest applied one',
@@ -79,12 +90,14 @@ const up = defineCommand<UpOptions & TargetFlags & { readonly types?: string | u
     ['cryptosense-db migrate up --to 20251007_120400', 'up to the holdings'],
     ['cryptosense-db migrate up --env production', 'the first deployment'],
     ['cryptosense-db migrate up --wait-for-replicas 5m', 'and their replay'],
+    ['cryptosense-db migrate up --dry-run --sql > run.sql', 'the SQL, to sign off'],
     ['cryptosense-db migrate up --embedded', 'without a server'],
   ],
   run: async ({ types: file, ...given }, tools) => {
     const options = onDatabase(given, tools);
     if (file === undefined) {
       const run = await (await migrate()).up(options);
+      if (given.script) return tools.output.product(run, renderSqlScript);
       tools.output.result(run, renderRun);
       return answerReplicas(run, tools);
     }
@@ -103,6 +116,7 @@ const down = defineCommand<DownOptions & TargetFlags>()({
     steps: flag('--steps <n>', 'roll back this many migrations', positiveNumber),
     all: flag('--all', 'roll back all migrations'),
     ...dryRunFlag,
+    ...scriptFlag,
     ...forceFlag,
     ...replicaFlag,
     ...runFlags,
@@ -115,9 +129,11 @@ const down = defineCommand<DownOptions & TargetFlags>()({
     ['cryptosense-db migrate down', 'the newest migration'],
     ['cryptosense-db migrate down --to 20251007_120400', 'back to the holdings'],
     ['cryptosense-db migrate down --all --dry-run', 'list all, change nothing'],
+    ['cryptosense-db migrate down --dry-run --sql > back.sql', 'the SQL, to sign off'],
   ],
   run: async (given, tools) => {
     const run = await (await migrate()).down(onDatabase(given, tools));
+    if (given.script) return tools.output.product(run, renderSqlScript);
     tools.output.result(run, renderRun);
     answerReplicas(run, tools);
   },
@@ -139,6 +155,46 @@ const redo = defineCommand<RedoOptions & TargetFlags>()({
     answerReplicas(run, tools);
   },
 });
+
+const plan = defineCommand<
+  Omit<PlanOptions, 'target'> &
+    Pick<TargetFlags, 'passwordCommand'> & { readonly onClone?: string | undefined }
+>()({
+  name: 'plan',
+  summary: 'apply pending migrations to a copy, and say what each locks, rewrites and writes',
+  flags: {
+    onClone: flag('--on-clone <url>', 'the copy: a database that is marked as dev or test'),
+    to: flag('--to <version>', 'stop after this version', version),
+    steps: flag('--steps <n>', 'apply at most this many migrations', positiveNumber),
+    allowOutOfOrder: flag(
+      '--allow-out-of-order',
+      'also apply migrations older than the newest applied one',
+    ),
+    passwordCommand: passwordCommandFlag,
+    ...migrationFlags,
+  },
+  conflicts: [['to', 'steps']],
+  notes: [
+    'The copy is a restored backup (backup restore latest --into shop_copy), or a clone made with CREATE DATABASE …',
+    'TEMPLATE and marked with db mark test. The migrations stay applied in it: to measure again, make a new copy.',
+    '"migrate up --dry-run" lists what is pending, and needs no copy.',
+  ],
+  examples: [
+    ['cryptosense-db migrate plan --on-clone postgresql://localhost/shop_copy', 'all pending'],
+  ],
+  run: async ({ onClone: url, ...given }, tools) => {
+    if (url === undefined) throw noCopy();
+    const result = await (await migrate()).plan(onDatabase({ ...given, url }, tools));
+    tools.output.result(result, renderPlan);
+  },
+});
+
+function noCopy() {
+  return new CryptosenseDbError('no-target', {
+    message: 'no copy is named to measure the migrations in',
+    hint: 'name it with --on-clone URL; or list the pending migrations with: cryptosense-db migrate up --dry-run',
+  });
+}
 
 const status = defineCommand<MigrateOptions & TargetFlags & { readonly check?: boolean }>()({
   name: 'status',
@@ -238,6 +294,10 @@ const verify = defineCommand<VerifyOptions>()({
     'apply, roll back and apply again each pair; exit with code 1 when a schema is not as before',
   flags: {
     since: flag('--since <version>', 'the first pair to verify (default: all)', version),
+    seed: flag('--seed <name>', 'then seed, roll back again, and list the rows that are lost', {
+      choices: ['dev'],
+    }),
+    seeds: flag('--seeds <dir>', 'folder with dev/ (default: the packaged seeders)'),
     ...scratchFlags,
     ...folderFlags,
   },
@@ -248,6 +308,7 @@ const verify = defineCommand<VerifyOptions>()({
   examples: [
     ['cryptosense-db migrate verify', 'every pair, on the server in TEST_DATABASE_URL'],
     ['cryptosense-db migrate verify --since 20261127_120000', 'what a pull request adds'],
+    ['cryptosense-db migrate verify --seed dev', 'also what rollbacks lose'],
     ['cryptosense-db migrate verify --scratch embedded', 'without a server'],
   ],
   run: async (given, tools) => {
@@ -263,5 +324,5 @@ const verify = defineCommand<VerifyOptions>()({
 export const migrateCommands: Group = {
   name: 'migrate',
   summary: 'apply, roll back and inspect migrations',
-  commands: [up, down, redo, status, create, verify, repair, baseline],
+  commands: [up, plan, down, redo, status, create, verify, repair, baseline],
 };

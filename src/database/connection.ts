@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isError } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { type Client, openEmbedded, openPrimary, type Sql } from './client.ts';
+import type { EmbeddedEngine } from './embedded/engine.ts';
 import { connectionLost, interrupted, statementRefused, throwIfInterrupted } from './refusals.ts';
 import { isConnectionLost, isSqlError } from './sql-errors.ts';
 import { describeTarget, type EmbeddedTarget, type ServerTarget, type Target } from './target.ts';
@@ -69,6 +70,7 @@ async function withEmbeddedSession<T>(
   options: SessionOptions,
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
+  if (target.engine) return useEngine(target.engine, target, options, use);
   const { openEmbeddedEngine, requireEmbeddedDatabase } = await import('./embedded/engine.ts');
   const { folder } = target;
   const { lockTimeoutMs, signal, onProgress, isReadOnlyFine } = options;
@@ -80,13 +82,22 @@ async function withEmbeddedSession<T>(
     onWait: (reason) => onProgress?.({ kind: 'waiting-for-server', reason }),
   }).catch(orInterrupted(signal));
   try {
-    const client = await openEmbedded(engine, options).catch(orInterrupted(signal));
-    // The engine's one database is named template1. Messages name its folder instead.
-    const server = { ...client.server, database: describeTarget(target) };
-    return await useClient({ ...client, server }, target, options, use);
+    return await useEngine(engine, target, options, use);
   } finally {
     await engine.close();
   }
+}
+
+async function useEngine<T>(
+  engine: EmbeddedEngine,
+  target: EmbeddedTarget,
+  options: SessionOptions,
+  use: (session: Session) => Promise<T>,
+): Promise<T> {
+  const client = await openEmbedded(engine, options).catch(orInterrupted(options.signal));
+  // The engine's one database is named template1. Messages name its folder instead.
+  const server = { ...client.server, database: describeTarget(target) };
+  return useClient({ ...client, server }, target, options, use);
 }
 
 /** After the signal has fired, an error while the engine opens means the interruption. */

@@ -114,17 +114,31 @@ export async function ifFree<T>(
 
 /** Takes the lock twice, for `holdsMigrationLock`. Without parameters, which would cost a round trip. */
 async function tryLock(sql: Sql, lock: AdvisoryLock): Promise<boolean> {
-  const take = `pg_catalog.pg_try_advisory_lock(${keyOf(lock)})`;
-  const [row] = await sql.unsafe<[{ isHeld: boolean }]>(`select ${take} and ${take} as "isHeld"`);
+  const [row] = await sql.unsafe<[{ isHeld: boolean }]>(`select ${taking(lock)} as "isHeld"`);
   return row.isHeld;
 }
 
 async function unlock(sql: Sql, lock: AdvisoryLock): Promise<void> {
-  const release = `pg_catalog.pg_advisory_unlock(${keyOf(lock)})`;
-  await sql.unsafe(`select ${release} and ${release}`).catch(() => {
+  await sql.unsafe(`select ${releasing(lock)}`).catch(() => {
     // The backend is gone, and so is its lock. The error that ended the work is reported.
   });
 }
+
+function taking(lock: AdvisoryLock): string {
+  const take = `pg_catalog.pg_try_advisory_lock(${keyOf(lock)})`;
+  return `${take} and ${take}`;
+}
+
+function releasing(lock: AdvisoryLock): string {
+  const release = `pg_catalog.pg_advisory_unlock(${keyOf(lock)})`;
+  return `${release} and ${release}`;
+}
+
+/** SQL expressions that take and release the migration lock as a run does. `take` does not wait: false without the lock. */
+export const migrationLockSql = {
+  take: taking(migrationLock),
+  release: releasing(migrationLock),
+} as const;
 
 function keyOf({ lockClass, lockObject }: AdvisoryLock): string {
   return `${lockClass}, ${lockObject}`;

@@ -2,6 +2,7 @@ import { isIP, isIPv6 } from 'node:net';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { loginName } from '../runtime/login-name.ts';
 import { describeRange, parseWhole } from '../runtime/whole-numbers.ts';
+import type { EmbeddedEngine } from './embedded/engine.ts';
 import { findFormFault, findParameterFault, sslModes, tlsVersions } from './parameters.ts';
 
 /** A database, and how to reach it. */
@@ -72,6 +73,8 @@ export interface EmbeddedTarget {
   readonly kind: 'embedded';
   /** Undefined: in memory; the data is lost when the process ends. */
   readonly folder: string | undefined;
+  /** One that is open already. Sessions use it, and leave it open. Default: a session starts the engine and ends it. */
+  readonly engine?: EmbeddedEngine | undefined;
 }
 
 type TlsVersion = (typeof tlsVersions)[number];

@@ -17,6 +17,7 @@ import { sessions } from './topics/sessions.ts';
 import { settings } from './topics/settings.ts';
 import { storage } from './topics/storage.ts';
 import { timescale } from './topics/timescale.ts';
+import { upkeep } from './topics/upkeep.ts';
 import { versions } from './topics/versions.ts';
 
 export type { Finding, UnseenRules } from './examiner.ts';
@@ -45,6 +46,7 @@ export interface Examination extends Judged {
 /** What a session shows, in the order in which findings of one severity are listed. */
 const databaseTopics = [
   examinerOf(storage),
+  examinerOf(upkeep),
   examinerOf(replication),
   examinerOf(timescale),
   examinerOf(policies),

@@ -45,6 +45,11 @@ export interface HiddenFacts {
   readonly remedy: string;
 }
 
+/** A rule about what a standby does not have. */
+export function onPrimary(rule: string): HiddenFacts {
+  return { rules: [rule], reason: 'a standby does not show this', remedy: 'ask the primary' };
+}
+
 export type Reading<Facts> =
   | { readonly kind: 'read'; readonly facts: Facts; readonly hidden: readonly HiddenFacts[] }
   | Blank;

@@ -1,4 +1,4 @@
-import type { Session } from '../database/connection.ts';
+import { quoteLiteral, type Session } from '../database/connection.ts';
 import { CryptosenseDbError, type Problem } from '../runtime/errors.ts';
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type { Environment } from './marks.ts';
@@ -63,6 +63,24 @@ export async function guardMark(
   });
 }
 
+/**
+ * Stops an operation that tries something out, unless the database is marked as one that may be lost.
+ * Throws `environment-refused`.
+ */
+export function requireCopy({
+  session,
+  ledger: { environment },
+}: Pick<Run, 'session' | 'ledger'>): void {
+  if (environment === 'dev' || environment === 'test') return;
+  const { database } = session.server;
+  const what = environment === undefined ? 'has no mark' : `is a ${environment} database`;
+  const force = environment === undefined ? '' : ` ${forceFlag(database)}`;
+  throw refused(environment, {
+    message: `"${database}" ${what}; migrations are measured in a copy that is marked as dev or test`,
+    hint: `if it is a copy, mark it with its own URL: cryptosense-db db mark test${force} --url URL`,
+  });
+}
+
 /** Throws `environment-refused` when `force` is given and names another database. */
 function requireName(
   { server: { database } }: Session,
@@ -85,14 +103,19 @@ function requireName(
  * Throws `environment-refused` when the database bears another mark.
  */
 export async function markAs(session: Session, environment: Environment): Promise<void> {
-  const [row] = await session.sql<{ mark: Environment }[]>`
+  const [row] = await session.sql.unsafe<{ mark: Environment }[]>(firstMark(environment));
+  requireMark(session, { mark: row?.mark, environment });
+}
+
+/** A statement that marks a database without a mark, and returns the mark that the database bears then. */
+export function firstMark(environment: Environment): string {
+  return `
     with marked as (
-      insert into cryptosense_db.environment (name) values (${environment})
+      insert into cryptosense_db.environment (name) values (${quoteLiteral(environment)})
       on conflict (is_only) do nothing
       returning name
     )
     select name as mark from marked union all select name from cryptosense_db.environment`;
-  requireMark(session, { mark: row?.mark, environment });
 }
 
 /** Throws `environment-refused` when the database bears another mark; a database without a mark passes. */

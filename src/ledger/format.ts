@@ -190,20 +190,25 @@ export async function upgradeLedger(
   { from }: { readonly from: number },
 ): Promise<void> {
   const { sql } = session;
-  const changes = [
-    // A function or operator of another schema would stay in the definition.
-    'set local search_path = pg_catalog',
-    ...steps.slice(from),
-    'delete from cryptosense_db.ledger',
-    `insert into cryptosense_db.ledger values (${ledgerFormat})`,
-  ];
-  await withTransaction(sql, () => sql.unsafe(changes.join(';\n'))).catch((error: unknown) => {
+  const changes = ledgerChanges({ from }).join(';\n');
+  await withTransaction(sql, () => sql.unsafe(changes)).catch((error: unknown) => {
     const isRefused = sqlState(error) === sqlErrorCodes.insufficientPrivilege;
     if (!isRefused) throw error;
     throw from === 0
       ? creationRefused(session, error)
       : upgradeRefused(session, { from, cause: error });
   });
+}
+
+/** The statements of `upgradeLedger`, for one transaction; a part may hold several. */
+export function ledgerChanges({ from }: { readonly from: number }): readonly string[] {
+  return [
+    // A function or operator of another schema would stay in the definition.
+    'set local search_path = pg_catalog',
+    ...steps.slice(from).map((step) => step.trim().replace(/;$/, '')),
+    'delete from cryptosense_db.ledger',
+    `insert into cryptosense_db.ledger values (${ledgerFormat})`,
+  ];
 }
 
 function creationRefused({ server: { user, database } }: Session, cause: unknown) {

@@ -17,8 +17,8 @@ export interface RecordedMigration {
 
 /** What the ledger's rows record of the run that writes them. */
 export interface Writer {
-  /** The backend that holds the lock of the run. */
-  readonly pid: number;
+  /** The backend that holds the lock of the run; undefined in SQL for a session that is opened later. */
+  readonly pid: number | undefined;
   readonly toolVersion: string;
 }
 
@@ -31,20 +31,19 @@ export interface TransactionTag {
 /**
  * A statement that tags the transaction as that of a step. The history row is written only in a transaction with the
  * step's tag: a COMMIT that no parser has seen removes the tag, and the transaction of another step has another one.
- * `elapsedMs` is how long the step has run before this transaction.
+ * The step has begun with this transaction, or at the moment that the SQL expression `startedAt` gives.
  *
  * It runs under the search path of files. Therefore its functions and operators are named with their schema.
  */
 export function tagTransaction(
   { version, direction }: TransactionTag,
-  { elapsedMs = 0 }: { readonly elapsedMs?: number } = {},
+  { startedAt = 'pg_catalog.clock_timestamp()' }: { readonly startedAt?: string } = {},
 ): string {
   return `
   select
     pg_catalog.set_config('cryptosense_db.transaction', ${tagOf({ version, direction })}, true),
     pg_catalog.set_config('cryptosense_db.started_at', (
-      extract(epoch from pg_catalog.clock_timestamp())
-        operator(pg_catalog.-) ${elapsedMs / 1000}::pg_catalog.numeric
+      extract(epoch from ${startedAt})
     )::pg_catalog.text, true)`;
 }
 
@@ -55,7 +54,9 @@ function tagOf({ version, direction }: TransactionTag): string {
 
 /** An SQL condition: this is still the backend that the run started on, and it still holds the lock. */
 export function isSameRun({ pid }: Writer): string {
-  return `pg_catalog.pg_backend_pid() operator(pg_catalog.=) ${pid} and ${holdsMigrationLock}`;
+  const isBackend =
+    pid === undefined ? '' : `pg_catalog.pg_backend_pid() operator(pg_catalog.=) ${pid} and `;
+  return `${isBackend}${holdsMigrationLock}`;
 }
 
 const elapsedMs = `

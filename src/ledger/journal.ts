@@ -1,4 +1,4 @@
-import type { Sql } from '../database/connection.ts';
+import { quoteLiteral, type Sql } from '../database/connection.ts';
 import { isSameRun, type TransactionTag, type Writer } from './history.ts';
 import type { JournalEntry } from './ledger.ts';
 import type { Version } from './version.ts';
@@ -29,30 +29,37 @@ export async function readJournal<R>(
   return rows.map((row) => ({ ...row, remains: row.remains ?? undefined }));
 }
 
-/** Records that a statement is about to run. Returns no row when this is not the session of the run any more. */
-export function journalStart<R>(sql: Sql, entry: JournalRow<R>, writer: Writer) {
+/**
+ * A statement that records that a statement is about to run. It returns no row when this is not the session of the run
+ * any more.
+ */
+export function journalStart<R>(entry: JournalRow<R>, writer: Writer): string {
   const { version, direction, position, checksum } = entry;
-  const remains = entry.remains === undefined ? null : JSON.stringify(entry.remains);
-  return sql`
+  const remains =
+    entry.remains === undefined ? 'null' : quoteLiteral(JSON.stringify(entry.remains));
+  return `
     insert into cryptosense_db.migration_journal (version, direction, position, checksum, remains)
-    select ${version}::pg_catalog.text, ${direction}::pg_catalog.text,
-      ${position}::pg_catalog.int4, ${checksum}::pg_catalog.text,
-      ${remains}::pg_catalog.text::pg_catalog.jsonb
-    where ${sql.unsafe(isSameRun(writer))}
+    select ${quoteLiteral(version)}, ${quoteLiteral(direction)}, ${position}, ${quoteLiteral(checksum)},
+      ${remains}::pg_catalog.jsonb
+    where ${isSameRun(writer)}
     on conflict (version, direction, position)
       do update set checksum = excluded.checksum, remains = excluded.remains,
         started_at = pg_catalog.clock_timestamp()
     returning position`;
 }
 
-/** Records that the statement has run. Returns no row when this is not the session of the run any more. */
-export function journalFinish(sql: Sql, entry: JournalKey, writer: Writer) {
+/**
+ * A statement that records that the statement has run. It returns no row when this is not the session of the run any
+ * more.
+ */
+export function journalFinish(entry: JournalKey, writer: Writer): string {
   const { version, direction, position } = entry;
-  return sql`
+  return `
     update cryptosense_db.migration_journal set finished_at = pg_catalog.clock_timestamp()
-    where version operator(pg_catalog.=) ${version} and direction operator(pg_catalog.=) ${direction}
+    where version operator(pg_catalog.=) ${quoteLiteral(version)}
+      and direction operator(pg_catalog.=) ${quoteLiteral(direction)}
       and position operator(pg_catalog.=) ${position}
-      and ${sql.unsafe(isSameRun(writer))}
+      and ${isSameRun(writer)}
     returning position`;
 }
 
@@ -74,7 +81,17 @@ export function journalWithdraw(sql: Sql, entry: JournalKey) {
       and position operator(pg_catalog.=) ${position} and finished_at is null`;
 }
 
-/** Removes the entries of a file whose run has finished. */
-export function journalClear(sql: Sql, version: Version) {
-  return sql`delete from cryptosense_db.migration_journal where version operator(pg_catalog.=) ${version}`;
+/** An SQL expression for pg_catalog as the search path: when the first journalled statement started; now without one. */
+export function journalledSince({ version, direction }: TransactionTag): string {
+  return `coalesce((
+        select min(started_at) from cryptosense_db.migration_journal
+        where version = ${quoteLiteral(version)} and direction = ${quoteLiteral(direction)}
+      ), clock_timestamp())`;
+}
+
+/** A statement that removes the entries of a file whose run has finished. */
+export function journalClear(version: Version): string {
+  return `
+    delete from cryptosense_db.migration_journal
+    where version operator(pg_catalog.=) ${quoteLiteral(version)}`;
 }

@@ -2,25 +2,25 @@ import { type Session, withRollback, withSession } from '../database/connection.
 import { isLockConflict, lendMigrationLock, watchBlocker } from '../database/lock.ts';
 import { connectionLost, interrupted } from '../database/refusals.ts';
 import { isConnectionLost } from '../database/sql-errors.ts';
-import { recordStep, tagTransaction } from '../ledger/history.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { Run } from '../ledger/run.ts';
 import { CryptosenseDbError, describeHolder, isError, messageOf } from '../runtime/errors.ts';
 import type { ProgressStep } from '../runtime/progress.ts';
 import { backoffMs, retry } from '../runtime/retry.ts';
-import { type Around, type Batch, composeBatches, runBatches } from './batch.ts';
+import { type Batch, composeBatches, runBatches } from './batch.ts';
 import { logFailure, migrationFailed, StatementError, transactionLeft } from './failure.ts';
 import { runStatementByStatement } from './journalled.ts';
 import type { RunControl } from './options.ts';
 import {
   type CompletedStep,
+  defaultTableLockTimeoutMs,
   freshSession,
-  ownSession,
+  type ObserveStep,
   type Step,
   type StepOptions,
-  settingsAfterReset,
 } from './step.ts';
 import { leavesTraces, readSessionFacts } from './traces.ts';
+import { ownTransaction, sharedTransaction } from './transactions.ts';
 
 /** How the steps of a run share transactions: each has its own, or all have one. */
 export type Manner = 'one by one' | 'together';
@@ -41,12 +41,15 @@ export async function runSteps(
     readonly manner: Manner;
     /** What an earlier session of the same operation has run. */
     readonly before?: readonly CompletedStep[];
+    /** Stands around each step that runs one by one. */
+    readonly observe?: ObserveStep | undefined;
   },
 ): Promise<readonly CompletedStep[]> {
   if (steps.length === 0) return [];
   refuseUnjournalled(steps, ledger);
-  const { manner, tableLockTimeoutMs = 5_000, tableLockRetries = 5 } = control;
-  const options = { writer, tableLockTimeoutMs, tableLockRetries, onProgress };
+  const { manner, tableLockTimeoutMs = defaultTableLockTimeoutMs, tableLockRetries = 5 } = control;
+  const { observe } = control;
+  const options = { writer, tableLockTimeoutMs, tableLockRetries, onProgress, observe };
   const done: CompletedStep[] = [];
   const finish = (step: ProgressStep, durationMs: number) => {
     const { direction, version, description } = step;
@@ -95,6 +98,7 @@ function refuseUnjournalled(steps: readonly Step[], { journal }: Ledger): void {
 interface RunningOptions extends StepOptions {
   /** To be called when the step is committed. */
   readonly finish: (step: ProgressStep, durationMs: number) => void;
+  readonly observe: ObserveStep | undefined;
 }
 
 /** Each file begins in the session as it opens: where a reset is not enough for that, in another one. */
@@ -130,11 +134,13 @@ async function runInSession(
     session.throwIfInterrupted();
     const progress = progressStep(step, { index, total: steps.length });
     options.onProgress?.({ kind: 'step-started', step: progress });
-    const durationMs = await retryOnLock(session, progress, options, () =>
-      step.script.transaction === 'none'
-        ? runStatementByStatement(session, { step, progress }, options)
-        : runInTransaction(session, step, options),
-    );
+    const run = (beforeCommit?: () => Promise<void>) =>
+      retryOnLock(session, progress, options, () =>
+        step.script.transaction === 'none'
+          ? runStatementByStatement(session, { step, progress }, { ...options, beforeCommit })
+          : runInTransaction(session, step, { ...options, beforeCommit }),
+      );
+    const durationMs = await (options.observe ? options.observe({ session, step }, run) : run());
     options.finish(progress, durationMs);
     const isDone = isLast(index) || !before;
     if (!isDone && (await leavesTraces(session, step.script, before))) return index + 1;
@@ -142,34 +148,23 @@ async function runInSession(
   return steps.length;
 }
 
-/** COMMIT would run deferred work with the tool's own settings. As in COMMIT, statement_timeout does not end it. */
-const runDeferred = ['set local statement_timeout = 0', 'set constraints all immediate'];
-
 async function runInTransaction(
   session: Session,
   step: Step,
   options: StepOptions,
 ): Promise<number> {
-  const batches = composeBatches(step, {
-    opening: [step.script.begin],
-    tagging: [tagTransaction(step)],
-    afterReset: afterReset(session, step, options),
-    leaving: [...runDeferred, ...ownSession],
-    ending: [recordStep(step, options.writer), ...freshSession(session, options), 'commit'],
-  });
-  return withRollback(session.sql, async () => {
-    const { command, durationMs } = await runBatches(session.sql, batches);
-    if (command !== 'COMMIT') throw transactionLeft(step);
+  const { sql } = session;
+  const { beforeCommit } = options;
+  const around = ownTransaction(session, step, options);
+  const commit = beforeCommit ? [] : ['commit'];
+  const batches = composeBatches(step, { ...around, ending: [...around.ending, ...commit] });
+  return withRollback(sql, async () => {
+    const { command, durationMs } = await runBatches(sql, batches);
+    await beforeCommit?.();
+    const ended = beforeCommit ? await runBatches(sql, [commitOf(step)]) : { command };
+    if (ended.command !== 'COMMIT') throw transactionLeft(step);
     return durationMs;
   });
-}
-
-/** RESET ALL takes the tag of the transaction away too. */
-function afterReset(session: Session, step: Step, options: StepOptions): Around['afterReset'] {
-  return (resets) => [
-    ...(resets === 'all' ? [tagTransaction(step)] : []),
-    ...settingsAfterReset(session, resets, options),
-  ];
 }
 
 async function runTogether(
@@ -198,13 +193,7 @@ async function runTogether(
           started += 1;
           options.onProgress?.({ kind: 'step-started', step: progress });
         }
-        const batches = composeBatches(step, {
-          opening: [],
-          tagging: [tagTransaction(step)],
-          afterReset: afterReset(session, step, options),
-          leaving: ownSession,
-          ending: [recordStep(step, options.writer), ...freshSession(session, options)],
-        });
+        const batches = composeBatches(step, sharedTransaction(session, step, options));
         durations.push((await runBatches(sql, batches)).durationMs);
       }
       const { command } = await runBatches(sql, [commitOf(last.step)]);

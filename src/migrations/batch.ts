@@ -83,10 +83,7 @@ export function composeBatches(
     const from = before;
     before += chunk.length;
     const parts = chunk.flatMap((statement, place) => [
-      ...(statement.run.updatesTimescale ? [releaseTimescale] : []),
-      statement,
-      ...(statement.run.resets === undefined ? [] : afterReset(statement.run.resets)),
-      ...(statement.indexes ? [requireValid(statement.indexes)] : []),
+      ...surround(statement, afterReset),
       countFinished(from + place + 1),
     ]);
     drafts.push({ before: from, parts });
@@ -99,6 +96,37 @@ export function composeBatches(
   if (isCut) drafts.push({ before, parts: [...ending] });
   else drafts[0]?.parts.push(...ending);
   return drafts.map((draft) => ({ step, before: draft.before, ...render(header, draft.parts) }));
+}
+
+/** The texts of a step in the order of its batches, without those that count what has finished. */
+export function listTexts(
+  { script }: Step,
+  { opening, tagging, afterReset, leaving, ending }: Around,
+): readonly string[] {
+  const [leading, rest] = [
+    script.statements.slice(0, script.leading),
+    script.statements.slice(script.leading),
+  ];
+  const parts = rest.flatMap((statement) => surround(statement, afterReset));
+  return [...opening, ...leading, ...tagging, ...parts, ...leaving, ...ending].map(textOf);
+}
+
+/** A statement with what the tool runs for it in its transaction. */
+function surround(
+  statement: Statement,
+  afterReset: Around['afterReset'],
+): readonly (string | Statement)[] {
+  const { run, indexes } = statement;
+  return [
+    ...(run.updatesTimescale ? [releaseTimescale] : []),
+    statement,
+    ...(run.resets === undefined ? [] : afterReset(run.resets)),
+    ...(indexes ? [requireValid(indexes)] : []),
+  ];
+}
+
+function textOf(part: string | Statement): string {
+  return typeof part === 'string' ? part : part.text;
 }
 
 interface Draft {
@@ -115,7 +143,7 @@ function render(
   for (const part of parts) {
     if (typeof part !== 'string') statements.push({ statement: part, start: text.length });
     // The semicolon has a line of its own: a statement may end in a comment.
-    text += `${typeof part === 'string' ? part : part.text}\n;`;
+    text += `${textOf(part)}\n;`;
   }
   return { text, statements };
 }

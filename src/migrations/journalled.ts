@@ -53,7 +53,7 @@ export async function runStatementByStatement(
   options: StepOptions,
 ): Promise<number> {
   const { sql } = session;
-  const startedAt = performance.now();
+  const startedMs = performance.now();
   await sql.unsafe(freshSession(session, options).join('; '));
   // A retry must know what the attempt before it has finished.
   const journal = await takeUpJournal(sql, step, options);
@@ -70,10 +70,10 @@ export async function runStatementByStatement(
   }
 
   return withRollback(sql, async () => {
-    const elapsedMs = performance.now() - startedAt;
-    await sql.unsafe([...ownSession, 'begin', tagTransaction(step, { elapsedMs })].join('; '));
+    const startedAt = `clock_timestamp() - interval '${performance.now() - startedMs} ms'`;
+    await sql.unsafe([...ownSession, 'begin', tagTransaction(step, { startedAt })].join('; '));
     const durationMs = await record(sql, step, options.writer);
-    await journalClear(sql, step.version);
+    await sql.unsafe(journalClear(step.version));
     await sql.unsafe([...freshSession(session, options), 'commit'].join('; '));
     return durationMs;
   });
@@ -115,7 +115,7 @@ async function runJournalled(
 async function runInTransaction(
   sql: Sql,
   journalled: RunningStatement,
-  { writer }: StepOptions,
+  { writer, beforeCommit }: StepOptions,
 ): Promise<boolean> {
   const { step, statement } = journalled;
   return withTransaction(sql, async () => {
@@ -124,8 +124,9 @@ async function runInTransaction(
     if (statement.indexes) await sql.unsafe(requireValid(statement.indexes));
     await sql.unsafe(localOwnRole);
     const row = rowOf(journalled);
-    requireEntry(step, await journalStart(sql, row, writer));
-    requireEntry(step, await journalFinish(sql, row, writer));
+    requireEntry(step, await sql.unsafe(journalStart(row, writer)));
+    requireEntry(step, await sql.unsafe(journalFinish(row, writer)));
+    await beforeCommit?.();
     return true;
   }).catch((error: unknown) => {
     if (isRefusedInTransaction(error)) return false;
@@ -144,7 +145,9 @@ async function runAlone(
   const remains = begun?.remains ?? (await withSchemas(sql, statement.run.remains));
   const row = { ...rowOf(journalled), remains };
   const start = () =>
-    withOwnRole(sql, async () => requireEntry(step, await journalStart(sql, row, options.writer)));
+    withOwnRole(sql, async () =>
+      requireEntry(step, await sql.unsafe(journalStart(row, options.writer))),
+    );
   const isOwn = await withPatience(
     sql,
     { isWithoutLimit: isPatient(step.script, remains) },
@@ -163,7 +166,7 @@ async function runAlone(
   if (statement.indexes) await sql.unsafe(requireValid(statement.indexes));
   if (!isOwn) await start();
   await withOwnRole(sql, async () =>
-    requireEntry(step, await journalFinish(sql, row, options.writer)),
+    requireEntry(step, await sql.unsafe(journalFinish(row, options.writer))),
   );
 }
 
@@ -210,7 +213,7 @@ async function restoreEntry(
   { writer }: StepOptions,
 ): Promise<void> {
   await withOwnRole(sql, async () =>
-    before ? journalStart(sql, before, writer) : journalWithdraw(sql, row),
+    before ? sql.unsafe(journalStart(before, writer)) : journalWithdraw(sql, row),
   ).catch(() => {});
 }
 
@@ -235,7 +238,7 @@ function rowOf({ step, statement, position }: RunningStatement): JournalRow<Rema
  * The role that the run started with, which may be another one than the login: ALTER ROLE … SET role. A file may have
  * set a role that may not write to the journal. The file's role is back after the transaction.
  */
-const localOwnRole = 'set local session authorization default; set local role to default';
+export const localOwnRole = 'set local session authorization default; set local role to default';
 
 function withOwnRole<T>(sql: Sql, work: () => Promise<T>): Promise<T> {
   return withTransaction(sql, async () => {

@@ -1,36 +1,26 @@
 import { withTransaction } from '../database/connection.ts';
 import { readReplicas } from '../database/replicas.ts';
 import { describeTarget, resolveTarget } from '../database/target.ts';
-import {
-  type DestructiveRequest,
-  guardDestruction,
-  guardMark,
-  markAs,
-  requireMark,
-} from '../ledger/environment.ts';
+import { type DestructiveRequest, guardDestruction } from '../ledger/environment.ts';
 import {
   recordBaseline,
   recordForgotten,
   recordRepaired,
   recordSettled,
 } from '../ledger/history.ts';
-import type { Environment } from '../ledger/marks.ts';
-import { ensureLedger, type Run, withRun } from '../ledger/run.ts';
+import { ensureLedger, withRun } from '../ledger/run.ts';
 import { requireSafePath } from '../ledger/search-path.ts';
 import { compareVersions, type Version } from '../ledger/version.ts';
 import { CryptosenseDbError, isError } from '../runtime/errors.ts';
-import { requireWhole } from '../runtime/whole-numbers.ts';
 import { runSteps } from './apply.ts';
 import { refuseElsewhere } from './elsewhere.ts';
-import { refuseHandmade } from './handmade.ts';
+import { extentOf } from './extent.ts';
 import { findInvalidIndexes } from './invalid-indexes.ts';
 import type {
   BaselineOptions,
   BaselineResult,
   DownOptions,
-  ExtentOptions,
   MigrateOptions,
-  MigrationName,
   MigrationReport,
   RedoOptions,
   RepairOptions,
@@ -40,14 +30,16 @@ import type {
   StatusResult,
   UpOptions,
 } from './options.ts';
-import { type Extent, planDown, planRedo, planRepair, planUp, requireKnown } from './plan.ts';
-import { prepareDown, prepareUp, refuseTogether } from './preparation.ts';
-import { conflictsInPlan } from './replay-conflicts.ts';
+import { migrationName, planned, summarise } from './outcome.ts';
+import { applyPending } from './pending-run.ts';
+import { planDown, planRedo, planRepair, requireKnown } from './plan.ts';
+import { prepareDown, prepareUp } from './preparation.ts';
 import { requireReplicaSight, waitForReplicas } from './replica-wait.ts';
-import { type MigrationPair, readMigrations, resolveFolders } from './source.ts';
+import { readMigrations, resolveFolders } from './source.ts';
 import { compareWithLedger, type MigrationStatus } from './status.ts';
-import { type CompletedStep, needsOwnSession, type Step } from './step.ts';
+import type { CompletedStep } from './step.ts';
 
+export { plan } from './measured-plan.ts';
 export type * from './options.ts';
 export { create } from './scaffold.ts';
 export { templateNames } from './templates.ts';
@@ -65,7 +57,18 @@ export { templateNames } from './templates.ts';
  * replicas are. A replica that is not in time is a result: the migrations stay applied.
  */
 export async function up(options: UpOptions): Promise<RunResult> {
-  return withReplicaWait(options, applyPending);
+  return withReplicaWait(withScript(options), (given) => applyPending(given));
+}
+
+/** Throws `bad-configuration` for the SQL of a run that is to take place. */
+function withScript<Options extends Pick<UpOptions, 'dryRun' | 'script'>>(
+  options: Options,
+): Options {
+  if (!options.script || options.dryRun) return options;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: 'the SQL of a run is printed in a dry run only',
+    hint: 'add --dry-run to --sql',
+  });
 }
 
 /** Runs the operation, and waits for replicas where the options say so. */
@@ -81,84 +84,6 @@ async function withReplicaWait<
   return { ...result, replicaWait: await waitForReplicas(target, result.steps, wait) };
 }
 
-async function applyPending(options: UpOptions): Promise<RunResult> {
-  const pairs = readMigrations(resolveFolders(options));
-  let session: SessionKind = 'shared';
-  let before: readonly CompletedStep[] = [];
-  for (;;) {
-    const part: Part = await upInSession(options, { pairs, session, before });
-    if (part.next === undefined) return part.result;
-    session = part.next;
-    before = part.result.steps;
-  }
-}
-
-/** A file that updates TimescaleDB has a session of its own; the files before and after it share one. */
-type SessionKind = 'shared' | 'own';
-
-interface Part {
-  readonly result: RunResult;
-  /** The session of the steps that remain; undefined when none remains. */
-  readonly next: SessionKind | undefined;
-}
-
-/** Applies what one session can apply. Plans again, since another run may have applied migrations in between. */
-async function upInSession(
-  options: UpOptions,
-  {
-    pairs,
-    session: kind,
-    before,
-  }: {
-    readonly pairs: readonly MigrationPair[];
-    readonly session: SessionKind;
-    readonly before: readonly CompletedStep[];
-  },
-): Promise<Part> {
-  const extent = extentOf(options) ?? { kind: 'all' };
-  const access = options.dryRun ? 'read' : 'write';
-  return withRun(options, { access, holdsTimescale: kind === 'own' }, async (run) => {
-    const { session, ledger } = run;
-    requireMark(session, { mark: ledger.environment, environment: options.environment });
-    if (options.environment) await guardMark(run, options.environment);
-    await refuseElsewhere(run, pairs, options);
-    const chosen = planUp(compareWithLedger(pairs, ledger), {
-      extent: extent.kind === 'steps' ? { ...extent, count: extent.count - before.length } : extent,
-      outOfOrder: options.allowOutOfOrder ? 'allow' : 'refuse',
-    });
-    const steps = await prepareUp(session, chosen, options);
-    if (steps.length > 0) await requireSafePath(session);
-    if (options.singleTransaction) refuseTogether(steps);
-    await refuseHandmade(session, ledger, steps);
-    if (options.dryRun) {
-      return { result: await planned(run, { steps, pairs }, options), next: undefined };
-    }
-    if (steps.length > 0 || options.environment !== undefined) {
-      await ensureLedger(run, 'migrations');
-      announceUnmarked(run, options);
-    }
-    // Before the first step, so that a first deployment that fails halfway has marked its database.
-    if (options.environment) await markAs(session, options.environment);
-    const manner = options.singleTransaction ? 'together' : 'one by one';
-    const part = stepsOfSession(steps, kind);
-    const done = await runSteps(run, part, { ...options, manner, before });
-    const result = summarise(run, { steps: [...before, ...done], pairs, isDryRun: false }, options);
-    const rest = steps[part.length];
-    return { result, next: rest && sessionOf(rest) };
-  });
-}
-
-function sessionOf({ script }: Step): SessionKind {
-  return needsOwnSession(script) ? 'own' : 'shared';
-}
-
-/** The steps at the start that a session of that kind can run; none when it has to be the other kind. */
-function stepsOfSession(steps: readonly Step[], kind: SessionKind): readonly Step[] {
-  const end = steps.findIndex((step) => sessionOf(step) !== kind);
-  const fit = end < 0 ? steps : steps.slice(0, end);
-  return kind === 'own' ? fit.slice(0, 1) : fit;
-}
-
 /**
  * Rolls back applied migrations, newest first: those newer than `to`, a number of `steps`, `all`, or one by default.
  * Runs the rollbacks that were recorded with the migrations, so the files may be gone, unless a role that the run does
@@ -166,7 +91,7 @@ function stepsOfSession(steps: readonly Step[], kind: SessionKind): readonly Ste
  * no mark; and rollbacks that say "-- Irreversible". Nothing has run then. `waitForReplicasMs` is as for `up`.
  */
 export async function down(options: DownOptions): Promise<RunResult> {
-  return withReplicaWait(options, rollBack);
+  return withReplicaWait(withScript(options), rollBack);
 }
 
 async function rollBack(options: DownOptions): Promise<RunResult> {
@@ -184,7 +109,7 @@ async function rollBack(options: DownOptions): Promise<RunResult> {
     const steps = await prepareDown(session, { entries: chosen, pairs }, options);
     if (steps.length > 0) await requireSafePath(session);
     if (options.dryRun) {
-      return planned(run, { steps, pairs }, {});
+      return planned(run, { steps, pairs }, { ...options, manner: 'one by one' });
     }
     if (steps.length > 0) await ensureLedger(run, 'migrations');
     const done = await runSteps(run, steps, { ...options, manner: 'one by one' });
@@ -349,66 +274,8 @@ export async function baseline(options: BaselineOptions): Promise<BaselineResult
   });
 }
 
-/** Says of a new database on a server that it has no mark, in the run that creates its ledger and in no other. */
-function announceUnmarked(
-  { session: { target, server }, ledger, onProgress }: Run,
-  { environment }: Pick<UpOptions, 'environment'>,
-): void {
-  if (ledger.format > 0 || environment !== undefined || target.kind === 'embedded') return;
-  onProgress?.({ kind: 'unmarked', database: server.database });
-}
-
 function rollingBack({ force }: Pick<DownOptions, 'force'>): DestructiveRequest {
   return { operation: 'roll back migrations', count: 'tables in use', force };
-}
-
-/** The result of a dry run. */
-async function planned(
-  run: Run,
-  { steps, pairs }: { readonly steps: readonly Step[]; readonly pairs: readonly MigrationPair[] },
-  options: { readonly environment?: Environment | undefined },
-): Promise<RunResult> {
-  const conflicts = conflictsInPlan(steps.map(({ script }) => script));
-  const plannedSteps = steps.map(
-    ({ direction, version, description, irreversible }, index): CompletedStep => ({
-      direction,
-      version,
-      description,
-      durationMs: 0,
-      ...(irreversible !== undefined && { irreversible }),
-      replayConflicts: conflicts[index] ?? [],
-    }),
-  );
-  const result = summarise(run, { steps: plannedSteps, pairs, isDryRun: true }, options);
-  return { ...result, replicas: await readReplicas(run.session) };
-}
-
-function summarise(
-  { session, ledger }: Run,
-  outcome: {
-    readonly steps: readonly CompletedStep[];
-    readonly pairs: readonly MigrationPair[];
-    readonly isDryRun: boolean;
-  },
-  { environment }: { readonly environment?: Environment | undefined },
-): RunResult {
-  const { steps, pairs, isDryRun } = outcome;
-  const applied = new Set(ledger.entries.map(({ version }) => version));
-  if (!isDryRun) {
-    for (const { direction, version } of steps) {
-      if (direction === 'up') applied.add(version);
-      else applied.delete(version);
-    }
-  }
-  return {
-    target: describeTarget(session.target),
-    database: session.server.database,
-    environment: ledger.environment ?? (isDryRun ? undefined : environment),
-    steps,
-    isDryRun,
-    applied: applied.size,
-    pending: pairs.filter(({ version }) => !applied.has(version)).map(migrationName),
-  };
 }
 
 function reportOf(status: MigrationStatus): MigrationReport {
@@ -422,19 +289,4 @@ function reportOf(status: MigrationStatus): MigrationReport {
     durationMs: entry?.durationMs,
     interruption,
   };
-}
-
-function migrationName({ version, description }: MigrationPair): MigrationName {
-  return { version, description };
-}
-
-function extentOf({ to, steps }: ExtentOptions): Extent | undefined {
-  if (steps !== undefined) requireWhole({ steps }, { from: 1, to: Number.MAX_SAFE_INTEGER });
-  if (to !== undefined && steps !== undefined) {
-    throw new CryptosenseDbError('bad-configuration', {
-      message: 'a version and a number of steps are given; give only one of them',
-    });
-  }
-  if (to !== undefined) return { kind: 'to', version: to };
-  return steps === undefined ? undefined : { kind: 'steps', count: steps };
 }

@@ -2,11 +2,14 @@ import type { Replica } from '../database/replicas.ts';
 import type { Environment } from '../ledger/marks.ts';
 import type { RunOptions } from '../ledger/run.ts';
 import type { Version } from '../ledger/version.ts';
+import type { Direction } from '../runtime/progress.ts';
 import type { InvalidIndex } from './invalid-indexes.ts';
 import type { ReplicaWait } from './replica-wait.ts';
+import type { TransactionMode } from './run-mode.ts';
 import type { GrammarOptions } from './scripts.ts';
 import type { Interruption, MigrationState } from './status.ts';
 import type { CompletedStep } from './step.ts';
+import type { RewrittenTable, TableLock } from './table-locks.ts';
 
 /** The options of every operation that reads the folders of migrations. One that does not takes `RunOptions`. */
 export interface MigrateOptions extends RunOptions, GrammarOptions {
@@ -42,14 +45,23 @@ export interface UpOptions extends MigrateOptions, RunControl, ExtentOptions, Re
   readonly singleTransaction?: boolean | undefined;
   /** Check and list everything, change nothing. */
   readonly dryRun?: boolean | undefined;
+  /** With `dryRun`: the result has the SQL of the run, for psql. */
+  readonly script?: boolean | undefined;
   readonly allowOutOfOrder?: boolean | undefined;
   /** Mark the database as this environment. It refuses one that bears another mark. */
   readonly environment?: Environment | undefined;
 }
 
+/** The target is a copy of a database, which is marked as `dev` or `test`. */
+export interface PlanOptions extends MigrateOptions, RunControl, ExtentOptions {
+  readonly allowOutOfOrder?: boolean | undefined;
+}
+
 export interface DownOptions extends MigrateOptions, RunControl, ExtentOptions, ReplicaOptions {
   readonly all?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
+  /** As for `up`. */
+  readonly script?: boolean | undefined;
   /** The database's name, to confirm a rollback in production or staging, or where there are rows and no mark. */
   readonly force?: string | undefined;
 }
@@ -95,13 +107,67 @@ export interface RunResult {
   readonly pending: readonly MigrationName[];
   /** In a dry run: the standbys that stream from the server. */
   readonly replicas?: readonly Replica[];
+  /** In a dry run with `script`; undefined where there is nothing to do. */
+  readonly script?: SqlScript;
   /** With `waitForReplicasMs`. */
   readonly replicaWait?: ReplicaWait;
+}
+
+/** The SQL of a run as texts for psql, to be run in this order. */
+export interface SqlScript {
+  /** Takes the lock and checks that the database is as it was; creates the ledger and marks the database where needed. */
+  readonly opening: string;
+  readonly steps: readonly ScriptStep[];
+  readonly closing: string;
+}
+
+export interface ScriptStep extends MigrationName {
+  readonly direction: Direction;
+  readonly transaction: TransactionMode;
+  /** It begins a new session, as the step before it leaves behind what no reset undoes. */
+  readonly opensSession: boolean;
+  readonly sql: string;
+}
+
+export interface PlanResult {
+  /** `host:port/database` or `embedded:FOLDER` */
+  readonly target: string;
+  readonly database: string;
+  readonly environment: Environment | undefined;
+  /** In the order they ran; empty where all migrations were applied already. */
+  readonly steps: readonly MeasuredStep[];
+  /** How many migrations are applied in the copy now. */
+  readonly applied: number;
+}
+
+/** What one migration did to the copy. */
+export interface MeasuredStep extends MigrationName {
+  readonly transaction: TransactionMode;
+  /** As the history records it: to the history row, without the COMMIT. */
+  readonly durationMs: number;
+  /** What all sessions of the server wrote meanwhile. */
+  readonly walBytes: number;
+  /**
+   * `all`: the locks of the transaction at its end. Without a transaction, `sampled`: a second session has looked every
+   * 5 ms; `in part`: on the embedded engine, which has no second session, the locks of statements that can run in a
+   * transaction.
+   */
+  readonly lockSight: 'all' | 'sampled' | 'in part';
+  /** Of tables that were there before it, the strongest first. */
+  readonly locks: readonly TableLock[];
+  readonly rewritten: readonly RewrittenTable[];
 }
 
 export type { Replica } from '../database/replicas.ts';
 export type { ReplayConflict } from './replay-conflicts.ts';
 export type { ReplicaWait, WaitedReplica } from './replica-wait.ts';
+export type {
+  LockMode,
+  RewrittenTable,
+  TableLock,
+  TableParts,
+  Waiting,
+} from './table-locks.ts';
 
 export interface StatusResult {
   /** `host:port/database` or `embedded:FOLDER` */

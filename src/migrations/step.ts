@@ -38,6 +38,8 @@ export interface CompletedStep {
   readonly replayConflicts?: readonly ReplayConflict[];
 }
 
+export const defaultTableLockTimeoutMs = 5_000;
+
 /** What every step of a run is run with. */
 export interface StepOptions {
   readonly writer: Writer;
@@ -45,7 +47,15 @@ export interface StepOptions {
   readonly tableLockTimeoutMs: number;
   readonly tableLockRetries: number;
   readonly onProgress?: OnProgress | undefined;
+  /** Runs at the end of each transaction of the step, which holds all of its locks then. */
+  readonly beforeCommit?: (() => Promise<void>) | undefined;
 }
+
+/** Runs the step through `run`, which returns how long it took, and returns that. */
+export type ObserveStep = (
+  running: { readonly session: Session; readonly step: Step },
+  run: (beforeCommit?: () => Promise<void>) => Promise<number>,
+) => Promise<number>;
 
 const ownRole = ['reset session authorization', 'reset role'];
 

@@ -35,10 +35,22 @@ export async function leavesTraces(
   before: SessionFacts,
 ): Promise<boolean> {
   if (target.kind === 'embedded') return false;
-  if (statements.some(({ text }) => trace.test(text))) return true;
+  if (hasWord(statements, trace)) return true;
   const { settings, hasPrepared } = await readSessionFacts(sql);
   return hasPrepared || settings !== before.settings;
 }
+
+/** As `leavesTraces`, as far as the text decides: true also where the server would show that nothing is left. */
+export function mayLeaveTraces({ statements }: Script): boolean {
+  return hasWord(statements, trace) || hasWord(statements, shownTrace);
+}
+
+function hasWord(statements: Script['statements'], words: RegExp): boolean {
+  return statements.some(({ text }) => words.test(text));
+}
+
+/** Words for what the server shows: the settings of role and database, and prepared statements. */
+const shownTrace = /\b(?:alter\s+(?:role|user|database)|prepare)\b/i;
 
 /**
  * Words for what the server does not show: libraries, settings of one's own (a reset leaves them empty, not unknown),

@@ -31,7 +31,7 @@ export function indexesAfter(node: StatementNode): IndexSet | undefined {
  */
 export function requireValid(indexes: IndexSet): string {
   const name = indexes.of === 'created' ? indexes.table : indexes.name;
-  const body = `
+  const body = onOneLine`
     declare
       named pg_catalog.regclass := pg_catalog.to_regclass(${quoteLiteral(quoteIdentifier(...name))});
       path pg_catalog.text := pg_catalog.current_setting('search_path');
@@ -67,6 +67,11 @@ export function requireValid(indexes: IndexSet): string {
       perform set_config('search_path', path, true);
     end`;
   return `do ${quoteLiteral(body)}`;
+}
+
+/** White space of the template becomes one space. In a script that a person reads, the check stands after each index. */
+function onOneLine(fixed: TemplateStringsArray, ...values: readonly string[]): string {
+  return fixed.map((part, at) => part.replaceAll(/\s+/g, ' ') + (values[at] ?? '')).join('');
 }
 
 function conditionOf(indexes: IndexSet): string {

@@ -71,7 +71,7 @@ export type Fault =
   // What a run asks of a file
   | { readonly rule: 'irreversible'; readonly reason: string }
   | { readonly rule: 'own-transaction'; readonly begin: string | undefined }
-  | { readonly rule: 'own-session' }
+  | { readonly rule: 'own-session' | 'not-in-script' }
   | { readonly rule: 'left-transaction'; readonly transaction: 'own' | 'none' };
 
 export type FindingRule = Fault['rule'];

@@ -29,6 +29,12 @@ export type ProgressEvent =
       readonly elapsedMs: number;
     }
   | { readonly kind: 'replica-replayed'; readonly name: string; readonly elapsedMs: number }
+  /** A pair goes up, down and up again; or, with rows in the tables, down. */
+  | {
+      readonly kind: 'verifying-pair' | 'rolling-back-rows';
+      readonly pair: Omit<ProgressStep, 'direction'>;
+    }
+  | { readonly kind: 'verifying-chain' }
   | { readonly kind: 'market-page'; readonly page: number; readonly pages: number }
   | { readonly kind: 'market-retried'; readonly reason: string; readonly delayMs: number }
   /** The next request waits, so that the rate limit is kept. */

@@ -2,6 +2,7 @@ import { type Sql, withSession } from '../database/connection.ts';
 import { catalogProblem, permissionProblem } from '../database/permission.ts';
 import { requireServerVersion } from '../database/requirements.ts';
 import { describeTarget, resolveTarget, type Target } from '../database/target.ts';
+import type { GrammarOptions } from '../migrations/scripts.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { readScriptSource } from './script/read.ts';
 import { printScript } from './script/script.ts';
@@ -16,7 +17,7 @@ export interface RightsOptions {
   readonly grants?: boolean | undefined;
 }
 
-export interface SnapshotOptions extends RightsOptions {
+export interface SnapshotOptions extends RightsOptions, GrammarOptions {
   readonly target: Target | string;
   readonly signal?: AbortSignal | undefined;
 }
@@ -31,8 +32,14 @@ export interface SnapshotResult {
  * belongs to extensions, and rows are not part of it. Throws `not-permitted` and what a connection can throw.
  */
 export async function snapshot(options: SnapshotOptions): Promise<SnapshotResult> {
-  const { target, found } = await readLive(options, readSnapshot);
-  return { target, snapshot: found };
+  return withReader(options, readSnapshot, async (read, target) => ({
+    target: describeTarget(target),
+    snapshot: await read(),
+  }));
+}
+
+export interface ScriptOptions extends SnapshotOptions {
+  readonly onProgress?: OnProgress | undefined;
 }
 
 export interface ScriptResult {
@@ -44,31 +51,52 @@ export interface ScriptResult {
   readonly leftOut: readonly LeftOut[];
 }
 
-export interface ScriptOptions extends SnapshotOptions {
-  readonly onProgress?: OnProgress | undefined;
-}
-
 /** Reads the same as `snapshot` and writes it as SQL. Throws as `snapshot` does. */
 export async function script(options: ScriptOptions): Promise<ScriptResult> {
-  const { target, found } = await readLive(options, readScriptSource);
-  const { text, leftOut } = printScript(found);
-  for (const each of leftOut) options.onProgress?.({ kind: 'left-out', ...each });
-  return { target, script: text, objects: found.snapshot.objects.length, leftOut };
+  return withReader(options, readScriptSource, async (read, target) => {
+    const source = await read();
+    const { text, leftOut } = printScript(source);
+    for (const each of leftOut) options.onProgress?.({ kind: 'left-out', ...each });
+    return {
+      target: describeTarget(target),
+      script: text,
+      objects: source.snapshot.objects.length,
+      leftOut,
+    };
+  });
 }
 
-async function readLive<T>(
+/**
+ * Calls `use` with a function that reads the schema each time it is called. A server reads all in one session: to open
+ * one takes longer than to read. The embedded engine has one session, which other work needs in between.
+ */
+export async function withSnapshots<T>(
   options: SnapshotOptions,
-  read: (sql: Sql, rights: Rights) => Promise<T>,
-): Promise<{ readonly target: string; readonly found: T }> {
-  const { owners = false, grants = false, signal } = options;
+  use: (read: () => Promise<Snapshot>) => Promise<T>,
+): Promise<T> {
+  const target = resolveTarget(options.target);
+  return target.kind === 'server'
+    ? withReader({ ...options, target }, readSnapshot, use)
+    : use(() => withReader({ ...options, target }, readSnapshot, (read) => read()));
+}
+
+async function withReader<Found, T>(
+  options: SnapshotOptions,
+  from: (sql: Sql, options: Rights & GrammarOptions) => Promise<Found>,
+  use: (read: () => Promise<Found>, target: Target) => Promise<T>,
+): Promise<T> {
+  const { owners = false, grants = false, signal, beforeGrammar } = options;
   const target = resolveTarget(options.target);
   const session = { signal, isReadOnlyFine: true, isCatalogOnly: true };
   return withSession(target, session, async ({ sql, server }) => {
     requireServerVersion({ server });
-    try {
-      return { target: describeTarget(target), found: await read(sql, { owners, grants }) };
-    } catch (error) {
-      throw permissionProblem(error, catalogProblem(server));
-    }
+    const read = async () => {
+      try {
+        return await from(sql, { owners, grants, beforeGrammar });
+      } catch (error) {
+        throw permissionProblem(error, catalogProblem(server));
+      }
+    };
+    return use(read, target);
   });
 }

@@ -19,6 +19,7 @@ export {
   script,
   snapshot,
 } from './live.ts';
+export type { Loss, RowCheck } from './losses.ts';
 export type { ScratchOptions } from './scratch.ts';
 export type { LeftOut } from './script/source.ts';
 export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
@@ -45,6 +46,7 @@ export interface DiffResult {
  */
 export async function diff(options: DiffOptions): Promise<DiffResult> {
   const words = [options.before, options.after] as const;
+  refuseUnused(options);
   const files = new Map(
     words.filter((word) => !isDatabase(word)).map((path) => [path, readSnapshotFile(path)]),
   );
@@ -60,6 +62,16 @@ export async function diff(options: DiffOptions): Promise<DiffResult> {
     after: after.name,
     differences: compareSnapshots(before.snapshot, after.snapshot),
   };
+}
+
+/** Folders and a scratch database are for the word `migrations`. */
+function refuseUnused({ before, after, scratch, migrations, rollbacks }: DiffOptions): void {
+  if ([before, after].includes('migrations')) return;
+  if ((scratch ?? migrations ?? rollbacks) === undefined) return;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: 'a scratch database or a folder is given, and neither side is the word "migrations"',
+    hint: 'compare with the files: cryptosense-db schema diff migrations URL',
+  });
 }
 
 function isDatabase(word: string): boolean {
@@ -89,7 +101,7 @@ async function readDatabase(
   options: DiffOptions,
 ): Promise<{ readonly name: string; readonly snapshot: Snapshot }> {
   const { owners, grants, signal } = options;
-  const read = (target: string) => snapshot({ target, owners, grants, signal });
+  const read = (target: Target | string) => snapshot({ target, owners, grants, signal });
   const isMigrations = word === 'migrations';
   const result = await (isMigrations ? withMigratedScratch(options, read) : read(word));
   return { name: isMigrations ? word : result.target, snapshot: result.snapshot };

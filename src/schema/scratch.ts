@@ -1,6 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import type { Target } from '../database/target.ts';
 import type { Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { resolveFolders } from '../migrations/source.ts';
@@ -20,21 +18,22 @@ export interface ScratchOptions {
 }
 
 /**
- * Calls `use` with the URL of an empty database, which is dropped afterwards, and in which no job runs. Throws
+ * Calls `use` with an empty database, which is dropped afterwards, and in which no job runs. Throws
  * `no-test-server` and `not-permitted`.
  */
 export async function withScratch<T>(
   { scratch, onProgress }: Pick<ScratchOptions, 'scratch' | 'onProgress'>,
-  use: (target: string) => Promise<T>,
+  use: (target: Target | string) => Promise<T>,
 ): Promise<T> {
   if (scratch !== 'embedded') {
     return withEmptyDatabase(await testServer({ server: scratch, onProgress }), use);
   }
-  const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-scratch-'));
+  const { openEmbeddedEngine } = await import('../database/embedded/engine.ts');
+  const engine = await openEmbeddedEngine();
   try {
-    return await use(`embedded:${folder}`);
+    return await use({ kind: 'embedded', folder: undefined, engine });
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    await engine.close();
   }
 }
 
@@ -50,7 +49,7 @@ export async function withMigratedScratch<T>(
     scratch,
     ...folders
   }: ScratchOptions & { readonly to?: Version | undefined },
-  use: (target: string) => Promise<T>,
+  use: (target: Target | string) => Promise<T>,
 ): Promise<T> {
   return withScratch({ scratch, onProgress }, async (target) => {
     await migrate.up({ target, ...resolveFolders(folders), to, signal, environment: 'test' });

@@ -1,9 +1,12 @@
+import type { Target } from '../database/target.ts';
 import { compareVersions, type Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { readScripts } from '../migrations/scripts.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from '../migrations/source.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
-import { snapshot } from './live.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import { withSnapshots } from './live.ts';
+import { type AppliedPair, findLosses, type RowCheck } from './losses.ts';
 import { type ScratchOptions, withScratch } from './scratch.ts';
 import { compareSnapshots, type ObjectDifference } from './snapshot/difference.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
@@ -11,6 +14,10 @@ import type { Snapshot } from './snapshot/snapshot.ts';
 export interface VerifyOptions extends ScratchOptions {
   /** The first pair that is verified; those before it are applied. Default: all. */
   readonly since?: Version | undefined;
+  /** Also seed the schema with development data, and find the rows that each rollback loses. */
+  readonly seed?: 'dev' | undefined;
+  /** A folder with `dev/`. Default: the packaged seeders. */
+  readonly seeds?: string | undefined;
 }
 
 /** The first step after which the schema is not the expected one. */
@@ -25,7 +32,7 @@ export interface VerifiedPair {
   readonly description: string;
 }
 
-export interface VerifyResult {
+interface SchemaCheck {
   /** Pairs that went up, down and up again with the same schema. */
   readonly verified: readonly VerifiedPair[];
   /** Pairs that cannot be undone, by what their rollback says. */
@@ -36,18 +43,42 @@ export interface VerifyResult {
   readonly chain: { readonly broken: BrokenStep | null } | null;
 }
 
+export interface VerifyResult extends SchemaCheck {
+  /** What the rollbacks lose of the development data. null: it was not asked for, or a schema is broken. */
+  readonly rows: RowCheck | null;
+}
+
 /**
  * On a scratch database, applies each pair, rolls it back, and applies it again: after the rollback the schema has to be the
- * one from before, after the second apply that of the first. Then rolls back the whole chain and applies it again. Grants
- * count, owners do not. Throws `unknown-version` for `since`, and what `migrate.up` and `migrate.down` throw.
+ * one from before, after the second apply that of the first. Then rolls back the whole chain and applies it again. With
+ * `seed`, fills the tables and rolls back once more, pair by pair. Grants count, owners do not. Throws `unknown-version` for
+ * `since`, and what `migrate.up`, `migrate.down` and `seed.dev` throw.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
-  const { since, scratch, onProgress, signal } = options;
+  const { since, seed, seeds, scratch, onProgress, signal } = options;
   const folders = resolveFolders(options);
-  const pairs = readMigrations(folders);
-  const isWanted = ({ version }: MigrationPair) =>
-    since === undefined || compareVersions(version, since) >= 0;
-  const earlier = pairs.filter((pair) => !isWanted(pair)).at(-1);
+  const pairs = await readPairs(readMigrations(folders), since);
+  return withScratch({ scratch, onProgress }, async (target) => {
+    const run = { target, ...folders, signal };
+    const schemas = await withSnapshots({ target, grants: true, signal }, (read) =>
+      verifySchemas(pairs, { ...run, read, onProgress }),
+    );
+    const isBroken = schemas.broken !== null || (schemas.chain?.broken ?? null) !== null;
+    if (!seed || isBroken) return { ...schemas, rows: null };
+    const newestFirst = pairs.filter(({ isWanted }) => isWanted).reverse();
+    return { ...schemas, rows: await findLosses(newestFirst, { ...run, seeds, onProgress }) };
+  });
+}
+
+interface ChainPair extends AppliedPair {
+  /** false: it is older than `since`, and is only applied. */
+  readonly isWanted: boolean;
+}
+
+async function readPairs(
+  pairs: readonly MigrationPair[],
+  since: Version | undefined,
+): Promise<readonly ChainPair[]> {
   if (since !== undefined && !pairs.some(({ version }) => version === since)) {
     throw new CryptosenseDbError(
       'unknown-version',
@@ -56,51 +87,78 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
     );
   }
   const scripts = await readScripts(pairs);
-  const reasons = new Map(
-    pairs.map(({ version }, index) => [version, scripts[index]?.down.irreversible]),
-  );
-  return withScratch({ scratch, onProgress }, async (target) => {
-    const run = { target, ...folders, signal };
-    const read = async () => (await snapshot({ target, grants: true, signal })).snapshot;
-    const up = async (to: Version) => {
-      await migrate.up({ ...run, to, environment: 'test' });
-      return read();
-    };
-    const down = async (extent: { readonly steps: number } | { readonly all: true }) => {
-      await migrate.down({ ...run, ...extent });
-      return read();
-    };
-    const verified: VerifiedPair[] = [];
-    const irreversible: VerifyResult['irreversible'][number][] = [];
-    const first = earlier ? await up(earlier.version) : await read();
-    let before = first;
-    for (const { version, description } of pairs.filter(isWanted)) {
-      const applied = await up(version);
-      const reason = reasons.get(version);
-      if (reason !== undefined) irreversible.push({ version, description, reason });
-      else {
-        const broken = await brokenBy({
-          states: { before, applied },
-          rollBack: () => down({ steps: 1 }),
-          applyAgain: () => up(version),
-        });
-        const result = { verified, irreversible, chain: null };
-        if (broken) return { ...result, broken: { version, description, ...broken } };
-        verified.push({ version, description });
+  return pairs.map(({ version, description }, index) => ({
+    version,
+    description,
+    irreversible: scripts[index]?.down.irreversible,
+    isWanted: since === undefined || compareVersions(version, since) >= 0,
+  }));
+}
+
+async function verifySchemas(
+  pairs: readonly ChainPair[],
+  {
+    read,
+    onProgress,
+    ...run
+  }: {
+    readonly target: Target | string;
+    readonly migrations: string;
+    readonly rollbacks: string;
+    readonly signal: AbortSignal | undefined;
+    readonly read: () => Promise<Snapshot>;
+    readonly onProgress: OnProgress | undefined;
+  },
+): Promise<SchemaCheck> {
+  const up = async (to: Version) => {
+    await migrate.up({ ...run, to, environment: 'test' });
+    return read();
+  };
+  const down = async (extent: { readonly steps: number } | { readonly all: true }) => {
+    await migrate.down({ ...run, ...extent });
+    return read();
+  };
+  const wanted = pairs.filter(({ isWanted }) => isWanted);
+  const earlier = pairs.findLast(({ isWanted }) => !isWanted);
+  const verified: VerifiedPair[] = [];
+  const irreversible: SchemaCheck['irreversible'][number][] = [];
+  const first = earlier ? await up(earlier.version) : await read();
+  let before = first;
+  for (const [index, pair] of wanted.entries()) {
+    const { version, description, irreversible: reason } = pair;
+    const place = { index: index + 1, total: wanted.length };
+    onProgress?.({ kind: 'verifying-pair', pair: { version, description, ...place } });
+    const applied = await up(version);
+    if (reason !== undefined) irreversible.push({ version, description, reason });
+    else {
+      const broken = await brokenBy({
+        states: { before, applied },
+        rollBack: () => down({ steps: 1 }),
+        applyAgain: () => up(version),
+      });
+      if (broken) {
+        return {
+          verified,
+          irreversible,
+          broken: { version, description, ...broken },
+          chain: null,
+        };
       }
-      before = applied;
+      verified.push({ version, description });
     }
-    const isWhole = since === undefined && irreversible.length === 0;
-    const newest = pairs.at(-1)?.version;
-    if (!isWhole || newest === undefined)
-      return { verified, irreversible, broken: null, chain: null };
-    const broken = await brokenBy({
-      states: { before: first, applied: before },
-      rollBack: () => down({ all: true }),
-      applyAgain: () => up(newest),
-    });
-    return { verified, irreversible, broken: null, chain: { broken } };
+    before = applied;
+  }
+  const newest = pairs.at(-1)?.version;
+  if (earlier || irreversible.length > 0 || newest === undefined) {
+    return { verified, irreversible, broken: null, chain: null };
+  }
+  onProgress?.({ kind: 'verifying-chain' });
+  const broken = await brokenBy({
+    states: { before: first, applied: before },
+    rollBack: () => down({ all: true }),
+    applyAgain: () => up(newest),
   });
+  return { verified, irreversible, broken: null, chain: { broken } };
 }
 
 async function brokenBy({

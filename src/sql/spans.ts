@@ -173,7 +173,7 @@ const number = /\d[\w.]*/y;
 const dollarQuote = /\$(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/iy;
 
 /** The index after the token that starts at an index; after the text for a string without an end. */
-function endOfToken(text: string, start: number): number {
+export function endOfToken(text: string, start: number): number {
   const first = text.charAt(start);
   if (first === "'" || first === '"') return endOfQuoted(text, start + 1, first) ?? text.length;
   const wordEnd = endOfMatch(word, text, start);

@@ -15,13 +15,11 @@ export interface ColumnKnowledge {
   readonly words: readonly string[] | undefined;
 }
 
-type Source = Pick<Catalog, 'relations' | 'constraints' | 'views'>;
-
 /**
  * Facts about each column, by `table.column`, from constraints and the queries of views. Ignores an
  * expression that the grammar of PostgreSQL 15 refuses.
  */
-export async function learn(catalog: Source): Promise<ReadonlyMap<string, ColumnKnowledge>> {
+export async function learn(catalog: Catalog): Promise<ReadonlyMap<string, ColumnKnowledge>> {
   const { parse } = await loadGrammar();
   const words = allowedWords(catalog, parse);
   // When 'A' equals 'a' in a collation, a CHECK that lists one of them allows both.
@@ -47,7 +45,7 @@ export async function learn(catalog: Source): Promise<ReadonlyMap<string, Column
 }
 
 /** From CHECKs that every row satisfies: validated ones, which inheriting tables have too. */
-function allowedWords({ constraints }: Source, parse: Parse): Map<string, readonly string[]> {
+function allowedWords({ constraints }: Catalog, parse: Parse): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   for (const { table, condition, isValidated, isInherited } of constraints) {
     if (condition === null || !isValidated || !isInherited) continue;
@@ -62,7 +60,7 @@ function allowedWords({ constraints }: Source, parse: Parse): Map<string, readon
 }
 
 /** Finds a table's columns by its declaration, and a view's columns by its query. */
-function resolver({ relations, views }: Source, parse: Parse): Resolve {
+function resolver({ relations, views }: Catalog, parse: Parse): Resolve {
   const relationOf = new Map(relations.map((relation) => [relation.name, relation]));
   const queryOf = new Map(views.map(({ name, query }) => [name, query]));
   const found = new Map<string, ColumnFacts>();

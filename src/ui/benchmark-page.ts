@@ -55,8 +55,9 @@ function tableSection({ queries, leftOutClients }: BenchmarkResult): PageSection
         : [number(''), number('')]),
     ]);
   });
-  const head = ['query', 'result', 'target', 'clients', 'p50', 'p95', 'p99', 'first', 'a second'];
-  const table = renderHtmlTable([...head, 'rows / pages', 'estimate'], rows);
+  const numbers = ['target', 'clients', 'p50', 'p95', 'p99', 'first', 'a second', 'rows / pages'];
+  const head = ['query', 'result', ...[...numbers, 'estimate'].map(number)];
+  const table = renderHtmlTable(head, rows);
   const notes = [
     ...queries.flatMap(({ name, why }) => (why === null ? [] : [`${name} did not run: ${why}`])),
     ...leftOutClients.map(({ clients, why }) => `${plural(clients, 'client')} left out: ${why}`),

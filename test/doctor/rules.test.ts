@@ -17,6 +17,7 @@ import { type Sessions, sessions } from '../../src/doctor/topics/sessions.ts';
 import { type Settings, settings } from '../../src/doctor/topics/settings.ts';
 import { type Storage, storage } from '../../src/doctor/topics/storage.ts';
 import { type Extension, timescale } from '../../src/doctor/topics/timescale.ts';
+import { type Upkeep, upkeep } from '../../src/doctor/topics/upkeep.ts';
 import { type Versions, versions } from '../../src/doctor/topics/versions.ts';
 import type { HypertableChunks } from '../../src/inspect/questions/chunks.ts';
 import type { TimescaleJob } from '../../src/inspect/questions/jobs.ts';
@@ -82,7 +83,10 @@ const withSettings = (changes: Partial<typeof soundSettings>): Pick<Settings, 'v
 });
 cases<Settings>({
   topic: settings,
-  sound: { ...withSettings({}), databaseBytes: 100 * gigabyte, temporaryBytes: 0 },
+  sound: {
+    ...withSettings({}),
+    ...{ remedies: new Map(), databaseBytes: 100 * gigabyte, temporaryBytes: 0 },
+  },
   faults: [
     ['fsync-off', withSettings({ fsync: 'off' }), 'critical'],
     ['full-page-writes-off', withSettings({ full_page_writes: 'off' }), 'critical'],
@@ -129,7 +133,6 @@ cases<Storage>({
     transactionAges: ages(200_000_000),
     multixactAges: ages(0),
     sequences: [ids],
-    tables: [users],
   },
   faults: [
     ['transaction-ids', { transactionAges: ages(1_000_000_000) }, 'warning', /47 %/],
@@ -138,6 +141,13 @@ cases<Storage>({
     ['sequence-runs-out', { sequences: [{ ...ids, used: 0.75 }] }, 'warning', /75 %/],
     ['sequence-runs-out', { sequences: [{ ...ids, used: 0.95 }] }, 'critical'],
     ['sequence-runs-out', { sequences: [{ ...ids, used: 64 }] }, 'critical', /100 %/],
+  ],
+});
+
+cases<Upkeep>({
+  topic: upkeep,
+  sound: { tables: [users] },
+  faults: [
     ['vacuum-behind', { tables: [{ ...users, deadRows: 50_000 }] }, 'warning', /public\.users$/],
     ['vacuum-behind', { tables: [{ ...users, deadRows: 20_000 }] }, undefined],
     ['vacuum-behind', { tables: [{ ...users, liveRows: 10, deadRows: 900 }] }, undefined],
@@ -190,6 +200,12 @@ cases<Replication>({
       'warning',
     ],
     ['slot-holds-wal', { slots: [{ ...slot, isActive: false }] }, undefined],
+    [
+      'slot-holds-wal',
+      { slots: [{ ...slot, walStatus: 'unreserved', keptBytes: gigabyte / 2 }] },
+      'critical',
+      /loses WAL at the next checkpoint/,
+    ],
     ['replica-lags', { replicas: [{ ...replica, lagMs: 600_000 }] }, 'warning'],
     ['replica-lags', { replicas: [{ ...replica, lagBytes: 2 * gigabyte }] }, 'warning', /2048 MB/],
     ['replica-lags', { replicas: [{ ...replica, state: 'catchup' }] }, 'warning', /catchup/],
@@ -472,7 +488,7 @@ describe('what a rule says to do', () => {
     topic.rules
       .flatMap((rule) => [rule.judge(facts, { now }) ?? []].flat())
       .map(({ hint }) => hint);
-  const quiet = { transactionAges: [], multixactAges: [], sequences: [], tables: [] };
+  const quiet = { transactionAges: [], multixactAges: [], sequences: [] };
 
   it('changes the column that a sequence fills, and lifts the bound at its end', () => {
     const full = { ...ids, used: 0.9 };
@@ -492,10 +508,10 @@ describe('what a rule says to do', () => {
 
   it('names the tables to analyze, or none where they are many', () => {
     const old = { ...users, changedRows: 50_000, analyzedAt: null };
-    expect(hintsOf(storage, { ...quiet, tables: [old, { ...old, table: '"My"."Logs"' }] })).toEqual(
-      ['analyze public.users, "My"."Logs"'],
-    );
-    expect(hintsOf(storage, { ...quiet, tables: Array(6).fill(old) })).toEqual(['analyze']);
+    expect(hintsOf(upkeep, { tables: [old, { ...old, table: '"My"."Logs"' }] })).toEqual([
+      'analyze public.users, "My"."Logs"',
+    ]);
+    expect(hintsOf(upkeep, { tables: Array(6).fill(old) })).toEqual(['analyze']);
   });
 
   it('drops what REINDEX left behind, and the index of a hypertable, which cannot be rebuilt', () => {

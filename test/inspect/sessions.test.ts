@@ -1,6 +1,7 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { setClock } from '../support/clock.ts';
 import { connect, type ScratchDatabase } from '../support/databases.ts';
-import { answerOf } from '../support/inspection.ts';
+import { answerOf, inCountedSession } from '../support/inspection.ts';
 import { scratchDatabase, until } from '../support/recovery.ts';
 
 /** A session of the test, which has run these statements. */
@@ -37,6 +38,32 @@ describe('activity', () => {
     expect(JSON.stringify(rows)).not.toContain('secret');
     // Both are young.
     expect(advice).toEqual([]);
+  });
+
+  it('says how to end a transaction that is open for ten minutes, and the statement ends it', async () => {
+    const database = await withItems();
+    const idle = await startSession(database, 'idle', 'begin', 'select 1');
+    const busy = await startSession(database, 'busy');
+    const cancelled = expect(busy.sql.unsafe('select pg_sleep(60)')).rejects.toThrow(
+      'user request',
+    );
+    const run = (...statements: readonly string[]) =>
+      inCountedSession(database.url, async (sql) => {
+        for (const statement of statements) await sql.unsafe(statement);
+      });
+    const later = `pg_catalog.real_clock_timestamp() + interval '10 minutes'`;
+    await setClock({ run }, later, 'clock_timestamp');
+    const look = () => answerOf(database.url, 'activity');
+    await expect.poll(async () => (await look()).advice.length).toBe(2);
+    const { advice } = await look();
+    const statements = advice.map((each) => /`([^`]+)`/.exec(each)?.[1] ?? '');
+    expect([...statements].sort()).toEqual([
+      `select pg_cancel_backend(${busy.pid})`,
+      `select pg_terminate_backend(${idle.pid})`,
+    ]);
+    await run(...statements);
+    await cancelled;
+    await expect.poll(async () => (await look()).rows).toEqual([]);
   });
 
   it('has no row where no session is in a transaction', async () => {

@@ -4,8 +4,12 @@ import { inspect } from '../../src/inspect/inspect.ts';
 import { type QuestionName, questionTitles } from '../../src/inspect/names.ts';
 import * as seed from '../../src/seeding/seed.ts';
 import { answerOf, rowOf } from '../support/inspection.ts';
-import { until } from '../support/recovery.ts';
-import { createMigratedDatabase, type TimescaleDatabase } from '../support/schema-database.ts';
+import {
+  createMigratedDatabase,
+  scheduleJobs,
+  startScheduler,
+  type TimescaleDatabase,
+} from '../support/schema-database.ts';
 
 let database: TimescaleDatabase;
 const run = <T>(use: (sql: Sql) => Promise<T>) => database.withSql(use);
@@ -13,29 +17,13 @@ const ask = (question: QuestionName) => answerOf(database.url, question);
 
 beforeAll(async () => {
   database = await createMigratedDatabase();
-  // Those of a clone are paused. The next run is far away, so that no policy mends what a test plants.
-  await run(async (sql) => {
-    await sql`
-      select alter_job(job_id, scheduled => true, next_start => now() + interval '3 days')
-      from timescaledb_information.jobs`;
-  });
+  // The next run is far away, so that no policy mends what a test plants.
+  await scheduleJobs(database);
   if (database.engine === 'server') {
     expect((await ask('jobs')).advice).toEqual([
       expect.stringContaining('`cryptosense-db backup activate`'),
     ]);
-    await run(async (sql) => {
-      const [{ name }] = await sql<[{ name: string }]>`select current_database() as name`;
-      await sql.unsafe(`alter database ${name} is_template false`);
-      await sql`select _timescaledb_functions.start_background_workers()`;
-    });
-    await until('a scheduler', () =>
-      run(async (sql) => {
-        const [scheduler] = await sql`
-          select from pg_stat_activity
-          where datname = current_database() and application_name = 'TimescaleDB Background Worker Scheduler'`;
-        return scheduler;
-      }),
-    );
+    await startScheduler(database);
   }
 });
 afterAll(() => database?.drop());

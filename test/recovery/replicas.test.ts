@@ -11,6 +11,8 @@ import {
 } from 'vitest';
 import { parseTarget } from '../../src/database/target.ts';
 import { examine } from '../../src/doctor/doctor.ts';
+import { inspect } from '../../src/inspect/inspect.ts';
+import { type QuestionName, questionTitles } from '../../src/inspect/names.ts';
 import type { RunResult } from '../../src/migrations/migrate.ts';
 import * as migrate from '../../src/migrations/migrate.ts';
 import { waitForReplicas } from '../../src/migrations/replica-wait.ts';
@@ -28,6 +30,7 @@ import {
 import { freePort } from '../support/embedded-postgres.ts';
 import { errorOf, wordsOf } from '../support/errors.ts';
 import { fixture, folderFlags, writePairs } from '../support/fixtures.ts';
+import { rowOf } from '../support/inspection.ts';
 import { publicTables, recordedVersions, startMigrate, until } from '../support/recovery.ts';
 import {
   type Replication,
@@ -37,6 +40,12 @@ import {
 } from '../support/replication.ts';
 
 const basic = fixture('cli-basic');
+const ofTheServer = [
+  'data-checksums-off',
+  'fsync-off',
+  'idle-in-transaction-timeout',
+  'random-page-cost',
+];
 let servers: Replication;
 let north: Standby;
 let south: Standby;
@@ -199,19 +208,45 @@ describe('migrate status', () => {
   });
 });
 
-describe('doctor on a standby', () => {
-  it('finds a standby that is cut off from its primary, which shows no lag', async () => {
-    const apart = await servers.addStandby('apart', ['primary_conninfo=host=127.0.0.1 port=1']);
-    const findingsOn = async ({ url }: Standby) => {
-      const { findings } = await examine({
-        target: url,
-        only: ['standby-cut-off', 'standby-lags'],
-      });
-      return findings.map(({ rule, severity }) => [rule, severity]);
-    };
-    expect(await findingsOn(apart)).toEqual([['standby-cut-off', 'critical']]);
-    expect(await findingsOn(north)).toEqual([]);
+describe('on a standby', () => {
+  const onNorth = (url: string) => url.replace(String(servers.port), String(north.port));
+
+  it('the doctor says which rules the primary has to be asked for', async () => {
+    await untilReplayed(north);
+    const result = await examine({ target: onNorth(database.url), except: ['end-of-life'] });
+    expect(result.unseen).toMatchObject([
+      { rules: ['vacuum-behind', 'statistics-behind'], remedy: 'ask the primary' },
+      { rules: ['prepared-transactions'], remedy: 'ask the primary' },
+    ]);
+    // It has the settings of its primary, which are those of a test.
+    const judged = result.findings.filter(({ rule }) => !ofTheServer.includes(rule));
+    expect(judged.map(({ rule }) => rule)).toEqual(['migrations-pending']);
   });
+
+  it.each(['postgres', 'a role that may only log in'])(
+    'every question of inspect is answered for %s, and says what a standby does not count',
+    async (user) => {
+      const role = user === 'postgres' ? undefined : await createScratchRole(servers.url);
+      const own = await ownDatabase();
+      await own.sql.unsafe(`
+        create table items as select n from generate_series(1, 30000) n;
+        create index by_number on items (n);
+        delete from items where n > 1000`);
+      await untilReplayed(north);
+      const target = onNorth(role?.urlOf(own.url) ?? own.url);
+      const { answers } = await inspect({ target });
+      expect(answers.map(({ question }) => question)).toEqual(Object.keys(questionTitles));
+      expect(answers.filter(({ isAnswered }) => !isAnswered)).toEqual([]);
+      const answerTo = (name: QuestionName) =>
+        answers.find(({ question }) => question === name) ?? expect.fail(name);
+      expect(rowOf(answerTo('sizes'), 'table', 'items')).toMatchObject({ kind: 'table' });
+      expect(answerTo('bloat')).toMatchObject({
+        advice: [],
+        unseen: [expect.stringMatching(/a standby does not count them. Ask the primary/)],
+      });
+      await role?.drop();
+    },
+  );
 });
 
 describe('migrate up --wait-for-replicas', () => {

@@ -124,6 +124,12 @@ it('refuses a file that is no snapshot, by its name', async () => {
   expect(wordsOf(await errorOf('file-problem', compare))).toContain(`${file} is no snapshot`);
 });
 
+it('refuses a scratch database and folders that no side needs', async () => {
+  const sides = { before: 'embedded:a', after: 'embedded:b' };
+  await errorOf('bad-configuration', () => diff({ ...sides, scratch: 'embedded' }));
+  await errorOf('bad-configuration', () => diff({ ...sides, migrations: 'migrations' }));
+});
+
 it('refuses to compare grants with a file that has none', async () => {
   const file = join(temporaryFolder(), 'schema.json');
   writeFileSync(file, '{"format": 1, "owners": false, "grants": false, "objects": []}');

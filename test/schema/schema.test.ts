@@ -1,6 +1,6 @@
 import type { Sql, TransactionSql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Catalog, readCatalog } from '../../src/schema/catalog.ts';
+import { type Catalog, readCatalog } from '../support/catalog.ts';
 import { openSchemaDatabase } from '../support/schema-database.ts';
 import { remarks, specification } from './specification.ts';
 import { type Definitions, type Specified, specifiedForm, type Table } from './specified.ts';

@@ -1,4 +1,5 @@
-import type * as Read from '../../src/schema/catalog.ts';
+import type { Constraint, Column as ReadColumn } from '../../src/schema/catalog.ts';
+import type * as Read from '../support/catalog.ts';
 
 /** Name → definition. */
 export type Definitions = Readonly<Record<string, string>>;
@@ -64,7 +65,7 @@ export function specifiedForm(catalog: Read.Catalog): Specified {
     tables: Object.fromEntries(
       tables.map(({ name: table, columns }) => {
         const own = constraints.filter((constraint) => constraint.table === table);
-        const define = (...kinds: readonly Read.Constraint['kind'][]) =>
+        const define = (...kinds: readonly Constraint['kind'][]) =>
           definitions(own.filter(({ kind }) => kinds.includes(kind)));
         return [
           table,
@@ -127,7 +128,7 @@ export function specifiedForm(catalog: Read.Catalog): Specified {
   };
 }
 
-function specifiedColumn({ name, type, isNullable, ...column }: Read.Column): Column {
+function specifiedColumn({ name, type, isNullable, ...column }: ReadColumn): Column {
   return {
     name,
     type,
@@ -138,7 +139,7 @@ function specifiedColumn({ name, type, isNullable, ...column }: Read.Column): Co
   };
 }
 
-function checkOf({ name, condition, isValidated }: Read.Constraint) {
+function checkOf({ name, condition, isValidated }: Constraint) {
   if (condition === null) return [];
   return [{ name, definition: isValidated ? condition : `${condition} NOT VALID` }];
 }

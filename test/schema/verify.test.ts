@@ -3,6 +3,7 @@ import { verify } from '../../src/schema/schema.ts';
 import { runCli } from '../support/cli.ts';
 import { errorOf } from '../support/errors.ts';
 import { folderFlags, type Pairs, writePairs } from '../support/fixtures.ts';
+import { writeSeeders } from '../support/seeding.ts';
 
 const scratch = inject('postgresUrl');
 const coins = {
@@ -12,8 +13,10 @@ const coins = {
   ],
 } as const;
 
-const verifyPairs = (pairs: Pairs, options: { readonly since?: string } = {}) =>
-  verify({ ...writePairs(pairs), scratch, ...options });
+const verifyPairs = (
+  pairs: Pairs,
+  options: { readonly since?: string; readonly scratch?: string } = {},
+) => verify({ ...writePairs(pairs), scratch, ...options });
 
 it('verifies pairs that go up, down and up again, and the whole chain', async () => {
   const second = ['alter table coins add rank int;', 'alter table coins drop rank;'] as const;
@@ -25,6 +28,7 @@ it('verifies pairs that go up, down and up again, and the whole chain', async ()
     irreversible: [],
     broken: null,
     chain: { broken: null },
+    rows: null,
   });
 });
 
@@ -67,6 +71,24 @@ it.each([
   });
 });
 
+it('names a job of TimescaleDB that stays, on the embedded engine', async () => {
+  const timescale = ['create extension timescaledb;', 'drop extension timescaledb;'] as const;
+  const tidy = [
+    `create procedure tidy(job_id int, config jsonb) language sql as 'select 1';
+    select add_job('tidy', interval '1 day');`,
+    'drop procedure tidy;',
+  ] as const;
+  const pairs = { '20260101_120000_timescaledb': timescale, '20260102_120000_tidy': tidy };
+  expect(await verifyPairs(pairs, { scratch: 'embedded' })).toMatchObject({
+    verified: [{ version: '20260101_120000' }],
+    broken: {
+      version: '20260102_120000',
+      after: 'rollback',
+      differences: [{ change: 'added', kind: 'job' }],
+    },
+  });
+});
+
 it('names a pair that makes another schema the second time', async () => {
   const up = `do $$ begin
     if to_regclass('left_behind') is null then create table coins (a int);
@@ -106,6 +128,107 @@ it('verifies the pairs since a version, and refuses one that is not there', asyn
     chain: null,
   });
   await errorOf('unknown-version', () => verifyPairs(pairs, { since: '20260101_130000' }));
+});
+
+const seeds = () =>
+  writeSeeders({
+    dev: {
+      '01_coins': `await load('coins', {
+        rows: [{ code: 'BTC', price: '1.25', rank: 1 }, { code: 'ETH', price: '2.5', rank: null }],
+        total: 2,
+      });`,
+    },
+  });
+const pairsWithRows: Pairs = {
+  '20260101_120000_create_coins': ['create table coins (symbol text);', 'drop table coins;'],
+  '20260102_120000_add_price': [
+    'alter table coins add price numeric(8, 2);',
+    'alter table coins drop price;',
+  ],
+  '20260103_120000_rename': [
+    'alter table coins rename symbol to code;',
+    'alter table coins rename code to symbol;',
+  ],
+  '20260104_120000_more_digits': [
+    'alter table coins alter price type numeric(8, 3);',
+    'alter table coins alter price type numeric(8, 1);\n' +
+      'alter table coins alter price type numeric(8, 2);',
+  ],
+  '20260105_120000_add_rank': [
+    'alter table coins add rank int; create table empty (id int);',
+    'delete from coins where rank is null; drop table empty;\nalter table coins drop rank;',
+  ],
+};
+
+it('names the rows and values that a rollback loses, and not those that got another name', async () => {
+  const { rows } = await verify({
+    ...writePairs(pairsWithRows),
+    scratch,
+    seed: 'dev',
+    seeds: seeds(),
+  });
+  const table = 'public.coins';
+  expect(rows).toEqual({
+    rolledBack: 5,
+    losses: [
+      { version: '20260105_120000', description: 'add_rank', lost: 'rows', table, rows: 1 },
+      {
+        version: '20260105_120000',
+        description: 'add_rank',
+        lost: 'column',
+        table,
+        column: 'rank',
+        values: 1,
+      },
+      {
+        version: '20260104_120000',
+        description: 'more_digits',
+        lost: 'values',
+        table,
+        column: 'price',
+        values: 1,
+      },
+      {
+        version: '20260102_120000',
+        description: 'add_price',
+        lost: 'column',
+        table,
+        column: 'price',
+        values: 1,
+      },
+      { version: '20260101_120000', description: 'create_coins', lost: 'table', table, rows: 1 },
+    ],
+  });
+});
+
+it('rolls back with rows only what is newer than a pair that cannot be undone', async () => {
+  const newest = Object.entries(pairsWithRows).at(-1) ?? [];
+  const words = [
+    'migrate',
+    'verify',
+    ...['--scratch', scratch, '--seed', 'dev', '--seeds', seeds()],
+    ...folderFlags(
+      writePairs({
+        '20260101_120000_create_coins': [
+          'create table coins (code text, price numeric(8, 2));',
+          '-- Irreversible: the coins are gone\n',
+        ],
+        ...Object.fromEntries([newest]),
+      }),
+    ),
+  ];
+  const { code, stdout } = await runCli(words);
+  expect(code).toBe(0);
+  expect(stdout).toBe(
+    [
+      'irreversible  20260101_120000_create_coins: the coins are gone',
+      '1 rollback with development data; what they lose:',
+      '  20260105_120000  1 row of public.coins',
+      '  20260105_120000  column public.coins.rank, 1 value',
+      '1 pair verified, 1 irreversible: each rollback brings back the schema',
+      '',
+    ].join('\n'),
+  );
 });
 
 it('exits with 1 and shows what differs', async () => {

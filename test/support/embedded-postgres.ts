@@ -15,15 +15,22 @@ export interface PostgresServer {
   readonly restart: () => Promise<void>;
 }
 
+export interface ServerOptions {
+  /** Settings of its command line, which nothing in the server changes. Default: quick, and for many connections. */
+  readonly defaults?: readonly string[];
+  readonly initdbFlags?: readonly string[];
+}
+
 /** Starts a server in a new folder. The last stop of the server removes the folder. */
 export async function startEmbeddedPostgres(
   settings: readonly string[] = [],
+  { defaults = ['fsync=off', 'max_connections=200'], initdbFlags = [] }: ServerOptions = {},
 ): Promise<PostgresServer> {
   const folder = await mkdtemp(join(tmpdir(), 'cryptosense-db-postgres-'));
   // As root, the server runs as another user, who needs access to its data.
   await chmod(folder, 0o711);
   const port = await freePort();
-  const flags = ['fsync=off', 'max_connections=200', ...settings].flatMap((line) => ['-c', line]);
+  const flags = [...defaults, ...settings].flatMap((line) => ['-c', line]);
   const server = new EmbeddedPostgres({
     databaseDir: join(folder, 'data'),
     port,
@@ -31,7 +38,7 @@ export async function startEmbeddedPostgres(
     password: 'test',
     persistent: true,
     createPostgresUser: process.getuid?.() === 0,
-    initdbFlags: ['--encoding=UTF8', '--locale=C'],
+    initdbFlags: ['--encoding=UTF8', '--locale=C', ...initdbFlags],
     postgresFlags: flags,
     onLog: () => {},
     onError: () => {},

@@ -7,6 +7,7 @@ import type { Environment } from '../../src/ledger/marks.ts';
 import { createTestDatabase } from '../../src/testing.ts';
 import { connect, createScratchDatabase } from './databases.ts';
 import { serveEngine } from './engine-server.ts';
+import { until } from './recovery.ts';
 import { copySavedEngine, type SavedState } from './saved-engines.ts';
 
 /** A database with TimescaleDB. */
@@ -71,6 +72,32 @@ async function cloneOf(server: string): Promise<TimescaleDatabase> {
       await drop();
     },
   };
+}
+
+/** Those of a clone are paused. Schedules them again, the next run three days from now. */
+export async function scheduleJobs({ withSql }: Pick<TimescaleDatabase, 'withSql'>): Promise<void> {
+  await withSql(
+    (sql) => sql`
+      select alter_job(job_id, scheduled => true, next_start => now() + interval '3 days')
+      from timescaledb_information.jobs`,
+  );
+}
+
+/** A clone on a server is marked as a template, in which no job runs. Takes the mark off, and waits for the scheduler. */
+export async function startScheduler({
+  withSql,
+}: Pick<TimescaleDatabase, 'withSql'>): Promise<void> {
+  await withSql(async (sql) => {
+    const [{ name }] = await sql<[{ name: string }]>`select current_database() as name`;
+    await sql.unsafe(`alter database ${name} is_template false`);
+    await sql`select _timescaledb_functions.start_background_workers()`;
+    await until('a scheduler', async () => {
+      const [scheduler] = await sql`
+        select from pg_stat_activity
+        where datname = current_database() and application_name = 'TimescaleDB Background Worker Scheduler'`;
+      return scheduler;
+    });
+  });
 }
 
 function createEmbedded(

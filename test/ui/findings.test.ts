@@ -46,6 +46,7 @@ const faults: { readonly [R in FindingRule]: Fault & { readonly rule: R } } = {
   'late-set-transaction': { rule: 'late-set-transaction' },
   'late-update': { rule: 'late-update' },
   'own-session': { rule: 'own-session' },
+  'not-in-script': { rule: 'not-in-script' },
   'transaction-control': { rule: 'transaction-control', command: 'COMMIT', transaction: 'own' },
   'needs-no-transaction': { rule: 'needs-no-transaction', statement: 'VACUUM' },
   'discard-all': { rule: 'discard-all' },

@@ -3,6 +3,7 @@ import { plural } from '../../runtime/amounts.ts';
 import { isError } from '../../runtime/errors.ts';
 import { type CheckResult, check } from '../../schema/schema.ts';
 import { absent, type Diagnosis, type Reading, reading, type Topic, unseen } from '../rule.ts';
+import { unreadHistory } from './history.ts';
 
 /** The file of a snapshot, where one is named, and the database to compare with it. */
 export interface DriftSource
@@ -23,7 +24,7 @@ async function readDrift({ snapshot, ...options }: DriftSource): Promise<Reading
   try {
     return reading(await check({ ...options, against: snapshot }));
   } catch (error) {
-    if (!isError(error, 'history-mismatch')) throw error;
+    if (!isError(error, 'history-mismatch')) return unreadHistory(error);
     const [problem] = error.problems;
     return unseen(problem?.message ?? error.message, 'cryptosense-db migrate status');
   }

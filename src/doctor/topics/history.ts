@@ -1,7 +1,7 @@
 import { type MigrateOptions, type StatusResult, status } from '../../migrations/migrate.ts';
 import { plural } from '../../runtime/amounts.ts';
 import { type ErrorCode, isError } from '../../runtime/errors.ts';
-import { type Diagnosis, type Reading, reading, type Topic, unseen } from '../rule.ts';
+import { type Blank, type Diagnosis, type Reading, reading, type Topic, unseen } from '../rule.ts';
 
 export type History = Pick<StatusResult, 'migrations'>;
 
@@ -46,18 +46,23 @@ async function readHistory(options: MigrateOptions): Promise<Reading<History>> {
   try {
     return reading(await status(options));
   } catch (error) {
-    const isHidden = isError(error) && unreadable.includes(error.code);
-    if (!isHidden) throw error;
-    const [problem] = error.problems;
-    return unseen(
-      problem?.message ?? error.message,
-      problem?.hint ?? 'cryptosense-db migrate status',
-    );
+    return unreadHistory(error);
   }
 }
 
 /** What says that there is a history, and that this role or this release may not read it. */
 const unreadable: readonly ErrorCode[] = ['not-permitted', 'ledger-untrusted', 'ledger-newer'];
+
+/** Why the history cannot be read. Throws an error that says something else. */
+export function unreadHistory(error: unknown): Blank {
+  const isHidden = isError(error) && unreadable.includes(error.code);
+  if (!isHidden) throw error;
+  const [problem] = error.problems;
+  return unseen(
+    problem?.message ?? error.message,
+    problem?.hint ?? 'cryptosense-db migrate status',
+  );
+}
 
 function areOrIs(count: number): string {
   return count === 1 ? 'is' : 'are';

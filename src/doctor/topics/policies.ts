@@ -7,6 +7,7 @@ import {
   absent,
   type Diagnosis,
   type Moment,
+  onPrimary,
   type Reading,
   type Rule,
   reading,
@@ -116,8 +117,10 @@ async function readPolicies(session: Session): Promise<Reading<Policies>> {
     pausedByImport: paused.map(({ job }) => job),
     runsJobs: !sight.isStandby && !sight.isEmbeddedEngine,
   };
-  if (upkeep === undefined || upkeep.isOpen) return reading(facts);
+  const late = sight.isStandby ? [onPrimary('job-late')] : [];
+  if (upkeep === undefined || upkeep.isOpen) return reading(facts, late);
   return reading(facts, [
+    ...late,
     {
       rules: ['import-left-policy-paused'],
       reason: 'the role may not read which policies imports of prices have paused',

@@ -128,8 +128,16 @@ function judgeSlots({ slots }: Replication): readonly Diagnosis[] {
         },
       ];
     }
-    if (isActive && keptBytes < 10 * gigabyte) return [];
-    if (keptBytes < gigabyte && walStatus !== 'unreserved') return [];
+    if (walStatus === 'unreserved') {
+      return [
+        {
+          severity: 'critical',
+          message: `the replication slot ${name} holds more than max_slot_wal_keep_size, and loses WAL at the next checkpoint`,
+          hint: "let its reader catch up, or raise the limit: alter system set max_slot_wal_keep_size = '50GB'; select pg_reload_conf()",
+        },
+      ];
+    }
+    if (keptBytes < (isActive ? 10 : 1) * gigabyte) return [];
     return [
       {
         severity: keptBytes > 10 * gigabyte ? 'critical' : 'warning',

@@ -1,5 +1,5 @@
 import { quoteIdentifier, type Session } from '../../database/connection.ts';
-import { type Diagnosis, type Reading, reading, type Topic, unseen } from '../rule.ts';
+import { type Diagnosis, onPrimary, type Reading, reading, type Topic, unseen } from '../rule.ts';
 
 export interface Sessions {
   readonly used: number;
@@ -66,7 +66,10 @@ async function readSessions({ sql, server: { user } }: Session): Promise<Reading
   const prepared = await sql<{ name: string; ageMs: number }[]>`
     select gid as name, extract(epoch from now() - prepared)::float8 * 1000 as "ageMs"
     from pg_prepared_xacts where database = current_database() order by prepared`;
-  return reading({ ...counts, oldest: oldest ?? null, prepared });
+  const [{ isStandby }] = await sql<[{ isStandby: boolean }]>`
+    select pg_is_in_recovery() as "isStandby"`;
+  const facts = { ...counts, oldest: oldest ?? null, prepared };
+  return isStandby ? reading(facts, [onPrimary('prepared-transactions')]) : reading(facts);
 }
 
 function judgeOldest({ oldest }: Sessions): Diagnosis | undefined {

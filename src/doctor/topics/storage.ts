@@ -1,13 +1,12 @@
 import { quoteIdentifier, type Session, type Sql } from '../../database/connection.ts';
-import { formatCount, plural } from '../../runtime/amounts.ts';
-import { type Diagnosis, type Moment, type Reading, reading, type Topic } from '../rule.ts';
+import { plural } from '../../runtime/amounts.ts';
+import { type Diagnosis, type Reading, reading, type Topic } from '../rule.ts';
 
 export interface Storage {
   /** Transactions since the oldest row that is not frozen, by database of the server; 2,000,000,000 end the server. */
   readonly transactionAges: readonly { readonly database: string; readonly age: number }[];
   readonly multixactAges: readonly { readonly database: string; readonly age: number }[];
   readonly sequences: readonly SequenceUse[];
-  readonly tables: readonly TableUpkeep[];
 }
 
 export interface SequenceUse {
@@ -20,17 +19,6 @@ export interface SequenceUse {
   readonly fills: { readonly table: string; readonly column: string } | null;
 }
 
-/** A chunk is a table of its own. */
-export interface TableUpkeep {
-  /** As an identifier. */
-  readonly table: string;
-  readonly liveRows: number;
-  readonly deadRows: number;
-  /** Rows that changed since the last ANALYZE. */
-  readonly changedRows: number;
-  readonly analyzedAt: Date | null;
-}
-
 /** PostgreSQL refuses writes three million before this (docs, "Preventing Transaction ID Wraparound Failures"). */
 const mostTransactions = 2 ** 31;
 
@@ -40,8 +28,6 @@ export const storage: Topic<Storage, Session> = {
   rules: [
     { name: 'transaction-ids', judge: judgeTransactionIds },
     { name: 'sequence-runs-out', judge: judgeSequences },
-    { name: 'vacuum-behind', judge: judgeDeadRows },
-    { name: 'statistics-behind', judge: judgeStatistics },
   ],
 };
 
@@ -55,19 +41,10 @@ async function readStorage({ sql, target, server: { user } }: Session): Promise<
           from pg_database order by 1`;
   const sequences = await readSequences(sql);
   const closed = sequences.filter(({ isOpen }) => !isOpen);
-  const tables = await sql<TableUpkeep[]>`
-    select format('%I.%I', schemaname, relname) as "table", n_live_tup::float8 as "liveRows",
-      n_dead_tup::float8 as "deadRows", n_mod_since_analyze::float8 as "changedRows",
-      greatest(last_analyze, last_autoanalyze) as "analyzedAt"
-    from pg_stat_user_tables
-    where schemaname not in ('_timescaledb_catalog', '_timescaledb_config', 'cryptosense_db')
-      and relname not like 'compress_hyper_%'
-    order by 1`;
   const facts: Storage = {
     transactionAges: ages.map(({ database, transactions: age }) => ({ database, age })),
     multixactAges: ages.map(({ database, multixacts: age }) => ({ database, age })),
     sequences: sequences.filter(({ isOpen }) => isOpen),
-    tables,
   };
   if (closed.length === 0) return reading(facts);
   return reading(facts, [
@@ -157,60 +134,4 @@ function judgeSequences({ sequences }: Storage): readonly Diagnosis[] {
       hint: `a migration with: ${widen}alter sequence ${sequence} as bigint no ${bound}`,
     };
   });
-}
-
-const fewRows = 10_000;
-/** More tables are counted. */
-const shown = 5;
-
-/** Autovacuum begins at 20 % and 50 rows. */
-function judgeDeadRows({ tables }: Storage): Diagnosis | undefined {
-  const behind = tables.filter(
-    ({ liveRows, deadRows }) => deadRows > fewRows && deadRows > 0.4 * liveRows,
-  );
-  if (behind.length === 0) return undefined;
-  return {
-    severity: 'warning',
-    message: `vacuum is behind: ${listed(behind)}`,
-    evidence: behind
-      .slice(0, shown)
-      .map(
-        ({ table, deadRows, liveRows }) =>
-          `${table}: ${formatCount(deadRows)} dead rows, ${formatCount(liveRows)} live`,
-      ),
-    hint: `see which old transaction keeps them: cryptosense-db inspect activity; then: vacuum (analyze)${namesOf(behind)}`,
-  };
-}
-
-/** Autoanalyze begins at 10 % and 50 rows. */
-function judgeStatistics({ tables }: Storage, { now }: Moment): Diagnosis | undefined {
-  const dayMs = 86_400_000;
-  const behind = tables.filter(
-    ({ liveRows, changedRows, analyzedAt }) =>
-      liveRows + changedRows > fewRows &&
-      changedRows > 0.3 * liveRows &&
-      (analyzedAt === null || now.getTime() - analyzedAt.getTime() > dayMs),
-  );
-  if (behind.length === 0) return undefined;
-  return {
-    severity: 'warning',
-    message: `the planner works with old statistics: ${listed(behind)}`,
-    evidence: behind
-      .slice(0, shown)
-      .map(
-        ({ table, changedRows, analyzedAt }) =>
-          `${table}: ${formatCount(changedRows)} rows changed, ${analyzedAt === null ? 'never analyzed' : `analyzed ${analyzedAt.toISOString().slice(0, 10)}`}`,
-      ),
-    hint: `analyze${namesOf(behind)}`,
-  };
-}
-
-/** For VACUUM and ANALYZE, which take all tables of the database where none is named. */
-function namesOf(tables: readonly TableUpkeep[]): string {
-  return tables.length > shown ? '' : ` ${tables.map(({ table }) => table).join(', ')}`;
-}
-
-function listed(tables: readonly TableUpkeep[]): string {
-  const [first, ...others] = tables.map(({ table }) => table);
-  return others.length === 0 ? (first ?? '') : `${first} and ${others.length} more`;
 }

@@ -1,7 +1,7 @@
 import type { Session, Sql } from '../../database/connection.ts';
 import { readScheduler, type Scheduler } from '../../inspect/questions/jobs.ts';
 import { readSight } from '../../inspect/sight.ts';
-import { absent, type Diagnosis, type Reading, reading, type Topic } from '../rule.ts';
+import { absent, type Diagnosis, onPrimary, type Reading, reading, type Topic } from '../rule.ts';
 
 export interface Extension {
   readonly license: string | null;
@@ -82,7 +82,8 @@ async function readExtension(session: Session): Promise<Reading<Extension>> {
       (select count(*)::integer from timescaledb_information.jobs where scheduled) as "scheduledJobs"`;
   const sight = await readSight(session);
   const runsJobs = !sight.isStandby && !sight.isEmbeddedEngine;
-  return reading({ ...found, scheduler: await readScheduler(sight), runsJobs });
+  const facts = { ...found, scheduler: await readScheduler(sight), runsJobs };
+  return sight.isStandby ? reading(facts, [onPrimary('no-scheduler')]) : reading(facts);
 }
 
 /** Whether the database has TimescaleDB, and the server has loaded it. */
@@ -108,7 +109,7 @@ function judgeWorkers(facts: Extension): readonly Diagnosis[] {
             evidence: [
               'each database with TimescaleDB needs one for its scheduler, and one for each job that runs',
             ],
-            hint: `alter system set timescaledb.max_background_workers = ${enough}, and restart the server`,
+            hint: `set it, and restart the server: alter system set timescaledb.max_background_workers = ${enough}`,
           },
         ]
       : maxBackgroundWorkers < enough
@@ -116,7 +117,7 @@ function judgeWorkers(facts: Extension): readonly Diagnosis[] {
             {
               severity: 'note' as const,
               message: `${enough} schedulers and jobs share ${maxBackgroundWorkers} background workers, and wait for each other`,
-              hint: `alter system set timescaledb.max_background_workers = ${enough}, and restart the server`,
+              hint: `set it, and restart the server: alter system set timescaledb.max_background_workers = ${enough}`,
             },
           ]
         : []),
@@ -128,7 +129,7 @@ function judgeWorkers(facts: Extension): readonly Diagnosis[] {
             evidence: [
               `max_worker_processes is ${maxWorkerProcesses}; ${maxBackgroundWorkers} for TimescaleDB, ${maxParallelWorkers} for parallel queries and 3 of the server's own make ${processes}`,
             ],
-            hint: `alter system set max_worker_processes = ${processes}, and restart the server`,
+            hint: `set it, and restart the server: alter system set max_worker_processes = ${processes}`,
           },
         ]
       : []),

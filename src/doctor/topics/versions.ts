@@ -43,7 +43,7 @@ export const versions: Topic<Versions, Session> = {
               severity: 'critical',
               message:
                 'the database has TimescaleDB, and the server does not load it: its hypertables cannot be used',
-              hint: "alter system set shared_preload_libraries = 'timescaledb', with what is there already, and restart the server",
+              hint: "set it with what is there already, and restart the server: alter system set shared_preload_libraries = 'timescaledb'",
             }
           : undefined,
     },

@@ -132,7 +132,7 @@ export const bloat = defineQuestion<DeadRows>({
         ...describeCounting(sight),
         ...(sight.isStandby
           ? [
-              'How many rows are dead, and the last VACUUM: a standby does not count them. Ask the primary.',
+              'How many rows are live or dead, and the last VACUUM: a standby does not count them. Ask the primary.',
             ]
           : []),
         ...(isHidden ? [describeNoEstimate(sight, 'How much space is free in some tables')] : []),

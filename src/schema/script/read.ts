@@ -1,4 +1,5 @@
 import type { Sql } from '../../database/connection.ts';
+import type { GrammarOptions } from '../../migrations/scripts.ts';
 import { loadGrammar } from '../../sql/parse.ts';
 import { hasTimescale, withCatalog } from '../catalog.ts';
 import { isNoMember, isOwnSchema } from '../snapshot/own.ts';
@@ -7,7 +8,11 @@ import type { Rights } from '../snapshot/snapshot.ts';
 import type { Attachment, Dependency, ScriptSource } from './source.ts';
 
 /** Reads a snapshot and what a script needs besides, in one transaction. `sql` is one connection, outside a transaction. */
-export async function readScriptSource(sql: Sql, rights: Rights): Promise<ScriptSource> {
+export async function readScriptSource(
+  sql: Sql,
+  { beforeGrammar, ...rights }: Rights & GrammarOptions,
+): Promise<ScriptSource> {
+  await beforeGrammar?.();
   const { parse } = await loadGrammar();
   return withCatalog(sql, async () => ({
     snapshot: await readWithin(sql, { ...rights, parse }),

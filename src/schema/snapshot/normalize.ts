@@ -184,3 +184,29 @@ function lengthOfQualifier(bytes: Buffer, location: number): number {
   const name = text.startsWith('"') ? quotedFrom(text, 0) : (/^[^.]*/.exec(text)?.[0] ?? '');
   return Buffer.byteLength(`${name}.`);
 }
+
+/**
+ * Grants such as `reader: SELECT` as every release has them: since 17, ALL on a table has MAINTAIN too. It is left out for a
+ * role that has all the others.
+ */
+export function normalizeGrants(grants: readonly string[] | null): readonly string[] | null {
+  return (
+    grants?.filter((grant) => {
+      const [, to, star] = /^(.*: )MAINTAIN(\*?)$/.exec(grant) ?? [];
+      return (
+        to === undefined || !olderPrivileges.every((word) => grants.includes(to + word + star))
+      );
+    }) ?? null
+  );
+}
+
+/** All on a table before release 17. */
+const olderPrivileges = [
+  'DELETE',
+  'INSERT',
+  'REFERENCES',
+  'SELECT',
+  'TRIGGER',
+  'TRUNCATE',
+  'UPDATE',
+];

@@ -1,6 +1,6 @@
 import type { Sql } from '../../database/connection.ts';
 import { factsOf } from './facts.ts';
-import { normalizeExpression } from './normalize.ts';
+import { normalizeExpression, normalizeGrants } from './normalize.ts';
 import { firing, isNoMember, isOwnSchema } from './own.ts';
 import { grantText } from './relations.ts';
 import type { Fact, ObjectKind, Rights, SchemaObject } from './snapshot.ts';
@@ -46,7 +46,7 @@ function grantsOf(
 
 /** The comment of the database and, with grants, its owner, its grants and the default privileges in it. */
 export async function readDatabase(sql: Sql, options: Rights): Promise<readonly SchemaObject[]> {
-  const rows = await sql<Row[]>`
+  const rows = await sql<(Row & { readonly 'default privileges': readonly string[] | null })[]>`
     select 'database' as name,
       null::text as comment, pg_get_userbyid(d.datdba) as owner,
       ${grantsOf(sql, { acl: 'd.datacl', kind: 'd', owner: 'd.datdba' })} as grants,
@@ -67,7 +67,13 @@ export async function readDatabase(sql: Sql, options: Rights): Promise<readonly 
         ) as lines
       ) end as "default privileges"
     from pg_database d where d.datname = current_database()`;
-  return objectsOf('database', rows, options).filter(({ facts }) => Object.keys(facts).length > 0);
+  const normal = rows.map((row) => ({
+    ...row,
+    'default privileges': normalizeGrants(row['default privileges']),
+  }));
+  return objectsOf('database', normal, options).filter(
+    ({ facts }) => Object.keys(facts).length > 0,
+  );
 }
 
 export async function readExtensions(sql: Sql, options: Rights): Promise<readonly SchemaObject[]> {

@@ -1,4 +1,5 @@
 import type { Sql } from '../../database/connection.ts';
+import type { GrammarOptions } from '../../migrations/scripts.ts';
 import { compareText } from '../../runtime/order.ts';
 import { loadGrammar, type Parse } from '../../sql/parse.ts';
 import { withCatalog } from '../catalog.ts';
@@ -21,7 +22,8 @@ import { readJobs, readTimescale } from './timescale.ts';
  * extensions, chunks and TimescaleDB's own schemas and jobs, statistics, rows, and the ledger. `sql` is one connection,
  * outside a transaction.
  */
-export async function readSnapshot(sql: Sql, options: Rights): Promise<Snapshot> {
+export async function readSnapshot(sql: Sql, options: Rights & GrammarOptions): Promise<Snapshot> {
+  await options.beforeGrammar?.();
   const { parse } = await loadGrammar();
   return withCatalog(sql, () => readWithin(sql, { ...options, parse }));
 }

@@ -1,7 +1,7 @@
 import type { Sql } from '../../database/connection.ts';
 import type { Parse } from '../../sql/parse.ts';
 import { factsOf } from './facts.ts';
-import { normalizeExpression, normalizeQuery } from './normalize.ts';
+import { normalizeExpression, normalizeGrants, normalizeQuery } from './normalize.ts';
 import { isNoChunk, isNoMember, isOwnSchema } from './own.ts';
 import { readParts } from './parts.ts';
 import type { Rights, SchemaObject } from './snapshot.ts';
@@ -112,7 +112,7 @@ export async function readRelations(
         ...aggregate?.facts,
         comment: row.comment,
         owner: owners && row.owner,
-        grants: row.grants,
+        grants: normalizeGrants(row.grants),
       }),
       parts: [...(parts.get(row.oid) ?? []), ...(aggregate?.indexes ?? [])],
     };

@@ -34,6 +34,8 @@ export const everything = `
   create table prices_2026 partition of prices for values from ('2026-01-01') to ('2027-01-01');
   create unlogged table scratch (id serial) with (fillfactor = 70);
   create table child (extra int) inherits (scratch);
+  grant all on scratch to public;
+  alter default privileges grant all on tables to public;
   create view busy as select coins.symbol, count(*) as n from app.coins where coins.symbol in ('BTC', 'ETH') group by 1;
   create materialized view kept as select 1 as one with no data;
   create publication outgoing for table app.coins where (id > 5);
