@@ -26,12 +26,20 @@ const rightsFlags = {
 };
 
 const snapshot = defineCommand<
-  SnapshotOptions & TargetFlags & { readonly out?: string | undefined }
+  SnapshotOptions &
+    TargetFlags & {
+      readonly out?: string | undefined;
+      readonly format?: 'json' | 'sql' | undefined;
+    }
 >()({
   name: 'snapshot',
-  summary: 'write the schema of a database as sorted JSON, the same for equal schemas',
+  summary: 'write the schema of a database as sorted JSON or as SQL, the same for equal schemas',
   flags: {
     out: flag('--out <file>', 'write it to this file (default: print it)'),
+    format: flag('--format <form>', 'json, or sql: a script that makes the schema', {
+      choices: ['json', 'sql'],
+      default: 'json',
+    }),
     ...rightsFlags,
     ...targetFlags,
   },
@@ -41,10 +49,22 @@ const snapshot = defineCommand<
   examples: [
     ['cryptosense-db schema snapshot --out schema.json', 'to commit, or to compare later'],
     ['cryptosense-db schema snapshot | jq', 'print it'],
+    ['cryptosense-db schema snapshot --format sql --out schema.sql', 'to make another database'],
   ],
-  run: async ({ out, ...given }, tools) => {
+  run: async ({ out, format, ...given }, tools) => {
     if (out !== undefined) requireWritable(out);
-    const { printSnapshot, snapshot: read } = await schema();
+    const { printSnapshot, script, snapshot: read } = await schema();
+    if (format === 'sql') {
+      const result = await script(onDatabase(given, tools));
+      if (out === undefined) {
+        tools.output.product(result, () => result.script);
+        return;
+      }
+      replaceFile(out, result.script);
+      const { script: _, ...written } = result;
+      tools.output.result({ ...written, out }, renderSnapshotWritten);
+      return;
+    }
     const result = await read(onDatabase(given, tools));
     const text = printSnapshot(result.snapshot);
     if (out === undefined) {

@@ -81,6 +81,8 @@ export type ProgressEvent =
       readonly round: number;
       readonly rounds: number;
     }
+  /** An object that a script cannot make. */
+  | { readonly kind: 'left-out'; readonly object: string; readonly reason: string }
   | { readonly kind: 'notice'; readonly severity: string; readonly message: string };
 
 /** What an import of prices reports: its plan, then each piece. */

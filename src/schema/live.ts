@@ -1,10 +1,14 @@
-import { withSession } from '../database/connection.ts';
+import { type Sql, withSession } from '../database/connection.ts';
 import { catalogProblem, permissionProblem } from '../database/permission.ts';
 import { requireServerVersion } from '../database/requirements.ts';
 import { describeTarget, resolveTarget, type Target } from '../database/target.ts';
 import type { GrammarOptions } from '../migrations/scripts.ts';
+import type { OnProgress } from '../runtime/progress.ts';
+import { readScriptSource } from './script/read.ts';
+import { printScript } from './script/script.ts';
+import type { LeftOut } from './script/source.ts';
 import { readSnapshot } from './snapshot/read.ts';
-import type { Snapshot } from './snapshot/snapshot.ts';
+import type { Rights, Snapshot } from './snapshot/snapshot.ts';
 
 /** What a snapshot has besides the schema itself. Default: neither. */
 export interface RightsOptions {
@@ -28,10 +32,38 @@ export interface SnapshotResult {
  * belongs to extensions, and rows are not part of it. Throws `not-permitted` and what a connection can throw.
  */
 export async function snapshot(options: SnapshotOptions): Promise<SnapshotResult> {
-  return withReader(options, async (read, target) => ({
+  return withReader({ ...options, from: readSnapshot }, async (read, target) => ({
     target: describeTarget(target),
     snapshot: await read(),
   }));
+}
+
+export interface ScriptOptions extends SnapshotOptions {
+  readonly onProgress?: OnProgress | undefined;
+}
+
+export interface ScriptResult {
+  readonly target: string;
+  /** SQL in one transaction: it makes an empty database have the schema. The same bytes for equal schemas. */
+  readonly script: string;
+  readonly objects: number;
+  /** What the script does not make; a comment at its head names each. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** Reads the same as `snapshot` and writes it as SQL. Throws as `snapshot` does. */
+export async function script(options: ScriptOptions): Promise<ScriptResult> {
+  return withReader({ ...options, from: readScriptSource }, async (read, target) => {
+    const source = await read();
+    const { text, leftOut } = printScript(source);
+    for (const each of leftOut) options.onProgress?.({ kind: 'left-out', ...each });
+    return {
+      target: describeTarget(target),
+      script: text,
+      objects: source.snapshot.objects.length,
+      leftOut,
+    };
+  });
 }
 
 /**
@@ -44,22 +76,24 @@ export async function withSnapshots<T>(
 ): Promise<T> {
   const target = resolveTarget(options.target);
   return target.kind === 'server'
-    ? withReader({ ...options, target }, use)
-    : use(() => withReader({ ...options, target }, (read) => read()));
+    ? withReader({ ...options, target, from: readSnapshot }, use)
+    : use(() => withReader({ ...options, target, from: readSnapshot }, (read) => read()));
 }
 
-async function withReader<T>(
-  options: SnapshotOptions,
-  use: (read: () => Promise<Snapshot>, target: Target) => Promise<T>,
+async function withReader<Found, T>(
+  options: SnapshotOptions & {
+    readonly from: (sql: Sql, options: Rights & GrammarOptions) => Promise<Found>;
+  },
+  use: (read: () => Promise<Found>, target: Target) => Promise<T>,
 ): Promise<T> {
-  const { owners = false, grants = false, signal, beforeGrammar } = options;
+  const { from, owners = false, grants = false, signal, beforeGrammar } = options;
   const target = resolveTarget(options.target);
   const session = { signal, isReadOnlyFine: true, isCatalogOnly: true };
   return withSession(target, session, async ({ sql, server }) => {
     requireServerVersion({ server });
     const read = async () => {
       try {
-        return await readSnapshot(sql, { owners, grants, beforeGrammar });
+        return await from(sql, { owners, grants, beforeGrammar });
       } catch (error) {
         throw permissionProblem(error, catalogProblem(server));
       }

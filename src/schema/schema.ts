@@ -22,12 +22,16 @@ export {
 } from './erd.ts';
 export {
   type RightsOptions,
+  type ScriptOptions,
+  type ScriptResult,
   type SnapshotOptions,
   type SnapshotResult,
+  script,
   snapshot,
 } from './live.ts';
 export type { Loss, RowCheck } from './losses.ts';
 export type { ScratchOptions } from './scratch.ts';
+export type { LeftOut } from './script/source.ts';
 export type { FactDifference, ObjectDifference, PartDifference } from './snapshot/difference.ts';
 export { type Fact, printSnapshot, type SchemaObject, type Snapshot } from './snapshot/snapshot.ts';
 export type { SourceOptions } from './source.ts';

@@ -188,6 +188,8 @@ function describe(
       const { query, clients, round, rounds } = event;
       return { busy: `round ${round} of ${rounds}: ${query}, ${plural(clients, 'client')}` };
     }
+    case 'left-out':
+      return { line: chalk.yellow(`left out: ${event.object}: ${event.reason}`) };
     case 'notice': {
       const { severity, message } = event;
       return severity === 'WARNING'

@@ -33,6 +33,7 @@ const events: readonly ProgressEvent[] = [
   { kind: 'replica-wait-started', names: ['north', 'south'] },
   { kind: 'waiting-for-replicas', elapsedMs: 0, behind },
   { kind: 'replica-replayed', name: 'north', elapsedMs: 1_500 },
+  { kind: 'left-out', object: 'index public.i', reason: 'it is invalid' },
 ];
 
 /** What a pipe gets to read. */
@@ -59,6 +60,7 @@ const usual = [
   'down 20251007_120000  1 min 1 s  create_users_table',
   'waiting for replicas: north, south',
   'replica north has replayed all after 1.5 s',
+  'left out: index public.i: it is invalid',
 ];
 
 describe('plain lines for a pipe or CI', () => {

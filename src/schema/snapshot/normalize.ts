@@ -118,12 +118,40 @@ function withoutQualifiers(query: string, parse: Parse): string {
   const bytes = Buffer.from(query);
   const parts: Buffer[] = [];
   let copied = 0;
-  for (const location of qualifiedBy(name, select).sort((a, b) => a - b)) {
+  for (const location of qualifiedBy(name, withoutNamesOfOutput(select)).sort((a, b) => a - b)) {
     parts.push(bytes.subarray(copied, location));
     copied = location + lengthOfQualifier(bytes, location);
   }
   parts.push(bytes.subarray(copied));
   return Buffer.concat(parts).toString();
+}
+
+/**
+ * The query without the columns of ORDER BY and DISTINCT ON that have the name of another output column: alone, such a
+ * name would mean the output column.
+ */
+function withoutNamesOfOutput(select: SyntaxNode): SyntaxNode {
+  const outputs = nodes(select.targetList).map((target) => asNode(target.ResTarget));
+  const isOutput = (item: SyntaxNode) => {
+    const column = columnOf(item.SortBy ? asNode(item.SortBy).node : item);
+    return (
+      column !== undefined &&
+      outputs.some(({ name, val }) => name === column && columnOf(val) !== column)
+    );
+  };
+  const others = (clause: unknown) => nodes(clause).filter((item) => !isOutput(item));
+  return {
+    ...select,
+    sortClause: others(select.sortClause),
+    distinctClause: others(select.distinctClause),
+  };
+}
+
+/** The name of a column, without its table; undefined for any other expression. */
+function columnOf(expression: unknown): string | undefined {
+  const { ColumnRef } = asNode(expression);
+  const last = nodes(asNode(ColumnRef).fields).at(-1);
+  return last && stringOf(last);
 }
 
 /** The name that columns of this one relation have before them; undefined for a join. */
@@ -144,7 +172,8 @@ function qualifiedBy(name: string, value: unknown): number[] {
     if (key !== 'ColumnRef') return qualifiedBy(name, inner);
     const { fields, location } = asNode(inner);
     const [qualifier, column] = nodes(fields);
-    const isQualified = qualifier && column && stringOf(qualifier) === name;
+    // Of a whole row, `name.*`, the name is all there is.
+    const isQualified = qualifier && column?.String !== undefined && stringOf(qualifier) === name;
     return isQualified ? [typeof location === 'number' ? location : 0] : [];
   });
 }

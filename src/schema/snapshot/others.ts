@@ -52,12 +52,18 @@ export async function readDatabase(sql: Sql, options: Rights): Promise<readonly 
       ${grantsOf(sql, { acl: 'd.datacl', kind: 'd', owner: 'd.datdba' })} as grants,
       case when ${options.grants} then (
         select array_agg(line order by line collate "C") from (
-          select format('%s by %s%s to %s',
+          select format('%s by %I%s to %s',
             case defaclobjtype when 'r' then 'tables' when 'S' then 'sequences' when 'f' then 'functions'
               when 'T' then 'types' else 'schemas' end,
             pg_get_userbyid(defaclrole),
             coalesce(' in ' || nullif(defaclnamespace, 0)::regnamespace::text, ''), ${grantText(sql)}) as line
           from pg_default_acl, aclexplode(defaclacl) as a where a.grantee <> defaclrole
+          union all
+          -- What PUBLIC has by itself, and was revoked.
+          select format('%s by %I not to public: %s', case defaclobjtype when 'f' then 'functions' else 'types' end,
+            pg_get_userbyid(defaclrole), case defaclobjtype when 'f' then 'EXECUTE' else 'USAGE' end)
+          from pg_default_acl where defaclnamespace = 0 and defaclobjtype in ('f', 'T')
+            and not exists (select from aclexplode(defaclacl) as a where a.grantee = 0)
         ) as lines
       ) end as "default privileges"
     from pg_database d where d.datname = current_database()`;
@@ -107,11 +113,15 @@ export async function readTypes(sql: Sql, options: Rights): Promise<readonly Sch
         from pg_constraint k where k.contypid = t.oid and k.contype = 'c'
       ) as checks,
       format_type(r.rngsubtype, null) as subtype,
+      case when not o.opcdefault then format('%I.%I', o.opcnamespace::regnamespace::text, o.opcname) end as "operator class",
       case when r.rngcollation <> s.typcollation then r.rngcollation::regcollation::text end as "range collation",
       nullif(r.rngcanonical::text, '-') as canonical, nullif(r.rngsubdiff::text, '-') as difference,
       (
-        select array_agg(format('%I %s', attname, format_type(atttypid, atttypmod)) order by attnum)
-        from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped
+        select array_agg(format('%I %s%s', attname, format_type(atttypid, atttypmod), case
+          when attcollation <> typcollation then ' COLLATE ' || attcollation::regcollation::text
+        end) order by attnum)
+        from pg_attribute join pg_type on pg_type.oid = atttypid
+        where attrelid = t.typrelid and attnum > 0 and not attisdropped
       ) as attributes,
       obj_description(t.oid, 'pg_type') as comment, pg_get_userbyid(t.typowner) as owner,
       ${grantsOf(sql, { acl: 't.typacl', kind: 'T', owner: 't.typowner' })} as grants
@@ -120,6 +130,7 @@ export async function readTypes(sql: Sql, options: Rights): Promise<readonly Sch
       left join pg_type b on b.oid = t.typbasetype
       left join pg_range r on r.rngtypid = t.oid
       left join pg_type s on s.oid = r.rngsubtype
+      left join pg_opclass o on o.oid = r.rngsubopc
     where ${isOwnSchema(sql)} and ${isNoMember(sql, { catalog: 'pg_type', oid: 't.oid' })}
       and (t.typrelid = 0 or c.relkind = 'c') and t.typtype in ('e', 'd', 'r', 'c', 'b')
       -- Arrays follow their elements, multiranges their ranges.
@@ -178,7 +189,20 @@ export async function readFunctions(sql: Sql, options: Rights): Promise<readonly
       case when p.prokind = 'a' then (
         select array_remove(array[
           'step ' || aggtransfn, 'state ' || format_type(aggtranstype, null),
-          'final ' || nullif(aggfinalfn::text, '-'), 'start ' || agginitval
+          'space ' || nullif(aggtransspace, 0),
+          'final ' || nullif(aggfinalfn::text, '-'), case when aggfinalextra then 'final extra' end,
+          case when aggfinalmodify <> case aggkind when 'n' then 'r' else 'w' end then 'final modify ' || aggfinalmodify::text end,
+          'combine ' || nullif(aggcombinefn::text, '-'),
+          'serialize ' || nullif(aggserialfn::text, '-'), 'deserialize ' || nullif(aggdeserialfn::text, '-'),
+          'moving step ' || nullif(aggmtransfn::text, '-'), 'moving back ' || nullif(aggminvtransfn::text, '-'),
+          'moving state ' || nullif(format_type(aggmtranstype, null), '-'),
+          'moving space ' || nullif(aggmtransspace, 0),
+          'moving final ' || nullif(aggmfinalfn::text, '-'), case when aggmfinalextra then 'moving final extra' end,
+          case when aggmtransfn <> 0 and aggmfinalmodify <> case aggkind when 'n' then 'r' else 'w' end
+            then 'moving final modify ' || aggmfinalmodify::text end,
+          'moving start ' || aggminitval,
+          'sort ' || nullif(aggsortop::regoperator::text, '0'), case aggkind when 'h' then 'hypothetical' end,
+          'start ' || agginitval
         ], null)
         from pg_aggregate where aggfnoid = p.oid
       ) end as aggregate,

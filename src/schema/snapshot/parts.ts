@@ -74,7 +74,21 @@ async function readColumns(sql: Sql, wanted: string): Promise<Found> {
       a.attnotnull as "not null",
       case when a.attgenerated = '' then pg_get_expr(d.adbin, d.adrelid, true) end as default,
       case when a.attgenerated <> '' then pg_get_expr(d.adbin, d.adrelid, true) end as generated,
+      a.attgenerated = 'v' as virtual,
       case a.attidentity when 'a' then 'always' when 'd' then 'by default' end as identity,
+      case when a.attidentity <> '' then (
+        select array_remove(array[
+          case when s.seqstart <> 1 then 'start ' || s.seqstart end,
+          case when s.seqincrement <> 1 then 'increment ' || s.seqincrement end,
+          case when s.seqmin <> 1 then 'least ' || s.seqmin end,
+          case when s.seqmax <> case s.seqtypid when 'smallint'::regtype then 32767
+            when 'integer'::regtype then 2147483647 else 9223372036854775807 end then 'most ' || s.seqmax end,
+          case when s.seqcache <> 1 then 'cache ' || s.seqcache end,
+          case when s.seqcycle then 'cycles' end
+        ], null)
+        from pg_sequence s
+        where s.seqrelid = pg_get_serial_sequence(a.attrelid::regclass::text, a.attname)::regclass
+      ) end as "identity sequence",
       case when a.attstorage <> t.typstorage then
         case a.attstorage when 'p' then 'plain' when 'e' then 'external' when 'm' then 'main' else 'extended' end
       end as storage,
@@ -85,6 +99,7 @@ async function readColumns(sql: Sql, wanted: string): Promise<Found> {
         -- Minor releases of 2026 keep a number of their own here.
         where o not like 'pg\\_attver=%'
       ) as options,
+      a.attfdwoptions as "server options",
       not a.attislocal as inherited,
       col_description(a.attrelid, a.attnum) as comment
     from pg_attribute a
@@ -126,6 +141,7 @@ async function readTriggers(sql: Sql, wanted: string): Promise<Found> {
   const rows = await sql<Row[]>`
     select t.tgrelid::int8::float8 as relation, quote_ident(t.tgname) as name,
       pg_get_triggerdef(t.oid, true) as definition, ${firing(sql, 't.tgenabled')} as firing,
+      t.tgparentid <> 0 as inherited,
       obj_description(t.oid, 'pg_trigger') as comment
     from pg_trigger t
     where not t.tgisinternal and ${among(sql, 't.tgrelid', wanted)}

@@ -44,7 +44,13 @@ export async function readRelations(
         when 'v' then 'view' else 'materialized view' end as kind,
       obj_description(c.oid, 'pg_class') as comment,
       c.relpersistence = 'u' as "isUnlogged",
-      (select array_agg(o order by o collate "C") from unnest(c.reloptions) as o) as options,
+      (
+        select array_agg(o order by o collate "C") from (
+          select unnest(c.reloptions) as o
+          union all
+          select 'toast.' || unnest(reloptions) from pg_class where oid = c.reltoastrelid
+        ) as options
+      ) as options,
       case c.relkind when 'p' then pg_get_partkeydef(c.oid) end as "partitionKey",
       case when c.relispartition then (
         select inhparent::regclass::text from pg_inherits where inhrelid = c.oid
@@ -96,8 +102,8 @@ export async function readRelations(
         bound: row.bound && normalizeExpression(row.bound),
         inherits: row.inherits,
         'row security': row.rowSecurity,
-        // Of a view it says nothing.
-        'replica identity': isView ? null : row.replicaIdentity,
+        // Of a view or a foreign table it says nothing.
+        'replica identity': isView || row.server !== null ? null : row.replicaIdentity,
         server: row.server,
         'server options': row.serverOptions,
         query: row.query && normalizeQuery(aggregate?.query ?? row.query, parse),
@@ -108,7 +114,7 @@ export async function readRelations(
         owner: owners && row.owner,
         grants: normalizeGrants(row.grants),
       }),
-      parts: parts.get(row.oid) ?? [],
+      parts: [...(parts.get(row.oid) ?? []), ...(aggregate?.indexes ?? [])],
     };
   });
 }

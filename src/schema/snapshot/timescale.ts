@@ -2,13 +2,17 @@ import type { Sql } from '../../database/connection.ts';
 import { compareText } from '../../runtime/order.ts';
 import { hasTimescale } from '../catalog.ts';
 import { factsOf } from './facts.ts';
-import type { Facts, SchemaObject } from './snapshot.ts';
+import { normalizeExpression } from './normalize.ts';
+import type { Facts, Part, SchemaObject } from './snapshot.ts';
 
 /** What TimescaleDB keeps of relations, by their quoted name. */
 export interface TimescaleFacts {
   readonly isThere: boolean;
   readonly hypertables: ReadonlyMap<string, Facts>;
-  readonly aggregates: ReadonlyMap<string, { readonly query: string; readonly facts: Facts }>;
+  readonly aggregates: ReadonlyMap<
+    string,
+    { readonly query: string; readonly facts: Facts; readonly indexes: readonly Part[] }
+  >;
 }
 
 /** Without TimescaleDB, nothing. */
@@ -23,18 +27,40 @@ export async function readTimescale(sql: Sql): Promise<TimescaleFacts> {
 /** Those that store a continuous aggregate, too. */
 async function readHypertables(sql: Sql): Promise<ReadonlyMap<string, Facts>> {
   const dimensions = await sql<
-    { name: string; column: string; interval: string | null; partitions: number | null }[]
+    {
+      name: string;
+      column: string;
+      interval: string | null;
+      partitions: number | null;
+      by: string | null;
+      now: string | null;
+    }[]
   >`
-    select format('%I.%I', hypertable_schema, hypertable_name) as name, quote_ident(column_name) as column,
-      coalesce(time_interval::text, integer_interval::text) as interval, num_partitions::int as partitions
-    from timescaledb_information.dimensions order by 1, dimension_number`;
+    select format('%I.%I', h.schema_name, h.table_name) as name, quote_ident(d.column_name) as column,
+      coalesce(i.time_interval::text, i.integer_interval::text) as interval, d.num_slices::int as partitions,
+      case when d.partitioning_func_schema not like '\\_timescaledb\\_%'
+        then format('%I.%I', d.partitioning_func_schema, d.partitioning_func) end as by,
+      case when d.integer_now_func <> ''
+        then format('%I.%I', d.integer_now_func_schema, d.integer_now_func) end as now
+    from timescaledb_information.dimensions i
+      join _timescaledb_catalog.hypertable h on (h.schema_name, h.table_name) = (hypertable_schema, hypertable_name)
+      join _timescaledb_catalog.dimension d on d.hypertable_id = h.id and d.column_name = i.column_name
+    order by 1, dimension_number`;
   const settings = await sql<
     { name: string; segmentBy: string | null; orderBy: string | null; interval: string | null }[]
   >`
     select format('%I.%I', n.nspname, c.relname) as name, segmentby as "segmentBy", orderby as "orderBy",
       compress_interval_length as interval
     from timescaledb_information.hypertable_columnstore_settings
-      join pg_class c on c.oid = hypertable join pg_namespace n on n.oid = c.relnamespace`;
+      join pg_class c on c.oid = hypertable join pg_namespace n on n.oid = c.relnamespace
+    -- The view lists each continuous aggregate, with compression or not.
+    where (n.nspname, c.relname) in (
+      select hypertable_schema, hypertable_name from timescaledb_information.hypertables
+      where compression_enabled
+      union all
+      select materialization_hypertable_schema, materialization_hypertable_name
+      from timescaledb_information.continuous_aggregates where compression_enabled
+    )`;
   const names = [...new Set(dimensions.map(({ name }) => name))];
   return new Map(
     names.map((name) => {
@@ -44,11 +70,13 @@ async function readHypertables(sql: Sql): Promise<ReadonlyMap<string, Facts>> {
         factsOf({
           hypertable: dimensions
             .filter((each) => each.name === name)
-            .map(({ column, interval, partitions }) =>
-              interval === null
-                ? `${column} in ${partitions} partitions`
-                : `${column} every ${interval}`,
+            .map(
+              ({ column, interval, partitions, by }) =>
+                (interval === null
+                  ? `${column} in ${partitions} partitions`
+                  : `${column} every ${interval}`) + (by === null ? '' : ` by ${by}`),
             ),
+          'integer now': dimensions.find((each) => each.name === name)?.now,
           compression: compression !== undefined,
           'compressed by': compression?.segmentBy,
           'compressed in order': compression?.orderBy,
@@ -70,15 +98,45 @@ async function readAggregates(
       materialized_only as "isMaterializedOnly",
       format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) as store
     from timescaledb_information.continuous_aggregates`;
+  const indexes = await readAggregateIndexes(sql);
   return new Map(
     rows.map(({ name, query, isMaterializedOnly, store }) => [
       name,
       {
         query,
         facts: factsOf({ 'materialized only': isMaterializedOnly, ...hypertables.get(store) }),
+        indexes: indexes
+          .filter((index) => index.store === store)
+          .map(({ index, definition, comment }) => ({
+            kind: 'index',
+            name: index,
+            facts: factsOf({
+              definition: normalizeExpression(
+                definition.replace(` ON ${store} USING `, ` ON ${name} USING `),
+              ),
+              comment,
+            }),
+          })),
       },
     ]),
   );
+}
+
+/** Of continuous aggregates, without those that TimescaleDB makes and names by a number of its own. */
+async function readAggregateIndexes(
+  sql: Sql,
+): Promise<
+  readonly { store: string; index: string; definition: string; comment: string | null }[]
+> {
+  return sql`
+    select format('%I.%I', n.nspname, c.relname) as store, quote_ident(i.relname) as index,
+      pg_get_indexdef(i.oid, 0, true) as definition, obj_description(i.oid, 'pg_class') as comment
+    from timescaledb_information.continuous_aggregates
+      join pg_namespace n on n.nspname = materialization_hypertable_schema
+      join pg_class c on c.relnamespace = n.oid and c.relname = materialization_hypertable_name
+      join pg_index x on x.indrelid = c.oid join pg_class i on i.oid = x.indexrelid
+    where not starts_with(i.relname, c.relname)
+    order by i.relname collate "C"`;
 }
 
 /** Policies and other jobs of TimescaleDB; its own have numbers below 1000. */

@@ -36,6 +36,15 @@ it.each([
     "SELECT 'é'::text AS é, coins.symbol FROM coins WHERE (EXISTS ( SELECT FROM prices WHERE prices.symbol = coins.symbol))",
     "SELECT 'é'::text AS é, symbol FROM coins WHERE (EXISTS ( SELECT FROM prices WHERE prices.symbol = coins.symbol))",
   ],
+  [
+    'SELECT lower(t.x) AS x, t.y, t.z AS y FROM t ORDER BY t.x, t.y, t.z, (t.x || t.y)',
+    'SELECT lower(x) AS x, y, z AS y FROM t ORDER BY t.x, t.y, z, (x || y)',
+  ],
+  [
+    'SELECT DISTINCT ON (t.x) lower(t.x) AS x FROM t GROUP BY t.x',
+    'SELECT DISTINCT ON (t.x) lower(x) AS x FROM t GROUP BY x',
+  ],
+  ['SELECT f(t.*) AS f, t.x FROM t', 'SELECT f(t.*) AS f, x FROM t'],
   ['SELECT a.x FROM a JOIN b ON a.id = b.id', 'SELECT a.x FROM a JOIN b ON a.id = b.id'],
   ['SELECT a.x FROM a UNION SELECT b.x FROM b', 'SELECT a.x FROM a UNION SELECT b.x FROM b'],
 ])('the query %s becomes %s', (given, expected) => {
