@@ -11,6 +11,14 @@ import { compareSnapshots, type ObjectDifference } from './snapshot/difference.t
 import { parseSnapshot, type Rights, type Snapshot } from './snapshot/snapshot.ts';
 
 export {
+  type LintFinding,
+  type LintOptions,
+  type LintResult,
+  lint,
+  type NotRun,
+  type Severity,
+} from './lint/lint.ts';
+export {
   type RightsOptions,
   type SnapshotOptions,
   type SnapshotResult,
