@@ -14,6 +14,11 @@ export interface Draft {
   readonly tables?: readonly string[];
 }
 
+/** A draft whose place is one in its statement, in bytes. */
+export interface LocatedFact extends Omit<Draft, 'index'> {
+  readonly location: number;
+}
+
 /** A migration or a rollback, with its statements. */
 export interface LintFile {
   /** Its name without the folder. */

@@ -1,6 +1,6 @@
 import { hasOption, optionValue, timescaleNamespaces } from '../../sql/options.ts';
 import type { ParsedStatement, StatementNode } from '../../sql/parse.ts';
-import { asNode, nodes, type SyntaxNode, stringOf, typed } from '../../sql/tree.ts';
+import { asNode, nodes, type SyntaxNode, typed } from '../../sql/tree.ts';
 import type { Compression, Index, Model, Table } from './model.ts';
 import {
   argumentOf,
@@ -13,9 +13,11 @@ import {
   commandsOf,
   constantOf,
   constraintOf,
+  droppedKeys,
   elementsOf,
   hoursOf,
   isNull,
+  isTemporary,
   keyOf,
   keyOfNames,
   keyOfText,
@@ -51,6 +53,15 @@ export function follow(model: Model, { node }: ParsedStatement, file: string): M
       return dropped(model, body);
     case 'RenameStmt':
       return renamed(model, body);
+    case 'TruncateStmt':
+      return nodes(body.relations).reduce(
+        (before, each) => emptied(before, each.RangeVar, file),
+        model,
+      );
+    case 'DeleteStmt':
+      return body.whereClause === undefined && body.usingClause === undefined
+        ? emptied(model, body.relation, file)
+        : model;
     default:
       return callsOf(node).reduce(called, model);
   }
@@ -69,7 +80,8 @@ function created(
 ): Model {
   const key = keyOf(relation);
   const stays = body.if_not_exists === true && model.tables.has(key);
-  return stays ? model : withTable(model, key, table);
+  if (stays) return model;
+  return withTable(model, key, isTemporary(relation) ? { ...table, isTemporary: true } : table);
 }
 
 function withTable(model: Model, key: string, table: Table): Model {
@@ -81,6 +93,10 @@ function changed(model: Model, key: string, change: (table: Table) => Table): Mo
   return table ? withTable(model, key, change(table)) : model;
 }
 
+function emptied(model: Model, relation: unknown, file: string): Model {
+  return changed(model, keyOf(relation), (table) => ({ ...table, file }));
+}
+
 function createdTable(node: StatementNode, file: string): Table {
   const { columns, constraints } = elementsOf(node);
   const { options } = node.body;
@@ -90,6 +106,7 @@ function createdTable(node: StatementNode, file: string): Table {
     file,
     uniqueKeys: constraints.flatMap(uniqueKeysOf),
   } as Table);
+  if (node.body.partspec !== undefined) return { ...table, isPartitioned: true };
   if (!hasOption(options, 'hypertable', timescaleNamespaces)) return table;
   const column = optionValue(options, 'partition_column', timescaleNamespaces);
   return { ...table, dimensions: column === undefined ? [] : [column] };
@@ -203,9 +220,7 @@ function compressionAfter(
 const switches = ['compress', 'enable_columnstore'] as const;
 
 function dropped(model: Model, body: SyntaxNode): Model {
-  const keys = nodes(body.objects).map((object) =>
-    keyOfNames(nodes(asNode(object.List).items).map(stringOf)),
-  );
+  const keys = droppedKeys(body);
   const isGone = (key: string) => keys.includes(key);
   switch (body.removeType) {
     case 'OBJECT_TABLE':

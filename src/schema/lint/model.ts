@@ -3,8 +3,11 @@ import type { ColumnType } from './syntax.ts';
 /** A table, view or continuous aggregate, as far as the statements before say. */
 export interface Table {
   readonly kind: 'table' | 'view' | 'aggregate';
-  /** The file that creates it. */
+  /** The file that creates it, or that deletes all its rows. */
   readonly file: string;
+  readonly isTemporary?: true;
+  /** PARTITION BY. */
+  readonly isPartitioned?: true;
   /** Empty where the statement takes the columns from elsewhere. */
   readonly columns: ReadonlyMap<string, ColumnType>;
   /** The columns of its primary key, unique constraints and unique indexes. */
@@ -39,7 +42,7 @@ export interface Model {
 
 export const emptyModel: Model = { tables: new Map(), indexes: new Map() };
 
-/** True for a table that the file itself has created: it is empty, and no other session sees it. */
+/** True for a table that the file itself has created or emptied: it has no rows yet that a lock would keep others from. */
 export function isNew(model: Model, key: string, file: string): boolean {
   return model.tables.get(key)?.file === file;
 }

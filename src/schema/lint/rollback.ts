@@ -57,12 +57,13 @@ type By = { readonly statement: ParsedStatement; readonly file: LintFile };
 
 /** Tables, indexes and other objects with names of their own. */
 function objectsLeft(up: LintFile, down: LintFile): readonly Left[] {
-  const cascades = down.statements.some(({ node }) => node.body.behavior === 'DROP_CASCADE');
+  const cascades = down.statements.some(({ text }) => /\bcascade\b/i.test(text));
   return objectsAfter(stepsOf([up, down]))
     .filter(({ by, isCertain }) => by.file === up && isCertain)
     .filter(({ by: { statement } }) => !mayHaveBeenThere(statement))
     .filter(({ object }) => !isReplaced(object, up))
-    .filter((standing) => !cascades || survivesCascade(standing))
+    .filter((standing) => !cascades || survivesCascade(standing, up))
+    .filter(({ object }) => !isOwned(object, up))
     .filter((standing) => !goesWithColumn(standing, down))
     .map(({ object, by }) => ({
       what: `the ${words[object.kind]} ${object.name}`,
@@ -92,9 +93,27 @@ function mayHaveBeenThere({ node: { body } }: ParsedStatement): boolean {
   return body.replace === true || body.if_not_exists === true;
 }
 
-/** CASCADE drops views, functions and the like. It does not drop tables and what belongs to them. */
-function survivesCascade({ object, by }: StandingObject<By>): boolean {
-  return object.kind === 'index' || by.statement.node.type === 'CreateStmt';
+/** CASCADE drops views, functions and the like. It does not drop tables, and their indexes stay with them. */
+function survivesCascade({ object, by }: StandingObject<By>, up: LintFile): boolean {
+  const { type, body } = by.statement.node;
+  if (object.kind !== 'index') return type === 'CreateStmt';
+  const key = keyOf(body.relation);
+  return !up.statements.some(
+    (each) => each.node.type === 'CreateTableAsStmt' && creates(each, key),
+  );
+}
+
+/** A sequence that a column owns goes with its table. */
+function isOwned({ kind, name }: ObjectName, { statements }: LintFile): boolean {
+  return (
+    kind === 'sequence' &&
+    statements.some(
+      ({ node: { type, body }, text }) =>
+        (type === 'AlterSeqStmt' || type === 'CreateSeqStmt') &&
+        asNode(body.sequence).relname === name &&
+        /\bowned\s+by\b/i.test(text),
+    )
+  );
 }
 
 function goesWithColumn({ object, by }: StandingObject<By>, down: LintFile): boolean {
@@ -145,8 +164,10 @@ function partsLeft(up: LintFile, down: LintFile): readonly Left[] {
     [],
   );
   const isOfNewTable = ({ table }: Part) => up.statements.some((each) => creates(each, table));
+  const takesPlace = (part: StandingPart) =>
+    up.statements.some((each) => each.index < part.index && removes(each, part));
   return made
-    .filter((part) => !isOfNewTable(part))
+    .filter((part) => !isOfNewTable(part) && !takesPlace(part))
     .filter((part) => !down.statements.some((statement) => removes(statement, part)))
     .filter((part) => part.kind !== 'constraint' || !dropsColumn(down, part.table))
     .map(({ kind, table, name, index }) => ({ what: describePart({ kind, table, name }), index }));

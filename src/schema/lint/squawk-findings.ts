@@ -1,4 +1,4 @@
-import { asNode, nodes, type SyntaxNode, stringOf } from '../../sql/tree.ts';
+import { asNode, type SyntaxNode } from '../../sql/tree.ts';
 import type { Draft, LintFile, StatementContext } from './finding.ts';
 import { isHypertable, isNew, type Model } from './model.ts';
 import {
@@ -16,9 +16,9 @@ import {
   columnOf,
   commandsOf,
   constraintOf,
+  droppedKeys,
   indexIn,
   keyOf,
-  keyOfNames,
 } from './syntax.ts';
 import { volatilityOf } from './volatility.ts';
 
@@ -41,8 +41,8 @@ export function squawkDrafts(
       if (tables.length > 0 && tables.every((key) => isNew(before, key, file.name))) return [];
       if (isFalseAlarm(rule, { context, index, table: tables[0] ?? '' })) return [];
     }
-    const onHypertable = context && tables.some((key) => isHypertable(context.before, key));
-    const advice = (onHypertable ? hypertableHelp[rule] : undefined) ?? help;
+    if (context?.statement.node.type === 'DropStmt' && rule === 'identifier-too-long') return [];
+    const advice = (context && helpOf(rule, { tables, model: context.before })) ?? help;
     const page = `https://squawkhq.com/docs/${pages[rule] ?? rule}`;
     return [
       {
@@ -70,15 +70,22 @@ const hypertableHelp: Partial<Readonly<Record<SquawkRuleName, string>>> = {
   'require-concurrent-reindex': 'Reindex one chunk after the other',
 };
 
+function helpOf(
+  rule: SquawkRuleName,
+  { tables, model }: { readonly tables: readonly string[]; readonly model: Model },
+): string | undefined {
+  if (tables.some((key) => isHypertable(model, key))) return hypertableHelp[rule];
+  return rule === 'require-concurrent-index-creation' &&
+    tables.some((key) => model.tables.get(key)?.isPartitioned)
+    ? 'A partitioned table refuses CONCURRENTLY: create the index ON ONLY the table, build it CONCURRENTLY on each partition, and attach those'
+    : undefined;
+}
+
 /** The keys of the tables that a statement changes. */
 function tablesOf({ statement: { node }, before }: StatementContext): readonly string[] {
   const { type, body } = node;
   if (type === 'DropStmt') {
-    return body.removeType === 'OBJECT_TABLE'
-      ? nodes(body.objects).map((object) =>
-          keyOfNames(nodes(asNode(object.List).items).map(stringOf)),
-        )
-      : [];
+    return body.removeType === 'OBJECT_TABLE' ? droppedKeys(body) : [];
   }
   if (body.relation === undefined) return [];
   const key = keyOf(body.relation);
@@ -101,7 +108,7 @@ function isFalseAlarm(rule: SquawkRuleName, place: Place): boolean {
   const isCompressed = before.tables.get(table)?.compression !== undefined;
   switch (rule) {
     case 'require-concurrent-index-creation':
-      return isHypertable(before, table);
+      return isHypertable(before, table) || isOnlyOfParent(place);
     case 'adding-field-with-default':
       return isCompressed || (column !== undefined && hasStoredDefault(column.constraints));
     // PostgreSQL does not look for the references of a new column that is NULL in all rows.
@@ -122,6 +129,11 @@ function isFalseAlarm(rule: SquawkRuleName, place: Place): boolean {
     default:
       return false;
   }
+}
+
+/** CREATE INDEX ON ONLY of a partitioned table builds nothing. */
+function isOnlyOfParent({ context: { statement } }: Place): boolean {
+  return asNode(statement.node.body.relation).inh !== true;
 }
 
 /** The rules whose findings stand at the word ADD, before what it adds. The others stand at it or inside of it. */

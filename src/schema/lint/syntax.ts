@@ -102,6 +102,11 @@ export function keyOfNames(names: readonly string[]): string {
   return `${names.at(-2) ?? 'public'}.${names.at(-1) ?? ''}`;
 }
 
+/** The keys of the tables, views or indexes that DROP names. */
+export function droppedKeys({ objects }: SyntaxNode): readonly string[] {
+  return nodes(objects).map((object) => keyOfNames(nodes(asNode(object.List).items).map(stringOf)));
+}
+
 /** The name as people write it: without `public`. */
 export function nameOfKey(key: string): string {
   return key.replace(/^public\./, '');
@@ -110,6 +115,11 @@ export function nameOfKey(key: string): string {
 /** The last part of the name. */
 export function bareName(key: string): string {
   return key.slice(key.indexOf('.') + 1);
+}
+
+/** True for a temporary table: only its session sees it. */
+export function isTemporary(relation: unknown): boolean {
+  return asNode(relation).relpersistence === 't';
 }
 
 /** A call of a function or procedure. */

@@ -1,5 +1,5 @@
 import { hasOption, optionValue, timescaleNamespaces } from '../../sql/options.ts';
-import { asNode, nodes, type SyntaxNode, stringOf } from '../../sql/tree.ts';
+import { asNode, nodes, type SyntaxNode } from '../../sql/tree.ts';
 import type { Draft, StatementContext } from './finding.ts';
 import { dimensionsOf, tableArgument, uniqueKeysOf } from './follow.ts';
 import { aggregatesOf, isHypertable, isNew, type Table } from './model.ts';
@@ -11,10 +11,10 @@ import {
   columnOf,
   commandsOf,
   constraintOf,
+  droppedKeys,
   indexIn,
   isNull,
   keyOf,
-  keyOfNames,
   nameOfKey,
   namesCalled,
 } from './syntax.ts';
@@ -24,9 +24,10 @@ type Fact = Omit<Draft, 'index'> & { readonly location?: number };
 
 /** What TimescaleDB refuses, and what it lets pass to the loss of rows. Seen on TimescaleDB 2.28 with PostgreSQL 15. */
 export function timescaleDrafts(context: StatementContext): readonly Draft[] {
+  const refused = uniqueFacts(context);
   const facts = [
-    ...indexFacts(context),
-    ...uniqueFacts(context),
+    ...refused,
+    ...(refused.length > 0 ? [] : indexFacts(context)),
     ...concurrentFacts(context),
     ...alterFacts(context),
     ...aggregateFacts(context),
@@ -92,8 +93,7 @@ function concurrentFacts({ statement: { node }, before }: StatementContext): rea
       : [];
   }
   if (type !== 'DropStmt' || body.concurrent !== true) return [];
-  return nodes(body.objects).flatMap((object) => {
-    const key = keyOfNames(nodes(asNode(object.List).items).map(stringOf));
+  return droppedKeys(body).flatMap((key) => {
     const { table = '' } = before.indexes.get(key) ?? {};
     return isHypertable(before, table)
       ? [concurrently('DROP INDEX', nameOfKey(table), 'use DROP INDEX: it only waits for its lock')]
@@ -370,13 +370,16 @@ function refreshFacts(call: Call, key: string, { before }: StatementContext): re
 
 function droppedAggregates(
   { removeType, objects }: SyntaxNode,
-  { before }: StatementContext,
+  { before, file }: StatementContext,
 ): readonly Fact[] {
   if (removeType !== 'OBJECT_MATVIEW') return [];
-  return nodes(objects).flatMap((object) => {
-    const key = keyOfNames(nodes(asNode(object.List).items).map(stringOf));
+  const dropped = file.statements.flatMap(({ node: { type, body } }) =>
+    type === 'DropStmt' && body.removeType === 'OBJECT_TABLE' ? droppedKeys(body) : [],
+  );
+  return droppedKeys({ objects }).flatMap((key) => {
     const { source = '' } = before.tables.get(key) ?? {};
-    if (before.tables.get(source)?.retentionHours === undefined) return [];
+    const isOver = dropped.includes(source);
+    if (isOver || before.tables.get(source)?.retentionHours === undefined) return [];
     return [
       {
         rule: 'aggregate-loses-rows' as const,
