@@ -1,7 +1,8 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, inject, it } from 'vitest';
 import { create, templateNames, up } from '../../../src/migrations/migrate.ts';
+import { ownRules, squawkRules, squawkRulesOff } from '../../../src/schema/lint/rules.ts';
 import { lint } from '../../../src/schema/schema.ts';
 import { callCli } from '../../support/cli.ts';
 import { errorOf } from '../../support/errors.ts';
@@ -31,6 +32,13 @@ describe('the files of this package', () => {
       'CREATE TABLE price (',
     ]);
   });
+});
+
+it('docs/lint.md has each rule, and each rule of squawk that is off', () => {
+  const page = readFileSync('docs/lint.md', 'utf8');
+  const anchors = Object.keys(ownRules).filter((name) => !page.includes(`<a id="${name}"></a>`));
+  const names = [...Object.keys(squawkRules), ...squawkRulesOff];
+  expect([...anchors, ...names.filter((name) => !page.includes(`\`${name}\``))]).toEqual([]);
 });
 
 describe('-- lint: allow', () => {
