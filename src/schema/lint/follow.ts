@@ -44,7 +44,7 @@ export function follow(model: Model, { node }: ParsedStatement, file: string): M
     case 'ViewStmt':
       return withTable(model, keyOf(body.view), { ...noColumns, kind: 'view', file });
     case 'IndexStmt':
-      return withIndex(model, body, file);
+      return withIndex(model, body);
     case 'AlterTableStmt':
       return changed(model, keyOf(body.relation), (table) =>
         commandsOf(node).reduce((before, command) => altered(before, command, file), table),
@@ -145,7 +145,7 @@ function tableFromQuery(body: SyntaxNode, file: string): Table {
   };
 }
 
-function withIndex(model: Model, body: SyntaxNode, file: string): Model {
+function withIndex(model: Model, body: SyntaxNode): Model {
   const table = keyOf(body.relation);
   const name = body.idxname;
   const { schemaname } = asNode(body.relation);
@@ -153,7 +153,7 @@ function withIndex(model: Model, body: SyntaxNode, file: string): Model {
   const columns = nodes(body.indexParams).map((part) => asNode(part.IndexElem).name);
   const isPlain = columns.every((column) => column !== undefined);
   const isKey = body.unique === true && isPlain && body.whereClause === undefined;
-  const index: Index = { table, file };
+  const index: Index = { table };
   const withKey = changed(model, table, (each) =>
     isKey ? { ...each, uniqueKeys: [...each.uniqueKeys, columns.map(String)] } : each,
   );

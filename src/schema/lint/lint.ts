@@ -8,7 +8,13 @@ import { CryptosenseDbError } from '../../runtime/errors.ts';
 import { compareText } from '../../runtime/order.ts';
 import { locate } from '../../sql/location.ts';
 import { loadGrammar, type Parse } from '../../sql/parse.ts';
-import { type Allowance, readAllowances, readReleasedAllowances, releasedFile } from './allow.ts';
+import {
+  type Allowance,
+  type ReleasedAllowances,
+  readAllowances,
+  readReleasedAllowances,
+  releasedFile,
+} from './allow.ts';
 import type { Draft, LintFile, StatementContext } from './finding.ts';
 import { follow } from './follow.ts';
 import { commentDrafts, houseDrafts } from './house.ts';
@@ -96,10 +102,8 @@ export async function lint(options: LintOptions): Promise<LintResult> {
     read.map(({ file }) => file.text),
     { signal },
   );
-  const hasSquawk = !('reason' in squawk);
-  const linted = read.map((each, at) => {
-    const { file, contexts, drafts } = each;
-    const found = hasSquawk ? (squawk[at] ?? []) : [];
+  const linted = read.map(({ file, contexts, drafts }, at) => {
+    const found = 'reason' in squawk ? [] : (squawk[at] ?? []);
     return {
       file,
       path: pathOf(folders[file.direction === 'up' ? 'migrations' : 'rollbacks'], file.name),
@@ -107,35 +111,13 @@ export async function lint(options: LintOptions): Promise<LintResult> {
       drafts: [...drafts, ...squawkDrafts(found, { file, contexts })],
     };
   });
-  const names = new Set(linted.map(({ file }) => file.name));
-  const results = linted.map(({ file, path, drafts }) => {
-    const own = readAllowances(file.text);
-    const outside = released.allowances.filter((each) => each.file === file.name);
-    const allowed = [...own.allowed, ...outside];
-    const kept = drafts.filter(({ rule }) => !allowed.some((each) => each.rule === rule));
-    const isUnused = ({ rule }: Allowance) =>
-      !drafts.some((each) => each.rule === rule) && (hasSquawk || !isSquawkRule(rule));
-    const place = { path, text: file.text };
-    return {
-      allowed: drafts.length - kept.length,
-      findings: [
-        ...[...own.drafts, ...kept, ...own.allowed.filter(isUnused).map(unusedDraft)].map((draft) =>
-          findingOf(draft, { ...place, sizes }),
-        ),
-        ...outside
-          .filter(isUnused)
-          .map((each) => findingOf(unusedDraft(each), { ...released, sizes })),
-      ],
-    };
-  });
-  const all = new Set(pairs.flatMap(({ up, down }) => [up.name, down.name]));
-  const faults = [
-    ...released.drafts.filter(({ file }) => file === undefined || names.has(file)),
-    ...released.allowances.filter(({ file }) => !all.has(file)).map(strayDraft),
-  ];
+  const results = linted.map((each) =>
+    withAllowances(each, { released, sizes, hasSquawk: !('reason' in squawk) }),
+  );
+  const names = { all: namesOf(pairs), linted: linted.map(({ file }) => file.name) };
   return {
     findings: [
-      ...faults.map((draft) => findingOf(draft, { ...released, sizes })),
+      ...faultsOf(released, names).map((draft) => findingOf(draft, { ...released, sizes })),
       ...results.flatMap(({ findings }) => findings),
     ].sort(comparePlaces),
     files: linted.length,
@@ -144,6 +126,58 @@ export async function lint(options: LintOptions): Promise<LintResult> {
     target: sizes?.target ?? null,
     unseen: sizes?.unseen ?? [],
   };
+}
+
+/** The findings of a file without those that it allows, and with the allowances that allow nothing. */
+function withAllowances(
+  {
+    file,
+    path,
+    drafts,
+  }: { readonly file: LintFile; readonly path: string; readonly drafts: readonly Draft[] },
+  {
+    released,
+    sizes,
+    hasSquawk,
+  }: {
+    readonly released: ReleasedAllowances;
+    readonly sizes: LiveSizes | undefined;
+    readonly hasSquawk: boolean;
+  },
+): { readonly findings: readonly LintFinding[]; readonly allowed: number } {
+  const own = readAllowances(file.text);
+  const outside = released.allowances.filter((each) => each.file === file.name);
+  const allowed = new Set([...own.allowed, ...outside].map(({ rule }) => rule));
+  const kept = drafts.filter(({ rule }) => !allowed.has(rule));
+  // Whether a rule that did not run is broken is not known.
+  const unused = (allowances: readonly Allowance[]) =>
+    allowances
+      .filter(({ rule }) => hasSquawk || !isSquawkRule(rule))
+      .filter(({ rule }) => !drafts.some((each) => each.rule === rule))
+      .map(unusedDraft);
+  const inFile = [...own.drafts, ...kept, ...unused(own.allowed)];
+  return {
+    allowed: drafts.length - kept.length,
+    findings: [
+      ...inFile.map((draft) => findingOf(draft, { path, text: file.text, sizes })),
+      ...unused(outside).map((draft) => findingOf(draft, { ...released, sizes })),
+    ],
+  };
+}
+
+function namesOf(pairs: readonly MigrationPair[]): readonly string[] {
+  return pairs.flatMap(({ up, down }) => [up.name, down.name]);
+}
+
+/** What is wrong with the allowances of released files, of the linted ones alone. */
+function faultsOf(
+  { drafts, allowances }: ReleasedAllowances,
+  { all, linted }: { readonly all: readonly string[]; readonly linted: readonly string[] },
+): readonly Draft[] {
+  return [
+    ...drafts.filter(({ file }) => file === undefined || linted.includes(file)),
+    ...allowances.filter(({ file }) => !all.includes(file)).map(strayDraft),
+  ];
 }
 
 function requireVersion(pairs: readonly MigrationPair[], since: Version | undefined): void {

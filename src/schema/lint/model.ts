@@ -29,9 +29,9 @@ export interface Compression {
   readonly columns: readonly string[];
 }
 
+/** The key of its table. */
 export interface Index {
   readonly table: string;
-  readonly file: string;
 }
 
 /** What the statements before have made, by the keys of tables and indexes. */

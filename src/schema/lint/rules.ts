@@ -98,7 +98,7 @@ export const squawkRulesOff = [
   'transaction-nesting',
 ] as const;
 
-export type OwnRuleName = keyof typeof ownRules;
+type OwnRuleName = keyof typeof ownRules;
 export type SquawkRuleName = keyof typeof squawkRules;
 export type RuleName = OwnRuleName | SquawkRuleName;
 
@@ -114,13 +114,8 @@ export function isSquawkRule(name: string): name is SquawkRuleName {
 
 /** How bad a finding is, where the tables have that many bytes of rows together; undefined: it is not known. */
 export function severityOf(rule: RuleName, bytes: number | undefined): Severity {
-  const known: Rule = ownOrSquawk(rule);
-  const { severity, warningUpTo } = known;
+  const { severity, warningUpTo }: Rule = isSquawkRule(rule) ? squawkRules[rule] : ownRules[rule];
   return bytes !== undefined && warningUpTo !== undefined && bytes <= warningUpTo
     ? 'warning'
     : severity;
-}
-
-function ownOrSquawk(rule: RuleName): Rule {
-  return isSquawkRule(rule) ? squawkRules[rule] : ownRules[rule];
 }

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { text as readAll } from 'node:stream/consumers';
 import { startProgram } from '../../runtime/child-process.ts';
 import { CryptosenseDbError, messageOf } from '../../runtime/errors.ts';
-import { asNode, nodes } from '../../sql/tree.ts';
+import { asNode, nodes, type SyntaxNode } from '../../sql/tree.ts';
 import { squawkRulesOff } from './rules.ts';
 
 /** What squawk says of a text. */
@@ -37,7 +37,8 @@ export async function runSquawk(
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-lint-'));
   try {
     texts.forEach((text, at) => {
-      writeFileSync(join(folder, `${at}.sql`), text);
+      // Comments of squawk's own would hide findings without a reason. The places stay the same.
+      writeFileSync(join(folder, `${at}.sql`), text.replaceAll('squawk-ignore', 'squawk_ignore'));
     });
     const config = join(folder, 'squawk.toml');
     writeFileSync(config, '');
@@ -50,6 +51,7 @@ export async function runSquawk(
       ],
       signal,
     );
+    if ('reason' in found) return found;
     return texts.map((text, at) => {
       const own = found.filter(({ file }) => basename(String(file)) === `${at}.sql`);
       const starts = lineStarts(text);
@@ -80,11 +82,17 @@ function findProgram(): string | Unavailable {
 }
 
 /** It ends with 0 or 1, and prints a JSON list, however many findings there are. */
-async function readFindings(command: readonly string[], signal: AbortSignal | undefined) {
+async function readFindings(
+  command: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<readonly SyntaxNode[] | Unavailable> {
   const program = startProgram(command, { signal });
-  program.stdin.end();
-  const [output, end] = await Promise.all([readAll(program.stdout), program.ended]);
+  // A program that does not start has closed its standard input.
+  program.stdin.on('error', () => {}).end();
+  const ended = program.ended.catch((error: unknown) => ({ reason: messageOf(error) }));
+  const [output, end] = await Promise.all([readAll(program.stdout), ended]);
   signal?.throwIfAborted();
+  if ('reason' in end) return end;
   const found = parseList(output);
   if (found) return found;
   throw new CryptosenseDbError(

@@ -96,6 +96,11 @@ it('a rollback may drop and rename, and must not block', async () => {
   expect(await rulesBroken('select 1', down)).toEqual(['require-concurrent-index-creation']);
 });
 
+it('a comment of squawk hides nothing: an allowance needs a reason', async () => {
+  const sql = '-- squawk-ignore-file\n-- squawk-ignore ban-drop-table\ndrop table orders';
+  expect(await rulesBroken(sql)).toEqual(['ban-drop-table']);
+});
+
 it('the place is one in characters, behind text that is not ASCII', async () => {
   const { findings } = await lintPair(
     'begin;\n/* größer */ alter table users add column "größe" timestamp;\ncommit;',
