@@ -5,4 +5,4 @@
 
 -- CONCURRENTLY does not block writes, and cannot run in a transaction. A hypertable refuses it;
 -- use CREATE INDEX … WITH (timescaledb.transaction_per_chunk) there
-CREATE INDEX CONCURRENTLY idx_{{subject}} ON users(country_code);
+CREATE INDEX CONCURRENTLY {{index}} ON users(country_code);

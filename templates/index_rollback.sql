@@ -1,6 +1,6 @@
 -- Rollback: {{rollback_file}}
--- Description: Drop index idx_{{subject}}
+-- Description: Drop index {{index}}
 -- Author: {{author}}
 -- Transaction: none
 
-DROP INDEX CONCURRENTLY idx_{{subject}};
+DROP INDEX CONCURRENTLY {{index}};

@@ -4,6 +4,6 @@
 
 BEGIN;
 
-DROP TABLE {{subject}}_example;
+DROP TABLE {{subject}}_examples;
 
 COMMIT;

@@ -38,7 +38,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   doctor: ['backup', 'inspect', 'migrations', 'schema'],
   inspect: ['prices'],
   prices: ['market'],
-  schema: ['migrations', 'seeding', 'test-databases'],
+  schema: ['inspect', 'migrations', 'seeding', 'test-databases'],
   seeding: ['market', 'migrations', 'prices'],
   'test-databases': ['migrations', 'seeding'],
   types: ['migrations', 'schema'],
@@ -46,6 +46,7 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
 
 /** The modules that one feature offers to the others. */
 const publicModules = [
+  'src/inspect/inspect.ts',
   'src/inspect/invalid-indexes.ts',
   'src/inspect/questions/chunks.ts',
   'src/inspect/questions/jobs.ts',
@@ -58,6 +59,7 @@ const publicModules = [
   'src/market/price-files.ts',
   'src/market/prices.ts',
   'src/market/sources.ts',
+  'src/migrations/effects.ts',
   'src/migrations/elsewhere.ts',
   'src/migrations/migrate.ts',
   'src/migrations/pending.ts',

@@ -133,6 +133,21 @@ describe('the installed command', () => {
     }
   });
 
+  it('lints without squawk, and names the rules that did not run', () => {
+    const { code, stdout } = runInstalled(['migrate', 'lint', '--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      findings: [],
+      notRun: [
+        {
+          rules: expect.arrayContaining(['require-concurrent-index-creation']),
+          files: [],
+          reason: 'squawk-cli is not installed',
+        },
+      ],
+    });
+  });
+
   const timescale = inject('timescaleUrl');
   it.skipIf(timescale === undefined)(
     `applies the packaged schema and seeds${timescale ? '' : ' (skipped: no server with TimescaleDB here)'}`,

@@ -84,6 +84,22 @@ export function onDatabase<Options extends TargetFlags>(
 }
 
 /**
+ * As `onDatabase`, for a command that needs no database: `target` is undefined unless `--url` or `--embedded` names one.
+ * The environment does not count, because what it names depends on the machine.
+ */
+export function onNamedDatabase<Options extends TargetFlags>(
+  { url, embedded, passwordCommand, ...options }: Options,
+  { signal }: Tools,
+) {
+  const isNamed = url !== undefined || embedded !== undefined;
+  const target = isNamed
+    ? readTarget({ url, embedded, passwordCommand }, surroundings())
+    : undefined;
+  const beforeGrammar = target?.kind === 'embedded' ? undefined : keepWebAssemblyPlain;
+  return { ...options, target, signal, beforeGrammar };
+}
+
+/**
  * Tells V8 not to optimise WebAssembly. The SQL grammar is one huge function: to optimise it takes
  * several times the processor time that parsing a whole schema takes. It is for processes without
  * the embedded engine, and runs right before the grammar is loaded, because Node cannot use its

@@ -13,7 +13,8 @@ import type {
 import type { ScaffoldOptions } from '../migrations/scaffold.ts';
 import { templateNames } from '../migrations/templates.ts';
 import { CryptosenseDbError } from '../runtime/errors.ts';
-import type { VerifyOptions } from '../schema/schema.ts';
+import type { LintOptions, Severity, VerifyOptions } from '../schema/schema.ts';
+import { renderAnnotations, renderLint } from '../ui/lint.ts';
 import { renderPlan } from '../ui/plan.ts';
 import {
   renderBaseline,
@@ -32,6 +33,7 @@ import {
   keepWebAssemblyPlain,
   migrationFlags,
   onDatabase,
+  onNamedDatabase,
   passwordCommandFlag,
   runFlags,
   scratchFlags,
@@ -321,8 +323,47 @@ const verify = defineCommand<VerifyOptions>()({
   },
 });
 
+const lint = defineCommand<
+  Omit<LintOptions, 'target'> &
+    TargetFlags & { readonly format?: 'text' | 'github'; readonly failOn?: Severity }
+>()({
+  name: 'lint',
+  summary: 'find what is risky in migrations; exit with code 1 when there is an error',
+  flags: {
+    since: flag('--since <version>', 'the first pair to lint (default: all)', version),
+    failOn: flag('--fail-on <severity>', 'exit with code 1 from this severity on', {
+      choices: ['error', 'warning'],
+      default: 'error',
+    }),
+    format: flag('--format <format>', 'text, or annotations for a workflow of GitHub', {
+      choices: ['text', 'github'],
+      default: 'text',
+    }),
+    ...targetFlags,
+    ...folderFlags,
+  },
+  notes: [
+    'It reads the files and runs nothing. With --url or --embedded, the size of a table decides whether a lock on it is an',
+    'error or a warning; the environment names no database here. "-- lint: allow RULE <why>" at the top of a file allows',
+    'what is meant. squawk-cli, where it is installed, finds the locks and rewrites.',
+  ],
+  examples: [
+    ['cryptosense-db migrate lint', 'all files'],
+    ['cryptosense-db migrate lint --since 20261127_120000', 'what a pull request adds'],
+    ['cryptosense-db migrate lint --format github', 'annotations in a pull request'],
+    ['cryptosense-db migrate lint --url postgresql://db.example/shop', 'by size'],
+  ],
+  run: async ({ format, failOn, ...given }, tools) => {
+    const { lint: lintFiles } = await import('../schema/schema.ts');
+    const result = await lintFiles(onNamedDatabase(given, tools));
+    tools.output.result(result, format === 'github' ? renderAnnotations : renderLint);
+    const fails = (severity: Severity) => severity === 'error' || failOn === 'warning';
+    if (result.findings.some(({ severity }) => fails(severity))) tools.answerNo();
+  },
+});
+
 export const migrateCommands: Group = {
   name: 'migrate',
   summary: 'apply, roll back and inspect migrations',
-  commands: [up, plan, down, redo, status, create, verify, repair, baseline],
+  commands: [up, plan, down, redo, status, create, lint, verify, repair, baseline],
 };

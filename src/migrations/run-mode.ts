@@ -1,3 +1,4 @@
+import { hasOption, isOff, timescaleNamespaces } from '../sql/options.ts';
 import type { StatementNode } from '../sql/parse.ts';
 import { asNode, lastName, nodes, type SyntaxNode, stringOf } from '../sql/tree.ts';
 
@@ -306,43 +307,4 @@ const createExtension = /create\s+extension\s+(if\s+not\s+exists\s+)?"?timescale
 /** The code of a DO block, and the name of its language where the block gives one. */
 function textsOfBlock(body: SyntaxNode): readonly string[] {
   return nodes(body.args).map((argument) => stringOf(asNode(asNode(argument.DefElem).arg)));
-}
-
-/** `tsdb` is the short form, since TimescaleDB 2.19. */
-const timescaleNamespaces: readonly unknown[] = ['timescaledb', 'tsdb'];
-
-/** True for a WITH list or option list that has the option and does not set it to false. */
-function hasOption(
-  list: unknown,
-  name: string,
-  namespaces: readonly unknown[] = [undefined],
-): boolean {
-  const value = optionValue(list, name, namespaces);
-  return value !== undefined && !offValues.includes(value);
-}
-
-/** True for a list that sets the option to false. */
-function isOff(list: unknown, name: string): boolean {
-  const value = optionValue(list, name, [undefined]);
-  return value !== undefined && offValues.includes(value);
-}
-
-const offValues: readonly string[] = ['false', 'off', 'no', '0'];
-
-/** The value in lower case, empty for an option without a value; undefined without the option. */
-function optionValue(
-  list: unknown,
-  name: string,
-  namespaces: readonly unknown[],
-): string | undefined {
-  const option = nodes(list)
-    .map((node) => asNode(node.DefElem))
-    .find(({ defname, defnamespace }) => defname === name && namespaces.includes(defnamespace));
-  if (!option) return undefined;
-  const value = asNode(option.arg);
-  if (value.Integer) return String(asNode(value.Integer).ival ?? 0);
-  if (value.Boolean) return String(asNode(value.Boolean).boolval ?? false);
-  // The grammar reads an unreserved word, such as off, as the name of a type.
-  const word = nodes(asNode(value.TypeName).names).at(-1) ?? value;
-  return stringOf(word).toLowerCase();
 }

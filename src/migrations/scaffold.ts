@@ -75,6 +75,8 @@ export async function create(options: ScaffoldOptions): Promise<ScaffoldResult> 
       description: options.description.trim().replaceAll(/[\s_]+/g, ' '),
       author: author.replaceAll(/\s+/g, ' '),
       subject: subjectOf(name),
+      // For the table of the example.
+      index: `idx_users_${subjectOf(name).replace(/^users_/, '')}`,
     };
     const texts = {
       up: fillTemplate(`${template}.sql`, values),

@@ -21,6 +21,14 @@ export {
   type LineDifference,
 } from './erd.ts';
 export {
+  type LintFinding,
+  type LintOptions,
+  type LintResult,
+  lint,
+  type NotRun,
+  type Severity,
+} from './lint/lint.ts';
+export {
   type RightsOptions,
   type ScriptOptions,
   type ScriptResult,

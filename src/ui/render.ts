@@ -321,7 +321,7 @@ export function renderProblems(problems: readonly Problem[], { chalk }: Look): s
 }
 
 /** Without the control characters that a file or an answer may have: a terminal would obey them. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replaceAll(/[^\P{Cc}\n\t]/gu, '�');
 }
 

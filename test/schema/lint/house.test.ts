@@ -1,0 +1,70 @@
+import { expect, it } from 'vitest';
+import { alone, lintPair, rulesBroken } from './lint-case.ts';
+
+/** A table with a comment and the columns. */
+function table(columns: string, name = 'coins'): string {
+  return `create table ${name} (${columns}); comment on table ${name} is 'x'`;
+}
+
+const broken: readonly (readonly [rule: string, sql: string])[] = [
+  ['table-name', table('id uuid', '"Coins"')],
+  ['table-name', 'create view "userNames" as select name from users'],
+  ['plural-table-name', table('id uuid', 'coin')],
+  ['column-name', table('"createdAt" timestamptz')],
+  ['column-name', 'alter table users add column "lastName" text'],
+  ['index-name', `${table('id uuid')}; create index coins_id_idx on coins (id)`],
+  ['index-name', `${table('id uuid')}; create index on coins (id)`],
+  ['index-name', `${table('id uuid')}; create unique index "uniqueCoin" on coins (id)`],
+  ['foreign-key-name', table('user_id uuid references users (id)')],
+  ['foreign-key-name', table('user_id uuid, constraint u foreign key (user_id) references users')],
+  ['foreign-key-type', table('user_id int constraint fk_coins_users references users (id)')],
+  ['primary-key-type', table('id serial primary key')],
+  ['primary-key-type', table('id int, primary key (id)')],
+  ['price-type', table('price double precision')],
+  ['price-type', table('fee_usd numeric(20, 2)')],
+  ['price-type', 'alter table orders add column amount money'],
+  ['prefer-timestamp-tz', table('created_at timestamp')],
+  ['json-type', table('metadata json')],
+  ['soft-delete', table('is_deleted boolean')],
+  ['soft-delete', table('deleted_at timestamptz not null')],
+  ['table-comment', 'create table coins (id uuid)'],
+];
+
+it.each(broken)('%s is broken by: %s', async (rule, sql) => {
+  expect(await rulesBroken(sql)).toEqual([rule]);
+});
+
+const sound: readonly string[] = [
+  table(`id uuid primary key, user_id uuid not null, created_at timestamptz, deleted_at timestamptz,
+    price numeric(20, 8), fee_usd numeric(30, 18), price_change_24h numeric(10, 2), total_usd numeric(20, 2),
+    value double precision, metadata jsonb,
+    constraint fk_coins_users foreign key (user_id) references users (id),
+    constraint fk_coins_users_owner foreign key (user_id) references users (id)`),
+  table('id bigserial primary key', 'coin_history'),
+  table('time timestamptz, symbol varchar(20), primary key (time, symbol)'),
+  `${table('id uuid', 'social_sentiment_history')};
+    create index idx_social_sentiment_id on social_sentiment_history (id)`,
+  alone('create unique index concurrently one_name_per_rank on users (name, rank)'),
+  'create temporary table "Scratch" ("theId" int primary key); create index on "Scratch" ("theId")',
+  'create table users_before as select id from users; comment on table users_before is $$x$$',
+  'create table coins (id uuid); drop table coins; select 1',
+];
+
+it.each(sound)('nothing is wrong with: %s', async (sql) => {
+  expect(await rulesBroken(sql)).toEqual([]);
+});
+
+it('a rollback may bring back names and types that were there', async () => {
+  const down = 'create table "Coin" ("theId" serial primary key, at timestamp)';
+  expect(await rulesBroken('select 1', down)).toEqual([]);
+});
+
+it('a hint says what to write', async () => {
+  const { findings } = await lintPair(table('"createdAt" timestamptz'));
+  expect(findings).toMatchObject([
+    {
+      message: 'the column "createdAt" is not named in snake_case',
+      hint: 'name it created_at; docs/lint.md#column-name',
+    },
+  ]);
+});
