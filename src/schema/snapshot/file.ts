@@ -1,5 +1,6 @@
 import { CryptosenseDbError } from '../../runtime/errors.ts';
 import { readText } from '../../runtime/files.ts';
+import { quoteShellWord } from '../../runtime/shell-words.ts';
 import { parseSnapshot, type Snapshot } from './snapshot.ts';
 
 /** Reads a snapshot file. Throws `file-problem`, with the hint where there is no file. */
@@ -16,7 +17,7 @@ export function readSnapshotFile(
       ? { message: `${path} is not there`, hint }
       : {
           message: `${path} is no snapshot of a schema that this release can read`,
-          hint: `write it again with: cryptosense-db schema snapshot --out ${path}`,
+          hint: `write it again with: cryptosense-db schema snapshot --out ${quoteShellWord(path)}`,
         },
     { details: { path } },
   );
