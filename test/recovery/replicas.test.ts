@@ -519,14 +519,14 @@ describe("createDatabase({ role: 'replica' })", () => {
     return own;
   }
 
-  /** Waits until a standby runs such a query, and returns the id of its backend and the standby. */
+  /** Waits until such a query sleeps on a standby, with its locks, and returns the id of its backend. */
   async function running(own: ScratchDatabase, words: string): Promise<number> {
     let pid = 0;
     await until(`a query with ${words}`, async () => {
       for (const standby of [north, south]) {
         const [row] = await standby.sql<{ pid: number }[]>`
           select pid from pg_stat_activity
-          where datname = ${own.name} and state = 'active' and query like ${`%${words}%`}`;
+          where datname = ${own.name} and wait_event = 'PgSleep' and query like ${`%${words}%`}`;
         pid = row?.pid ?? pid;
       }
       return pid > 0;
