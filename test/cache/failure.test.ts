@@ -18,7 +18,7 @@ import {
 
 afterAll(stopRedis);
 
-const quick = { commandTimeoutMs: 300, connectTimeoutMs: 300, retryAfterMs: 100 };
+const quick = { commandTimeoutMs: 400, connectTimeoutMs: 1_000, retryAfterMs: 100 };
 const btc = () => ({ symbol: 'BTC', priceUsd: '1', time: new Date() });
 
 function open({ url: target }: Pick<RedisServer, 'url'>, prefix = randomUUID()) {
@@ -222,7 +222,7 @@ describe.skipIf(!hasRedis)(`Redis${withoutRedis}`, () => {
       );
       const target = `rediss://127.0.0.1:${port}`;
       const tls = { ca: readFileSync(ca.certificate, 'utf8') };
-      const trusting = openTestCache({ target, ...quick, tls });
+      const trusting = openTestCache({ target, retryAfterMs: 100, tls });
       await until('Redis answers over TLS', () =>
         trusting.ping().then(
           () => true,

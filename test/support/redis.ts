@@ -32,14 +32,16 @@ export interface RedisServer {
 export async function startRedis(...args: readonly string[]): Promise<RedisServer> {
   const folder = mkdtempSync(join(tmpdir(), 'cryptosense-db-redis-'));
   const port = await freePort();
+  // Sentinel takes its settings from a file, which it writes.
+  const isSentinel = args.includes('--sentinel');
   const plain = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder];
   const password = args[args.indexOf('--requirepass') + 1];
   const isTls = args.includes('--tls-port');
   const url = `redis://${args.includes('--requirepass') ? `:${password}@` : ''}127.0.0.1:${port}`;
   let child: ChildProcess;
   const start = async () => {
-    child = spawn('redis-server', [...plain, ...args], { stdio: 'ignore' });
-    if (!isTls) await until('Redis answers', () => ask('PING').catch(() => false));
+    child = spawn('redis-server', [...(isSentinel ? [] : plain), ...args], { stdio: 'ignore' });
+    if (!isTls && !isSentinel) await until('Redis answers', () => ask('PING').catch(() => false));
   };
   const kill = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
