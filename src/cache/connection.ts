@@ -1,5 +1,5 @@
 import type { ConnectionOptions } from 'node:tls';
-import { CryptosenseDbError, messageOf } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError, messageOf } from '../runtime/errors.ts';
 import { requireWhole } from '../runtime/whole-numbers.ts';
 import { cacheFailed, explained, isLost } from './failure.ts';
 import { type CacheTarget, describeCache } from './target.ts';
@@ -88,23 +88,27 @@ export function openCache(target: CacheTarget, settings: ConnectionSettings = {}
       }
       return await work(client);
     } catch (error) {
-      if (error instanceof CryptosenseDbError && error.code !== 'cache-unavailable') throw error;
-      const known = isClosed ? cacheFailed(name, 'closed') : explained(error, name);
-      if (isLost(known.details.reason)) lose(used, known);
-      throw known;
+      if (!isError(error, 'cache-unavailable')) throw error;
+      if (isClosed) throw cacheFailed(name, 'closed');
+      if (isLost(error.details.reason)) lose(used, error);
+      throw error;
     }
   };
-  const timely = <T>(work: Promise<T>) =>
-    within(work, commandTimeoutMs, () => cacheFailed(name, 'slow', `after ${commandTimeoutMs} ms`));
+  const answer = <T>(work: Promise<T>): Promise<T> =>
+    within(work, commandTimeoutMs, () =>
+      cacheFailed(name, 'slow', `after ${commandTimeoutMs} ms`),
+    ).catch((error: unknown) => {
+      throw explained(error, name);
+    });
   return {
     target,
     name,
-    send: (args, routing) => use((client) => timely(client.send(args, routing))),
+    send: (args, routing) => use((client) => answer(client.send(args, routing))),
     onServers: (work) =>
       use(async ({ servers }) => {
         const results = [];
-        for (const send of await servers()) {
-          results.push(await work((...args) => timely(send(...args))));
+        for (const send of await answer(servers())) {
+          results.push(await work((...args) => answer(send(...args))));
         }
         return results;
       }),
