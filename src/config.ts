@@ -293,6 +293,12 @@ export function findCacheUrl(
   return own ?? readDotEnv(folder, { isNeeded }).REDIS_URL;
 }
 
+/** The URL of a Redis for tests: TEST_REDIS_URL in the environment or in `.env`; undefined where it is not set. */
+export function readTestCacheUrl({ environment, folder }: Surroundings): string | undefined {
+  const { TEST_REDIS_URL: own } = withoutEmpty(environment);
+  return own ?? readDotEnv(folder, { isNeeded: false }).TEST_REDIS_URL;
+}
+
 /** What the configuration of physical backups needs and no flag may hold, and the region, from the environment. */
 export interface WalSecrets {
   readonly passphrase: string | undefined;

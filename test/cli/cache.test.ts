@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCli } from '../support/cli.ts';
+import { callCli } from '../support/cli.ts';
 import { scratchDatabase } from '../support/recovery.ts';
 import {
   hasRedis,
@@ -30,7 +30,7 @@ async function database(mark?: 'dev' | 'production') {
       select s::varchar(20), now() - interval '50 seconds', 7.5::numeric(20, 8), null::numeric(20, 2),
           12.5::numeric(20, 2), 'test'::varchar(50) from unnest(symbols) s where s <> 'XRP'
     $$`);
-  if (mark) expect(await runCli(['db', 'mark', mark, '--url', url])).toMatchObject({ code: 0 });
+  if (mark) expect(await callCli(['db', 'mark', mark, '--url', url])).toMatchObject({ code: 0 });
   return url;
 }
 
@@ -40,7 +40,7 @@ describe.skipIf(!hasRedis)(`cryptosense-db cache${withoutRedis}`, () => {
     const prefix = randomUUID();
     const env = { REDIS_URL: redis.url, DATABASE_URL: url };
     const run = (...args: readonly string[]) =>
-      runCli(['cache', ...args, '--prefix', prefix], { env });
+      callCli(['cache', ...args, '--prefix', prefix], { env });
     const warmed = await run('warm', '--json');
     expect(JSON.parse(warmed.stdout)).toMatchObject({ found: 2, stored: 2 });
     const { prices, sessions } = openTestCache({ target: redis.url, prefix });
@@ -70,19 +70,19 @@ describe.skipIf(!hasRedis)(`cryptosense-db cache${withoutRedis}`, () => {
     const { sessions } = openTestCache({ target: redis.url, prefix });
     const id = await sessions.create(randomUUID(), {});
     const flags = ['--url', url, '--cache-url', redis.url, '--prefix', prefix];
-    const refused = await runCli(['cache', 'clear', 'sessions', ...flags]);
+    const refused = await callCli(['cache', 'clear', 'sessions', ...flags]);
     expect(refused).toMatchObject({ code: 2 });
     expect(refused.stderr).toContain('refuses to have the sessions of its cache cleared');
     expect(await sessions.get(id)).toBeDefined();
     const name = new URL(url).pathname.slice(1);
-    const forced = await runCli(['cache', 'clear', 'sessions', ...flags, '--force', name]);
+    const forced = await callCli(['cache', 'clear', 'sessions', ...flags, '--force', name]);
     expect(forced).toMatchObject({ code: 0 });
     expect(await sessions.get(id)).toBeUndefined();
   });
 
   it('check judges what is stored, and ends with 1 under --check', async () => {
     const flags = ['--cache-url', redis.url, '--json'];
-    const all = await runCli(['cache', 'check', '--check', '--part', 'queues', ...flags]);
+    const all = await callCli(['cache', 'check', '--check', '--part', 'queues', ...flags]);
     expect(all.code).toBe(1);
     const { findings, isSound } = JSON.parse(all.stdout);
     const rules = findings.map(
@@ -94,18 +94,18 @@ describe.skipIf(!hasRedis)(`cryptosense-db cache${withoutRedis}`, () => {
       'cache-login note',
     ]);
     expect(isSound).toBe(false);
-    const text = await runCli(['cache', 'check', '--cache-url', redis.url]);
+    const text = await callCli(['cache', 'check', '--cache-url', redis.url]);
     expect(text.stdout).toContain('config set maxmemory 1gb');
   });
 
   it('says in one error that the cache is not there, and without one that none is named', async () => {
-    const gone = await runCli(['cache', 'status', '--cache-url', 'redis://:secret@127.0.0.1:1']);
+    const gone = await callCli(['cache', 'status', '--cache-url', 'redis://:secret@127.0.0.1:1']);
     expect(gone).toMatchObject({ code: 2, stdout: '' });
     expect(gone.stderr).toMatch(
       /the cache redis:\/\/127\.0\.0\.1:1\/0 does not answer\n.*ECONNREFUSED/,
     );
     expect(gone.stderr).not.toContain('secret');
-    const none = await runCli(['cache', 'check']);
+    const none = await callCli(['cache', 'check']);
     expect(none).toMatchObject({ code: 2 });
     expect(none.stderr).toContain('REDIS_URL');
   });
@@ -114,7 +114,7 @@ describe.skipIf(!hasRedis)(`cryptosense-db cache${withoutRedis}`, () => {
     const url = await database();
     const args = ['doctor', '--url', url, '--only', 'cache-unreachable,cache-version', '--json'];
     const rulesOf = async (env: Readonly<Record<string, string>>, ...more: readonly string[]) => {
-      const { stdout } = await runCli([...args, ...more], { env });
+      const { stdout } = await callCli([...args, ...more], { env });
       const { findings, sound, notApplicable } = JSON.parse(stdout);
       return [findings.length, sound, notApplicable];
     };
