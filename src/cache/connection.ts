@@ -165,6 +165,8 @@ function createClient(
     name: clientName,
     disableOfflineQueue: true,
     commandsQueueMaxLength: mostWaiting,
+    // A name of the client's software, which Redis knows from 7.2 on only.
+    disableClientInfo: true,
     // It is for Redis Enterprise, and another server refuses it with each connection.
     maintNotifications: 'disabled' as const,
   };

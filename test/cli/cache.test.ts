@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { callCli } from '../support/cli.ts';
+import { priceDatabase } from '../support/prices.ts';
 import { scratchDatabase } from '../support/recovery.ts';
 import {
   hasRedis,
@@ -108,6 +110,34 @@ describe.skipIf(!hasRedis)(`cryptosense-db cache${withoutRedis}`, () => {
     const none = await callCli(['cache', 'check']);
     expect(none).toMatchObject({ code: 2 });
     expect(none.stderr).toContain('REDIS_URL');
+  });
+
+  it('works with the rights that docs/cache.md lists, and no others', async () => {
+    const own = await startRedis();
+    const page = readFileSync('docs/cache.md', 'utf8');
+    const [, block = ''] = /```text\n(acl setuser api [\s\S]*?)```/.exec(page) ?? [];
+    const lines = block.trim().replaceAll(/\n +/g, ' ').split('\n');
+    expect(lines).toHaveLength(3);
+    for (const line of lines) await own.ask(...line.replace('SECRET', 'pw').split(' '));
+    const at = (user: string) => `redis://${user}:pw@127.0.0.1:${own.port}`;
+    const { sessions, prices, ping } = openTestCache({ target: at('api') });
+    await ping();
+    const userId = randomUUID();
+    const id = await sessions.create(userId, {});
+    expect(await sessions.touch(id)).toBe(true);
+    await sessions.destroyAllOf(userId);
+    expect(await sessions.destroy(await sessions.create(userId, {}))).toBe(true);
+    await prices.set([{ symbol: 'BTC', priceUsd: '1', time: new Date() }]);
+    const { db } = await priceDatabase();
+    expect((await prices.readThrough(db, ['BTC', 'ETH'])).size).toBe(2);
+    expect(prices.counters()).toMatchObject({ bypasses: 0, unstored: 0 });
+
+    const env = { REDIS_URL: at('tool'), DATABASE_URL: await database('dev') };
+    for (const args of [['check'], ['warm'], ['status'], ['clear', 'prices']]) {
+      const { code, stdout, stderr } = await callCli(['cache', ...args], { env });
+      expect({ args, code, stderr }).toEqual({ args, code: 0, stderr: '' });
+      expect(stdout).not.toContain('not seen');
+    }
   });
 
   it('is judged by doctor where REDIS_URL names it, and not with an empty --cache-url', async () => {
