@@ -271,6 +271,15 @@ function within<T>(work: Promise<T>, timeoutMs: number, late: () => Error): Prom
   return new Promise((resolve, reject) => {
     // After a pause of the process, an answer may have arrived that is not read yet. It is read before an immediate runs.
     const timer = setTimeout(() => setImmediate(() => reject(late())), timeoutMs);
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
+    work.then(
+      (result) => {
+        clearTimeout(timer);
+        resolve(result);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
 }

@@ -111,8 +111,14 @@ export function keyPrefix(prefix: string): string {
 
 /** The key of one value: `cryptosense:v1:{prices}:price:BTC`. */
 export function keyOf(name: KeyName, prefix: string, value: string): string {
-  // As a function, the replacement is taken as it is: $ has a meaning in a text.
-  return keyPrefix(prefix) + keyspace[name].pattern.replace(/<.*?>/, () => value);
+  return keysOf(name, prefix)(value);
+}
+
+/** As `keyOf`, for many values. */
+export function keysOf(name: KeyName, prefix: string): (value: string) => string {
+  const [before = '', after = ''] = keyspace[name].pattern.split(/<.*?>/);
+  const start = keyPrefix(prefix) + before;
+  return (value) => start + value + after;
 }
 
 /** What SCAN takes to find every key of the name. */
@@ -125,11 +131,18 @@ export function scanPattern(name: KeyName, prefix: string): string {
 /** The value of a key; undefined for one that another program wrote in another form. */
 export function decode<Name extends KeyName>(name: Name, text: string): ValueOf<Name> | undefined {
   const value = parseObject(text);
-  const fields: Readonly<Record<string, FieldKind>> = keyspace[name].fields;
   if (value === undefined) return undefined;
-  const isWhole = Object.entries(fields).every(([field, kind]) => isOfKind(value[field], kind));
+  const isWhole = fieldsOf[name].every(([field, kind]) => isOfKind(value[field], kind));
   return isWhole ? (value as ValueOf<Name>) : undefined;
 }
+
+const fieldsOf: Readonly<Record<KeyName, readonly (readonly [string, FieldKind])[]>> = {
+  session: Object.entries(keyspace.session.fields),
+  userSessions: [],
+  price: Object.entries(keyspace.price.fields),
+  priceLock: [],
+  queue: [],
+};
 
 function parseObject(text: string): Readonly<Record<string, unknown>> | undefined {
   try {

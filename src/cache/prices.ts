@@ -5,7 +5,7 @@ import type { DB } from '../database/types.ts';
 import { CryptosenseDbError, isError, type Problem } from '../runtime/errors.ts';
 import { backoffMs } from '../runtime/retry.ts';
 import type { CacheConnection } from './connection.ts';
-import { decode, isDecimal, keyOf, keyspace, type ValueOf } from './keyspace.ts';
+import { decode, isDecimal, keysOf, keyspace, type ValueOf } from './keyspace.ts';
 import { claimPrices, releaseLocks, storePrices } from './scripts.ts';
 
 /** The columns of `latest_prices`. Amounts are in USD, as PostgreSQL writes NUMERIC. */
@@ -74,8 +74,8 @@ type Found = ReadonlyMap<string, Price | undefined>;
 export function pricesOf({ send }: Pick<CacheConnection, 'send'>, prefix: string): Prices {
   const counters = { hits: 0, misses: 0, joined: 0, queries: 0, bypasses: 0, unstored: 0 };
   const loads = new Map<string, Promise<Found>>();
-  const keyOfPrice = (symbol: string) => keyOf('price', prefix, symbol);
-  const keyOfLock = (symbol: string) => keyOf('priceLock', prefix, symbol);
+  const keyOfPrice = keysOf('price', prefix);
+  const keyOfLock = keysOf('priceLock', prefix);
 
   /** What Redis knows: a price, or undefined for a symbol that has none. */
   const look = async (symbols: readonly string[]): Promise<Found> => {
@@ -229,9 +229,9 @@ function readValues(symbols: readonly string[], values: readonly unknown[]): Fou
   for (const [at, symbol] of symbols.entries()) {
     const text = values[at];
     if (typeof text !== 'string') continue;
+    const value = text === 'null' ? undefined : decode('price', text);
     if (text === 'null') found.set(symbol, undefined);
-    const value = decode('price', text);
-    if (value !== undefined) found.set(symbol, priceOfValue(symbol, value));
+    else if (value !== undefined) found.set(symbol, priceOfValue(symbol, value));
   }
   return found;
 }
@@ -325,7 +325,9 @@ function distinct(symbols: readonly string[]): readonly string[] {
 }
 
 function withPrices(found: Found): ReadonlyMap<string, Price> {
-  return new Map([...found].flatMap(([symbol, price]) => (price ? [[symbol, price]] : [])));
+  const prices = new Map<string, Price>();
+  for (const [symbol, price] of found) if (price !== undefined) prices.set(symbol, price);
+  return prices;
 }
 
 function notAPool(): CryptosenseDbError<'bad-configuration'> {
