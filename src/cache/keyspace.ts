@@ -1,10 +1,11 @@
+import { dayMs } from '../runtime/days.ts';
+
 /**
  * The release of the keyspace, a part of every key. Raise it when a value changes its form: services of the old and
  * the new release then run side by side, each on keys of its own.
  */
 export const keyspaceVersion = 1;
 
-export const dayMs = 86_400_000;
 export const parts = ['sessions', 'prices', 'queues'] as const;
 /** What the specification puts into Redis (1.1). */
 export type Part = (typeof parts)[number];

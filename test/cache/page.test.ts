@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { dayMs, type KeyDefinition, keyOf, keyPrefix, keyspace } from '../../src/cache/keyspace.ts';
+import { type KeyDefinition, keyOf, keyPrefix, keyspace } from '../../src/cache/keyspace.ts';
 import { queueDefinitions } from '../../src/cache/queues.ts';
+import { dayMs } from '../../src/runtime/days.ts';
 
 const page = readFileSync('docs/cache.md', 'utf8');
 
