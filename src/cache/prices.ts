@@ -97,11 +97,11 @@ export function pricesOf({ send }: Pick<CacheConnection, 'send'>, prefix: string
     const keys = [...symbols.map(keyOfPrice), ...symbols.map(keyOfLock)];
     const reply = await runScript(claimPrices, keys, [token, String(lockMs)]);
     const [now, ...values] = Array.isArray(reply) ? reply : [];
-    return {
-      now: Number(now),
-      found: readValues(symbols, values),
-      owned: symbols.filter((_, at) => values[at] === 1),
-    };
+    const found = readValues(symbols, values);
+    // A value of another form has no lock, and no other process replaces it.
+    const isOpen = (symbol: string, at: number) =>
+      values[at] === 1 || (typeof values[at] === 'string' && !found.has(symbol));
+    return { now: Number(now), found, owned: symbols.filter(isOpen) };
   };
 
   const store = async (entries: readonly Entry[]): Promise<number> => {

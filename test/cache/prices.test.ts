@@ -170,6 +170,18 @@ describe.skipIf(!hasRedis)(`prices.readThrough${withoutRedis}`, () => {
     expect(await countQueries()).toBe(1);
   });
 
+  it('replaces at once what another program wrote in another form', async () => {
+    const { db, countQueries } = await priceDatabase();
+    const prefix = randomUUID();
+    const { prices } = open(prefix);
+    await redis.ask('SET', keyOf(prefix, 'BTC'), '43012.5');
+    const startedAt = performance.now();
+    await prices.readThrough(db, ['BTC']);
+    expect(performance.now() - startedAt).toBeLessThan(1_500);
+    expect((await prices.get(['BTC'])).size).toBe(1);
+    expect(await countQueries()).toBe(1);
+  });
+
   it('gives a loaded price 30 seconds from the start of the query on', async () => {
     const { db, slowDown } = await priceDatabase();
     await slowDown(1);
