@@ -16,7 +16,12 @@ type Plugin = NonNullable<Options['esbuildPlugins']>[number];
  */
 export default defineConfig([
   {
-    entry: { index: 'src/index.ts', client: 'src/client.ts', testing: 'src/testing.ts' },
+    entry: {
+      index: 'src/index.ts',
+      client: 'src/client.ts',
+      cache: 'src/cache.ts',
+      testing: 'src/testing.ts',
+    },
     format: 'esm',
     target: 'node20',
     removeNodeProtocol: false,

@@ -264,6 +264,41 @@ export function findStore(
   return own ?? readDotEnv(folder, { isNeeded }).BACKUP_STORE;
 }
 
+/**
+ * The URL of Redis that `--cache-url` names, else REDIS_URL in the environment or in `.env`. Throws `bad-configuration`
+ * when none is named.
+ */
+export function readCacheUrl(flags: CacheFlag, around: Surroundings): string {
+  const url = findCacheUrl(flags, around, { isNeeded: true });
+  if (url !== undefined) return url;
+  throw new CryptosenseDbError('bad-configuration', {
+    message: 'no cache is named',
+    evidence: ['--cache-url redis://user:password@host:6379', 'REDIS_URL'],
+    hint: 'name it in one of these ways; the variable may also be in .env',
+  });
+}
+
+interface CacheFlag {
+  readonly cacheUrl?: string | undefined;
+}
+
+/** As `readCacheUrl`; undefined when no cache is named. An empty flag names none, even where the variable is set. */
+export function findCacheUrl(
+  { cacheUrl }: CacheFlag,
+  { environment, folder }: Surroundings,
+  { isNeeded }: { readonly isNeeded: boolean },
+): string | undefined {
+  if (cacheUrl !== undefined) return cacheUrl.trim() === '' ? undefined : cacheUrl;
+  const { REDIS_URL: own } = withoutEmpty(environment);
+  return own ?? readDotEnv(folder, { isNeeded }).REDIS_URL;
+}
+
+/** The URL of a Redis for tests: TEST_REDIS_URL in the environment or in `.env`; undefined where it is not set. */
+export function readTestCacheUrl({ environment, folder }: Surroundings): string | undefined {
+  const { TEST_REDIS_URL: own } = withoutEmpty(environment);
+  return own ?? readDotEnv(folder, { isNeeded: false }).TEST_REDIS_URL;
+}
+
 /** What the configuration of physical backups needs and no flag may hold, and the region, from the environment. */
 export interface WalSecrets {
   readonly passphrase: string | undefined;

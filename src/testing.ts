@@ -2,6 +2,11 @@
 export type { DB as Database } from './database/types.ts';
 export { CryptosenseDbError, isError } from './runtime/errors.ts';
 export {
+  createTestCache,
+  type TestCache,
+  type TestCacheOptions,
+} from './test-databases/test-cache.ts';
+export {
   createTestDatabase,
   type TestDatabase,
   type TestDatabaseOptions,

@@ -8,11 +8,12 @@ import { describe, expect, it } from 'vitest';
  * lower layers. Within a layer only `neighbours` may be imported.
  */
 const layers: readonly (readonly string[])[] = [
-  ['cli.ts', 'index.ts', 'client.ts', 'testing.ts'],
+  ['cli.ts', 'index.ts', 'client.ts', 'cache.ts', 'testing.ts'],
   ['typed-database.ts', 'commands', 'ui'],
   [
     'backup',
     'benchmark',
+    'cache',
     'databases',
     'doctor',
     'inspect',
@@ -35,12 +36,12 @@ const neighbours: Readonly<Record<string, readonly string[]>> = {
   commands: ['ui'],
   backup: ['benchmark'],
   databases: ['migrations'],
-  doctor: ['backup', 'inspect', 'migrations', 'schema'],
+  doctor: ['backup', 'cache', 'inspect', 'migrations', 'schema'],
   inspect: ['prices'],
   prices: ['market'],
   schema: ['inspect', 'migrations', 'seeding', 'test-databases'],
-  seeding: ['market', 'migrations', 'prices'],
-  'test-databases': ['migrations', 'seeding'],
+  seeding: ['cache', 'market', 'migrations', 'prices'],
+  'test-databases': ['cache', 'migrations', 'seeding'],
   types: ['migrations', 'schema'],
 };
 
@@ -53,6 +54,13 @@ const publicModules = [
   'src/inspect/sight.ts',
   'src/backup/backup.ts',
   'src/benchmark/service-queries.ts',
+  'src/cache/cache.ts',
+  'src/cache/connection.ts',
+  'src/cache/facts.ts',
+  'src/cache/fill.ts',
+  'src/cache/keyspace.ts',
+  'src/cache/scan.ts',
+  'src/cache/target.ts',
   'src/market/access.ts',
   'src/market/market.ts',
   'src/market/obtain.ts',
@@ -80,6 +88,7 @@ const users: Readonly<Record<string, readonly string[]>> = {
   postgres: ['src/database/client.ts'],
   'libpg-query': ['src/sql/parse.ts'],
   '@aws-sdk/client-s3': ['src/backup/s3-'],
+  '@redis/client': ['src/cache/connection.ts'],
   'age-encryption': ['src/backup/encryption.ts'],
   'elkjs/lib/elk.bundled.js': ['src/schema/diagram/layout.ts'],
   ora: ['src/ui/output.ts'],

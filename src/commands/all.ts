@@ -1,5 +1,6 @@
 import { backupCommands } from './backup.ts';
 import { benchmarkCommand } from './benchmark.ts';
+import { cacheCommands } from './cache.ts';
 import type { Entry } from './command.ts';
 import { completionCommand } from './completion.ts';
 import { dbCommands } from './db.ts';
@@ -20,6 +21,7 @@ export const entries: readonly Entry[] = [
   schemaCommands,
   seedCommand,
   pricesCommands,
+  cacheCommands,
   benchmarkCommand,
   backupCommands,
   doctorCommand,

@@ -1,4 +1,10 @@
-import { isTargetNamed, readCoinGecko, surroundings, type TargetFlags } from '../config.ts';
+import {
+  findCacheUrl,
+  isTargetNamed,
+  readCoinGecko,
+  surroundings,
+  type TargetFlags,
+} from '../config.ts';
 import type { SeedRequest } from '../seeding/request.ts';
 import { renderDevSeed, renderProductionSeed, renderSaved, renderSeeders } from '../ui/seeding.ts';
 import { defineCommand, flag, grouped, repeatable } from './command.ts';
@@ -43,6 +49,7 @@ export const seedCommand = defineCommand<SeedRequest & TargetFlags>()({
     ['from', 'offline', 'baseUrl'],
   ],
   notes: [
+    'Where REDIS_URL names a cache, --env dev also stores prices and a session for each user in it.',
     'Users after the third have 5 portfolios of 20 holdings each.',
     'COINGECKO_API_KEY is a key of CoinGecko, and COINGECKO_PLAN its plan: demo or pro.',
     'Without a key, CoinGecko allows fewer requests.',
@@ -67,8 +74,11 @@ export const seedCommand = defineCommand<SeedRequest & TargetFlags>()({
     switch (work.kind) {
       case 'list':
         return output.result(await seeding.list(given), renderSeeders);
-      case 'dev':
-        return output.result(await seeding.dev(onDatabase(given, tools)), renderDevSeed);
+      case 'dev': {
+        const cache = findCacheUrl({}, surroundings(), { isNeeded: false });
+        const options = { ...onDatabase(given, tools), cache };
+        return output.result(await seeding.dev(options), renderDevSeed);
+      }
       case 'production': {
         const options = { ...onDatabase(given, tools), ...readCoinGecko(surroundings()) };
         return output.result(await seeding.production(options), renderProductionSeed);

@@ -1,4 +1,8 @@
 import type { StoreOptions } from '../backup/backup.ts';
+import { defaultPrefix, requirePrefix } from '../cache/cache.ts';
+import { openCache } from '../cache/connection.ts';
+import type { Part } from '../cache/keyspace.ts';
+import { parseCacheUrl } from '../cache/target.ts';
 import { withSession } from '../database/connection.ts';
 import { requireServerVersion } from '../database/requirements.ts';
 import { describeTarget, resolveTarget } from '../database/target.ts';
@@ -7,6 +11,7 @@ import { CryptosenseDbError } from '../runtime/errors.ts';
 import { examinerOf, type Judged } from './examiner.ts';
 import type { Severity } from './rule.ts';
 import { backups } from './topics/backups.ts';
+import { cache } from './topics/cache.ts';
 import { drift } from './topics/drift.ts';
 import { history } from './topics/history.ts';
 import { policies } from './topics/policies.ts';
@@ -26,6 +31,8 @@ export type { Diagnosis, Severity } from './rule.ts';
 export interface DoctorOptions extends MigrateOptions {
   /** Where backups of the database are stored. Default: backups are not examined. */
   readonly store?: StoreOptions | undefined;
+  /** The URL of Redis. Default: no cache is examined. */
+  readonly cache?: string | undefined;
   /** A file of `schema snapshot` that the schema is compared with. Default: it is not compared. */
   readonly snapshot?: string | undefined;
   /** Names of rules. Default: all. */
@@ -35,7 +42,7 @@ export interface DoctorOptions extends MigrateOptions {
 }
 
 export interface Examination extends Judged {
-  /** `host:port/database` or `embedded:FOLDER`. */
+  /** `host:port/database`, `embedded:FOLDER`, or the URL of a cache without its password. */
   readonly target: string;
   /** By the server's clock. */
   readonly at: Date;
@@ -59,6 +66,7 @@ const databaseTopics = [
 const historyTopic = examinerOf(history);
 const driftTopic = examinerOf(drift);
 const backupTopic = examinerOf(backups);
+const cacheTopic = examinerOf(cache);
 
 /** The names of all rules: the anchors of docs/doctor.md. */
 export const ruleNames: readonly string[] = [
@@ -66,6 +74,7 @@ export const ruleNames: readonly string[] = [
   historyTopic,
   driftTopic,
   backupTopic,
+  cacheTopic,
 ].flatMap(({ rules }) => rules);
 
 const severities: readonly Severity[] = ['critical', 'warning', 'note'];
@@ -78,7 +87,7 @@ const statementTimeoutMs = 30_000;
  * `file-problem` for the files of migrations.
  */
 export async function examine(options: DoctorOptions): Promise<Examination> {
-  const { only = ruleNames, except = [], store, snapshot, ...run } = options;
+  const { only = ruleNames, except = [], store, cache: url, snapshot, ...run } = options;
   requireKnown([...only, ...except]);
   const asked = only.filter((name) => !except.includes(name));
   const opening = { ...run, isReadOnlyFine: true, isCatalogOnly: true };
@@ -104,7 +113,42 @@ export async function examine(options: DoctorOptions): Promise<Examination> {
     await historyTopic.examine(run, { now, asked }),
     await driftTopic.examine({ ...run, snapshot }, { now, asked }),
     await backupTopic.examine({ store, database }, { now, asked }),
+    await cacheTopic.examine(
+      { cache: url, prefix: defaultPrefix, parts: undefined },
+      { now, asked },
+    ),
   ];
+  return examinationOf(judged, { target, now });
+}
+
+export interface CacheCheckOptions {
+  readonly cache: string;
+  /** Default `cryptosense`. */
+  readonly prefix?: string | undefined;
+  /** What is, or will be, stored in it. Default: what has keys. */
+  readonly parts?: readonly Part[] | undefined;
+}
+
+/** Judges a cache by the rules about caches. Throws `cache-unavailable`, `package-missing`, `bad-configuration`. */
+export async function examineCache(options: CacheCheckOptions): Promise<Examination> {
+  const { cache: url, prefix = defaultPrefix, parts } = options;
+  requirePrefix(prefix);
+  const connection = openCache(parseCacheUrl(url));
+  try {
+    await connection.onServers((send) => send('PING'));
+  } finally {
+    await connection.close();
+  }
+  const now = new Date();
+  const asked = cacheTopic.rules;
+  const judged = await cacheTopic.examine({ cache: url, prefix, parts }, { now, asked });
+  return examinationOf([judged], { target: connection.name, now });
+}
+
+function examinationOf(
+  judged: readonly Judged[],
+  { target, now }: { readonly target: string; readonly now: Date },
+): Examination {
   const findings = judged
     .flatMap((each) => each.findings)
     .sort((a, b) => severities.indexOf(a.severity) - severities.indexOf(b.severity));

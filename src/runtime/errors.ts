@@ -131,6 +131,10 @@ export interface ErrorDetails {
   'wal-unavailable': { readonly service: string | undefined };
   /** The WAL does not reach the moment that was asked for: no backup before it, a gap, or the moment is too late. */
   'moment-unreachable': { readonly from: Date | undefined; readonly to: Date | undefined };
+  /** Redis did not do what it was asked. What is in PostgreSQL is not touched by it. */
+  'cache-unavailable': { readonly cache: string; readonly reason: CacheFailure };
+  /** `destroyAllOf` ran for the user while this session was made; the session does not exist. */
+  'session-revoked': undefined;
   /** An optional package that the operation needs is not installed. */
   'package-missing': { readonly package: string };
   /** The optional package of the embedded engine is not installed. */
@@ -142,6 +146,21 @@ export interface ErrorDetails {
 }
 
 export type ErrorCode = keyof ErrorDetails;
+
+/**
+ * `slow`: no answer in time. `full`: the memory that it may use is used. `loading`: it starts, or its cluster lacks
+ * nodes. `refused`: an answer that says none of the others.
+ */
+export type CacheFailure =
+  | 'unreachable'
+  | 'slow'
+  | 'login-refused'
+  | 'not-permitted'
+  | 'full'
+  | 'read-only'
+  | 'loading'
+  | 'refused'
+  | 'closed';
 
 /** The steps of a run that stopped: `completed` is committed, `pending` untouched. */
 export interface Completion {

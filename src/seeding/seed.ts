@@ -1,3 +1,4 @@
+import { type CacheFiller, type FilledCache, openFiller } from '../cache/fill.ts';
 import { ensureLedger, withRun } from '../ledger/run.ts';
 import {
   readLastRun,
@@ -17,6 +18,7 @@ import { requireFit, runAll, type SeedPlan, type SeedResult } from './run.ts';
 import { chooseSeeders, readSeeders } from './source.ts';
 import { createWriter } from './writer.ts';
 
+export type { FilledCache, FilledSession } from '../cache/fill.ts';
 export type { SeedEnvironment } from '../ledger/seed-runs.ts';
 export type { Market, MarketAsset } from '../market/market.ts';
 export type { MarketOptions } from '../market/obtain.ts';
@@ -48,6 +50,11 @@ export interface DevOptions extends SeedOptions {
    * those that the retention policy would drop. Default: none.
    */
   readonly historyDays?: number | undefined;
+  /**
+   * The URL of Redis: also store the latest prices in it, and a session for each user in place of the user's others. A
+   * dry run stores nothing.
+   */
+  readonly cache?: string | undefined;
 }
 
 export interface ProductionOptions extends SeedOptions, MarketOptions {}
@@ -57,6 +64,8 @@ export interface DevResult extends SeedResult {
   readonly scale: number;
   /** Bitcoin's day before `now` and day of `now` from price_history_daily; empty without that view. */
   readonly candles: readonly Candle[];
+  /** Absent without a cache. */
+  readonly cache?: FilledCache;
 }
 
 export interface ProductionResult extends SeedResult {
@@ -103,20 +112,36 @@ export async function list(
  * transaction: a failure names the seeder and rolls back its rows only. Marks a database without a mark
  * as dev.
  *
- * Throws `environment-refused` for a production database, `pending-migrations` and `seed-failed`.
+ * Throws `environment-refused` for a production database, `pending-migrations` and `seed-failed`; `cache-unavailable`
+ * before it seeds, or after it when the cache is lost meanwhile.
  *
  * @example
  * await dev({ target: 'postgresql://localhost/app', scale: 10 });
  */
 export async function dev(options: DevOptions): Promise<DevResult> {
   const { seed: givenSeed = 1, now: givenNow = new Date(), scale: givenScale = 1 } = options;
-  const { historyDays, lockTimeoutMs } = options;
+  const { historyDays } = options;
   requireWhole({ seed: givenSeed }, { from: 0, to: Number.MAX_SAFE_INTEGER });
   requireWhole({ scale: givenScale }, { from: 1, to: mostScale });
   requireMoment(givenNow);
   if (historyDays !== undefined) requireWhole({ historyDays }, { from: 1, to: 50_000 });
   const plan = await prepare(options, 'dev');
   if (historyDays !== undefined) requireHistoryWriter(plan);
+  if (options.cache === undefined || plan.isDryRun) return seedDev(options, { plan });
+  const filler = await openFiller(options.cache);
+  try {
+    return await seedDev(options, { plan, filler });
+  } finally {
+    await filler.close();
+  }
+}
+
+async function seedDev(
+  options: DevOptions,
+  { plan, filler }: { readonly plan: SeedPlan<'dev'>; readonly filler?: CacheFiller },
+): Promise<DevResult> {
+  const { seed: givenSeed = 1, now: givenNow = new Date(), scale: givenScale = 1 } = options;
+  const { historyDays, lockTimeoutMs } = options;
   const isPart = (options.only ?? []).length > 0;
   return withRun(options, { access: 'write', use: 'seeds' }, async (run) => {
     const last = isPart ? await readLastRun(run.session) : undefined;
@@ -148,7 +173,9 @@ export async function dev(options: DevOptions): Promise<DevResult> {
         },
       }),
     });
-    return { ...result, seed, scale, candles: await readCandles(run.session, now) };
+    const candles = await readCandles(run.session, now);
+    const cache = await filler?.fill(run.session);
+    return { ...result, seed, scale, candles, ...(cache && { cache }) };
   });
 }
 

