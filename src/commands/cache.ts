@@ -73,7 +73,7 @@ const warm = defineCommand<
   examples: [['cryptosense-db cache warm', 'before services start']],
   run: async (given, tools) => {
     const { warm: run } = await import('../cache/warm.ts');
-    tools.output.result(await run(onDatabase(onCache(given), tools)), renderWarm);
+    tools.output.result(await run(onCache(onDatabase(given, tools))), renderWarm);
   },
 });
 
@@ -109,7 +109,7 @@ const clear = defineCommand<
   ],
   run: async (given, tools) => {
     const { clear: run } = await import('../cache/clear.ts');
-    tools.output.result(await run(onDatabase(onCache(given), tools)), renderClear);
+    tools.output.result(await run(onCache(onDatabase(given, tools))), renderClear);
   },
 });
 
