@@ -152,10 +152,11 @@ const erd = defineCommand<ErdSettings & SourceFlags>()({
   name: 'erd',
   summary: 'draw the tables, their columns and foreign keys, as Mermaid or SVG',
   flags: {
-    format: flag('--format <format>', 'the form of the diagram', {
-      choices: ['mermaid', 'svg'],
-      default: 'mermaid',
-    }),
+    format: flag(
+      '--format <format>',
+      'the form of the diagram (default: svg for a file .svg, else mermaid)',
+      { choices: ['mermaid', 'svg'] },
+    ),
     tables: flag('--tables <names>', 'these tables and views only', tableNames),
     out: flag('--out <file>', 'write it to this file (default: print it)'),
     check: flag('--check', 'compare with the file of --out; exit with code 1 when they differ'),
@@ -168,7 +169,7 @@ const erd = defineCommand<ErdSettings & SourceFlags>()({
     'Left out: chunks, partitions, members of extensions, the history.',
   ],
   examples: [
-    ['cryptosense-db schema erd --format svg --out schema.svg', 'draw the database'],
+    ['cryptosense-db schema erd --out schema.svg', 'draw the database'],
     ['cryptosense-db schema erd --tables users,portfolios', 'two tables, as Mermaid'],
     ['cryptosense-db schema erd --out schema.mmd --check', 'check in a pipeline'],
   ],

@@ -18,8 +18,8 @@ export interface CheckOptions extends ScratchOptions {
 
 export interface Drift {
   readonly difference: ObjectDifference;
-  /** The newest migration that names the object, and the part where one is named; undefined without one. */
-  readonly definedIn: string | undefined;
+  /** The migrations that last named what differs, oldest first; empty for what none names. */
+  readonly definedIn: readonly string[];
 }
 
 export interface CheckResult {

@@ -2,21 +2,23 @@ import type { MigrationPair } from '../migrations/source.ts';
 import type { ObjectDifference } from './snapshot/difference.ts';
 
 /**
- * The name of the newest migration whose text names the object and, where one part differs, that part; else the object
- * alone. undefined when no migration names it.
+ * The migrations that last named what differs, oldest first: for each part the newest whose text names the object and the
+ * part, else the newest that names the object. Empty when no migration names it.
  */
 export function definedIn(
   difference: ObjectDifference,
   pairs: readonly MigrationPair[],
-): string | undefined {
+): readonly string[] {
   const object = wordsOf(difference.name);
-  const parts = difference.change === 'changed' ? difference.parts.map(({ name }) => name) : [];
   const newest = (words: readonly string[]) =>
-    pairs.findLast(({ up }) => words.every((word) => names(up.text, word)))?.up.name;
-  const [part] = parts;
-  const both =
-    parts.length === 1 && part !== undefined ? newest([...object, ...wordsOf(part)]) : undefined;
-  return both ?? newest(object);
+    pairs.findLast(({ up }) => words.every((word) => names(up.text, word)));
+  const parts = difference.change === 'changed' ? difference.parts : [];
+  const isOfObject = difference.change !== 'changed' || difference.facts.length > 0;
+  const found = new Set([
+    ...parts.map(({ name }) => newest([...object, ...wordsOf(name)]) ?? newest(object)),
+    ...(isOfObject ? [newest(object)] : []),
+  ]);
+  return pairs.filter((pair) => found.has(pair)).map(({ up }) => up.name);
 }
 
 /**

@@ -10,7 +10,7 @@ import { readSource, type SourceOptions } from './source.ts';
 export type ErdFormat = 'mermaid' | 'svg';
 
 export interface ErdSettings {
-  /** Default: mermaid. */
+  /** Default: svg for a file whose name ends in .svg, else mermaid. */
   readonly format?: ErdFormat | undefined;
   /** Tables and views, those outside schema public with their schema. Default: all. */
   readonly tables?: readonly string[] | undefined;
@@ -58,7 +58,8 @@ export interface LineDifference {
  * a file, `file-problem`, and what `snapshot` throws.
  */
 export async function erd(options: ErdOptions): Promise<ErdResult> {
-  const { format = 'mermaid', tables, out, check = false } = options;
+  const { tables, out, check = false } = options;
+  const { format = out?.endsWith('.svg') ? 'svg' : 'mermaid' } = options;
   if (check && out === undefined) {
     throw new CryptosenseDbError('bad-configuration', {
       message: 'a check compares with a file, and none is named',

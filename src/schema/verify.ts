@@ -3,7 +3,7 @@ import { compareVersions, type Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { readScripts } from '../migrations/scripts.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from '../migrations/source.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, isError, type Problem } from '../runtime/errors.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { withSnapshots } from './live.ts';
 import { type AppliedPair, findLosses, type RowCheck } from './losses.ts';
@@ -20,12 +20,15 @@ export interface VerifyOptions extends ScratchOptions {
   readonly seeds?: string | undefined;
 }
 
-/** The first step after which the schema is not the expected one. */
-export type BrokenStep =
-  /** The rollback does not bring back the schema from before the migration. */
-  | { readonly after: 'rollback'; readonly differences: readonly ObjectDifference[] }
-  /** Applied again, the migration makes another schema than the first time. */
-  | { readonly after: 'second apply'; readonly differences: readonly ObjectDifference[] };
+/**
+ * The first step that does not keep its word. A rollback brings back the schema from before the migration. Applied again,
+ * the migration makes the same schema as the first time.
+ */
+export type BrokenStep = { readonly step: 'rollback' | 'second apply' } & (
+  | { readonly differences: readonly ObjectDifference[]; readonly problems?: undefined }
+  /** The server refused a statement. */
+  | { readonly problems: readonly Problem[]; readonly differences?: undefined }
+);
 
 export interface VerifiedPair {
   readonly version: Version;
@@ -52,10 +55,17 @@ export interface VerifyResult extends SchemaCheck {
  * On a scratch database, applies each pair, rolls it back, and applies it again: after the rollback the schema has to be the
  * one from before, after the second apply that of the first. Then rolls back the whole chain and applies it again. With
  * `seed`, fills the tables and rolls back once more, pair by pair. Grants count, owners do not. Throws `unknown-version` for
- * `since`, and what `migrate.up`, `migrate.down` and `seed.dev` throw.
+ * `since`, and what `migrate.up` and `seed.dev` throw; `migration-failed` for a migration that fails the first time, and for a
+ * rollback that fails with rows in the tables.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   const { since, seed, seeds, scratch, onProgress, signal } = options;
+  if (seeds !== undefined && seed === undefined) {
+    throw new CryptosenseDbError('bad-configuration', {
+      message: 'a folder of seeders is given, but no development data is asked for',
+      hint: 'ask for the development data with: --seed dev',
+    });
+  }
   const folders = resolveFolders(options);
   const pairs = await readPairs(readMigrations(folders), since);
   return withScratch({ scratch, onProgress }, async (target) => {
@@ -170,8 +180,18 @@ async function brokenBy({
   readonly rollBack: () => Promise<Snapshot>;
   readonly applyAgain: () => Promise<Snapshot>;
 }): Promise<BrokenStep | null> {
-  const afterRollback = compareSnapshots(before, await rollBack());
-  if (afterRollback.length > 0) return { after: 'rollback', differences: afterRollback };
-  const again = compareSnapshots(applied, await applyAgain());
-  return again.length > 0 ? { after: 'second apply', differences: again } : null;
+  const undone = await faultOf(rollBack, before);
+  if (undone) return { step: 'rollback', ...undone };
+  const again = await faultOf(applyAgain, applied);
+  return again ? { step: 'second apply', ...again } : null;
+}
+
+async function faultOf(run: () => Promise<Snapshot>, expected: Snapshot) {
+  try {
+    const differences = compareSnapshots(expected, await run());
+    return differences.length > 0 ? { differences } : null;
+  } catch (error) {
+    if (isError(error, 'migration-failed')) return { problems: error.problems };
+    throw error;
+  }
 }

@@ -203,7 +203,8 @@ function describe(
 
 function serverText(event: ProgressEvent & { readonly kind: 'test-server' }): string {
   const { origin, target, container } = event;
-  const source = origin === 'option' ? '--url' : origin === 'container' ? 'a container' : origin;
+  if (origin === 'option') return `server: ${target}`;
+  const source = origin === 'container' ? 'a container' : origin;
   const end =
     container === undefined ? '' : `, left running; end it with: docker rm --force ${container}`;
   return `server: ${target} (${source}${end})`;

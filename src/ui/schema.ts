@@ -1,5 +1,6 @@
 import { quoteShellWord } from '../runtime/shell-words.ts';
 import type {
+  BrokenStep,
   CheckResult,
   DiffResult,
   DocResult,
@@ -13,7 +14,7 @@ import type {
   RowCheck,
   VerifyResult,
 } from '../schema/schema.ts';
-import { plural } from './render.ts';
+import { plural, printable, renderProblems } from './render.ts';
 import { type Look, oneLine } from './table.ts';
 
 /** Renders what differs, object by object: `-` is the first schema, `+` the second one. */
@@ -25,7 +26,10 @@ export function renderDiff({ before, after, differences }: DiffResult, look: Loo
   return [
     chalk.red(`--- ${before}`),
     chalk.green(`+++ ${after}`),
-    ...differences.flatMap((difference) => ['', ...linesOf(difference, look)]),
+    ...differences.flatMap((difference, index) => [
+      ...(isApart(difference, differences[index - 1]) ? [''] : []),
+      ...linesOf(difference, look),
+    ]),
     '',
     `${chalk.bold(plural(differences.length, 'object'))} ${differences.length === 1 ? 'differs' : 'differ'}`,
     '',
@@ -42,12 +46,19 @@ export function renderCheck({ target, version, against, drift }: CheckResult, lo
   return [
     ...drift.flatMap(({ difference, definedIn }) => [
       ...linesOf(difference, look),
-      chalk.dim(definedIn === undefined ? '  in no migration' : `  last defined in ${definedIn}`),
+      ...(definedIn.length === 0
+        ? [chalk.dim('  in no migration')]
+        : definedIn.map((file) => chalk.dim(`  last named in ${file}`))),
       '',
     ]),
     `${chalk.bold(`${plural(drift.length, 'object')} of ${target}`)} ${drift.length === 1 ? 'differs' : 'differ'} from ${source}`,
     '',
   ].join('\n');
+}
+
+/** Objects that are there on one side only take a line each. */
+function isApart(difference: ObjectDifference, before: ObjectDifference | undefined): boolean {
+  return difference.change === 'changed' || before === undefined || before.change === 'changed';
 }
 
 const signs = { added: '+', removed: '-', changed: '~' } as const;
@@ -58,7 +69,7 @@ function paintOf(change: keyof typeof signs, { chalk }: Look): (text: string) =>
 
 function linesOf(difference: ObjectDifference, look: Look): readonly string[] {
   const { change, kind, name } = difference;
-  const head = `${paintOf(change, look)(`${signs[change]} ${kind}`)} ${look.chalk.bold(name)}`;
+  const head = `${paintOf(change, look)(`${signs[change]} ${kind}`)} ${look.chalk.bold(printable(name))}`;
   if (difference.change !== 'changed') return [head];
   return [
     head,
@@ -68,8 +79,8 @@ function linesOf(difference: ObjectDifference, look: Look): readonly string[] {
 }
 
 function partLines(part: PartDifference, look: Look): readonly string[] {
-  const head = `  ${paintOf(part.change, look)(`${signs[part.change]} ${part.kind}`)} ${part.name}`;
-  if (part.change !== 'changed') return [`${head}  ${look.chalk.dim(part.summary)}`];
+  const head = `  ${paintOf(part.change, look)(`${signs[part.change]} ${part.kind}`)} ${printable(part.name)}`;
+  if (part.change !== 'changed') return [`${head}  ${look.chalk.dim(printable(part.summary))}`];
   return [head, ...part.facts.flatMap((fact) => factLines(fact, { indent: '    ', look }))];
 }
 
@@ -109,7 +120,8 @@ function withoutCommonEnds(before: readonly string[], after: readonly string[]) 
 function valueLines(fact: Fact | undefined): readonly string[] {
   if (fact === undefined) return [];
   if (fact === true) return ['yes'];
-  return typeof fact === 'object' ? fact : String(fact).split('\n');
+  const lines = typeof fact === 'object' ? fact : String(fact).split('\n');
+  return lines.map(printable);
 }
 
 export function renderSnapshotWritten(
@@ -195,6 +207,20 @@ export function renderDoc(
   return `${[...lines, head, ...(isWritten ? [] : [hint])].join('\n')}\n`;
 }
 
+function describeFault({ step, problems }: BrokenStep): string {
+  if (step === 'rollback') {
+    return problems
+      ? 'its rollback fails'
+      : 'its rollback does not bring back the schema from before';
+  }
+  return `applied again, it ${problems ? 'fails' : 'makes another schema'}`;
+}
+
+function faultLines({ differences, problems }: BrokenStep, look: Look): readonly string[] {
+  if (problems) return renderProblems(problems, look).trimEnd().split('\n');
+  return differences.flatMap((each) => linesOf(each, look));
+}
+
 /** Renders the pairs that were passed over, the first one that is broken with its difference, and a line that counts. */
 export function renderVerify(
   { verified, irreversible, broken, chain, rows }: VerifyResult,
@@ -203,10 +229,6 @@ export function renderVerify(
   const { chalk } = look;
   const fault = broken ?? chain?.broken ?? null;
   const name = broken ? `${broken.version}_${broken.description}` : 'the chain of all pairs';
-  const what =
-    fault?.after === 'rollback'
-      ? 'its rollback does not bring back the schema from before'
-      : 'applied again, it makes another schema';
   return [
     ...irreversible.map(
       ({ version, description, reason }) =>
@@ -214,12 +236,12 @@ export function renderVerify(
     ),
     ...(fault
       ? [
-          `${chalk.red(name)}: ${what}`,
-          ...fault.differences.flatMap((each) => linesOf(each, look)).map((line) => `  ${line}`),
+          `${chalk.red(name)}: ${describeFault(fault)}`,
+          ...faultLines(fault, look).map((line) => `  ${line}`),
         ]
       : []),
     ...(rows ? rowLines(rows, look) : []),
-    `${chalk.bold(`${plural(verified.length, 'pair')} verified`)}${irreversible.length > 0 ? `, ${irreversible.length} irreversible` : ''}: ${fault ? chalk.yellow('broken') : chalk.green(chain ? 'each rollback brings back the schema, and so does that of the whole chain' : 'each rollback brings back the schema')}`,
+    `${chalk.bold(`${plural(verified.length, 'pair')} verified`)}${broken ? ' before it' : ''}${irreversible.length > 0 ? `, ${irreversible.length} irreversible` : ''}: ${fault ? chalk.yellow('broken') : chalk.green(chain ? 'each rollback brings back the schema, and so does that of the whole chain' : 'each rollback brings back the schema')}`,
     '',
   ].join('\n');
 }

@@ -85,7 +85,7 @@ describe('test-db create', () => {
     });
     expect({ code, server: stderr.split('\n')[0] }).toEqual({
       code: 0,
-      server: `server: ${new URL(url).host} (--url)`,
+      server: `server: ${new URL(url).host}`,
     });
   });
 

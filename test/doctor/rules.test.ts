@@ -473,7 +473,7 @@ cases({
               facts: [],
               parts: [],
             },
-            definedIn: '20251007_120000_create_users_table.sql',
+            definedIn: ['20251007_120000_create_users_table.sql'],
           },
         ],
       },

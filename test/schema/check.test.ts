@@ -24,7 +24,7 @@ function coins(): Folders {
   });
 }
 
-it('finds what was changed by hand, and names the migration that last defined it', async () => {
+it('finds what was changed by hand, and names the migrations that last named it', async () => {
   const folders = coins();
   const { url, sql } = await scratchDatabase();
   await migrate.up({ target: url, ...folders });
@@ -41,14 +41,16 @@ it('finds what was changed by hand, and names the migration that last defined it
         name: 'public.coins',
         parts: [{ change: 'removed', kind: 'index', name: 'coins_rank' }],
       },
-      definedIn: '20260101_120000_create_coins.sql',
+      definedIn: ['20260101_120000_create_coins.sql'],
     },
-    { difference: { change: 'added', kind: 'view', name: 'public.extra' }, definedIn: undefined },
+    { difference: { change: 'added', kind: 'view', name: 'public.extra' }, definedIn: [] },
   ]);
   await sql`drop view extra`;
   await sql`alter table coins alter name drop default`;
   const { drift } = await check({ target: url, ...folders, scratch });
-  expect(drift).toMatchObject([{ definedIn: '20260102_120000_add_name.sql' }]);
+  expect(drift).toMatchObject([
+    { definedIn: ['20260101_120000_create_coins.sql', '20260102_120000_add_name.sql'] },
+  ]);
 });
 
 it('compares a database that is behind with the migrations that it has', async () => {

@@ -66,7 +66,7 @@ it.each([
   });
   expect(result).toMatchObject({
     verified: [{ version: '20260101_120000' }],
-    broken: { version: '20260102_120000', after: 'rollback', differences: [difference] },
+    broken: { version: '20260102_120000', step: 'rollback', differences: [difference] },
     chain: null,
   });
 });
@@ -83,7 +83,7 @@ it('names a job of TimescaleDB that stays, on the embedded engine', async () => 
     verified: [{ version: '20260101_120000' }],
     broken: {
       version: '20260102_120000',
-      after: 'rollback',
+      step: 'rollback',
       differences: [{ change: 'added', kind: 'job' }],
     },
   });
@@ -98,9 +98,23 @@ it('names a pair that makes another schema the second time', async () => {
     '20260101_120000_twice': [up.replace('left_behind', 'cryptosense_db.left_behind'), down],
   });
   expect(broken).toMatchObject({
-    after: 'second apply',
+    step: 'second apply',
     differences: [{ name: 'public.coins', change: 'changed' }],
   });
+});
+
+it('names a pair whose rollback fails, with what the server said', async () => {
+  const { verified, broken } = await verifyPairs({
+    ...coins,
+    '20260102_120000_wrong': ['create table prices ();', 'drop table price;'],
+  });
+  expect(verified).toHaveLength(1);
+  expect(broken).toMatchObject({ version: '20260102_120000', step: 'rollback' });
+  expect(JSON.stringify(broken?.problems)).toContain('table \\"price\\" does not exist');
+});
+
+it('refuses a folder of seeders without development data', async () => {
+  await errorOf('bad-configuration', () => verify({ scratch, seeds: 'seeds' }));
 });
 
 it('passes over pairs that cannot be undone, and lists them', async () => {
@@ -242,7 +256,7 @@ it('exits with 1 and shows what differs', async () => {
     [
       '20260101_120000_create_coins: its rollback does not bring back the schema from before',
       '  + table public.coins',
-      '0 pairs verified: broken',
+      '0 pairs verified before it: broken',
       '',
     ].join('\n'),
   );

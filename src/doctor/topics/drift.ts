@@ -35,7 +35,7 @@ const shown = 5;
 function judgeDrift({ against, drift: found }: Drift): Diagnosis | undefined {
   if (found.length === 0) return undefined;
   const lines = found.slice(0, shown).map(({ difference: { change, kind, name }, definedIn }) => {
-    const place = definedIn === undefined ? '' : `, last defined in ${definedIn}`;
+    const place = definedIn.length === 0 ? '' : `, last named in ${definedIn.join(', ')}`;
     return `${change}: ${kind} ${name}${place}`;
   });
   const others = found.length - lines.length;
