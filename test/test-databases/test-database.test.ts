@@ -28,6 +28,7 @@ describe('the module cryptosense-db/testing', () => {
   it('has these exports and no others', () => {
     expect(Object.keys(testing).sort()).toEqual([
       'CryptosenseDbError',
+      'createTestCache',
       'createTestDatabase',
       'databaseFixtures',
       'globalSetup',
