@@ -63,7 +63,7 @@ function objectsLeft(up: LintFile, down: LintFile): readonly Left[] {
     .filter(({ by: { statement } }) => !mayHaveBeenThere(statement))
     .filter(({ object }) => !isReplaced(object, up))
     .filter((standing) => !cascades || survivesCascade(standing, up))
-    .filter(({ object }) => !isOwned(object, up))
+    .filter(({ object }) => !isOwned(object, up) && !isTakenOver(object, up))
     .filter((standing) => !goesWithColumn(standing, down))
     .map(({ object, by }) => ({
       what: `the ${words[object.kind]} ${object.name}`,
@@ -114,6 +114,14 @@ function isOwned({ kind, name }: ObjectName, { statements }: LintFile): boolean 
         /\bowned\s+by\b/i.test(text),
     )
   );
+}
+
+/** An index that a constraint takes over is a part of the constraint, and gets its name. */
+function isTakenOver({ kind, name }: ObjectName, { statements }: LintFile): boolean {
+  const taken = statements.flatMap(({ node }) =>
+    commandsOf(node).map(({ definition }) => definition.body.indexname),
+  );
+  return kind === 'index' && taken.includes(name);
 }
 
 function goesWithColumn({ object, by }: StandingObject<By>, down: LintFile): boolean {
@@ -239,10 +247,11 @@ function isPolicyCall(name: string): name is keyof typeof policyCalls {
 function alteredParts(body: SyntaxNode, commands: ReturnType<typeof commandsOf>): readonly Part[] {
   const table = keyOf(body.relation);
   return commands.flatMap(({ kind, definition }): readonly Part[] => {
-    const { conname, colname, items } = definition.body;
+    const { conname, indexname, colname, items } = definition.body;
+    const constraint = conname ?? indexname;
     if (kind === 'AddColumn') return [{ kind: 'column', table, name: String(colname) }];
-    if (kind === 'AddConstraint' && conname !== undefined) {
-      return [{ kind: 'constraint', table, name: String(conname) }];
+    if (kind === 'AddConstraint' && constraint !== undefined) {
+      return [{ kind: 'constraint', table, name: String(constraint) }];
     }
     const switchesOn =
       kind === 'SetRelOptions' &&

@@ -32,6 +32,13 @@ const left: readonly (readonly [what: string, up: string, down: string])[] = [
     "select remove_retention_policy('ticks')",
   ],
   ['the compression of prices', 'alter table prices set (timescaledb.compress)', 'select 1'],
+  [
+    'the constraint one_name of users',
+    alone(
+      'create unique index concurrently one_name on users (name); alter table users add unique using index one_name',
+    ),
+    'select 1',
+  ],
   ['the job', "select add_job('tidy', '1 day')", 'select 1'],
 ];
 
@@ -71,6 +78,17 @@ const undone: readonly (readonly [up: string, down: string])[] = [
   [
     'drop index idx_orders_user_id; create index idx_orders_user_id on orders (user_id, price);',
     'select 1',
+  ],
+  // The constraint takes over the index.
+  [
+    alone(`create unique index concurrently unique_name on users (name);
+      alter table users add constraint unique_name unique using index unique_name`),
+    'alter table users drop constraint unique_name',
+  ],
+  [
+    alone(`create unique index concurrently one_name on users (name);
+      alter table users add constraint unique_name unique using index one_name`),
+    'alter table users drop constraint unique_name',
   ],
   [coins, '-- Irreversible: the table holds the only copy'],
 ];
