@@ -1,5 +1,12 @@
+import type { ParsedStatement } from '../../sql/parse.ts';
 import { asNode, nodes, stringOf } from '../../sql/tree.ts';
-import type { Draft, LocatedFact as Fact, FileContext, StatementContext } from './finding.ts';
+import type {
+  Draft,
+  LocatedFact as Fact,
+  FileContext,
+  LintFile,
+  StatementContext,
+} from './finding.ts';
 import {
   foreignKeyNameFacts,
   indexFacts,
@@ -8,6 +15,7 @@ import {
   tableNameFacts,
 } from './house-names.ts';
 import { foreignKeyTypeFacts, primaryKeyFacts, softDeleteFacts, typeFacts } from './house-types.ts';
+import type { Model } from './model.ts';
 import {
   bareName,
   type ColumnDefinition,
@@ -19,6 +27,7 @@ import {
   elementsOf,
   indexIn,
   isTemporary,
+  keyAfter,
   keyOf,
   keyOfNames,
   nameOfKey,
@@ -26,21 +35,23 @@ import {
 
 /**
  * Section 3 of the specification: names, types, soft deletes. Of migrations only: a rollback brings back what was there.
+ * `end`: the schema after the file.
  */
-export function houseDrafts(context: StatementContext): readonly Draft[] {
+export function houseDrafts(context: StatementContext, end: Model): readonly Draft[] {
   const { statement, file } = context;
   if (file.direction === 'down') return [];
-  return factsOf(context).map(({ location, ...fact }) => ({
+  return factsOf(context, end).map(({ location, ...fact }) => ({
     ...fact,
     index: indexIn(statement, location),
   }));
 }
 
-function factsOf(context: StatementContext): readonly Fact[] {
+function factsOf(context: StatementContext, end: Model): readonly Fact[] {
   const { type, body } = context.statement.node;
   switch (type) {
     case 'CreateStmt': {
-      if (isTemporary(body.relation) || body.partbound !== undefined) return [];
+      if (isTemporary(body.relation) || isPartition(context.statement, context.file, end))
+        return [];
       const table = keyOf(body.relation);
       const { columns, constraints } = elementsOf(context.statement.node);
       const about = { table, context };
@@ -80,6 +91,17 @@ function factsOf(context: StatementContext): readonly Fact[] {
     default:
       return [];
   }
+}
+
+/** A partition has the columns of its parent, and is neither named nor described for itself. */
+function isPartition(
+  { node: { body }, index }: ParsedStatement,
+  { statements }: LintFile,
+  end: Model,
+): boolean {
+  const following = statements.filter((each) => each.index > index);
+  const { parent } = end.tables.get(keyAfter(keyOf(body.relation), following)) ?? {};
+  return body.partbound !== undefined || parent !== undefined;
 }
 
 interface About {
@@ -143,11 +165,13 @@ export function commentDrafts({ file, after }: FileContext): readonly Draft[] {
         return keyOfNames(nodes(items).map(stringOf));
       }),
   );
-  return file.statements.flatMap(({ node: { type, body }, index }): Draft[] => {
+  return file.statements.flatMap((statement): Draft[] => {
+    const { type, body } = statement.node;
+    const { index } = statement;
     const relation = type === 'CreateStmt' ? body.relation : asNode(body.into).rel;
     const isTable =
       type === 'CreateStmt' || (type === 'CreateTableAsStmt' && body.objtype === 'OBJECT_TABLE');
-    if (!isTable || isTemporary(relation) || body.partbound !== undefined) return [];
+    if (!isTable || isTemporary(relation) || isPartition(statement, file, after)) return [];
     const key = keyOf(relation);
     // It was dropped or renamed in the same file.
     if (described.has(key) || !after.tables.has(key)) return [];

@@ -215,6 +215,7 @@ async function readFiles(pairs: readonly MigrationPair[]): Promise<readonly Read
       : rollbackDrafts({
           up: forward.file,
           down: backward.file,
+          after: { up: forward.after, down: backward.after },
           lineOf: (index) => locate(up.name, up.text, index).line,
         });
     files.push({ version, ...forward });
@@ -241,7 +242,7 @@ function walk(file: LintFile, start: Model) {
   });
   const drafts = [
     ...contexts.flatMap(timescaleDrafts),
-    ...contexts.flatMap(houseDrafts),
+    ...contexts.flatMap((context) => houseDrafts(context, before)),
     ...commentDrafts({ file, after: before }),
   ];
   return { file, contexts, drafts, after: before };

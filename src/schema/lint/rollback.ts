@@ -14,11 +14,14 @@ import type { ParsedStatement } from '../../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode, stringOf } from '../../sql/tree.ts';
 import type { Draft, LintFile } from './finding.ts';
 import { tableArgument } from './follow.ts';
+import type { Model } from './model.ts';
 import { callsOf, commandsOf, keyOf, keyOfNames, nameOfKey, namesCalled } from './syntax.ts';
 
 export interface RollbackContext {
   readonly up: LintFile;
   readonly down: LintFile;
+  /** The schema after each of the two. */
+  readonly after: { readonly up: Model; readonly down: Model };
   /** The line of a place in the migration. */
   readonly lineOf: (index: number) => number;
 }
@@ -33,10 +36,11 @@ interface Left {
  * What the migration creates and the rollback does not drop, as far as the texts say. In doubt, such as after CASCADE or a
  * DO block that may drop it, there is no finding: `migrate verify` finds it on a database.
  */
-export function rollbackDrafts({ up, down, lineOf }: RollbackContext): readonly Draft[] {
+export function rollbackDrafts(context: RollbackContext): readonly Draft[] {
+  const { up, down, lineOf } = context;
   const [first] = down.statements.filter(({ node }) => node.type !== 'TransactionStmt');
   if (!first) return [];
-  return [...objectsLeft(up, down), ...partsLeft(up, down)].map(({ what, index }) => ({
+  return [...objectsLeft(context), ...partsLeft(up, down)].map(({ what, index }) => ({
     rule: 'rollback-leaves',
     index: first.index,
     message: `the rollback leaves ${what}, which line ${lineOf(index)} of ${up.name} creates`,
@@ -56,7 +60,7 @@ const words: Readonly<Record<ObjectKind, string>> = {
 type By = { readonly statement: ParsedStatement; readonly file: LintFile };
 
 /** Tables, indexes and other objects with names of their own. */
-function objectsLeft(up: LintFile, down: LintFile): readonly Left[] {
+function objectsLeft({ up, down, after }: RollbackContext): readonly Left[] {
   const cascades = down.statements.some(({ text }) => /\bcascade\b/i.test(text));
   return objectsAfter(stepsOf([up, down]))
     .filter(({ by, isCertain }) => by.file === up && isCertain)
@@ -65,6 +69,7 @@ function objectsLeft(up: LintFile, down: LintFile): readonly Left[] {
     .filter((standing) => !cascades || survivesCascade(standing, up))
     .filter(({ object }) => !isOwned(object, up) && !isTakenOver(object, up))
     .filter((standing) => !goesWithColumn(standing, down))
+    .filter((standing) => !goesWithParent(standing, after))
     .map(({ object, by }) => ({
       what: `the ${words[object.kind]} ${object.name}`,
       index: by.statement.index,
@@ -127,6 +132,16 @@ function isTakenOver({ kind, name }: ObjectName, { statements }: LintFile): bool
 function goesWithColumn({ object, by }: StandingObject<By>, down: LintFile): boolean {
   const { body } = by.statement.node;
   return object.kind === 'index' && dropsColumn(down, keyOf(body.relation));
+}
+
+/** A partition goes with its parent, and an index of a partition with it. */
+function goesWithParent(
+  { object, table }: StandingObject<By>,
+  after: RollbackContext['after'],
+): boolean {
+  const { schema, name } = table ?? object;
+  const key = keyOfNames(schema === undefined ? [name] : [schema, name]);
+  return after.up.tables.get(key)?.parent !== undefined && !after.down.tables.has(key);
 }
 
 function dropsColumn({ statements }: LintFile, table: string): boolean {

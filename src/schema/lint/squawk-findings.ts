@@ -1,6 +1,6 @@
 import { asNode, type SyntaxNode } from '../../sql/tree.ts';
 import type { Draft, LintFile, StatementContext } from './finding.ts';
-import { isHypertable, isNew, type Model } from './model.ts';
+import { isEmpty, isHypertable, isNew, type Model } from './model.ts';
 import {
   isRuleName,
   isSquawkRule,
@@ -23,7 +23,7 @@ import {
 import { volatilityOf } from './volatility.ts';
 
 /**
- * What squawk has found, without what this package knows better: tables that the file has created, statements that do not
+ * What squawk has found, without what this package knows better: tables that the file has created or truncated, statements that do not
  * rewrite or scan, and hypertables, for which there are rules of their own.
  */
 export function squawkDrafts(
@@ -32,13 +32,14 @@ export function squawkDrafts(
 ): readonly Draft[] {
   return found.flatMap(({ rule, index, message, help }): Draft[] => {
     if (!isRuleName(rule) || !isSquawkRule(rule)) return [];
-    const { files, isOfTable }: SquawkRule = squawkRules[rule];
+    const { files, exempt }: SquawkRule = squawkRules[rule];
     if (files === 'migration' && file.direction === 'down') return [];
     const context = contexts.findLast(({ statement }) => statement.index <= index);
     const tables = context ? tablesOf(context) : [];
-    if (context && isOfTable) {
+    if (context && exempt) {
       const { before } = context;
-      if (tables.length > 0 && tables.every((key) => isNew(before, key, file.name))) return [];
+      const isExempt = exempt === 'new' ? isNew : isEmpty;
+      if (tables.length > 0 && tables.every((key) => isExempt(before, key, file.name))) return [];
       if (isFalseAlarm(rule, { context, index, table: tables[0] ?? '' })) return [];
     }
     if (context?.statement.node.type === 'DropStmt' && rule === 'identifier-too-long') return [];

@@ -2,7 +2,7 @@ import { hasOption, optionValue, timescaleNamespaces } from '../../sql/options.t
 import { asNode, nodes, type SyntaxNode } from '../../sql/tree.ts';
 import type { Draft, StatementContext } from './finding.ts';
 import { dimensionsOf, tableArgument, uniqueKeysOf } from './follow.ts';
-import { aggregatesOf, isHypertable, isNew, type Table } from './model.ts';
+import { aggregatesOf, isEmpty, isHypertable, type Table } from './model.ts';
 import {
   argumentOf,
   type Call,
@@ -45,7 +45,7 @@ function indexFacts({ statement: { node }, before, file }: StatementContext): re
   if (type !== 'IndexStmt' || !isHypertable(before, table)) return [];
   const name = nameOfKey(table);
   if (body.concurrent === true) return [concurrently('CREATE INDEX', name, perChunk)];
-  if (isNew(before, table, file.name)) return [];
+  if (isEmpty(before, table, file.name)) return [];
   if (hasOption(body.options, 'transaction_per_chunk', timescaleNamespaces)) {
     return body.unique === true
       ? [

@@ -48,6 +48,10 @@ const sound: readonly string[] = [
   'create temporary table "Scratch" ("theId" int primary key); create index on "Scratch" ("theId")',
   'create table users_before as select id from users; comment on table users_before is $$x$$',
   'create table coins (id uuid); drop table coins; select 1',
+  // A partition has the columns of its parent, and no row of its own kind.
+  'create table events_other partition of events default',
+  `create table "eventsOther" (id uuid, "theAt" timestamptz);
+    alter table events attach partition "eventsOther" default`,
 ];
 
 it.each(sound)('nothing is wrong with: %s', async (sql) => {
