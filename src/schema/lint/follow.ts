@@ -111,7 +111,9 @@ function createdTable(node: StatementNode, file: string): Table {
   if (node.body.partspec !== undefined) return { ...table, isPartitioned: true };
   if (!hasOption(options, 'hypertable', timescaleNamespaces)) return table;
   const column = optionValue(options, 'partition_column', timescaleNamespaces);
-  return { ...table, dimensions: column === undefined ? [] : [column] };
+  // Such a hypertable has the columnstore, unless the option says no.
+  const compression = compressionAfter({ file, columns: [] }, options, file);
+  return { ...table, dimensions: column === undefined ? [] : [column], compression };
 }
 
 function withColumn(table: Table, { name, type, constraints }: ColumnDefinition): Table {

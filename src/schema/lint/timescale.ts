@@ -1,4 +1,5 @@
 import { hasOption, optionValue, timescaleNamespaces } from '../../sql/options.ts';
+import type { StatementNode } from '../../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode } from '../../sql/tree.ts';
 import type { Draft, StatementContext } from './finding.ts';
 import { dimensionsOf, tableArgument, uniqueKeysOf } from './follow.ts';
@@ -223,12 +224,22 @@ function refusedCommand(
 function mayHaveCompressedChunks({ file, statement }: StatementContext, table: Table): boolean {
   if (table.compression?.file === file.name) return false;
   return !file.statements.some(
-    ({ index, node }) =>
-      index < statement.index &&
-      (['DoStmt', 'CallStmt'].includes(node.type) ||
-        namesCalled(node.body).has('decompress_chunk')),
+    ({ index, node }) => index < statement.index && (node.type === 'DoStmt' || mayDecompress(node)),
   );
 }
+
+/** A procedure may decompress chunks, unless it is known not to. */
+function mayDecompress(node: StatementNode): boolean {
+  if (node.type === 'CallStmt') return callsOf(node).some(({ name }) => !leavesChunks.has(name));
+  return namesCalled(node.body).has('decompress_chunk');
+}
+
+const leavesChunks: ReadonlySet<string> = new Set([
+  'add_columnstore_policy',
+  'remove_columnstore_policy',
+  'convert_to_columnstore',
+  'refresh_continuous_aggregate',
+]);
 
 interface Refusal {
   readonly what: string;
