@@ -1,6 +1,5 @@
 import type { SyntaxNode } from '../../sql/tree.ts';
 import type { LocatedFact as Fact } from './finding.ts';
-import { bareName, keyOf } from './syntax.ts';
 
 const snakeCase = /^[a-z_][a-z0-9_]*$/;
 
@@ -75,11 +74,17 @@ export function foreignKeyNameFacts({
 }
 
 /** A unique index is named for its rule, as a constraint is: `one_active_subscription_per_user`. */
-export function indexFacts(body: SyntaxNode): readonly Fact[] {
-  const { idxname, relation, unique } = body;
-  const table = bareName(keyOf(relation));
+export function indexFacts({
+  name,
+  table,
+  isUnique,
+}: {
+  readonly name: string | undefined;
+  readonly table: string;
+  readonly isUnique: boolean;
+}): readonly Fact[] {
   const location = 0;
-  if (idxname === undefined) {
+  if (name === undefined) {
     return [
       {
         rule: 'index-name',
@@ -89,9 +94,8 @@ export function indexFacts(body: SyntaxNode): readonly Fact[] {
       },
     ];
   }
-  const name = String(idxname);
   const spelling = snakeCaseFacts('index-name', name, location);
-  if (spelling.length > 0 || unique === true || isNamedFor(name, table)) return spelling;
+  if (spelling.length > 0 || isUnique || isNamedFor(name, table)) return spelling;
   return [
     {
       rule: 'index-name',

@@ -1,12 +1,6 @@
 import type { ParsedStatement } from '../../sql/parse.ts';
 import { asNode, nodes, stringOf } from '../../sql/tree.ts';
-import type {
-  Draft,
-  LocatedFact as Fact,
-  FileContext,
-  LintFile,
-  StatementContext,
-} from './finding.ts';
+import type { Draft, LocatedFact as Fact, FileContext, StatementContext } from './finding.ts';
 import {
   foreignKeyNameFacts,
   indexFacts,
@@ -31,6 +25,7 @@ import {
   keyOf,
   keyOfNames,
   nameOfKey,
+  newKeyOf,
 } from './syntax.ts';
 
 /**
@@ -50,13 +45,14 @@ function factsOf(context: StatementContext, end: Model): readonly Fact[] {
   const { type, body } = context.statement.node;
   switch (type) {
     case 'CreateStmt': {
-      if (isTemporary(body.relation) || isPartition(context.statement, context.file, end))
-        return [];
+      if (isTemporary(body.relation) || isPartition(context, end)) return [];
       const table = keyOf(body.relation);
       const { columns, constraints } = elementsOf(context.statement.node);
       const about = { table, context };
       return [
-        ...tableNameFacts(bareName(table), locationOf(body.relation)),
+        ...(keepsName(table, context)
+          ? tableNameFacts(bareName(table), locationOf(body.relation))
+          : []),
         ...columns.flatMap((column) => columnFacts(column, about)),
         ...constraints.flatMap((each) => constraintFacts(each, about)),
       ];
@@ -64,15 +60,18 @@ function factsOf(context: StatementContext, end: Model): readonly Fact[] {
     case 'CreateTableAsStmt': {
       const { rel, colNames } = asNode(body.into);
       const isTable = body.objtype === 'OBJECT_TABLE' && !isTemporary(rel);
+      const isNamed = isTable && keepsName(keyOf(rel), context);
       const columns = nodes(colNames).map(stringOf);
       return [
         // The query names what the table is for, such as the rows before a change.
-        ...(isTable ? snakeCaseFacts('table-name', bareName(keyOf(rel)), locationOf(rel)) : []),
+        ...(isNamed ? snakeCaseFacts('table-name', bareName(keyOf(rel)), locationOf(rel)) : []),
         ...columns.flatMap((name) => snakeCaseFacts('column-name', name, locationOf(rel))),
       ];
     }
     case 'ViewStmt':
-      return snakeCaseFacts('table-name', bareName(keyOf(body.view)), locationOf(body.view));
+      return keepsName(keyOf(body.view), context)
+        ? snakeCaseFacts('table-name', bareName(keyOf(body.view)), locationOf(body.view))
+        : [];
     case 'AlterTableStmt': {
       const table = keyOf(body.relation);
       const about = { table, context };
@@ -84,25 +83,49 @@ function factsOf(context: StatementContext, end: Model): readonly Fact[] {
         return typeFacts({ name, type: newType, location });
       });
     }
-    case 'IndexStmt':
-      return context.before.tables.get(keyOf(body.relation))?.isTemporary ? [] : indexFacts(body);
-    case 'RenameStmt':
-      return renameFacts(body);
+    case 'IndexStmt': {
+      const { idxname } = body;
+      const table = keyOf(body.relation);
+      if (context.before.tables.get(table)?.isTemporary) return [];
+      const key = keyOfNames([table.slice(0, table.indexOf('.')), String(idxname)]);
+      return indexFacts({
+        name: idxname === undefined ? undefined : lastName(key, context),
+        table: lastName(table, context),
+        isUnique: body.unique === true,
+      });
+    }
+    case 'RenameStmt': {
+      const newKey = newKeyOf(body);
+      const isPart = end.tables.get(keyAfter(newKey, following(context)))?.parent !== undefined;
+      return isPart || !keepsName(newKey, context) ? [] : renameFacts(body);
+    }
     default:
       return [];
   }
 }
 
+function following({ file, statement }: FilePlace): readonly ParsedStatement[] {
+  return file.statements.filter(({ index }) => index > statement.index);
+}
+
+/** The name at the end of the file: new tables take the place of others by RENAME. */
+function lastName(key: string, place: FilePlace): string {
+  return bareName(keyAfter(key, following(place)));
+}
+
+/** False for a table that is renamed later in the file: the new name counts. */
+function keepsName(key: string, place: FilePlace): boolean {
+  return lastName(key, place) === bareName(key);
+}
+
 /** A partition has the columns of its parent, and is neither named nor described for itself. */
-function isPartition(
-  { node: { body }, index }: ParsedStatement,
-  { statements }: LintFile,
-  end: Model,
-): boolean {
-  const following = statements.filter((each) => each.index > index);
-  const { parent } = end.tables.get(keyAfter(keyOf(body.relation), following)) ?? {};
+function isPartition(place: FilePlace, end: Model): boolean {
+  const { body } = place.statement.node;
+  const { parent } = end.tables.get(keyAfter(keyOf(body.relation), following(place))) ?? {};
   return body.partbound !== undefined || parent !== undefined;
 }
+
+type FilePlace = Pick<StatementContext, 'file' | 'statement'>;
 
 interface About {
   readonly table: string;
@@ -145,7 +168,7 @@ function foreignKeyFacts(
 ): readonly Fact[] {
   if (kind !== 'FOREIGN') return [];
   const other = keyOf(body.pktable);
-  const expected = `fk_${bareName(table)}_${bareName(other)}`;
+  const expected = `fk_${lastName(table, context)}_${lastName(other, context)}`;
   return [
     ...foreignKeyNameFacts({ name, expected, location }),
     ...(type && columns.length === 1
@@ -160,9 +183,10 @@ export function commentDrafts({ file, after }: FileContext): readonly Draft[] {
   const described = new Set(
     file.statements
       .filter(({ node }) => node.type === 'CommentStmt' && node.body.objtype === 'OBJECT_TABLE')
-      .map(({ node }) => {
-        const { items } = asNode(asNode(node.body.object).List);
-        return keyOfNames(nodes(items).map(stringOf));
+      .map((statement) => {
+        const { items } = asNode(asNode(statement.node.body.object).List);
+        const key = keyOfNames(nodes(items).map(stringOf));
+        return keyAfter(key, following({ file, statement }));
       }),
   );
   return file.statements.flatMap((statement): Draft[] => {
@@ -171,9 +195,9 @@ export function commentDrafts({ file, after }: FileContext): readonly Draft[] {
     const relation = type === 'CreateStmt' ? body.relation : asNode(body.into).rel;
     const isTable =
       type === 'CreateStmt' || (type === 'CreateTableAsStmt' && body.objtype === 'OBJECT_TABLE');
-    if (!isTable || isTemporary(relation) || isPartition(statement, file, after)) return [];
-    const key = keyOf(relation);
-    // It was dropped or renamed in the same file.
+    if (!isTable || isTemporary(relation) || isPartition({ statement, file }, after)) return [];
+    const key = keyAfter(keyOf(relation), following({ file, statement }));
+    // It was dropped in the same file.
     if (described.has(key) || !after.tables.has(key)) return [];
     return [
       {

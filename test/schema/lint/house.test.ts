@@ -13,6 +13,11 @@ const broken: readonly (readonly [rule: string, sql: string])[] = [
   ['column-name', table('"createdAt" timestamptz')],
   ['column-name', 'alter table users add column "lastName" text'],
   ['index-name', `${table('id uuid')}; create index coins_id_idx on coins (id)`],
+  [
+    'index-name',
+    `${table('id uuid', 'new_coins')}; create index idx_new_coins_id on new_coins (id);
+      alter table new_coins rename to coins`,
+  ],
   ['index-name', `${table('id uuid')}; create index on coins (id)`],
   ['index-name', `${table('id uuid')}; create unique index "uniqueCoin" on coins (id)`],
   ['foreign-key-name', table('user_id uuid references users (id)')],
@@ -27,6 +32,11 @@ const broken: readonly (readonly [rule: string, sql: string])[] = [
   ['json-type', table('metadata json')],
   ['soft-delete', table('is_deleted boolean')],
   ['soft-delete', table('deleted_at timestamptz not null')],
+  [
+    'table-name',
+    'create table coins (id uuid); alter table coins rename to "Coins"; comment on table "Coins" is $$x$$',
+  ],
+  ['table-comment', 'create table coins (id uuid); alter table coins rename to tokens'],
   ['table-comment', 'create table coins (id uuid)'],
 ];
 
@@ -48,10 +58,18 @@ const sound: readonly string[] = [
   'create temporary table "Scratch" ("theId" int primary key); create index on "Scratch" ("theId")',
   'create table users_before as select id from users; comment on table users_before is $$x$$',
   'create table coins (id uuid); drop table coins; select 1',
+  // The last name in the file counts.
+  `create table "newCoin" (id uuid, user_id uuid,
+      constraint fk_coins_users foreign key (user_id) references users (id));
+    create index idx_coins_id on "newCoin" (id); alter table "newCoin" rename to newer;
+    alter table newer rename to coins; comment on table coins is 'x'`,
+  `${table('id uuid', 'new_coins')}; create index idx_new_coins_id on new_coins (id);
+    alter table new_coins rename to coins; alter index idx_new_coins_id rename to idx_coins_id`,
   // A partition has the columns of its parent, and no row of its own kind.
   'create table events_other partition of events default',
   `create table "eventsOther" (id uuid, "theAt" timestamptz);
-    alter table events attach partition "eventsOther" default`,
+    alter table "eventsOther" rename to event_2026_rest;
+    alter table events attach partition event_2026_rest default`,
 ];
 
 it.each(sound)('nothing is wrong with: %s', async (sql) => {
