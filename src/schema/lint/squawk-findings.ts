@@ -43,13 +43,15 @@ export function squawkDrafts(
       if (isFalseAlarm(rule, { context, index, table: tables[0] ?? '' })) return [];
     }
     if (context?.statement.node.type === 'DropStmt' && rule === 'identifier-too-long') return [];
-    const advice = (context && helpOf(rule, { tables, model: context.before })) ?? help;
+    const own = context && rewritingDefault(rule, { context, index });
+    const advice =
+      own?.help ?? (context && helpOf(rule, { tables, model: context.before })) ?? help;
     const page = `https://squawkhq.com/docs/${pages[rule] ?? rule}`;
     return [
       {
         rule,
         index,
-        message: message.split('\n')[0] ?? '',
+        message: own?.message ?? message.split('\n')[0] ?? '',
         hint: advice === undefined ? page : `${advice.replace(/\.$/, '')}; ${page}`,
         tables,
       },
@@ -143,7 +145,7 @@ const atAdd: readonly SquawkRuleName[] = ['constraint-missing-not-valid', 'addin
 /** The part of ALTER TABLE that a finding is about. */
 function commandAt(
   rule: SquawkRuleName,
-  { context: { statement }, index }: Place,
+  { context: { statement }, index }: Omit<Place, 'table'>,
 ): Command | undefined {
   const placed = commandsOf(statement.node).flatMap((command) => {
     const { location } = command.definition.body;
@@ -156,6 +158,24 @@ function commandAt(
 
 function has(constraints: readonly Constraint[], kind: string): boolean {
   return constraints.some((each) => each.kind === kind);
+}
+
+/** squawk calls each new column that rewrites the table a generated one. */
+function rewritingDefault(
+  rule: SquawkRuleName,
+  place: Omit<Place, 'table'>,
+): { readonly message: string; readonly help: string } | undefined {
+  const command = rule === 'adding-field-with-default' ? commandAt(rule, place) : undefined;
+  if (command?.kind !== 'AddColumn') return undefined;
+  const { name, constraints } = columnOf(command.definition.body);
+  const fallback = constraints.find(({ kind }) => kind === 'DEFAULT');
+  if (!fallback) return undefined;
+  const isKnown = volatilityOf(asNode(fallback.body.raw_expr)) === 'volatile';
+  const fact = isKnown ? 'is volatile: PostgreSQL' : 'may be volatile: PostgreSQL then';
+  return {
+    message: `the default of the new column ${name} ${fact} rewrites the table under an ACCESS EXCLUSIVE lock`,
+    help: 'Add the column without the default, set the default with ALTER COLUMN, and fill in the rows that are there',
+  };
 }
 
 /** A default that is one value for the whole statement is stored in the catalog. */

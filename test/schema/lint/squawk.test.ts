@@ -137,3 +137,17 @@ it('on a hypertable and on a partitioned table, a hint advises nothing that the 
     { rule: 'disallowed-unique-constraint', hint: expect.stringContaining('no other way') },
   ]);
 });
+
+it.each([
+  ['gen_random_uuid()', 'is volatile'],
+  ['new_code()', 'may be volatile'],
+])('of the default %s, the message says that it %s', async (value, fact) => {
+  const sql = `alter table users add column rank2 int, add column code uuid default ${value}`;
+  const { findings } = await lintPair(sql);
+  expect(findings).toMatchObject([
+    {
+      rule: 'adding-field-with-default',
+      message: expect.stringContaining(`the default of the new column code ${fact}`),
+    },
+  ]);
+});
