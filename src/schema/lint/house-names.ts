@@ -20,7 +20,8 @@ export function snakeCaseFacts(
   ];
 }
 
-function toSnakeCase(name: string): string {
+/** The name that names made from it hold, such as those of its indexes. */
+export function toSnakeCase(name: string): string {
   return name
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1_$2')
     .replaceAll(/[^A-Za-z0-9]+/g, '_')
@@ -42,7 +43,7 @@ export function tableNameFacts(name: string, location: number): readonly Fact[] 
 
 /** Words that have no plural, or one without an s, and those for what a table is rather than what its rows are. */
 const plurals =
-  /(s|data|metadata|media|history|info|information|people|children|men|women|criteria|indices|staff|inventory|equipment|feedback|audit|log|cache|queue|archive|backup|old|new|before|after|tmp|temp)$/;
+  /(s|data|metadata|media|history|info|information|people|children|men|women|criteria|indices|staff|inventory|equipment|cash|money|feedback|audit|log|cache|queue|archive|backup|old|new|before|after|tmp|temp)$/;
 
 function isPlural(name: string): boolean {
   return plurals.test(name) || /\d[a-z]?$/.test(name);
@@ -90,7 +91,7 @@ export function indexFacts({
         rule: 'index-name',
         location,
         message: 'the index has no name, and gets one of PostgreSQL',
-        hint: `name it: idx_${table}_… with its columns`,
+        hint: `name it: idx_${toSnakeCase(table)}_… with its columns`,
       },
     ];
   }
@@ -101,14 +102,14 @@ export function indexFacts({
       rule: 'index-name',
       location,
       message: `the index ${name} is not named for its table and columns`,
-      hint: `name it idx_${table}_… with its columns`,
+      hint: `name it idx_${toSnakeCase(table)}_… with its columns`,
     },
   ];
 }
 
 /** `idx_`, then the table or the words that its name begins with, then more words. */
 function isNamedFor(name: string, table: string): boolean {
-  const words = table.split('_');
+  const words = toSnakeCase(table).split('_');
   return words.some((_, count) => name.startsWith(`idx_${words.slice(0, count + 1).join('_')}_`));
 }
 

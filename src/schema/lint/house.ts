@@ -7,6 +7,7 @@ import {
   renameFacts,
   snakeCaseFacts,
   tableNameFacts,
+  toSnakeCase,
 } from './house-names.ts';
 import { foreignKeyTypeFacts, primaryKeyFacts, softDeleteFacts, typeFacts } from './house-types.ts';
 import type { Model } from './model.ts';
@@ -26,6 +27,7 @@ import {
   keyOfNames,
   nameOfKey,
   newKeyOf,
+  sqlNameOfKey,
 } from './syntax.ts';
 
 /**
@@ -168,7 +170,7 @@ function foreignKeyFacts(
 ): readonly Fact[] {
   if (kind !== 'FOREIGN') return [];
   const other = keyOf(body.pktable);
-  const expected = `fk_${lastName(table, context)}_${lastName(other, context)}`;
+  const expected = `fk_${toSnakeCase(lastName(table, context))}_${toSnakeCase(lastName(other, context))}`;
   return [
     ...foreignKeyNameFacts({ name, expected, location }),
     ...(type && columns.length === 1
@@ -204,7 +206,7 @@ export function commentDrafts({ file, after }: FileContext): readonly Draft[] {
         rule: 'table-comment',
         index,
         message: `no comment says what a row of ${nameOfKey(key)} stands for`,
-        hint: `add: COMMENT ON TABLE ${nameOfKey(key)} IS '…'`,
+        hint: `add: COMMENT ON TABLE ${sqlNameOfKey(key)} IS '…'`,
       },
     ];
   });

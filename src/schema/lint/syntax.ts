@@ -1,3 +1,4 @@
+import { quoteWhereNeeded } from '../../database/quote.ts';
 import type { ParsedStatement, StatementNode } from '../../sql/parse.ts';
 import { asNode, lastName, nodes, type SyntaxNode, stringOf, typed } from '../../sql/tree.ts';
 
@@ -131,6 +132,12 @@ export function keyAfter(key: string, statements: readonly ParsedStatement[]): s
 /** The name as people write it: without `public`. */
 export function nameOfKey(key: string): string {
   return key.replace(/^public\./, '');
+}
+
+/** The name as SQL: without `public`, and with quotes where it needs them. */
+export function sqlNameOfKey(key: string): string {
+  const schema = key.slice(0, key.indexOf('.'));
+  return quoteWhereNeeded(...(schema === 'public' ? [] : [schema]), bareName(key));
 }
 
 /** The last part of the name. */

@@ -1,3 +1,4 @@
+import { quoteWhereNeeded } from '../../database/quote.ts';
 import { hasOption, optionValue, timescaleNamespaces } from '../../sql/options.ts';
 import type { StatementNode } from '../../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode } from '../../sql/tree.ts';
@@ -168,7 +169,7 @@ function missing({
       .map((columns) => ({
         rule: 'hypertable-unique' as const,
         message: `the unique key (${columns.join(', ')}) of the hypertable ${nameOfKey(key)} lacks ${dimension}, by which it is divided: TimescaleDB refuses it`,
-        hint: `add ${dimension} to the key, or keep the key in a table that is no hypertable`,
+        hint: `add ${quoteWhereNeeded(dimension)} to the key, or keep the key in a table that is no hypertable`,
       })),
   );
 }

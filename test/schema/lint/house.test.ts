@@ -51,6 +51,8 @@ const sound: readonly string[] = [
     constraint fk_coins_users foreign key (user_id) references users (id),
     constraint fk_coins_users_owner foreign key (user_id) references users (id)`),
   table('id bigserial primary key', 'coin_history'),
+  table('id bigserial primary key', 'cash'),
+  `${table('id uuid', 'lab."fiatMoney"')}; alter table lab."fiatMoney" rename to money`,
   table('time timestamptz, symbol varchar(20), primary key (time, symbol)'),
   `${table('id uuid', 'social_sentiment_history')};
     create index idx_social_sentiment_id on social_sentiment_history (id)`,
@@ -81,12 +83,23 @@ it('a rollback may bring back names and types that were there', async () => {
   expect(await rulesBroken('select 1', down)).toEqual([]);
 });
 
-it('a hint says what to write', async () => {
-  const { findings } = await lintPair(table('"createdAt" timestamptz'));
-  expect(findings).toMatchObject([
-    {
-      message: 'the column "createdAt" is not named in snake_case',
-      hint: 'name it created_at; docs/lint.md#column-name',
-    },
-  ]);
+const hints: readonly (readonly [sql: string, hint: string])[] = [
+  [table('"createdAt" timestamptz'), 'name it created_at; docs/lint.md#column-name'],
+  ['create table "BadNames" (id uuid)', `add: COMMENT ON TABLE "BadNames" IS '…'`],
+  ['create table "user" (id uuid)', `add: COMMENT ON TABLE "user" IS '…'`],
+  ['create table lab.coins (id uuid)', "add: COMMENT ON TABLE lab.coins IS '…'"],
+  ['create index on "BadNames" (id)', 'name it: idx_bad_names_… with its columns'],
+  [
+    'alter table "BadNames" add foreign key (user_id) references users (id) not valid',
+    'name it: CONSTRAINT fk_bad_names_users;',
+  ],
+  [
+    table('deleted_at timestamptz not null'),
+    'use deleted_at TIMESTAMPTZ, without NOT NULL and without a default;',
+  ],
+];
+
+it.each(hints)('a hint says what to write in place of: %s', async (sql, hint) => {
+  const { findings } = await lintPair(sql);
+  expect(findings.some((each) => each.hint.startsWith(hint))).toBe(true);
 });
