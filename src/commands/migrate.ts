@@ -12,9 +12,9 @@ import type {
 } from '../migrations/options.ts';
 import type { ScaffoldOptions } from '../migrations/scaffold.ts';
 import { templateNames } from '../migrations/templates.ts';
-import { CryptosenseDbError } from '../runtime/errors.ts';
+import { CryptosenseDbError, findingsOf, isError } from '../runtime/errors.ts';
 import type { LintOptions, Severity, VerifyOptions } from '../schema/schema.ts';
-import { renderAnnotations, renderLint } from '../ui/lint.ts';
+import { renderAnnotations, renderFaultAnnotations, renderLint } from '../ui/lint.ts';
 import { renderPlan } from '../ui/plan.ts';
 import {
   renderBaseline,
@@ -355,7 +355,11 @@ const lint = defineCommand<
   ],
   run: async ({ format, failOn, ...given }, tools) => {
     const { lint: lintFiles } = await import('../schema/schema.ts');
-    const result = await lintFiles(onNamedDatabase(given, tools));
+    const result = await lintFiles(onNamedDatabase(given, tools)).catch((error) => {
+      const faults = isError(error) ? findingsOf(error.details) : [];
+      if (format === 'github') tools.output.annotations(renderFaultAnnotations(faults));
+      throw error;
+    });
     tools.output.result(result, format === 'github' ? renderAnnotations : renderLint);
     const fails = (severity: Severity) => severity === 'error' || failOn === 'warning';
     if (result.findings.some(({ severity }) => fails(severity))) tools.answerNo();

@@ -3,7 +3,7 @@ import { excerpt } from './excerpt.ts';
 
 /** Where a finding stands. */
 export interface FindingPlace {
-  /** The folder that holds the file; absent for a finding inside a file. */
+  /** The folder that holds the file; absent for a finding inside a file, unless lint refuses the file. */
   readonly folder?: string;
   /** The name without its folder. */
   readonly file: string;
@@ -79,9 +79,15 @@ export type FindingRule = Fault['rule'];
 /** One thing that is wrong with a file or folder, as data; `ui/findings.ts` has the text. */
 export type Finding = FindingPlace & Fault;
 
+/** The file with its folder, where the finding knows it. */
+export function pathOf({ folder, file }: FindingPlace): string {
+  return folder === undefined ? file : join(folder, file);
+}
+
 /** `rollbacks/20251007_120000_a.sql`, `20251007_120000_a.sql:3:14` */
-export function placeOf({ folder, file, line, column }: FindingPlace): string {
-  const path = folder === undefined ? file : join(folder, file);
+export function placeOf(place: FindingPlace): string {
+  const { line, column } = place;
+  const path = pathOf(place);
   return line === undefined ? path : `${path}:${line}:${column}`;
 }
 

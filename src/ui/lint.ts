@@ -1,6 +1,8 @@
 import { plural } from '../runtime/amounts.ts';
 import { excerpt } from '../runtime/excerpt.ts';
+import { type Finding, pathOf } from '../runtime/findings.ts';
 import type { LintFinding, LintResult } from '../schema/schema.ts';
+import { describeFinding } from './findings.ts';
 import { printable } from './render.ts';
 import type { Look } from './table.ts';
 
@@ -38,17 +40,40 @@ export function renderAnnotations(result: LintResult, look: Look): string {
   ].join('\n');
 }
 
-function annotationOf({ severity, rule, message, hint, ...place }: LintFinding): string {
+/** Renders the faults of files that lint refuses as commands of a GitHub workflow. */
+export function renderFaultAnnotations(findings: readonly Finding[]): string {
+  const lines = findings.map((finding) => {
+    const { rule, line, column } = finding;
+    const { message, hint } = describeFinding(finding);
+    const file = pathOf(finding);
+    return annotationOf({ severity: 'error', rule, message, hint, file, line, column });
+  });
+  return lines.map((line) => `${line}\n`).join('');
+}
+
+interface Annotation {
+  readonly severity: LintFinding['severity'];
+  readonly rule: string;
+  readonly message: string;
+  readonly hint?: string | undefined;
+  readonly file: string;
+  /** Absent for the whole file. */
+  readonly line?: number | undefined;
+  readonly column?: number | undefined;
+}
+
+function annotationOf({ severity, rule, message, hint, ...place }: Annotation): string {
   const properties = {
     file: place.file.replaceAll('\\', '/'),
     line: place.line,
     col: place.column,
     title: rule,
   };
-  const list = Object.entries(properties).map(
-    ([name, value]) => `${name}=${escapeProperty(String(value))}`,
-  );
-  return `::${severity} ${list.join(',')}::${escapeData(`${message}\nhint: ${hint}`)}`;
+  const list = Object.entries(properties)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${escapeProperty(String(value))}`);
+  const text = hint === undefined ? message : `${message}\nhint: ${hint}`;
+  return `::${severity} ${list.join(',')}::${escapeData(text)}`;
 }
 
 function escapeData(text: string): string {

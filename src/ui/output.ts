@@ -20,6 +20,8 @@ export interface Output {
   readonly result: <T>(value: T, render: (value: T, look: Look) => string) => void;
   /** Prints what the command is there to print, with `--quiet` too. */
   readonly product: Output['result'];
+  /** Prints on stdout, for another program, what the error that follows is about. Prints nothing with `--json`. */
+  readonly annotations: (text: string) => void;
   readonly error: (error: unknown) => void;
 }
 
@@ -54,6 +56,10 @@ export async function openOutput(options: OutputOptions): Promise<Output> {
     product,
     result: (value, render) => {
       if (flags.json || !flags.quiet) product(value, render);
+    },
+    annotations: (text) => {
+      progress.stop();
+      if (!isQuiet) stdout.write(text);
     },
     error: (error) => {
       progress.stop();

@@ -1,7 +1,7 @@
 import { Chalk } from 'chalk';
 import { expect, it } from 'vitest';
 import type { LintResult } from '../../src/schema/schema.ts';
-import { renderAnnotations, renderLint } from '../../src/ui/lint.ts';
+import { renderAnnotations, renderFaultAnnotations, renderLint } from '../../src/ui/lint.ts';
 
 const look = { chalk: new Chalk({ level: 0 }), columns: undefined };
 
@@ -50,5 +50,18 @@ it('an annotation has the escapes of a GitHub workflow', () => {
 ::notice title=migrate lint::migrations/d.sql: squawk cannot read it
 ::notice title=migrate lint::What is in users: a session holds it exclusively.
 2 files: 0 errors, 1 warning, 1 allowed, sizes of db.example/shop
+`);
+});
+
+it('the fault of a refused file is an annotation, without a line where it has none', () => {
+  expect(
+    renderFaultAnnotations([
+      { rule: 'empty', folder: 'migrations', file: 'a.sql' },
+      { rule: 'bad-name', folder: 'migrations', file: 'b.sql', expected: 'STAMP_name.sql' },
+      { rule: 'chained-commit', folder: 'rollbacks', file: 'c.sql', line: 4, column: 1 },
+    ]),
+  ).toBe(`::error file=migrations/a.sql,title=empty::migrations/a.sql is empty
+::error file=migrations/b.sql,title=bad-name::migrations/b.sql is not named STAMP_name.sql
+::error file=rollbacks/c.sql,line=4,col=1,title=chained-commit::rollbacks/c.sql:4:1 COMMIT AND CHAIN leaves a transaction open%0Ahint: end the file with COMMIT;
 `);
 });

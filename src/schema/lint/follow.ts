@@ -21,6 +21,7 @@ import {
   keyOf,
   keyOfNames,
   keyOfText,
+  newKeyOf,
 } from './syntax.ts';
 
 /** The model after one more statement of a file. */
@@ -46,8 +47,11 @@ export function follow(model: Model, { node }: ParsedStatement, file: string): M
     case 'IndexStmt':
       return withIndex(model, body);
     case 'AlterTableStmt':
-      return changed(model, keyOf(body.relation), (table) =>
-        commandsOf(node).reduce((before, command) => altered(before, command, file), table),
+      return commandsOf(node).reduce(
+        (before, command) => withPartition(before, keyOf(body.relation), command),
+        changed(model, keyOf(body.relation), (table) =>
+          commandsOf(node).reduce((before, command) => altered(before, command, file), table),
+        ),
       );
     case 'DropStmt':
       return dropped(model, body);
@@ -58,10 +62,6 @@ export function follow(model: Model, { node }: ParsedStatement, file: string): M
         (before, each) => emptied(before, each.RangeVar, file),
         model,
       );
-    case 'DeleteStmt':
-      return body.whereClause === undefined && body.usingClause === undefined
-        ? emptied(model, body.relation, file)
-        : model;
     default:
       return callsOf(node).reduce(called, model);
   }
@@ -94,22 +94,26 @@ function changed(model: Model, key: string, change: (table: Table) => Table): Mo
 }
 
 function emptied(model: Model, relation: unknown, file: string): Model {
-  return changed(model, keyOf(relation), (table) => ({ ...table, file }));
+  return changed(model, keyOf(relation), (table) => ({ ...table, emptiedIn: file }));
 }
 
 function createdTable(node: StatementNode, file: string): Table {
   const { columns, constraints } = elementsOf(node);
-  const { options } = node.body;
+  const { options, partbound, inhRelations } = node.body;
+  const [parent] = partbound === undefined ? [] : nodes(inhRelations);
   const table = columns.reduce(withColumn, {
     ...noColumns,
     kind: 'table',
     file,
+    parent: parent && keyOf(parent.RangeVar),
     uniqueKeys: constraints.flatMap(uniqueKeysOf),
   } as Table);
   if (node.body.partspec !== undefined) return { ...table, isPartitioned: true };
   if (!hasOption(options, 'hypertable', timescaleNamespaces)) return table;
   const column = optionValue(options, 'partition_column', timescaleNamespaces);
-  return { ...table, dimensions: column === undefined ? [] : [column] };
+  // Such a hypertable has the columnstore, unless the option says no.
+  const compression = compressionAfter({ file, columns: [] }, options, file);
+  return { ...table, dimensions: column === undefined ? [] : [column], compression };
 }
 
 function withColumn(table: Table, { name, type, constraints }: ColumnDefinition): Table {
@@ -190,6 +194,19 @@ function altered(table: Table, { kind, name, definition }: Command, file: string
   }
 }
 
+/** After ATTACH PARTITION or DETACH PARTITION. */
+function withPartition(model: Model, parent: string, { kind, definition }: Command): Model {
+  const partition = keyOf(definition.body.name);
+  switch (kind) {
+    case 'AttachPartition':
+      return changed(model, partition, (table) => ({ ...table, parent }));
+    case 'DetachPartition':
+      return changed(model, partition, (table) => ({ ...table, parent: undefined }));
+    default:
+      return model;
+  }
+}
+
 function compressionAfter(
   before: Compression | undefined,
   options: unknown,
@@ -220,7 +237,7 @@ function compressionAfter(
 const switches = ['compress', 'enable_columnstore'] as const;
 
 function dropped(model: Model, body: SyntaxNode): Model {
-  const keys = droppedKeys(body);
+  const keys = withPartitions(model, droppedKeys(body));
   const isGone = (key: string) => keys.includes(key);
   switch (body.removeType) {
     case 'OBJECT_TABLE':
@@ -239,9 +256,21 @@ function dropped(model: Model, body: SyntaxNode): Model {
   }
 }
 
-function renamed(model: Model, { renameType, relation, subname, newname }: SyntaxNode): Model {
+/** The keys of tables with those of their partitions, which go with them. */
+function withPartitions(
+  { tables }: Pick<Model, 'tables'>,
+  keys: readonly string[],
+): readonly string[] {
+  const partitions = [...tables]
+    .filter(([key, { parent = '' }]) => keys.includes(parent) && !keys.includes(key))
+    .map(([key]) => key);
+  return partitions.length === 0 ? keys : withPartitions({ tables }, [...keys, ...partitions]);
+}
+
+function renamed(model: Model, body: SyntaxNode): Model {
+  const { renameType, relation, subname, newname } = body;
   const key = keyOf(relation);
-  const newKey = `${key.slice(0, key.indexOf('.'))}.${newname}`;
+  const newKey = newKeyOf(body);
   const rename = (name: string) => (name === subname ? String(newname) : name);
   switch (renameType) {
     case 'OBJECT_TABLE':
@@ -251,7 +280,11 @@ function renamed(model: Model, { renameType, relation, subname, newname }: Synta
         tables: new Map(
           [...model.tables].map(([each, table]) => [
             each === key ? newKey : each,
-            table.source === key ? { ...table, source: newKey } : table,
+            {
+              ...table,
+              source: table.source === key ? newKey : table.source,
+              parent: table.parent === key ? newKey : table.parent,
+            },
           ]),
         ),
         indexes: new Map(

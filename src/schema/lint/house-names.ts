@@ -1,6 +1,5 @@
 import type { SyntaxNode } from '../../sql/tree.ts';
 import type { LocatedFact as Fact } from './finding.ts';
-import { bareName, keyOf } from './syntax.ts';
 
 const snakeCase = /^[a-z_][a-z0-9_]*$/;
 
@@ -21,7 +20,8 @@ export function snakeCaseFacts(
   ];
 }
 
-function toSnakeCase(name: string): string {
+/** The name that names made from it hold, such as those of its indexes. */
+export function toSnakeCase(name: string): string {
   return name
     .replaceAll(/([a-z0-9])([A-Z])/g, '$1_$2')
     .replaceAll(/[^A-Za-z0-9]+/g, '_')
@@ -43,7 +43,7 @@ export function tableNameFacts(name: string, location: number): readonly Fact[] 
 
 /** Words that have no plural, or one without an s, and those for what a table is rather than what its rows are. */
 const plurals =
-  /(s|data|metadata|media|history|info|information|people|children|men|women|criteria|indices|staff|inventory|equipment|feedback|audit|log|cache|queue|archive|backup|old|new|before|after|tmp|temp)$/;
+  /(s|data|metadata|media|history|info|information|people|children|men|women|criteria|indices|staff|inventory|equipment|cash|money|feedback|audit|log|cache|queue|archive|backup|old|new|before|after|tmp|temp)$/;
 
 function isPlural(name: string): boolean {
   return plurals.test(name) || /\d[a-z]?$/.test(name);
@@ -75,36 +75,41 @@ export function foreignKeyNameFacts({
 }
 
 /** A unique index is named for its rule, as a constraint is: `one_active_subscription_per_user`. */
-export function indexFacts(body: SyntaxNode): readonly Fact[] {
-  const { idxname, relation, unique } = body;
-  const table = bareName(keyOf(relation));
+export function indexFacts({
+  name,
+  table,
+  isUnique,
+}: {
+  readonly name: string | undefined;
+  readonly table: string;
+  readonly isUnique: boolean;
+}): readonly Fact[] {
   const location = 0;
-  if (idxname === undefined) {
+  if (name === undefined) {
     return [
       {
         rule: 'index-name',
         location,
         message: 'the index has no name, and gets one of PostgreSQL',
-        hint: `name it: idx_${table}_… with its columns`,
+        hint: `name it: idx_${toSnakeCase(table)}_… with its columns`,
       },
     ];
   }
-  const name = String(idxname);
   const spelling = snakeCaseFacts('index-name', name, location);
-  if (spelling.length > 0 || unique === true || isNamedFor(name, table)) return spelling;
+  if (spelling.length > 0 || isUnique || isNamedFor(name, table)) return spelling;
   return [
     {
       rule: 'index-name',
       location,
       message: `the index ${name} is not named for its table and columns`,
-      hint: `name it idx_${table}_… with its columns`,
+      hint: `name it idx_${toSnakeCase(table)}_… with its columns`,
     },
   ];
 }
 
 /** `idx_`, then the table or the words that its name begins with, then more words. */
 function isNamedFor(name: string, table: string): boolean {
-  const words = table.split('_');
+  const words = toSnakeCase(table).split('_');
   return words.some((_, count) => name.startsWith(`idx_${words.slice(0, count + 1).join('_')}_`));
 }
 

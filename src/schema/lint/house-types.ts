@@ -1,3 +1,4 @@
+import { quoteWhereNeeded } from '../../database/quote.ts';
 import { nodes, type SyntaxNode, stringOf } from '../../sql/tree.ts';
 import type { LocatedFact as Fact, StatementContext } from './finding.ts';
 import { type ColumnDefinition, type ColumnType, nameOfKey } from './syntax.ts';
@@ -68,7 +69,7 @@ export function softDeleteFacts({
       message: isFlag
         ? `the column ${name} does not say when the row was deleted`
         : 'a row that is in use has no deleted_at: the column is a TIMESTAMPTZ that is NULL then',
-      hint: 'use deleted_at TIMESTAMPTZ',
+      hint: 'use deleted_at TIMESTAMPTZ, without NOT NULL and without a default',
     },
   ];
 }
@@ -109,7 +110,7 @@ export function foreignKeyTypeFacts(
       rule: 'foreign-key-type',
       location,
       message: `${column} is ${sqlName(type)}, and refers to ${nameOfKey(other)}.${stringOf(referenced)}, which is ${sqlName(otherType)}`,
-      hint: `give ${column} the type ${sqlName({ ...otherType, name: plain(otherType) })}`,
+      hint: `give ${quoteWhereNeeded(column)} the type ${sqlName({ ...otherType, name: plain(otherType) })}`,
     },
   ];
 }

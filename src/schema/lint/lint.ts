@@ -1,10 +1,10 @@
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { Target } from '../../database/target.ts';
 import { compareVersions, type Version } from '../../ledger/version.ts';
 import { type GrammarOptions, readScripts } from '../../migrations/scripts.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from '../../migrations/source.ts';
 import { formatBytes, plural } from '../../runtime/amounts.ts';
-import { CryptosenseDbError } from '../../runtime/errors.ts';
+import { CryptosenseDbError, faultyFiles, isError } from '../../runtime/errors.ts';
 import { compareText } from '../../runtime/order.ts';
 import { locate } from '../../sql/location.ts';
 import { loadGrammar, type Parse } from '../../sql/parse.ts';
@@ -95,7 +95,7 @@ export async function lint(options: LintOptions): Promise<LintResult> {
   const released = readReleasedAllowances(pathOf(folders.migrations, releasedFile));
   await options.beforeGrammar?.();
   const sizes = target === undefined ? undefined : await readSizes(target, { signal });
-  const read = (await readFiles(pairs)).filter(
+  const read = (await readFiles(pairs, folders)).filter(
     ({ version }) => since === undefined || compareVersions(version, since) >= 0,
   );
   const squawk = await runSquawk(
@@ -197,8 +197,13 @@ interface ReadFile {
 }
 
 /** Reads all files in the order of their versions: each rule knows what the files before have made. */
-async function readFiles(pairs: readonly MigrationPair[]): Promise<readonly ReadFile[]> {
-  const scripts = await readScripts(pairs);
+async function readFiles(
+  pairs: readonly MigrationPair[],
+  folders: ReturnType<typeof resolveFolders>,
+): Promise<readonly ReadFile[]> {
+  const scripts = await readScripts(pairs).catch((error) => {
+    throw isError(error, 'faulty-statements') ? withFolders(error, { pairs, folders }) : error;
+  });
   const files: ReadFile[] = [];
   let model = emptyModel;
   for (const [at, { version, up, down }] of pairs.entries()) {
@@ -215,12 +220,32 @@ async function readFiles(pairs: readonly MigrationPair[]): Promise<readonly Read
       : rollbackDrafts({
           up: forward.file,
           down: backward.file,
+          after: { up: forward.after, down: backward.after },
           lineOf: (index) => locate(up.name, up.text, index).line,
         });
     files.push({ version, ...forward });
     files.push({ version, ...backward, drafts: [...backward.drafts, ...left] });
   }
   return files;
+}
+
+/** The same faults with the folders of their files: an annotation names the whole path. */
+function withFolders(
+  { details }: CryptosenseDbError<'faulty-statements'>,
+  {
+    pairs,
+    folders,
+  }: {
+    readonly pairs: readonly MigrationPair[];
+    readonly folders: ReturnType<typeof resolveFolders>;
+  },
+): CryptosenseDbError {
+  const rollbacks = new Set(pairs.map(({ down }) => down.name));
+  const findings = details.findings.map((finding) => {
+    const folder = folders[rollbacks.has(finding.file) ? 'rollbacks' : 'migrations'];
+    return { ...finding, folder: dirname(pathOf(folder, finding.file)) };
+  });
+  return faultyFiles('faulty-statements', findings);
 }
 
 /** Each statement is parsed alone, so that the places in its tree are places in its text. */
@@ -241,7 +266,7 @@ function walk(file: LintFile, start: Model) {
   });
   const drafts = [
     ...contexts.flatMap(timescaleDrafts),
-    ...contexts.flatMap(houseDrafts),
+    ...contexts.flatMap((context) => houseDrafts(context, before)),
     ...commentDrafts({ file, after: before }),
   ];
   return { file, contexts, drafts, after: before };

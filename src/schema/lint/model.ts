@@ -3,11 +3,15 @@ import type { ColumnType } from './syntax.ts';
 /** A table, view or continuous aggregate, as far as the statements before say. */
 export interface Table {
   readonly kind: 'table' | 'view' | 'aggregate';
-  /** The file that creates it, or that deletes all its rows. */
+  /** The file that creates it. */
   readonly file: string;
+  /** The last file that empties it with TRUNCATE. */
+  readonly emptiedIn?: string;
   readonly isTemporary?: true;
   /** PARTITION BY. */
   readonly isPartitioned?: true;
+  /** Of a partition: the key of its parent. */
+  readonly parent?: string | undefined;
   /** Empty where the statement takes the columns from elsewhere. */
   readonly columns: ReadonlyMap<string, ColumnType>;
   /** The columns of its primary key, unique constraints and unique indexes. */
@@ -42,9 +46,14 @@ export interface Model {
 
 export const emptyModel: Model = { tables: new Map(), indexes: new Map() };
 
-/** True for a table that the file itself has created or emptied: it has no rows yet that a lock would keep others from. */
+/** True for a table that the file itself has created: no program knows it yet. */
 export function isNew(model: Model, key: string, file: string): boolean {
   return model.tables.get(key)?.file === file;
+}
+
+/** True for a table that the file itself has created or truncated: it has no rows to scan, rewrite or wait for. */
+export function isEmpty(model: Model, key: string, file: string): boolean {
+  return isNew(model, key, file) || model.tables.get(key)?.emptiedIn === file;
 }
 
 export function isHypertable(model: Model, key: string): boolean {

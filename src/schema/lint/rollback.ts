@@ -14,11 +14,14 @@ import type { ParsedStatement } from '../../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode, stringOf } from '../../sql/tree.ts';
 import type { Draft, LintFile } from './finding.ts';
 import { tableArgument } from './follow.ts';
+import type { Model } from './model.ts';
 import { callsOf, commandsOf, keyOf, keyOfNames, nameOfKey, namesCalled } from './syntax.ts';
 
 export interface RollbackContext {
   readonly up: LintFile;
   readonly down: LintFile;
+  /** The schema after each of the two. */
+  readonly after: { readonly up: Model; readonly down: Model };
   /** The line of a place in the migration. */
   readonly lineOf: (index: number) => number;
 }
@@ -33,10 +36,11 @@ interface Left {
  * What the migration creates and the rollback does not drop, as far as the texts say. In doubt, such as after CASCADE or a
  * DO block that may drop it, there is no finding: `migrate verify` finds it on a database.
  */
-export function rollbackDrafts({ up, down, lineOf }: RollbackContext): readonly Draft[] {
+export function rollbackDrafts(context: RollbackContext): readonly Draft[] {
+  const { up, down, lineOf } = context;
   const [first] = down.statements.filter(({ node }) => node.type !== 'TransactionStmt');
   if (!first) return [];
-  return [...objectsLeft(up, down), ...partsLeft(up, down)].map(({ what, index }) => ({
+  return [...objectsLeft(context), ...partsLeft(up, down)].map(({ what, index }) => ({
     rule: 'rollback-leaves',
     index: first.index,
     message: `the rollback leaves ${what}, which line ${lineOf(index)} of ${up.name} creates`,
@@ -56,15 +60,16 @@ const words: Readonly<Record<ObjectKind, string>> = {
 type By = { readonly statement: ParsedStatement; readonly file: LintFile };
 
 /** Tables, indexes and other objects with names of their own. */
-function objectsLeft(up: LintFile, down: LintFile): readonly Left[] {
+function objectsLeft({ up, down, after }: RollbackContext): readonly Left[] {
   const cascades = down.statements.some(({ text }) => /\bcascade\b/i.test(text));
   return objectsAfter(stepsOf([up, down]))
     .filter(({ by, isCertain }) => by.file === up && isCertain)
     .filter(({ by: { statement } }) => !mayHaveBeenThere(statement))
     .filter(({ object }) => !isReplaced(object, up))
     .filter((standing) => !cascades || survivesCascade(standing, up))
-    .filter(({ object }) => !isOwned(object, up))
+    .filter(({ object }) => !isOwned(object, up) && !isTakenOver(object, up))
     .filter((standing) => !goesWithColumn(standing, down))
+    .filter((standing) => !goesWithParent(standing, after))
     .map(({ object, by }) => ({
       what: `the ${words[object.kind]} ${object.name}`,
       index: by.statement.index,
@@ -116,9 +121,27 @@ function isOwned({ kind, name }: ObjectName, { statements }: LintFile): boolean 
   );
 }
 
+/** An index that a constraint takes over is a part of the constraint, and gets its name. */
+function isTakenOver({ kind, name }: ObjectName, { statements }: LintFile): boolean {
+  const taken = statements.flatMap(({ node }) =>
+    commandsOf(node).map(({ definition }) => definition.body.indexname),
+  );
+  return kind === 'index' && taken.includes(name);
+}
+
 function goesWithColumn({ object, by }: StandingObject<By>, down: LintFile): boolean {
   const { body } = by.statement.node;
   return object.kind === 'index' && dropsColumn(down, keyOf(body.relation));
+}
+
+/** A partition goes with its parent, and an index of a partition with it. */
+function goesWithParent(
+  { object, table }: StandingObject<By>,
+  after: RollbackContext['after'],
+): boolean {
+  const { schema, name } = table ?? object;
+  const key = keyOfNames(schema === undefined ? [name] : [schema, name]);
+  return after.up.tables.get(key)?.parent !== undefined && !after.down.tables.has(key);
 }
 
 function dropsColumn({ statements }: LintFile, table: string): boolean {
@@ -239,10 +262,11 @@ function isPolicyCall(name: string): name is keyof typeof policyCalls {
 function alteredParts(body: SyntaxNode, commands: ReturnType<typeof commandsOf>): readonly Part[] {
   const table = keyOf(body.relation);
   return commands.flatMap(({ kind, definition }): readonly Part[] => {
-    const { conname, colname, items } = definition.body;
+    const { conname, indexname, colname, items } = definition.body;
+    const constraint = conname ?? indexname;
     if (kind === 'AddColumn') return [{ kind: 'column', table, name: String(colname) }];
-    if (kind === 'AddConstraint' && conname !== undefined) {
-      return [{ kind: 'constraint', table, name: String(conname) }];
+    if (kind === 'AddConstraint' && constraint !== undefined) {
+      return [{ kind: 'constraint', table, name: String(constraint) }];
     }
     const switchesOn =
       kind === 'SetRelOptions' &&

@@ -45,12 +45,14 @@ export const ownRules = {
 /** Rules of squawk, by its names. `files`: both files of a pair, or the migration alone. */
 export interface SquawkRule extends Rule {
   readonly files: 'both' | 'migration';
-  /** Of no concern where the file itself has created the table. */
-  readonly isOfTable?: true;
+  /** Tables that it leaves out: those that the file itself has created, or truncated too. */
+  readonly exempt?: 'new' | 'empty';
 }
 
-const ofTable = { files: 'both', isOfTable: true } as const;
-const ofMigration = { files: 'migration', isOfTable: true } as const;
+/** About locks, scans and rewrites. */
+const ofTable = { files: 'both', exempt: 'empty' } as const;
+/** About programs that use the table. */
+const ofMigration = { files: 'migration', exempt: 'new' } as const;
 
 /** The rules of squawk that run. */
 export const squawkRules = {

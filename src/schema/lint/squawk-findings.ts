@@ -1,6 +1,6 @@
 import { asNode, type SyntaxNode } from '../../sql/tree.ts';
 import type { Draft, LintFile, StatementContext } from './finding.ts';
-import { isHypertable, isNew, type Model } from './model.ts';
+import { isEmpty, isHypertable, isNew, type Model } from './model.ts';
 import {
   isRuleName,
   isSquawkRule,
@@ -23,7 +23,7 @@ import {
 import { volatilityOf } from './volatility.ts';
 
 /**
- * What squawk has found, without what this package knows better: tables that the file has created, statements that do not
+ * What squawk has found, without what this package knows better: tables that the file has created or truncated, statements that do not
  * rewrite or scan, and hypertables, for which there are rules of their own.
  */
 export function squawkDrafts(
@@ -32,23 +32,26 @@ export function squawkDrafts(
 ): readonly Draft[] {
   return found.flatMap(({ rule, index, message, help }): Draft[] => {
     if (!isRuleName(rule) || !isSquawkRule(rule)) return [];
-    const { files, isOfTable }: SquawkRule = squawkRules[rule];
+    const { files, exempt }: SquawkRule = squawkRules[rule];
     if (files === 'migration' && file.direction === 'down') return [];
     const context = contexts.findLast(({ statement }) => statement.index <= index);
     const tables = context ? tablesOf(context) : [];
-    if (context && isOfTable) {
+    if (context && exempt) {
       const { before } = context;
-      if (tables.length > 0 && tables.every((key) => isNew(before, key, file.name))) return [];
+      const isExempt = exempt === 'new' ? isNew : isEmpty;
+      if (tables.length > 0 && tables.every((key) => isExempt(before, key, file.name))) return [];
       if (isFalseAlarm(rule, { context, index, table: tables[0] ?? '' })) return [];
     }
     if (context?.statement.node.type === 'DropStmt' && rule === 'identifier-too-long') return [];
-    const advice = (context && helpOf(rule, { tables, model: context.before })) ?? help;
+    const own = context && rewritingDefault(rule, { context, index });
+    const advice =
+      own?.help ?? (context && helpOf(rule, { tables, model: context.before })) ?? help;
     const page = `https://squawkhq.com/docs/${pages[rule] ?? rule}`;
     return [
       {
         rule,
         index,
-        message: message.split('\n')[0] ?? '',
+        message: own?.message ?? message.split('\n')[0] ?? '',
         hint: advice === undefined ? page : `${advice.replace(/\.$/, '')}; ${page}`,
         tables,
       },
@@ -142,7 +145,7 @@ const atAdd: readonly SquawkRuleName[] = ['constraint-missing-not-valid', 'addin
 /** The part of ALTER TABLE that a finding is about. */
 function commandAt(
   rule: SquawkRuleName,
-  { context: { statement }, index }: Place,
+  { context: { statement }, index }: Omit<Place, 'table'>,
 ): Command | undefined {
   const placed = commandsOf(statement.node).flatMap((command) => {
     const { location } = command.definition.body;
@@ -155,6 +158,24 @@ function commandAt(
 
 function has(constraints: readonly Constraint[], kind: string): boolean {
   return constraints.some((each) => each.kind === kind);
+}
+
+/** squawk calls each new column that rewrites the table a generated one. */
+function rewritingDefault(
+  rule: SquawkRuleName,
+  place: Omit<Place, 'table'>,
+): { readonly message: string; readonly help: string } | undefined {
+  const command = rule === 'adding-field-with-default' ? commandAt(rule, place) : undefined;
+  if (command?.kind !== 'AddColumn') return undefined;
+  const { name, constraints } = columnOf(command.definition.body);
+  const fallback = constraints.find(({ kind }) => kind === 'DEFAULT');
+  if (!fallback) return undefined;
+  const isKnown = volatilityOf(asNode(fallback.body.raw_expr)) === 'volatile';
+  const fact = isKnown ? 'is volatile: PostgreSQL' : 'may be volatile: PostgreSQL then';
+  return {
+    message: `the default of the new column ${name} ${fact} rewrites the table under an ACCESS EXCLUSIVE lock`,
+    help: 'Add the column without the default, set the default with ALTER COLUMN, and fill in the rows that are there',
+  };
 }
 
 /** A default that is one value for the whole statement is stored in the catalog. */

@@ -1,3 +1,4 @@
+import { quoteWhereNeeded } from '../../database/quote.ts';
 import type { ParsedStatement, StatementNode } from '../../sql/parse.ts';
 import { asNode, lastName, nodes, type SyntaxNode, stringOf, typed } from '../../sql/tree.ts';
 
@@ -107,9 +108,36 @@ export function droppedKeys({ objects }: SyntaxNode): readonly string[] {
   return nodes(objects).map((object) => keyOfNames(nodes(asNode(object.List).items).map(stringOf)));
 }
 
+/** The key that RENAME TO gives. */
+export function newKeyOf({ relation, newname }: SyntaxNode): string {
+  const { schemaname = 'public' } = asNode(relation);
+  return keyOfNames([String(schemaname), String(newname)]);
+}
+
+const relationKinds: readonly unknown[] = [
+  'OBJECT_TABLE',
+  'OBJECT_VIEW',
+  'OBJECT_MATVIEW',
+  'OBJECT_INDEX',
+];
+
+/** The key that a table or index has after statements, which may rename it. */
+export function keyAfter(key: string, statements: readonly ParsedStatement[]): string {
+  return statements.reduce((name, { node: { type, body } }) => {
+    const isRenamed = type === 'RenameStmt' && relationKinds.includes(body.renameType);
+    return isRenamed && keyOf(body.relation) === name ? newKeyOf(body) : name;
+  }, key);
+}
+
 /** The name as people write it: without `public`. */
 export function nameOfKey(key: string): string {
   return key.replace(/^public\./, '');
+}
+
+/** The name as SQL: without `public`, and with quotes where it needs them. */
+export function sqlNameOfKey(key: string): string {
+  const schema = key.slice(0, key.indexOf('.'));
+  return quoteWhereNeeded(...(schema === 'public' ? [] : [schema]), bareName(key));
 }
 
 /** The last part of the name. */

@@ -1,8 +1,10 @@
+import { quoteWhereNeeded } from '../../database/quote.ts';
 import { hasOption, optionValue, timescaleNamespaces } from '../../sql/options.ts';
+import type { StatementNode } from '../../sql/parse.ts';
 import { asNode, nodes, type SyntaxNode } from '../../sql/tree.ts';
 import type { Draft, StatementContext } from './finding.ts';
 import { dimensionsOf, tableArgument, uniqueKeysOf } from './follow.ts';
-import { aggregatesOf, isHypertable, isNew, type Table } from './model.ts';
+import { aggregatesOf, isEmpty, isHypertable, type Table } from './model.ts';
 import {
   argumentOf,
   type Call,
@@ -45,7 +47,7 @@ function indexFacts({ statement: { node }, before, file }: StatementContext): re
   if (type !== 'IndexStmt' || !isHypertable(before, table)) return [];
   const name = nameOfKey(table);
   if (body.concurrent === true) return [concurrently('CREATE INDEX', name, perChunk)];
-  if (isNew(before, table, file.name)) return [];
+  if (isEmpty(before, table, file.name)) return [];
   if (hasOption(body.options, 'transaction_per_chunk', timescaleNamespaces)) {
     return body.unique === true
       ? [
@@ -167,7 +169,7 @@ function missing({
       .map((columns) => ({
         rule: 'hypertable-unique' as const,
         message: `the unique key (${columns.join(', ')}) of the hypertable ${nameOfKey(key)} lacks ${dimension}, by which it is divided: TimescaleDB refuses it`,
-        hint: `add ${dimension} to the key, or keep the key in a table that is no hypertable`,
+        hint: `add ${quoteWhereNeeded(dimension)} to the key, or keep the key in a table that is no hypertable`,
       })),
   );
 }
@@ -223,12 +225,22 @@ function refusedCommand(
 function mayHaveCompressedChunks({ file, statement }: StatementContext, table: Table): boolean {
   if (table.compression?.file === file.name) return false;
   return !file.statements.some(
-    ({ index, node }) =>
-      index < statement.index &&
-      (['DoStmt', 'CallStmt'].includes(node.type) ||
-        namesCalled(node.body).has('decompress_chunk')),
+    ({ index, node }) => index < statement.index && (node.type === 'DoStmt' || mayDecompress(node)),
   );
 }
+
+/** A procedure may decompress chunks, unless it is known not to. */
+function mayDecompress(node: StatementNode): boolean {
+  if (node.type === 'CallStmt') return callsOf(node).some(({ name }) => !leavesChunks.has(name));
+  return namesCalled(node.body).has('decompress_chunk');
+}
+
+const leavesChunks: ReadonlySet<string> = new Set([
+  'add_columnstore_policy',
+  'remove_columnstore_policy',
+  'convert_to_columnstore',
+  'refresh_continuous_aggregate',
+]);
 
 interface Refusal {
   readonly what: string;

@@ -13,6 +13,11 @@ const broken: readonly (readonly [rule: string, sql: string])[] = [
   ['column-name', table('"createdAt" timestamptz')],
   ['column-name', 'alter table users add column "lastName" text'],
   ['index-name', `${table('id uuid')}; create index coins_id_idx on coins (id)`],
+  [
+    'index-name',
+    `${table('id uuid', 'new_coins')}; create index idx_new_coins_id on new_coins (id);
+      alter table new_coins rename to coins`,
+  ],
   ['index-name', `${table('id uuid')}; create index on coins (id)`],
   ['index-name', `${table('id uuid')}; create unique index "uniqueCoin" on coins (id)`],
   ['foreign-key-name', table('user_id uuid references users (id)')],
@@ -27,6 +32,11 @@ const broken: readonly (readonly [rule: string, sql: string])[] = [
   ['json-type', table('metadata json')],
   ['soft-delete', table('is_deleted boolean')],
   ['soft-delete', table('deleted_at timestamptz not null')],
+  [
+    'table-name',
+    'create table coins (id uuid); alter table coins rename to "Coins"; comment on table "Coins" is $$x$$',
+  ],
+  ['table-comment', 'create table coins (id uuid); alter table coins rename to tokens'],
   ['table-comment', 'create table coins (id uuid)'],
 ];
 
@@ -41,6 +51,8 @@ const sound: readonly string[] = [
     constraint fk_coins_users foreign key (user_id) references users (id),
     constraint fk_coins_users_owner foreign key (user_id) references users (id)`),
   table('id bigserial primary key', 'coin_history'),
+  table('id bigserial primary key', 'cash'),
+  `${table('id uuid', 'lab."fiatMoney"')}; alter table lab."fiatMoney" rename to money`,
   table('time timestamptz, symbol varchar(20), primary key (time, symbol)'),
   `${table('id uuid', 'social_sentiment_history')};
     create index idx_social_sentiment_id on social_sentiment_history (id)`,
@@ -48,6 +60,18 @@ const sound: readonly string[] = [
   'create temporary table "Scratch" ("theId" int primary key); create index on "Scratch" ("theId")',
   'create table users_before as select id from users; comment on table users_before is $$x$$',
   'create table coins (id uuid); drop table coins; select 1',
+  // The last name in the file counts.
+  `create table "newCoin" (id uuid, user_id uuid,
+      constraint fk_coins_users foreign key (user_id) references users (id));
+    create index idx_coins_id on "newCoin" (id); alter table "newCoin" rename to newer;
+    alter table newer rename to coins; comment on table coins is 'x'`,
+  `${table('id uuid', 'new_coins')}; create index idx_new_coins_id on new_coins (id);
+    alter table new_coins rename to coins; alter index idx_new_coins_id rename to idx_coins_id`,
+  // A partition has the columns of its parent, and no row of its own kind.
+  'create table events_other partition of events default',
+  `create table "eventsOther" (id uuid, "theAt" timestamptz);
+    alter table "eventsOther" rename to event_2026_rest;
+    alter table events attach partition event_2026_rest default`,
 ];
 
 it.each(sound)('nothing is wrong with: %s', async (sql) => {
@@ -59,12 +83,23 @@ it('a rollback may bring back names and types that were there', async () => {
   expect(await rulesBroken('select 1', down)).toEqual([]);
 });
 
-it('a hint says what to write', async () => {
-  const { findings } = await lintPair(table('"createdAt" timestamptz'));
-  expect(findings).toMatchObject([
-    {
-      message: 'the column "createdAt" is not named in snake_case',
-      hint: 'name it created_at; docs/lint.md#column-name',
-    },
-  ]);
+const hints: readonly (readonly [sql: string, hint: string])[] = [
+  [table('"createdAt" timestamptz'), 'name it created_at; docs/lint.md#column-name'],
+  ['create table "BadNames" (id uuid)', `add: COMMENT ON TABLE "BadNames" IS '…'`],
+  ['create table "user" (id uuid)', `add: COMMENT ON TABLE "user" IS '…'`],
+  ['create table lab.coins (id uuid)', "add: COMMENT ON TABLE lab.coins IS '…'"],
+  ['create index on "BadNames" (id)', 'name it: idx_bad_names_… with its columns'],
+  [
+    'alter table "BadNames" add foreign key (user_id) references users (id) not valid',
+    'name it: CONSTRAINT fk_bad_names_users;',
+  ],
+  [
+    table('deleted_at timestamptz not null'),
+    'use deleted_at TIMESTAMPTZ, without NOT NULL and without a default;',
+  ],
+];
+
+it.each(hints)('a hint says what to write in place of: %s', async (sql, hint) => {
+  const { findings } = await lintPair(sql);
+  expect(findings.some((each) => each.hint.startsWith(hint))).toBe(true);
 });

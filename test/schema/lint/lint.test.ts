@@ -202,6 +202,19 @@ describe('the command', () => {
     );
   });
 
+  it('annotates a file that is refused too, and ends with 2', async () => {
+    const files = pair('select 1;\nvacuum users;');
+    const flags = ['--format', 'github', ...folderFlags(files)];
+    const { stdout, stderr, code } = await callCli(['migrate', 'lint', ...flags]);
+    expect(code).toBe(2);
+    expect(stdout).toMatch(
+      /^::error file=\S+migrations\/20260101_000000_case\.sql,line=2,col=1,title=needs-no-transaction::/,
+    );
+    expect(stderr).toContain('cannot run inside a transaction');
+    const json = await callCli(['migrate', 'lint', '--json', ...flags]);
+    expect(JSON.parse(json.stdout)).toMatchObject({ error: { code: 'faulty-statements' } });
+  });
+
   it('asks no database that only the environment names', async () => {
     const env = { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/nowhere' };
     const { code, stdout } = await callCli(['migrate', 'lint', ...folderFlags(pair('select 1'))], {

@@ -3,6 +3,8 @@ import { alone, lintPair, rulesBroken } from './lint-case.ts';
 
 const coins = "create table coins (id uuid primary key); comment on table coins is 'x';";
 
+const logs = 'create table logs (at timestamptz) partition by range (at);';
+
 const left: readonly (readonly [what: string, up: string, down: string])[] = [
   ['the table coins', coins, 'select 1'],
   [
@@ -32,6 +34,19 @@ const left: readonly (readonly [what: string, up: string, down: string])[] = [
     "select remove_retention_policy('ticks')",
   ],
   ['the compression of prices', 'alter table prices set (timescaledb.compress)', 'select 1'],
+  [
+    'the constraint one_name of users',
+    alone(
+      'create unique index concurrently one_name on users (name); alter table users add unique using index one_name',
+    ),
+    'select 1',
+  ],
+  [
+    'the table logs_2026',
+    `${logs} comment on table logs is 'x'; create table logs_2026 partition of logs default;
+      alter table logs detach partition logs_2026`,
+    'drop table logs',
+  ],
   ['the job', "select add_job('tidy', '1 day')", 'select 1'],
 ];
 
@@ -71,6 +86,29 @@ const undone: readonly (readonly [up: string, down: string])[] = [
   [
     'drop index idx_orders_user_id; create index idx_orders_user_id on orders (user_id, price);',
     'select 1',
+  ],
+  // The constraint takes over the index.
+  [
+    alone(`create unique index concurrently unique_name on users (name);
+      alter table users add constraint unique_name unique using index unique_name`),
+    'alter table users drop constraint unique_name',
+  ],
+  [
+    alone(`create unique index concurrently one_name on users (name);
+      alter table users add constraint unique_name unique using index one_name`),
+    'alter table users drop constraint unique_name',
+  ],
+  // Partitions go with their parent.
+  [
+    `${logs} create table logs_2026 partition of logs default partition by range (at);
+      create table logs_2026_01 partition of logs_2026 default;
+      create index idx_logs_2026_01_at on logs_2026_01 (at); alter table logs rename to entries`,
+    'drop table entries',
+  ],
+  [
+    `${logs} create table logs_2026 (at timestamptz);
+      alter table logs attach partition logs_2026 default`,
+    'drop table logs',
   ],
   [coins, '-- Irreversible: the table holds the only copy'],
 ];

@@ -60,6 +60,7 @@ const sound: readonly string[] = [
   `create table coins as select id from users; comment on table coins is 'x';
     alter table coins add primary key (id); alter table coins add column n int not null`,
   'truncate orders; alter table orders add column code int not null',
+  'truncate orders; create index idx_orders_price on orders (price)',
   // PostgreSQL stores such a default once, and does not scan or rewrite.
   ...[
     '-1',
@@ -79,6 +80,21 @@ const sound: readonly string[] = [
 
 it.each(sound)('nothing is wrong with: %s', async (sql) => {
   expect(await rulesBroken(sql)).toEqual([]);
+});
+
+const emptied: readonly (readonly [rule: string, sql: string])[] = [
+  ['ban-drop-table', 'truncate orders; drop table orders'],
+  ['ban-drop-column', 'truncate orders; alter table orders drop column price'],
+  ['renaming-column', 'truncate orders; alter table orders rename column price to rates'],
+  ['renaming-table', 'truncate orders; alter table orders rename to sales'],
+  [
+    'require-concurrent-index-creation',
+    'delete from orders; create index idx_orders_price on orders (price)',
+  ],
+];
+
+it.each(emptied)('%s is broken although the table has been emptied: %s', async (rule, sql) => {
+  expect(await rulesBroken(sql)).toEqual([rule]);
 });
 
 it('a shorter VARCHAR and another scale rewrite the table', async () => {
@@ -119,5 +135,19 @@ it('on a hypertable and on a partitioned table, a hint advises nothing that the 
       hint: expect.stringContaining('on each partition'),
     },
     { rule: 'disallowed-unique-constraint', hint: expect.stringContaining('no other way') },
+  ]);
+});
+
+it.each([
+  ['gen_random_uuid()', 'is volatile'],
+  ['new_code()', 'may be volatile'],
+])('of the default %s, the message says that it %s', async (value, fact) => {
+  const sql = `alter table users add column rank2 int, add column code uuid default ${value}`;
+  const { findings } = await lintPair(sql);
+  expect(findings).toMatchObject([
+    {
+      rule: 'adding-field-with-default',
+      message: expect.stringContaining(`the default of the new column code ${fact}`),
+    },
   ]);
 });

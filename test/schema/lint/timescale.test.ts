@@ -4,6 +4,12 @@ import { alone, lintPair, rulesBroken } from './lint-case.ts';
 const newTable = 'create table chunks (time timestamptz not null, id uuid primary key);';
 const comment = "comment on table chunks is 'x';";
 
+/** A hypertable of the newer form, which has the columnstore by default. */
+function columnstore(isOn: boolean): string {
+  return `create table chunks (time timestamptz not null) with (tsdb.hypertable,
+    tsdb.partition_column = 'time'${isOn ? '' : ', tsdb.enable_columnstore = false'}); ${comment}`;
+}
+
 /** Statements that break the one rule. TimescaleDB 2.28 refuses those of all rules but the last three. */
 const broken: readonly (readonly [rule: string, sql: string])[] = [
   ['hypertable-unique', 'create unique index unique_symbol on prices (symbol)'],
@@ -38,6 +44,13 @@ const broken: readonly (readonly [rule: string, sql: string])[] = [
   ['compressed-hypertable', 'alter table ticks enable row level security'],
   ['compressed-hypertable', 'alter table ticks alter column symbol set storage external'],
   ['compressed-hypertable', 'alter table ticks set (timescaledb.compress = false)'],
+  ['compressed-hypertable', 'alter table ticks set (timescaledb.enable_columnstore = false)'],
+  [
+    'compressed-hypertable',
+    alone(`call remove_columnstore_policy('ticks');
+      alter table ticks set (timescaledb.enable_columnstore = false)`),
+  ],
+  ['compressed-hypertable', `${columnstore(true)} alter table chunks add column size int not null`],
   ['hypertable-index', 'create index idx_prices_volume on prices (volume)'],
   ['hypertable-index', 'create unique index unique_price on prices (time, price)'],
   [
@@ -78,6 +91,9 @@ const sound: readonly string[] = [
   'alter table ticks rename constraint ticks_pkey to ticks_key',
   `select decompress_chunk(c) from show_chunks('ticks') c;
     alter table ticks set (timescaledb.compress = false)`,
+  alone(`call convert_to_rowstore('_timescaledb_internal._hyper_1_1_chunk');
+    alter table ticks set (timescaledb.enable_columnstore = false)`),
+  `${columnstore(false)} alter table chunks add column size int not null`,
   // Compression that the file itself switches on has compressed nothing yet.
   'alter table prices set (timescaledb.compress); alter table prices set (timescaledb.compress = false)',
   `select add_continuous_aggregate_policy('ticks_daily', start_offset => interval '3 days',
