@@ -29,7 +29,7 @@ import {
 } from './tables.ts';
 import { listOf, remark, schemaOf, textOf, withoutVariables } from './text.ts';
 import {
-  compression,
+  chunkSettings,
   hypertableStatements,
   jobProblem,
   jobStatements,
@@ -153,7 +153,7 @@ function sectionsOf(source: ScriptSource): readonly Section[] {
     each('Rules', relations, rules),
     each('Triggers', relations, triggers),
     each('Row security', of('table'), rowSecurity),
-    each('Compression', relations, compression),
+    each('Compression', relations, (relation) => chunkSettings(relation, timescale)),
     each('Materialized views that have been filled', objects, refresh),
     each('Publications', of('publication'), (object) => publicationStatements(object, parents)),
     each('Policies and jobs of TimescaleDB', [...of('job')].sort(refreshesFirst), (job) =>

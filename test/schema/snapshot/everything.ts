@@ -48,6 +48,9 @@ export const unusual = `
   create type "Odd ""S"" :x"."Kind: of" as enum ('it''s', 'a\\b', ':x');
   create domain checked as text collate "C" constraint known check (value <> '\\') ;
   alter domain checked add constraint later check (length(value) > 1) not valid;
+  alter domain checked add constraint "odd: one" check (value <> 'x');
+  comment on constraint "odd: one" on domain checked is 'it''s
+: two'; comment on constraint later on domain checked is 'later';
   create type place as (x float8, label text collate "C");
   create sequence down increment -2 minvalue -100 maxvalue 100 start 1 cache 5;
   create sequence small as smallint minvalue -5 start 1;

@@ -95,6 +95,12 @@ describe('the snapshot of a database with every kind of object', () => {
     ['a comment', 'comment on column app.coins.symbol is null', 'table', 'app.coins'],
     ['a grant', 'grant select (name) on app.coins to public', 'table', 'app.coins'],
     [
+      'what the owner may do',
+      'revoke update, trigger on app.coins from current_user',
+      'table',
+      'app.coins',
+    ],
+    [
       'the body of a function',
       "create or replace function twice(x int, y int default 2) returns int language sql immutable as 'select 0'",
       'function',
@@ -114,6 +120,12 @@ describe('the snapshot of a database with every kind of object', () => {
     ],
     ['a word of an enum', "alter type mood add value 'glad'", 'type', 'public.mood'],
     ['a domain', 'alter domain positive drop not null', 'type', 'public.positive'],
+    [
+      'a comment on the check of a domain',
+      "comment on constraint positive_check on domain positive is 'More than nothing'",
+      'type',
+      'public.positive',
+    ],
     ['a sequence', 'alter sequence numbers increment 6', 'sequence', 'public.numbers'],
     [
       'a partition',
