@@ -87,6 +87,7 @@ export async function withCatalog<T>(sql: Sql, read: () => Promise<T>): Promise<
       set transaction isolation level repeatable read, read only;
       set local search_path = '';
       set local quote_all_identifiers = off;
+      set local standard_conforming_strings = on;
       set local timezone = 'UTC';
       set local datestyle = 'ISO';
       set local intervalstyle = 'postgres'`);

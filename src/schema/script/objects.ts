@@ -46,6 +46,11 @@ export function typeStatements(object: SchemaObject): readonly string[] {
     `CREATE ${isDomain ? 'DOMAIN' : 'TYPE'} ${name} AS ${definitionOf(object)};`,
     ...checks.filter(isNotValid).map((check) => `ALTER DOMAIN ${name} ADD CONSTRAINT ${check};`),
     ...commentStatement(`${isDomain ? 'DOMAIN' : 'TYPE'} ${name}`, facts),
+    ...listOf(facts, 'comments of checks').flatMap((line) => {
+      const check = leadingName(line);
+      const comment = line.slice(`${check}: `.length);
+      return commentStatement(`CONSTRAINT ${check} ON DOMAIN ${name}`, { comment });
+    }),
   ];
 }
 

@@ -12,7 +12,7 @@ export function ownerStatements(object: SchemaObject): readonly string[] {
   return name === undefined ? [] : [`ALTER ${name} OWNER TO ${quote(owner)};`];
 }
 
-/** GRANT, and REVOKE of what PUBLIC has from the start. */
+/** GRANT, and REVOKE of what the owner and PUBLIC have from the start. */
 export function grantStatements(object: SchemaObject): readonly string[] {
   const name = grantedName(object);
   if (name === undefined) return [];
@@ -22,7 +22,11 @@ export function grantStatements(object: SchemaObject): readonly string[] {
   const initial = initialRights(object);
   const revoked = initial.filter((right) => !grants.some((grant) => isInitial(grant, right)));
   const others = grants.filter((grant) => !initial.some((right) => isInitial(grant, right)));
+  const lost = listOf(object.facts, 'revoked from owner');
   return [
+    ...(lost.length === 0
+      ? []
+      : [write(`REVOKE ${lost.join(', ')} ON ${name} FROM ${ownerRole(object)}`)]),
     ...(revoked.length === 0 ? [] : [write(`REVOKE ${revoked.join(', ')} ON ${name} FROM PUBLIC`)]),
     ...grouped(others).map(({ grantee, rights, isGrantable }) =>
       write(
@@ -30,6 +34,13 @@ export function grantStatements(object: SchemaObject): readonly string[] {
       ),
     ),
   ];
+}
+
+/** Without owners, the role that runs the script makes each object but the schema public. */
+function ownerRole({ kind, name, facts }: SchemaObject): string {
+  const owner = textOf(facts, 'owner');
+  if (owner !== undefined) return quote(owner);
+  return kind === 'schema' && name === 'public' ? 'pg_database_owner' : 'CURRENT_ROLE';
 }
 
 /** ALTER DEFAULT PRIVILEGES. */

@@ -31,13 +31,28 @@ export function aggregateSettings(
   });
 }
 
-/** The settings of compression, of a hypertable or a continuous aggregate. */
-export function compression({ kind, name, facts }: SchemaObject): readonly string[] {
+/** The settings of compression and of chunk skipping, of a hypertable or a continuous aggregate. */
+export function chunkSettings(relation: SchemaObject, timescale: string): readonly string[] {
+  const { name, facts } = relation;
+  const skipping = listOf(facts, 'chunk skipping').map(
+    (column) =>
+      `SELECT ${timescale}.enable_chunk_skipping(${literal(name)}, ${literal(unquote(column))});`,
+  );
+  return [
+    ...compression(relation),
+    ...(skipping.length === 0 ? [] : ['SET LOCAL timescaledb.enable_chunk_skipping = ON;']),
+    ...skipping,
+  ];
+}
+
+function compression({ kind, name, facts }: SchemaObject): readonly string[] {
   if (!facts.compression) return [];
+  const sparse = facts['sparse indexes'];
   const settings = [
     ['compress_segmentby', facts['compressed by']],
     ['compress_orderby', facts['compressed in order']],
     ['compress_chunk_time_interval', facts['compressed chunk interval']],
+    ['sparse_index', sparse === 'none' ? '' : sparse],
   ] as const;
   const lines = [
     'timescaledb.compress',
@@ -239,6 +254,7 @@ function alterJob(
   }: { readonly timescale: string; readonly added: string; readonly every?: string },
 ): string {
   const timezone = textOf(facts, 'timezone');
+  const label = textOf(facts, 'label');
   const settings = [
     added,
     ...(every === undefined ? [] : [`schedule_interval => ${every}`]),
@@ -247,6 +263,7 @@ function alterJob(
     `retry_period => INTERVAL ${literal(String(facts['retry period']))}`,
     ...(facts['fixed schedule'] ? ['fixed_schedule => TRUE'] : []),
     ...(timezone === undefined ? [] : [`timezone => ${literal(timezone)}`]),
+    ...(label === undefined ? [] : [`job_name => ${literal(label)}`]),
     ...(facts.paused ? ['scheduled => FALSE'] : []),
   ];
   return `SELECT FROM ${timescale}.alter_job${block(settings)};`;

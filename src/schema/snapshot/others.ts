@@ -2,7 +2,7 @@ import type { Sql } from '../../database/connection.ts';
 import { factsOf } from './facts.ts';
 import { normalizeExpression, normalizeGrants } from './normalize.ts';
 import { firing, isNoMember, isOwnSchema } from './own.ts';
-import { grantText } from './relations.ts';
+import { grantText, revokedOf } from './relations.ts';
 import type { Fact, ObjectKind, Rights, SchemaObject } from './snapshot.ts';
 
 interface Row {
@@ -10,6 +10,7 @@ interface Row {
   readonly comment: string | null;
   readonly owner?: string | null;
   readonly grants?: readonly string[] | null;
+  readonly revoked?: readonly string[] | null;
   readonly [fact: string]: Fact | null | undefined;
 }
 
@@ -19,7 +20,7 @@ function objectsOf(
   rows: readonly Row[],
   options: Rights,
 ): readonly SchemaObject[] {
-  return rows.map(({ name, comment, owner, grants, ...facts }) => ({
+  return rows.map(({ name, comment, owner, grants, revoked, ...facts }) => ({
     kind,
     name,
     facts: factsOf({
@@ -27,6 +28,7 @@ function objectsOf(
       comment,
       owner: options.owners && owner,
       grants: options.grants ? grants : null,
+      'revoked from owner': options.grants ? revoked : null,
     }),
     parts: [],
   }));
@@ -50,6 +52,7 @@ export async function readDatabase(sql: Sql, options: Rights): Promise<readonly 
     select 'database' as name,
       null::text as comment, pg_get_userbyid(d.datdba) as owner,
       ${grantsOf(sql, { acl: 'd.datacl', kind: 'd', owner: 'd.datdba' })} as grants,
+      ${revokedOf(sql, { acl: 'd.datacl', kind: 'd', owner: 'd.datdba' })} as revoked,
       case when ${options.grants} then (
         select array_agg(line order by line collate "C") from (
           select format('%s by %I%s to %s',
@@ -89,7 +92,8 @@ export async function readSchemas(sql: Sql, options: Rights): Promise<readonly S
   const rows = await sql<Row[]>`
     select quote_ident(nspname) as name, obj_description(n.oid, 'pg_namespace') as comment,
       pg_get_userbyid(nspowner) as owner,
-      ${grantsOf(sql, { acl: 'n.nspacl', kind: 'n', owner: 'n.nspowner' })} as grants
+      ${grantsOf(sql, { acl: 'n.nspacl', kind: 'n', owner: 'n.nspowner' })} as grants,
+      ${revokedOf(sql, { acl: 'n.nspacl', kind: 'n', owner: 'n.nspowner' })} as revoked
     from pg_namespace n
     where ${isOwnSchema(sql)} and ${isNoMember(sql, { catalog: 'pg_namespace', oid: 'n.oid' })}`;
   return objectsOf('schema', rows, options);
@@ -112,6 +116,10 @@ export async function readTypes(sql: Sql, options: Rights): Promise<readonly Sch
         select array_agg(format('%I %s', conname, pg_get_constraintdef(k.oid, true)) order by conname collate "C")
         from pg_constraint k where k.contypid = t.oid and k.contype = 'c'
       ) as checks,
+      (
+        select array_agg(format('%I: %s', conname, obj_description(k.oid, 'pg_constraint')) order by conname collate "C")
+        from pg_constraint k where k.contypid = t.oid and obj_description(k.oid, 'pg_constraint') is not null
+      ) as "comments of checks",
       format_type(r.rngsubtype, null) as subtype,
       case when not o.opcdefault then format('%I.%I', o.opcnamespace::regnamespace::text, o.opcname) end as "operator class",
       case when r.rngcollation <> s.typcollation then r.rngcollation::regcollation::text end as "range collation",
@@ -124,7 +132,8 @@ export async function readTypes(sql: Sql, options: Rights): Promise<readonly Sch
         where attrelid = t.typrelid and attnum > 0 and not attisdropped
       ) as attributes,
       obj_description(t.oid, 'pg_type') as comment, pg_get_userbyid(t.typowner) as owner,
-      ${grantsOf(sql, { acl: 't.typacl', kind: 'T', owner: 't.typowner' })} as grants
+      ${grantsOf(sql, { acl: 't.typacl', kind: 'T', owner: 't.typowner' })} as grants,
+      ${revokedOf(sql, { acl: 't.typacl', kind: 'T', owner: 't.typowner' })} as revoked
     from pg_type t join pg_namespace n on n.oid = t.typnamespace
       left join pg_class c on c.oid = t.typrelid
       left join pg_type b on b.oid = t.typbasetype
@@ -161,7 +170,8 @@ export async function readSequences(sql: Sql, options: Rights): Promise<readonly
         where classid = 'pg_class'::regclass and objid = c.oid and deptype = 'a'
       ) as "owned by",
       obj_description(c.oid, 'pg_class') as comment, pg_get_userbyid(c.relowner) as owner,
-      ${grantsOf(sql, { acl: 'c.relacl', kind: 's', owner: 'c.relowner' })} as grants
+      ${grantsOf(sql, { acl: 'c.relacl', kind: 's', owner: 'c.relowner' })} as grants,
+      ${revokedOf(sql, { acl: 'c.relacl', kind: 's', owner: 'c.relowner' })} as revoked
     from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
     where ${isOwnSchema(sql)} and ${isNoMember(sql, { catalog: 'pg_class', oid: 'c.oid' })}
       and not exists (
@@ -207,7 +217,8 @@ export async function readFunctions(sql: Sql, options: Rights): Promise<readonly
         from pg_aggregate where aggfnoid = p.oid
       ) end as aggregate,
       obj_description(p.oid, 'pg_proc') as comment, pg_get_userbyid(p.proowner) as owner,
-      ${grantsOf(sql, { acl: 'p.proacl', kind: 'f', owner: 'p.proowner' })} as grants
+      ${grantsOf(sql, { acl: 'p.proacl', kind: 'f', owner: 'p.proowner' })} as grants,
+      ${revokedOf(sql, { acl: 'p.proacl', kind: 'f', owner: 'p.proowner' })} as revoked
     from pg_proc p join pg_namespace n on n.oid = p.pronamespace join pg_language l on l.oid = p.prolang
     where ${isOwnSchema(sql)} and ${isNoMember(sql, { catalog: 'pg_proc', oid: 'p.oid' })}
       -- CREATE TYPE … AS RANGE makes its own constructors.

@@ -110,12 +110,32 @@ async function readColumns(sql: Sql, wanted: string): Promise<Found> {
   return partsOf('column', rows, ['default', 'generated']);
 }
 
+/** With the options of a key's index, and with how its own triggers fire: ALTER TABLE … DISABLE TRIGGER ALL switches them off. */
 async function readConstraints(sql: Sql, wanted: string): Promise<Found> {
   const rows = await sql<Row[]>`
     select k.conrelid::int8::float8 as relation, quote_ident(k.conname) as name,
-      pg_get_constraintdef(k.oid, true) as definition, not k.conislocal as inherited,
+      case when i.reloptions is null then pg_get_constraintdef(k.oid, true) else regexp_replace(
+        pg_get_constraintdef(k.oid, true), '( DEFERRABLE)?( INITIALLY DEFERRED)?$', (
+          select format(' WITH (%s)', string_agg(format('%s=%L', option_name, option_value), ', '
+            order by option_name collate "C")) || '\\1\\2'
+          from pg_options_to_table(i.reloptions)
+        )
+      ) end as definition,
+      not k.conislocal as inherited,
+      (
+        select array_agg(line order by line collate "C") from (
+          select format('%s on %s: %s', concat_ws(' or ',
+              case when tgtype & 4 <> 0 then 'insert' end, case when tgtype & 8 <> 0 then 'delete' end,
+              case when tgtype & 16 <> 0 then 'update' end),
+            tgrelid::regclass, ${firing(sql, 'tgenabled')}) as line
+          from pg_trigger
+          where tgconstraint = k.oid and tgrelid in (k.conrelid, k.confrelid) and tgenabled <> 'O'
+        ) as lines
+      ) as firing,
       obj_description(k.oid, 'pg_constraint') as comment
     from pg_constraint k
+      -- An EXCLUDE has these options in its definition.
+      left join pg_class i on i.oid = k.conindid and k.contype in ('p', 'u')
     where k.contype in ('p', 'u', 'x', 'c', 'f') and ${among(sql, 'k.conrelid', wanted)}`;
   return partsOf('constraint', rows, ['definition']);
 }

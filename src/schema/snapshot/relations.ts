@@ -26,6 +26,7 @@ interface RelationRow {
   readonly isPopulated: boolean;
   readonly owner: string;
   readonly grants: readonly string[] | null;
+  readonly revoked: readonly string[] | null;
 }
 
 /** Tables, partitions, foreign tables and views, each with what belongs to it. */
@@ -75,7 +76,8 @@ export async function readRelations(
           from pg_attribute, aclexplode(attacl) as a
           where attrelid = c.oid and not attisdropped and a.grantee <> c.relowner
         ) as granted
-      ) end as grants
+      ) end as grants,
+      case when ${grants} then ${revokedOf(sql, { acl: 'c.relacl', kind: 'r', owner: 'c.relowner' })} end as revoked
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
       left join pg_foreign_table f on f.ftrelid = c.oid
       left join pg_foreign_server s on s.oid = f.ftserver
@@ -113,6 +115,7 @@ export async function readRelations(
         comment: row.comment,
         owner: owners && row.owner,
         grants: normalizeGrants(row.grants),
+        'revoked from owner': row.revoked,
       }),
       parts: [...(parts.get(row.oid) ?? []), ...(aggregate?.indexes ?? [])],
     };
@@ -123,4 +126,21 @@ export async function readRelations(
 export function grantText(sql: Sql) {
   return sql`format('%s: %s%s', case a.grantee when 0 then 'public' else a.grantee::regrole::text end,
     a.privilege_type, case when a.is_grantable then '*' else '' end)`;
+}
+
+/** What the owner has of a new object and not of this one, sorted. */
+export function revokedOf(
+  sql: Sql,
+  { acl, kind, owner }: { readonly acl: string; readonly kind: string; readonly owner: string },
+) {
+  return sql`(
+    select array_agg(u.privilege_type order by u.privilege_type collate "C")
+    from aclexplode(acldefault(${kind}::text::"char", ${sql(owner)})) as u
+    -- Releases before 17 do not know it.
+    where u.grantee = ${sql(owner)} and u.privilege_type <> 'MAINTAIN' and ${sql(acl)} is not null
+      and not exists (
+        select from aclexplode(${sql(acl)}) as a
+        where a.grantee = u.grantee and a.privilege_type = u.privilege_type
+      )
+  )`;
 }

@@ -47,11 +47,28 @@ async function readHypertables(sql: Sql): Promise<ReadonlyMap<string, Facts>> {
       join _timescaledb_catalog.dimension d on d.hypertable_id = h.id and d.column_name = i.column_name
     order by 1, dimension_number`;
   const settings = await sql<
-    { name: string; segmentBy: string | null; orderBy: string | null; interval: string | null }[]
+    {
+      name: string;
+      segmentBy: string | null;
+      orderBy: string | null;
+      interval: string | null;
+      sparse: string | null;
+    }[]
   >`
     select format('%I.%I', n.nspname, c.relname) as name, segmentby as "segmentBy", orderby as "orderBy",
-      compress_interval_length as interval
-    from timescaledb_information.hypertable_columnstore_settings
+      compress_interval_length as interval,
+      (
+        -- Those that were asked for: bloom(b), minmax(c). One without a type says that there are none.
+        select coalesce(string_agg(format('%s(%s)', i ->> 'type', (
+          select string_agg(quote_ident(name), ', ' order by place)
+          from jsonb_array_elements_text(case jsonb_typeof(i -> 'column') when 'array' then i -> 'column'
+            else jsonb_build_array(i -> 'column') end) with ordinality as c (name, place)
+        )), ', ' order by place) filter (where i ->> 'type' is not null), 'none')
+        -- Releases before 2.22 have no such column.
+        from jsonb_array_elements(nullif(to_jsonb(s) -> 'index', 'null')) with ordinality as x (i, place)
+        where i ->> 'source' = 'config' having count(*) > 0
+      ) as sparse
+    from timescaledb_information.hypertable_columnstore_settings s
       join pg_class c on c.oid = hypertable join pg_namespace n on n.oid = c.relnamespace
     -- The view lists each continuous aggregate, with compression or not.
     where (n.nspname, c.relname) in (
@@ -61,6 +78,12 @@ async function readHypertables(sql: Sql): Promise<ReadonlyMap<string, Facts>> {
       select materialization_hypertable_schema, materialization_hypertable_name
       from timescaledb_information.continuous_aggregates where compression_enabled
     )`;
+  const skipping = await sql<{ name: string; columns: readonly string[] }[]>`
+    select format('%I.%I', schema_name, table_name) as name,
+      array_agg(quote_ident(column_name) order by column_name collate "C") as columns
+    from _timescaledb_catalog.chunk_column_stats s join _timescaledb_catalog.hypertable h on h.id = s.hypertable_id
+    -- Of no chunk: earlier releases write 0.
+    where coalesce(s.chunk_id, 0) = 0 group by 1`;
   const names = [...new Set(dimensions.map(({ name }) => name))];
   return new Map(
     names.map((name) => {
@@ -81,6 +104,8 @@ async function readHypertables(sql: Sql): Promise<ReadonlyMap<string, Facts>> {
           'compressed by': compression?.segmentBy,
           'compressed in order': compression?.orderBy,
           'compressed chunk interval': compression?.interval,
+          'sparse indexes': compression?.sparse,
+          'chunk skipping': skipping.find((each) => each.name === name)?.columns,
         }),
       ];
     }),
@@ -149,6 +174,7 @@ export async function readJobs(
     {
       relation: string | null;
       procedure: string;
+      label: string | null;
       every: string;
       isScheduled: boolean;
       isFixed: boolean;
@@ -167,6 +193,11 @@ export async function readJobs(
       end as relation,
       case when j.proc_schema like '\\_timescaledb\\_%' then quote_ident(j.proc_name)
         else format('%I.%I', j.proc_schema, j.proc_name) end as procedure,
+      -- The number of the job follows. The usual names of policies differ between releases.
+      (
+        select label from regexp_replace(j.application_name, ' \\[\\d+\\]$', '') as label
+        where case when j.proc_schema like '\\_timescaledb\\_%' then label !~ ' Policy$' else label <> 'User-Defined Action' end
+      ) as label,
       j.schedule_interval::text as every, j.scheduled as "isScheduled", j.fixed_schedule as "isFixed",
       b.timezone, j.max_runtime::text as "maxRuntime", j.max_retries::int as retries,
       j.retry_period::text as "retryPeriod",
@@ -183,6 +214,7 @@ export async function readJobs(
     kind: 'job' as const,
     name: row.relation === null ? row.procedure : `${row.procedure} on ${row.relation}`,
     facts: factsOf({
+      label: row.label,
       every: row.every,
       paused: !row.isScheduled,
       'fixed schedule': row.isFixed,

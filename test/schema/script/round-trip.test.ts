@@ -114,6 +114,10 @@ describe('the script of a schema, loaded into an empty database of PostgreSQL', 
         revoke execute on function app.f() from public; revoke usage on type app.d from public;
         grant execute on function app.g(int) to ${name} with grant option; revoke execute on procedure app.p() from public;
         revoke all on schema public from public;
+        revoke update, delete on app.a from ${name}; revoke all on other.b, app.m from current_user, ${name};
+        revoke usage on other.s from current_user; revoke execute on function app.g(int) from current_user;
+        revoke usage on type app.t from ${name}; revoke create on schema other from current_user;
+        revoke create on schema public from pg_database_owner;
         alter default privileges in schema app grant select on tables to ${name};
         alter default privileges for role ${name} grant usage on sequences to public;
         alter default privileges revoke execute on functions from public;
@@ -122,11 +126,28 @@ describe('the script of a schema, loaded into an empty database of PostgreSQL', 
           execute format('revoke temporary on database %I from public', current_database());
           execute format('grant create on database %I to ${name} with grant option', current_database());
           execute format('alter database %I owner to ${name}', current_database());
+          execute format('revoke create on database %I from ${name}', current_database());
         end $$;
       `);
       const { script: text } = await write(database);
+      expect(text.match(/^(?:DO.*)?REVOKE .* FROM "/gm)).toHaveLength(9);
       await load(empty, text);
       await expectSame(database, empty);
+    });
+  });
+
+  it('takes from the role that runs it what the owner lacks, where it has no owners', async () => {
+    await withBoth(async () => {
+      await database.sql.unsafe(`create table a (x int); revoke insert on a from current_user;
+        revoke create on schema public from pg_database_owner`);
+      const rights = { owners: false, grants: true };
+      const { script: text } = await write({ url: database.url, rights });
+      expect(text.match(/^REVOKE .* FROM .*/gm)).toEqual([
+        'REVOKE CREATE ON SCHEMA public FROM pg_database_owner;',
+        'REVOKE INSERT ON TABLE public.a FROM CURRENT_ROLE;',
+      ]);
+      await load(empty, text);
+      await expectSame({ url: database.url, rights }, { url: empty.url, rights });
     });
   });
 
@@ -154,6 +175,8 @@ describe('the script of a schema, loaded into an empty database of PostgreSQL', 
         create type base (input = base_in, output = base_out);
         create operator === (leftarg = int, rightarg = int, function = int4eq);
         create table parent (x int); create table child (own int) inherits (parent); alter table parent add y int;
+        create table target (id int primary key); create table source (id int unique deferrable references target);
+        alter table target disable trigger all; alter table source disable trigger all;
       `);
       const { script: text, leftOut } = await write(database);
       expect(leftOut.map(({ object }) => object)).toEqual([
@@ -166,6 +189,8 @@ describe('the script of a schema, loaded into an empty database of PostgreSQL', 
         'type public.base',
         'index public.a_x',
         'table public.child',
+        'constraint source_id_fkey on public.source',
+        'constraint source_id_key on public.source',
       ]);
       for (const { object, reason } of leftOut) expect(text).toContain(`--   ${object}: ${reason}`);
       expect(text).not.toContain('secret');
@@ -213,15 +238,23 @@ describe('the script of a schema, loaded into an empty database of PostgreSQL', 
 describe('the script of a schema with TimescaleDB', () => {
   /** What is in no migration: settings of every kind. */
   const more = `
-    create table readings (at timestamptz not null, device int not null, value float8, unique (at, device));
+    create table readings (at timestamptz not null, device int not null, value float8, value_at timestamptz, "Other" int,
+      unique (at, device));
     select create_hypertable('readings', by_range('at', interval '3 days'), create_default_indexes => false);
     select add_dimension('readings', by_hash('device', 4));
     create index readings_value on readings (value);
-    create table ticks ("Tick" bigint not null, d int);
+    create table ticks ("Tick" bigint not null, d int, "Other" text, v float8);
     select create_hypertable('ticks', by_range('Tick', 1000));
     create function now_tick() returns bigint language sql stable as 'select 5::bigint';
     select set_integer_now_func('ticks', 'now_tick');
+    alter table ticks set (timescaledb.compress, timescaledb.compress_orderby = '"Tick" desc',
+      timescaledb.sparse_index = 'bloom(d), bloom("Other"), minmax(v)');
+    create table dense (at timestamptz not null, d int);
+    select create_hypertable('dense', by_range('at'), create_default_indexes => false);
+    alter table dense set (timescaledb.compress, timescaledb.compress_orderby = 'at', timescaledb.sparse_index = '');
     alter table readings set (timescaledb.compress, timescaledb.compress_segmentby = 'device');
+    set timescaledb.enable_chunk_skipping = on;
+    select enable_chunk_skipping('readings', 'value_at'); select enable_chunk_skipping('readings', 'Other');
     create materialized view daily with (timescaledb.continuous) as
       select time_bucket('1 day', at) as day, device, avg(value) from readings group by 1, 2 with no data;
     create materialized view a_monthly with (timescaledb.continuous, timescaledb.materialized_only = false) as
@@ -234,7 +267,7 @@ describe('the script of a schema with TimescaleDB', () => {
     create view over_daily as select * from daily;
     select alter_job(add_retention_policy('readings', drop_after => interval '9 days'), scheduled => false, max_retries => 3,
       max_runtime => '7 minutes', retry_period => '6 minutes');
-    select add_retention_policy('ticks', 10000);
+    select alter_job(add_retention_policy('ticks', 10000), job_name => 'Old ticks');
     select add_continuous_aggregate_policy('daily', null, interval '1 day', interval '1 hour', initial_start => now(), timezone => 'Europe/Paris');
     select add_compression_policy('readings', interval '7 days');
     select add_compression_policy('daily', interval '70 days', schedule_interval => interval '2 hours');
@@ -245,7 +278,7 @@ describe('the script of a schema with TimescaleDB', () => {
     create procedure own_job(job_id int, config jsonb) language plpgsql as 'begin end';
     create function own_check(config jsonb) returns void language plpgsql as 'begin end';
     select add_job('own_job', interval '1 month', config => '{"b": [1, null], "a": "it''s \\\\ $$"}', check_config => 'own_check');
-    select add_job('own_job', interval '1 day', fixed_schedule => false, scheduled => false);
+    select add_job('own_job', interval '1 day', fixed_schedule => false, scheduled => false, job_name => 'It''s [mine] Policy');
   `;
 
   it('makes the packaged schema and more, and migrate baseline adopts what it made', async () => {
@@ -254,6 +287,15 @@ describe('the script of a schema with TimescaleDB', () => {
     await database.withSql((sql) => sql.unsafe(`${more} ${everything} ${unusual}`));
     const { script: text, leftOut } = await write(database);
     expect(leftOut).toEqual([]);
+    const settings = [
+      `timescaledb.sparse_index = 'bloom(d), bloom("Other"), minmax(v)'`,
+      "timescaledb.sparse_index = ''",
+      "enable_chunk_skipping('public.readings', 'value_at')",
+      "enable_chunk_skipping('public.readings', 'Other')",
+      "job_name => 'It''s [mine] Policy'",
+      "job_name => 'Old ticks'",
+    ];
+    expect(settings.filter((setting) => !text.includes(setting))).toEqual([]);
     await load(empty, text);
     await expectSame(database, empty);
     const version = readMigrations(resolveFolders({})).at(-1)?.version ?? '';

@@ -48,6 +48,7 @@ BEGIN;
 
 SET LOCAL client_encoding = 'UTF8';
 SET LOCAL client_min_messages = 'error';
+SET LOCAL standard_conforming_strings = ON;
 SET LOCAL intervalstyle = 'postgres';
 SET LOCAL check_function_bodies = FALSE;
 SET LOCAL search_path = 'public';

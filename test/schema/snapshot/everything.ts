@@ -48,6 +48,9 @@ export const unusual = `
   create type "Odd ""S"" :x"."Kind: of" as enum ('it''s', 'a\\b', ':x');
   create domain checked as text collate "C" constraint known check (value <> '\\') ;
   alter domain checked add constraint later check (length(value) > 1) not valid;
+  alter domain checked add constraint "odd: one" check (value <> 'x');
+  comment on constraint "odd: one" on domain checked is 'it''s
+: two'; comment on constraint later on domain checked is 'later';
   create type place as (x float8, label text collate "C");
   create sequence down increment -2 minvalue -100 maxvalue 100 start 1 cache 5;
   create sequence small as smallint minvalue -5 start 1;
@@ -68,6 +71,10 @@ two';
   create table source (id int primary key, code text references target (code) deferrable initially deferred, exclude using gist (int4range(id, id + 1) with &&));
   alter table source add constraint self foreign key (id) references source not valid;
   create table a_first (x int);
+  create table keyed (
+    id int primary key with (fillfactor = 50), "x DEFERRABLE" int unique with (fillfactor = 60, deduplicate_items = off),
+    y int unique with (fillfactor = 70) deferrable initially deferred, exclude (y with =) with (fillfactor = 80)
+  );
   create function z_count(t target) returns int language sql stable as 'select count(*)::int from late_view';
   create view late_view as select id, z_count(target) as n from target;
   create view a_view as select * from late_view;
@@ -82,7 +89,7 @@ two';
   create aggregate biggest(int) (sfunc = int4larger, stype = int4, sortop = >, combinefunc = int4larger);
   create function diff(a text, b text) returns float8 language sql immutable as 'select 1::float8';
   create type words as range (subtype = text, collation = "C", subtype_diff = diff);
-  create table parted (id int not null, region text not null, v text, primary key (id, region), check (id > 0)) partition by list (region);
+  create table parted (id int not null, region text not null, v text, primary key (id, region) with (fillfactor = 60), check (id > 0)) partition by list (region);
   create table parted_b (v text, region text not null, id int not null, check (id > 0), extra_check int);
   alter table parted_b drop column extra_check; alter table parted_b rename constraint parted_b_id_check to parted_id_check;
   alter table parted attach partition parted_b for values in ('b');

@@ -53,6 +53,27 @@ describe('the snapshot of a database with every kind of object', () => {
     expect(named(second)).toEqual(named(first));
   });
 
+  it('does not depend on settings of the database', async () => {
+    const own = await createScratchDatabase(inject('postgresUrl'));
+    await own.sql.unsafe(`
+      create table paths (path text default E'a\\\\b' check (path ~ E'\\\\d'), every interval default '1 day');
+      create view digits as select path from paths where path like E'\\\\_%'`);
+    const before = printSnapshot(await read(own));
+    for (const setting of [
+      'standard_conforming_strings = off',
+      'quote_all_identifiers = on',
+      'search_path = public',
+      "intervalstyle = 'iso_8601'",
+    ]) {
+      await own.sql.unsafe(`do $$ begin
+        execute format('alter database %I set ${setting.replaceAll("'", "''")}', current_database());
+      end $$`);
+    }
+    const after = printSnapshot(await read(own));
+    await own.drop();
+    expect(after).toBe(before);
+  });
+
   it.each([
     ['a default', "alter table app.coins alter name set default 'x'", 'table', 'app.coins'],
     [
@@ -74,6 +95,12 @@ describe('the snapshot of a database with every kind of object', () => {
     ['a comment', 'comment on column app.coins.symbol is null', 'table', 'app.coins'],
     ['a grant', 'grant select (name) on app.coins to public', 'table', 'app.coins'],
     [
+      'what the owner may do',
+      'revoke update, trigger on app.coins from current_user',
+      'table',
+      'app.coins',
+    ],
+    [
       'the body of a function',
       "create or replace function twice(x int, y int default 2) returns int language sql immutable as 'select 0'",
       'function',
@@ -93,6 +120,12 @@ describe('the snapshot of a database with every kind of object', () => {
     ],
     ['a word of an enum', "alter type mood add value 'glad'", 'type', 'public.mood'],
     ['a domain', 'alter domain positive drop not null', 'type', 'public.positive'],
+    [
+      'a comment on the check of a domain',
+      "comment on constraint positive_check on domain positive is 'More than nothing'",
+      'type',
+      'public.positive',
+    ],
     ['a sequence', 'alter sequence numbers increment 6', 'sequence', 'public.numbers'],
     [
       'a partition',
@@ -108,6 +141,18 @@ describe('the snapshot of a database with every kind of object', () => {
     ],
     ['an event trigger', 'alter event trigger noticed disable', 'event trigger', 'noticed'],
     ['a schema', 'comment on schema app is null', 'schema', 'app'],
+    [
+      'the enforcement of a foreign key',
+      'alter table prices_2026 disable trigger all',
+      'table',
+      'public.prices_2026',
+    ],
+    [
+      'the index of a key',
+      'alter index app.coins_pkey set (fillfactor = 50)',
+      'table',
+      'app.coins',
+    ],
   ])('shows that %s was changed, and nothing else', async (_, statement, kind, name) => {
     const before = await read(database);
     await database.sql.unsafe(statement);
