@@ -319,7 +319,6 @@ describe('on a server', () => {
       language sql as $$ select symbol from unnest(symbols) as symbol, pg_sleep(0.02) $$`);
     const { code, stdout } = await callCli([...flags, '--compare', file, '--check', '--json']);
     expect(JSON.parse(stdout)).toMatchObject({
-      isMet: true,
       comparison: {
         isSlower: true,
         queries: [{ name: 'latest-prices', p50: { verdict: 'slower' } }],
