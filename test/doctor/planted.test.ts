@@ -118,5 +118,7 @@ it('the fault of each rule is planted, or cannot be', () => {
       ...timescaleServerSightings,
     ].map(({ rule }) => rule),
   );
-  expect([...planted, ...Object.keys(unplantable)].sort()).toEqual([...ruleNames].sort());
+  // test/doctor/cache-rules.test.ts plants the faults of a cache.
+  const wanted = ruleNames.filter((name) => !name.startsWith('cache-'));
+  expect([...planted, ...Object.keys(unplantable)].sort()).toEqual([...wanted].sort());
 });

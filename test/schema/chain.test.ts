@@ -12,7 +12,7 @@ import {
   type TimescaleDatabase,
 } from '../support/schema-database.ts';
 
-const total = readdirSync('migrations').length;
+const total = readdirSync('migrations').filter((name) => name.endsWith('.sql')).length;
 /** Later migrations build and drop indexes without a transaction. */
 const tablesEnd = '20251008_120300';
 let database: TimescaleDatabase;
