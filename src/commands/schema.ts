@@ -5,6 +5,7 @@ import type {
   DiffOptions,
   DocSettings,
   ErdSettings,
+  ScriptOptions,
   SnapshotOptions,
 } from '../schema/schema.ts';
 import {
@@ -53,29 +54,29 @@ const snapshot = defineCommand<
   ],
   run: async ({ out, format, ...given }, tools) => {
     if (out !== undefined) requireWritable(out);
-    const { printSnapshot, script, snapshot: read } = await schema();
-    if (format === 'sql') {
-      const result = await script(onDatabase(given, tools));
-      if (out === undefined) {
-        tools.output.product(result, () => result.script);
-        return;
-      }
-      replaceFile(out, result.script);
-      const { script: _, ...written } = result;
-      tools.output.result({ ...written, out }, renderSnapshotWritten);
-      return;
-    }
-    const result = await read(onDatabase(given, tools));
-    const text = printSnapshot(result.snapshot);
+    const read = format === 'sql' ? readAsSql : readAsJson;
+    const { text, document, written } = await read(onDatabase(given, tools));
     if (out === undefined) {
-      tools.output.product(result.snapshot, () => text);
+      tools.output.product(document, () => text);
       return;
     }
     replaceFile(out, text);
-    const { target, snapshot: taken } = result;
-    tools.output.result({ target, out, objects: taken.objects.length }, renderSnapshotWritten);
+    tools.output.result({ ...written, out }, renderSnapshotWritten);
   },
 });
+
+async function readAsJson(options: SnapshotOptions) {
+  const { printSnapshot, snapshot: read } = await schema();
+  const { target, snapshot: taken } = await read(options);
+  const written = { target, objects: taken.objects.length };
+  return { text: printSnapshot(taken), document: taken, written };
+}
+
+async function readAsSql(options: ScriptOptions) {
+  const document = await (await schema()).script(options);
+  const { script: text, ...written } = document;
+  return { text, document, written };
+}
 
 const diff = defineCommand<DiffOptions>()({
   name: 'diff',

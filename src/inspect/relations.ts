@@ -1,4 +1,4 @@
-import type { Sql } from '../database/connection.ts';
+import { type TimescalePart, timescaleParts } from '../database/timescale-parts.ts';
 import type { Sight } from './question.ts';
 
 export type RelationKind =
@@ -9,7 +9,7 @@ export type RelationKind =
   | 'continuous aggregate';
 
 /** What a relation of the server is within the table that people know. */
-export type Part = 'self' | 'partition' | 'chunk' | 'compressed chunk' | 'compressed hypertable';
+export type Part = TimescalePart | 'partition';
 
 /**
  * CTEs, among them `shown (relation, "table", kind, part, chunk)`: each table and materialized view of the
@@ -26,7 +26,7 @@ export function shownRelations({
 }: Pick<Sight, 'sql' | 'hasTimescale' | 'held'>) {
   const heldIds = JSON.stringify(held.map(({ relation }) => relation));
   return sql`
-    ${hasTimescale ? timescaleParts(sql) : noParts(sql)},
+    ${timescaleParts(sql, hasTimescale)},
     shown (relation, "table", kind, part, chunk) as (
       select
         c.oid,
@@ -53,39 +53,5 @@ export function shownRelations({
     readable as (
       select * from shown
       where relation not in (select json_array_elements_text(${heldIds}::text::json)::oid)
-    )`;
-}
-
-function timescaleParts(sql: Sql) {
-  return sql`
-    hypertables as (
-      select h.id, h.schema_name, h.table_name, h.compressed_hypertable_id,
-        coalesce(v.user_view_schema, h.schema_name) as root_schema,
-        coalesce(v.user_view_name, h.table_name) as root_name,
-        case when v.mat_hypertable_id is null then 'hypertable' else 'continuous aggregate' end as kind
-      from _timescaledb_catalog.hypertable h
-      left join _timescaledb_catalog.continuous_agg v on v.mat_hypertable_id = h.id
-      -- 2: it holds the compressed chunks of another one.
-      where h.compression_state <> 2
-    ),
-    parts as (
-      select schema_name, table_name, root_schema, root_name, kind, 'self' as part, null::int as chunk
-      from hypertables
-      union all
-      select c.schema_name, c.table_name, h.root_schema, h.root_name, h.kind, 'chunk', c.id
-      from _timescaledb_catalog.chunk c join hypertables h on h.id = c.hypertable_id
-      union all
-      select c.schema_name, c.table_name, h.root_schema, h.root_name, h.kind, 'compressed chunk', c.id
-      from _timescaledb_catalog.chunk c join hypertables h on h.compressed_hypertable_id = c.hypertable_id
-      union all
-      select z.schema_name, z.table_name, h.root_schema, h.root_name, h.kind, 'compressed hypertable', null
-      from _timescaledb_catalog.hypertable z join hypertables h on h.compressed_hypertable_id = z.id
-    )`;
-}
-
-function noParts(sql: Sql) {
-  return sql`
-    parts (schema_name, table_name, root_schema, root_name, kind, part, chunk) as (
-      select null::name, null::name, null::name, null::name, null::text, null::text, null::int where false
     )`;
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Session, type Sql, withSession } from '../database/connection.ts';
+import { timescaleParts } from '../database/timescale-parts.ts';
 import { requireCopy } from '../ledger/environment.ts';
 import { ofNoExtension } from '../ledger/rows.ts';
 import type { MeasuredStep, PlanOptions, PlanResult } from './options.ts';
@@ -79,12 +80,16 @@ async function readRelations(sql: Sql): Promise<readonly Relation[]> {
   const [{ hasTimescale }] = await sql<[{ hasTimescale: boolean }]>`
     select to_regclass('_timescaledb_catalog.chunk') is not null as "hasTimescale"`;
   const rows = await sql<(Omit<Relation, 'estimatedRows'> & { readonly rows: number })[]>`
-    with ${hasTimescale ? partsOfHypertables(sql) : noParts(sql)}
+    with ${timescaleParts(sql, hasTimescale)}
     select
       c.oid::text as id,
       coalesce(p.root_schema, root_space.nspname, n.nspname) as schema,
       coalesce(p.root_name, root.relname, c.relname) as "table",
-      coalesce(p.part, case when root.oid is null then 'self' else 'partition' end) as part,
+      case
+        when p.part = 'chunk' or p.part = 'self' and p.kind = 'hypertable' then p.part
+        when p.part is not null then 'inner'
+        when root.oid is null then 'self' else 'partition'
+      end as part,
       c.relfilenode::text as file,
       c.reltuples::float8 as rows
     from pg_class c
@@ -100,40 +105,6 @@ async function readRelations(sql: Sql): Promise<readonly Relation[]> {
     ...relation,
     estimatedRows: estimate < 0 ? undefined : estimate,
   }));
-}
-
-function partsOfHypertables(sql: Sql) {
-  return sql`
-    hypertables as (
-      select h.id, h.schema_name, h.table_name, h.compressed_hypertable_id,
-        coalesce(v.user_view_schema, h.schema_name) as root_schema,
-        coalesce(v.user_view_name, h.table_name) as root_name,
-        case when v.mat_hypertable_id is null then 'self' else 'inner' end as part
-      from _timescaledb_catalog.hypertable h
-        left join _timescaledb_catalog.continuous_agg v on v.mat_hypertable_id = h.id
-      -- 2: it holds the compressed chunks of another one.
-      where h.compression_state <> 2
-    ), parts as (
-      select schema_name, table_name, root_schema, root_name, part from hypertables
-      union all
-      select c.schema_name, c.table_name, h.root_schema, h.root_name, 'chunk'
-      from _timescaledb_catalog.chunk c join hypertables h on h.id = c.hypertable_id
-      union all
-      select c.schema_name, c.table_name, h.root_schema, h.root_name, 'inner'
-      from _timescaledb_catalog.chunk c
-        join hypertables h on h.compressed_hypertable_id = c.hypertable_id
-      union all
-      select z.schema_name, z.table_name, h.root_schema, h.root_name, 'inner'
-      from _timescaledb_catalog.hypertable z
-        join hypertables h on h.compressed_hypertable_id = z.id
-    )`;
-}
-
-function noParts(sql: Sql) {
-  return sql`
-    parts (schema_name, table_name, root_schema, root_name, part) as (
-      select null::name, null::name, null::name, null::name, null::text where false
-    )`;
 }
 
 interface HeldLock {

@@ -1,10 +1,11 @@
 import { type Sql, withSession } from '../database/connection.ts';
-import { resolveTarget, type Target } from '../database/target.ts';
+import { resolveTarget } from '../database/target.ts';
 import type { Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { compareText } from '../runtime/order.ts';
 import type { OnProgress } from '../runtime/progress.ts';
 import { hasTimescale, withCatalog } from './catalog.ts';
+import type { ScratchRun } from './scratch.ts';
 import { isNoChunk, isNoMember, isOwnSchema } from './snapshot/own.ts';
 
 /** What a rollback takes from the rows of one table. */
@@ -51,11 +52,7 @@ export async function findLosses(
     seeds,
     onProgress,
     ...run
-  }: {
-    readonly target: Target | string;
-    readonly migrations: string;
-    readonly rollbacks: string;
-    readonly signal: AbortSignal | undefined;
+  }: ScratchRun & {
     readonly seeds: string | undefined;
     readonly onProgress: OnProgress | undefined;
   },
@@ -85,7 +82,7 @@ export async function findLosses(
 }
 
 /** The rows of a table, without the rows themselves. */
-export interface TableRows {
+interface TableRows {
   readonly name: string;
   readonly rows: number;
   readonly columns: readonly ColumnValues[];
@@ -100,10 +97,7 @@ interface ColumnValues {
 }
 
 /** What is there before and not after. A table or a column that has only got another name is not lost. */
-export function compareTables(
-  before: readonly TableRows[],
-  after: readonly TableRows[],
-): readonly Loss[] {
+function compareTables(before: readonly TableRows[], after: readonly TableRows[]): readonly Loss[] {
   const later = new Map(after.map((table) => [table.name, table]));
   const added = after.filter(({ name }) => !before.some((table) => table.name === name));
   return before.flatMap((table): readonly Loss[] => {

@@ -17,6 +17,14 @@ export interface ScratchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What `migrate.up`, `migrate.down` and `seed.dev` take on a scratch database. */
+export interface ScratchRun {
+  readonly target: Target | string;
+  readonly migrations: string;
+  readonly rollbacks: string;
+  readonly signal: AbortSignal | undefined;
+}
+
 /**
  * Calls `use` with an empty database, which is dropped afterwards, and in which no job runs. Throws
  * `no-test-server` and `not-permitted`.

@@ -1,5 +1,4 @@
-import type { Target } from '../database/target.ts';
-import { compareVersions, type Version } from '../ledger/version.ts';
+import type { Version } from '../ledger/version.ts';
 import * as migrate from '../migrations/migrate.ts';
 import { readScripts } from '../migrations/scripts.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from '../migrations/source.ts';
@@ -7,7 +6,8 @@ import { CryptosenseDbError, isError, type Problem } from '../runtime/errors.ts'
 import type { OnProgress } from '../runtime/progress.ts';
 import { withSnapshots } from './live.ts';
 import { type AppliedPair, findLosses, type RowCheck } from './losses.ts';
-import { type ScratchOptions, withScratch } from './scratch.ts';
+import { type ScratchOptions, type ScratchRun, withScratch } from './scratch.ts';
+import { versionsSince } from './since.ts';
 import { compareSnapshots, type ObjectDifference } from './snapshot/difference.ts';
 import type { Snapshot } from './snapshot/snapshot.ts';
 
@@ -89,19 +89,13 @@ async function readPairs(
   pairs: readonly MigrationPair[],
   since: Version | undefined,
 ): Promise<readonly ChainPair[]> {
-  if (since !== undefined && !pairs.some(({ version }) => version === since)) {
-    throw new CryptosenseDbError(
-      'unknown-version',
-      { message: `there is no migration ${since}` },
-      { details: { version: since } },
-    );
-  }
+  const isWanted = versionsSince(pairs, since);
   const scripts = await readScripts(pairs);
   return pairs.map(({ version, description }, index) => ({
     version,
     description,
     irreversible: scripts[index]?.down.irreversible,
-    isWanted: since === undefined || compareVersions(version, since) >= 0,
+    isWanted: isWanted(version),
   }));
 }
 
@@ -111,11 +105,7 @@ async function verifySchemas(
     read,
     onProgress,
     ...run
-  }: {
-    readonly target: Target | string;
-    readonly migrations: string;
-    readonly rollbacks: string;
-    readonly signal: AbortSignal | undefined;
+  }: ScratchRun & {
     readonly read: () => Promise<Snapshot>;
     readonly onProgress: OnProgress | undefined;
   },

@@ -26,6 +26,17 @@ export function typed(node: unknown): { readonly type: string; readonly body: Sy
   return { type, body: asNode(body) };
 }
 
+/** Every field below the value that is a node or a list, by its name; a node's type is such a name. Outer ones come first. */
+export function* fieldsBelow(
+  value: unknown,
+): Generator<{ readonly name: string; readonly body: SyntaxNode }> {
+  for (const [name, field] of Object.entries(asNode(value))) {
+    if (!isNode(field)) continue;
+    yield { name, body: field };
+    yield* fieldsBelow(field);
+  }
+}
+
 /** The last part of a qualified name, such as a function's: `f` of `s.f`; empty for no name. */
 export function lastName(names: unknown): string {
   return stringOf(nodes(names).at(-1) ?? {});

@@ -18,6 +18,7 @@ import * as migrate from '../../src/migrations/migrate.ts';
 import { waitForReplicas } from '../../src/migrations/replica-wait.ts';
 import type { CompletedStep } from '../../src/migrations/step.ts';
 import type { ProgressEvent } from '../../src/runtime/progress.ts';
+import * as schema from '../../src/schema/schema.ts';
 import { createDatabase, type DatabaseOptions } from '../../src/typed-database.ts';
 import { callCli } from '../support/cli.ts';
 import {
@@ -221,6 +222,24 @@ describe('on a standby', () => {
     // It has the settings of its primary, which are those of a test.
     const judged = result.findings.filter(({ rule }) => !ofTheServer.includes(rule));
     expect(judged.map(({ rule }) => rule)).toEqual(['migrations-pending']);
+  });
+
+  it('the schema is read as on the primary: the snapshot, its script and the diagram', async () => {
+    const own = await ownDatabase();
+    await own.sql`create table coins (symbol text primary key)`;
+    await untilReplayed(north);
+    const [primary, standby] = [own.url, onNorth(own.url)];
+    const { snapshot } = await schema.snapshot({ target: standby, grants: true });
+    expect(snapshot).toEqual((await schema.snapshot({ target: primary, grants: true })).snapshot);
+    const { script } = await schema.script({ target: standby });
+    expect(script).toBe((await schema.script({ target: primary })).script);
+    expect((await schema.erd({ target: standby })).text).toContain('coins');
+  });
+
+  it('lint asks it for the sizes of tables', async () => {
+    await untilReplayed(north);
+    const target = onNorth(database.url);
+    expect(await schema.lint({ ...options(), target })).toMatchObject({ unseen: [] });
   });
 
   it.each(['postgres', 'a role that may only log in'])(

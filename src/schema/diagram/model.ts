@@ -1,6 +1,6 @@
 import { compareText } from '../../runtime/order.ts';
 import type { Parse } from '../../sql/parse.ts';
-import { asNode } from '../../sql/tree.ts';
+import { fieldsBelow } from '../../sql/tree.ts';
 import type { SchemaObject, Snapshot } from '../snapshot/snapshot.ts';
 import {
   type ForeignKey,
@@ -235,21 +235,11 @@ function notNullDomains({ objects }: Snapshot): ReadonlySet<string> {
 
 /** The schema and the name of each relation that a query names with its schema. */
 function relationsIn(query: string, parse: Parse): readonly (readonly string[])[] {
-  const found: (readonly string[])[] = [];
-  const visit = (value: unknown): void => {
-    if (Array.isArray(value)) {
-      for (const each of value) visit(each);
-      return;
-    }
-    for (const [key, inner] of Object.entries(asNode(value))) {
-      if (key === 'RangeVar') {
-        const { schemaname, relname } = asNode(inner);
-        found.push([String(schemaname), String(relname)]);
-      } else if (typeof inner === 'object') visit(inner);
-    }
-  };
-  for (const { node } of parse(query).statements ?? []) visit(node.body);
-  return found;
+  return (parse(query).statements ?? []).flatMap(({ node }) =>
+    [...fieldsBelow(node.body)].flatMap(({ name, body: { schemaname, relname } }) =>
+      name === 'RangeVar' ? [[String(schemaname), String(relname)]] : [],
+    ),
+  );
 }
 
 function keyOf(parts: readonly string[]): string {

@@ -1,5 +1,5 @@
 import type { Parse, StatementNode } from '../../sql/parse.ts';
-import { asNode, nodes, type SyntaxNode, stringOf, typed } from '../../sql/tree.ts';
+import { asNode, fieldsBelow, nodes, type SyntaxNode, stringOf } from '../../sql/tree.ts';
 import { partsOfName } from '../diagram/definitions.ts';
 
 /** A migration's file and its statements, in their order. */
@@ -172,22 +172,8 @@ function partsIn(object: unknown): readonly string[] {
 
 /** All string constants in a statement. */
 function textsIn(node: SyntaxNode): readonly string[] {
-  const found: string[] = [];
-  const visit = (value: unknown): void => {
-    if (Array.isArray(value)) {
-      for (const each of value) visit(each);
-      return;
-    }
-    for (const [key, inner] of Object.entries(asNode(value))) {
-      if (key === 'A_Const') {
-        const { sval } = asNode(asNode(inner).sval);
-        if (typeof sval === 'string') found.push(sval);
-      } else if (key === 'DefElem') {
-        const { type, body } = typed(asNode(inner).arg);
-        if (type === 'String') found.push(String(body.sval ?? ''));
-      } else if (typeof inner === 'object') visit(inner);
-    }
-  };
-  visit(node);
-  return found;
+  return [...fieldsBelow(node)].flatMap(({ name, body }) => {
+    const text = asNode(name === 'A_Const' ? body.sval : asNode(body.arg).String).sval;
+    return (name === 'A_Const' || name === 'DefElem') && typeof text === 'string' ? [text] : [];
+  });
 }

@@ -1,13 +1,14 @@
 import { dirname, join, relative } from 'node:path';
 import type { Target } from '../../database/target.ts';
-import { compareVersions, type Version } from '../../ledger/version.ts';
+import type { Version } from '../../ledger/version.ts';
 import { type GrammarOptions, readScripts } from '../../migrations/scripts.ts';
 import { type MigrationPair, readMigrations, resolveFolders } from '../../migrations/source.ts';
 import { formatBytes, plural } from '../../runtime/amounts.ts';
-import { CryptosenseDbError, faultyFiles, isError } from '../../runtime/errors.ts';
+import { type CryptosenseDbError, faultyFiles, isError } from '../../runtime/errors.ts';
 import { compareText } from '../../runtime/order.ts';
 import { locate } from '../../sql/location.ts';
 import { loadGrammar, type Parse } from '../../sql/parse.ts';
+import { versionsSince } from '../since.ts';
 import {
   type Allowance,
   type ReleasedAllowances,
@@ -91,13 +92,11 @@ export async function lint(options: LintOptions): Promise<LintResult> {
   const { since, target, signal } = options;
   const folders = resolveFolders(options);
   const pairs = readMigrations(folders);
-  requireVersion(pairs, since);
+  const isWanted = versionsSince(pairs, since);
   const released = readReleasedAllowances(pathOf(folders.migrations, releasedFile));
   await options.beforeGrammar?.();
   const sizes = target === undefined ? undefined : await readSizes(target, { signal });
-  const read = (await readFiles(pairs, folders)).filter(
-    ({ version }) => since === undefined || compareVersions(version, since) >= 0,
-  );
+  const read = (await readFiles(pairs, folders)).filter(({ version }) => isWanted(version));
   const squawk = await runSquawk(
     read.map(({ file }) => file.text),
     { signal },
@@ -178,15 +177,6 @@ function faultsOf(
     ...drafts.filter(({ file }) => file === undefined || linted.includes(file)),
     ...allowances.filter(({ file }) => !all.includes(file)).map(strayDraft),
   ];
-}
-
-function requireVersion(pairs: readonly MigrationPair[], since: Version | undefined): void {
-  if (since === undefined || pairs.some(({ version }) => version === since)) return;
-  throw new CryptosenseDbError(
-    'unknown-version',
-    { message: `there is no migration ${since}` },
-    { details: { version: since } },
-  );
 }
 
 interface ReadFile {

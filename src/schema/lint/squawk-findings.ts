@@ -67,9 +67,9 @@ const pages: Partial<Readonly<Record<SquawkRuleName, string>>> = {
 /** What squawk advises, a hypertable refuses: it builds no index CONCURRENTLY, and no constraint takes over an index. */
 const hypertableHelp: Partial<Readonly<Record<SquawkRuleName, string>>> = {
   'disallowed-unique-constraint':
-    'A hypertable has no other way: run the migration while nobody has to write to the table',
+    'A hypertable has no other way: run the migration while no service writes to the table',
   'adding-serial-primary-key-field':
-    'A hypertable has no other way: run the migration while nobody has to write to the table',
+    'A hypertable has no other way: run the migration while no service writes to the table',
   'require-concurrent-reindex': 'Reindex one chunk after the other',
 };
 

@@ -1,6 +1,14 @@
 import { quoteWhereNeeded } from '../../database/quote.ts';
 import type { ParsedStatement, StatementNode } from '../../sql/parse.ts';
-import { asNode, lastName, nodes, type SyntaxNode, stringOf, typed } from '../../sql/tree.ts';
+import {
+  asNode,
+  fieldsBelow,
+  lastName,
+  nodes,
+  type SyntaxNode,
+  stringOf,
+  typed,
+} from '../../sql/tree.ts';
 
 /** A part of ALTER TABLE. */
 export interface Command {
@@ -220,15 +228,9 @@ export function keyOfText(text: string): string {
 }
 
 /** The names of all functions that are called anywhere in a statement. */
-export function namesCalled(value: unknown, names: Set<string> = new Set()): ReadonlySet<string> {
-  if (Array.isArray(value)) for (const item of value) namesCalled(item, names);
-  else if (typeof value === 'object' && value !== null) {
-    for (const [key, field] of Object.entries(value)) {
-      if (key === 'FuncCall' || key === 'funccall') names.add(lastName(asNode(field).funcname));
-      namesCalled(field, names);
-    }
-  }
-  return names;
+export function namesCalled(value: unknown): ReadonlySet<string> {
+  const calls = [...fieldsBelow(value)].filter(({ name }) => /^funccall$/i.test(name));
+  return new Set(calls.map(({ body }) => lastName(body.funcname)));
 }
 
 /** The hours of an interval such as `7 days`; undefined for one that is not that plain. */

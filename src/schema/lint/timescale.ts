@@ -54,7 +54,7 @@ function indexFacts({ statement: { node }, before, file }: StatementContext): re
           {
             rule: 'hypertable-index',
             message: `a unique index of the hypertable ${name} cannot be built with transaction_per_chunk`,
-            hint: 'build it without the option while nobody has to write to the table',
+            hint: 'build it without the option while no service writes to the table',
             tables: [table],
           },
         ]
@@ -66,7 +66,7 @@ function indexFacts({ statement: { node }, before, file }: StatementContext): re
       message: `the index blocks writes to all chunks of the hypertable ${name} until the last one is indexed`,
       hint:
         body.unique === true
-          ? 'a unique index has no other way: run the migration while nobody has to write to the table'
+          ? 'a unique index has no other way: run the migration while no service writes to the table'
           : `${perChunk}, in a file with "-- Transaction: none"`,
       tables: [table],
     },
@@ -278,7 +278,7 @@ function refusalOf(
         hint: 'add the constraint without NOT VALID; the scan blocks writes',
       };
     case 'SetStorage':
-      return { what: 'SET STORAGE', hint: 'leave the storage as it is' };
+      return { what: 'SET STORAGE', hint: 'leave the storage unchanged' };
     case 'EnableRowSecurity':
       return { what: 'row security', hint: 'grant access to a view in place of the table' };
     default:

@@ -14,7 +14,7 @@ export function viewStatements(view: SchemaObject, timescale: string): readonly 
   ];
 }
 
-export function isAggregate({ facts }: SchemaObject): boolean {
+function isAggregate({ facts }: SchemaObject): boolean {
   return facts.kind === 'continuous aggregate';
 }
 

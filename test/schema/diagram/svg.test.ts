@@ -102,7 +102,7 @@ describe('the SVG', () => {
     expect(svg).toContain('<desc id="desc">2 tables and views: a, b</desc>');
   });
 
-  it('is the same for equal schemas, whatever the order of their objects', async () => {
+  it('is the same for equal schemas with their objects in another order', async () => {
     const objects = [table('a'), table('b', 'a'), table('c', 'a', 'b'), table('d')];
     const first = await draw(objects);
     expect(await draw(objects)).toBe(first);

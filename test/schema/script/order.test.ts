@@ -24,7 +24,7 @@ it('keeps the order given where nothing asks for another one', () => {
   expect(order(keys, dependencies)).toEqual({ keys, late: [] });
 });
 
-it('puts an object right after what it needs, whatever the order of the dependencies', () => {
+it('puts an object right after what it needs, with the dependencies in any order', () => {
   const keys = ['function f', 'table a', 'table b', 'view v', 'view w'];
   const dependencies = [
     needs('function f', 'view w'),
